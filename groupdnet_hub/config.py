@@ -1,0 +1,278 @@
+"""The one configuration of a GroupDNet: frozen, validated, a plain JSON object on disk.
+
+Sections, tables and figures named here are those of "Semantically Multi-modal Image Synthesis" (CVPR 2020).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from groupdnet_hub.config_checks import (
+    MAX_CHANNELS,
+    as_int_pair,
+    as_sequence,
+    check_choice,
+    check_classes,
+    check_decoder,
+    check_encoder,
+    check_size,
+    check_whole,
+)
+from groupdnet_hub.presets import preset_fields
+from groupdnet_hub.schedule import BlockConfig, blocks_for_labels, encoder_multipliers
+
+FORMAT_VERSION = 1
+SPLIT_MODES = ("crop", "mask", "none")
+LATENT_MODES = ("map", "vector")
+NORM_KINDS = ("batch", "group")
+
+
+class HasNamesAndPalette(Protocol):
+    """What :meth:`GroupDNetConfig.for_labels` needs of a label set (``LabelSet`` has it)."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]: ...
+
+
+@dataclass(frozen=True)
+class GroupDNetConfig:
+    """Everything that fixes the networks of a GroupDNet.
+
+    Attributes:
+        class_names: one name per class; the position is the class id.
+        palette: one RGB colour (0..255) per class, for coloured label maps.
+        image_size: (height, width) of the pictures.
+        blocks: the CG-Blocks of the decoder, first to last (Table 4); see :class:`BlockConfig`.
+        fc_channels: output channels of the grouped convolution in front of the first block.
+        encoder_width: w of Fig. 8: output channels of the encoder's first convolution, all classes together.
+        encoder_multipliers: output channels of each stride-2 encoder convolution, as multiples of w.
+        class_slots: number of class positions in codes and label input; slots past the last class stay
+            empty. More slots than classes let the groups of a prime number of classes divide evenly.
+        latent_channels: z, channels of the latent code of one class.
+        instance_edges: whether the label input holds the instance edge map (Cityscapes).
+        split_mode: how the image is split by class for the encoder: ``crop`` (each class cut to its bounding
+            box and resized), ``mask`` (Eq. 2) or ``none`` (ablation "w/o split": every group sees all of X).
+        latent_mode: ``map`` or ``vector`` (ablation "w/o map": global average pooling at the encoder's end).
+        norm_kind: ``batch`` or ``group`` (ablation "-> GroupNorm") inside CG-Norm.
+        spectral_norm: spectral normalisation of encoder, decoder and discriminator (ablation "w/o SpecNorm").
+        discriminator_width: output channels of the discriminator's first convolution (Fig. 7).
+        discriminator_scales: number of scales of the discriminator.
+        format_version: version of this file format.
+    """
+
+    class_names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    image_size: tuple[int, int]
+    blocks: tuple[BlockConfig, ...]
+    fc_channels: int
+    encoder_width: int
+    encoder_multipliers: tuple[int, ...]
+    class_slots: int
+    latent_channels: int = 8
+    instance_edges: bool = False
+    split_mode: str = "crop"
+    latent_mode: str = "map"
+    norm_kind: str = "batch"
+    spectral_norm: bool = True
+    discriminator_width: int = 64
+    discriminator_scales: int = 2
+    format_version: int = FORMAT_VERSION
+
+    # -- derived figures -------------------------------------------------------------------------------------
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.class_names)
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """(height, width) of the decoder's first feature map, which is that of a latent map."""
+        factor = 2 ** (len(self.blocks) - 1)
+        return self.image_size[0] // factor, self.image_size[1] // factor
+
+    @property
+    def code_shape(self) -> tuple[int, int, int, int]:
+        """Shape [C, z, h, w] of the latent codes of one picture."""
+        spatial = self.latent_size if self.latent_mode == "map" else (1, 1)
+        return (self.num_classes, self.latent_channels, *spatial)
+
+    @property
+    def label_channels(self) -> int:
+        """Channels of the decoder's label input: one per slot, or two (one-hot, edge) with instance edges."""
+        return self.class_slots * (2 if self.instance_edges else 1)
+
+    @property
+    def discriminator_label_channels(self) -> int:
+        """Channels of the discriminator's label input: one-hot, plus one edge map with instance edges."""
+        return self.num_classes + (1 if self.instance_edges else 0)
+
+    # -- makers ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def preset(cls, name: str) -> GroupDNetConfig:
+        """The full-width networks of Table 4: ``deepfashion``, ``cityscapes`` or ``ade20k``.
+
+        Raises:
+            ValueError: for any other name.
+        """
+        return cls(**preset_fields(name))
+
+    @classmethod
+    def for_labels(
+        cls,
+        labels: HasNamesAndPalette,
+        image_size: tuple[int, int] = (256, 256),
+        width: int = 48,
+        *,
+        encoder_width: int | None = None,
+        **fields: Any,
+    ) -> GroupDNetConfig:
+        """A valid network for any label set of 1 to 4096 classes.
+
+        Args:
+            labels: a ``LabelSet`` (anything with ``names`` and ``palette``).
+            image_size: (height, width); both a multiple of 2**k, where the smaller side is 4 to 8 times 2**k.
+            width: channels of the decoder's last block (160 in the paper's DeepFashion network).
+            encoder_width: channels of the encoder's first convolution, a multiple of the number of classes; by
+                default the paper's ratio to ``width``, with at least 4 for each class.
+            fields: any other field of the configuration, such as ``split_mode`` or ``norm_kind``.
+
+        Raises:
+            ValueError: for a size or width that cannot work; the message says which would.
+        """
+        image_size = as_int_pair(image_size, "image_size")
+        num_classes = len(labels.names)
+        if num_classes == 0:
+            raise ValueError("the label set is empty: a GroupDNet needs at least one class")
+        if not isinstance(width, int) or width < 1:
+            raise ValueError(f"width is {width!r}; it must be a whole number of at least 1")
+        small = min(image_size)
+        if small < 8:
+            raise ValueError(f"image_size is {image_size}; the smaller side must be at least 8 pixels")
+        halvings = (small // 4).bit_length() - 1
+        factor = 2**halvings
+        if image_size[0] % factor or image_size[1] % factor:
+            near = tuple(max(factor, round(side / factor) * factor) for side in image_size)
+            raise ValueError(
+                f"image_size is {image_size}; with a smaller side of {small} both sides must be multiples of "
+                f"{factor}, for example {near}"
+            )
+        blocks, fc_channels, slots = blocks_for_labels(num_classes, halvings + 1, width)
+        if encoder_width is None:
+            encoder_width = num_classes * max(4, min(32, round(1.6 * width / num_classes)))
+        return cls(
+            class_names=tuple(labels.names),
+            palette=tuple(labels.palette),
+            image_size=image_size,
+            blocks=blocks,
+            fc_channels=fc_channels,
+            encoder_width=encoder_width,
+            encoder_multipliers=encoder_multipliers(halvings),
+            class_slots=slots,
+            **fields,
+        )
+
+    # -- JSON ------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; :meth:`from_dict` gives back an equal configuration."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> GroupDNetConfig:
+        """The reverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: for another format version, an unknown or missing key, or a value that cannot work.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"a configuration is a JSON object, not {type(values).__name__}")
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"format_version is {version!r}, and this version of groupdnet_hub reads {FORMAT_VERSION}: "
+                "upgrade groupdnet_hub, or save the model again with the version that made it"
+            )
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"unknown configuration keys: {', '.join(map(repr, unknown))}")
+        missing = sorted(
+            name
+            for name, field in known.items()
+            if field.default is dataclasses.MISSING and name not in values
+        )
+        if missing:
+            raise ValueError(f"configuration keys are missing: {', '.join(map(repr, missing))}")
+        values = dict(values)
+        values["blocks"] = _blocks_from_json(values["blocks"])
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as indented JSON text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> GroupDNetConfig:
+        """The reverse of :meth:`to_json`."""
+        try:
+            values = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"the configuration is not valid JSON: {error}") from None
+        return cls.from_dict(values)
+
+    def replace(self, **fields: Any) -> GroupDNetConfig:
+        """A validated copy with some fields changed."""
+        return dataclasses.replace(self, **fields)
+
+    # -- validation ------------------------------------------------------------------------------------------
+
+    def __post_init__(self) -> None:
+        # A frozen dataclass is normalised once, here: JSON has lists where the configuration has tuples.
+        names = as_sequence(self.class_names, "class_names")
+        object.__setattr__(self, "class_names", tuple(names))
+        object.__setattr__(
+            self,
+            "palette",
+            tuple(tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette")),
+        )
+        object.__setattr__(self, "image_size", as_int_pair(self.image_size, "image_size"))
+        object.__setattr__(self, "blocks", tuple(as_sequence(self.blocks, "blocks")))
+        object.__setattr__(
+            self, "encoder_multipliers", tuple(as_sequence(self.encoder_multipliers, "encoder_multipliers"))
+        )
+        if self.format_version != FORMAT_VERSION:
+            raise ValueError(
+                f"format_version is {self.format_version!r}; this version writes {FORMAT_VERSION}"
+            )
+        check_choice(self.split_mode, "split_mode", SPLIT_MODES)
+        check_choice(self.latent_mode, "latent_mode", LATENT_MODES)
+        check_choice(self.norm_kind, "norm_kind", NORM_KINDS)
+        check_choice(self.instance_edges, "instance_edges", (True, False))
+        check_choice(self.spectral_norm, "spectral_norm", (True, False))
+        check_whole(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
+        check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
+        check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
+        check_classes(self.class_names, self.palette, self.class_slots)
+        check_size(self.image_size, len(self.blocks))
+        check_encoder(self.encoder_width, self.encoder_multipliers, self.num_classes, len(self.blocks))
+        check_decoder(self.blocks, self.fc_channels, self.class_slots, self.label_channels)
+
+
+def _blocks_from_json(value: Any) -> tuple[BlockConfig, ...]:
+    keys = [field.name for field in dataclasses.fields(BlockConfig)]
+    blocks = []
+    for i, entry in enumerate(as_sequence(value, "blocks")):
+        if not isinstance(entry, dict) or set(entry) != set(keys):
+            raise ValueError(
+                f"blocks[{i}] is {entry!r}; it must be an object with the keys {', '.join(keys)}"
+            )
+        blocks.append(BlockConfig(**entry))
+    return tuple(blocks)

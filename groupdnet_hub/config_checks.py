@@ -1,0 +1,117 @@
+"""What a configuration must satisfy, each refusal in words. Values are checked before any memory is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from groupdnet_hub.schedule import BlockConfig
+
+# No network of this family comes near these.
+MAX_CHANNELS = 32768
+MAX_CLASSES = 4096
+MAX_SIDE = 8192
+
+
+def as_sequence(value: Any, name: str) -> Sequence[Any]:
+    """``value`` if it is a list or tuple, else a ValueError."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise ValueError(f"{name} is {value!r}; it must be a list")
+    return value
+
+
+def as_int_pair(value: Any, name: str) -> tuple[int, int]:
+    """``value`` as (height, width), else a ValueError."""
+    pair = as_sequence(value, name)
+    if len(pair) != 2 or any(type(v) is not int for v in pair):
+        raise ValueError(f"{name} is {value!r}; it must be (height, width) in whole pixels")
+    return pair[0], pair[1]
+
+
+def check_whole(value: Any, name: str, low: int, high: int) -> None:
+    """Refuse what is not a whole number from ``low`` to ``high``."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
+
+
+def check_choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
+    """Refuse what is not one of ``allowed`` (1 is not True here)."""
+    if not any(value == choice and type(value) is type(choice) for choice in allowed):
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}")
+
+
+def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_slots: Any) -> None:
+    """Unique names, one unique colour each, and a slot for each."""
+    check_whole(len(names), "the number of classes", 1, MAX_CLASSES)
+    if any(not isinstance(name, str) or not name.strip() for name in names):
+        raise ValueError("class_names holds a value that is not a name")
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"class_names holds {', '.join(map(repr, twice))} more than once")
+    if len(palette) != len(names):
+        raise ValueError(f"palette has {len(palette)} colours for {len(names)} classes")
+    for colour in palette:
+        if len(colour) != 3 or any(type(v) is not int or not 0 <= v <= 255 for v in colour):
+            raise ValueError(f"palette holds {colour!r}; a colour is three whole numbers from 0 to 255")
+    if len({tuple(colour) for colour in palette}) != len(names):
+        raise ValueError("palette holds the same colour twice")
+    check_whole(class_slots, "class_slots", len(names), 2 * MAX_CLASSES)
+
+
+def check_size(image_size: tuple[int, int], num_blocks: int) -> None:
+    """A picture that halves evenly, down to a latent map of more than one pixel."""
+    if not 2 <= num_blocks <= 12:
+        raise ValueError(f"blocks has {num_blocks} entries; 2 to 12 can be built")
+    factor = 2 ** (num_blocks - 1)
+    for side in image_size:
+        check_whole(side, "a side of image_size", 1, MAX_SIDE)
+        _check_divides(factor, side, "a side of image_size", f"2**{num_blocks - 1}, its number of doublings")
+    if image_size == (factor, factor):
+        raise ValueError(
+            f"image_size {image_size} leaves a latent map of 1x1, in which instance normalisation has nothing to "
+            "normalise: take fewer blocks or a larger size"
+        )
+
+
+def check_encoder(width: Any, multipliers: Sequence[Any], num_classes: int, num_blocks: int) -> None:
+    """A width that divides by the classes, and as many halvings as the decoder has doublings."""
+    check_whole(width, "encoder_width", 1, MAX_CHANNELS)
+    _check_divides(num_classes, width, "encoder_width", "the number of classes")
+    if len(multipliers) != num_blocks - 1:
+        raise ValueError(
+            f"encoder_multipliers has {len(multipliers)} entries; with {num_blocks} blocks the decoder doubles its "
+            f"input {num_blocks - 1} times, and so the encoder must halve as often"
+        )
+    for multiple in multipliers:
+        check_whole(multiple, "an encoder multiple", 1, MAX_CHANNELS // width)
+
+
+def check_decoder(blocks: Sequence[Any], fc_channels: Any, class_slots: int, label_channels: int) -> None:
+    """Channels that divide by the groups of every convolution."""
+    check_whole(fc_channels, "fc_channels", 1, MAX_CHANNELS)
+    _check_divides(class_slots, fc_channels, "fc_channels", "class_slots")
+    channels = fc_channels
+    for i, block in enumerate(blocks):
+        here = f"blocks[{i}]"
+        if not isinstance(block, BlockConfig):
+            raise ValueError(f"{here} is {block!r}; it must be a BlockConfig")
+        for field in dataclasses.fields(BlockConfig):
+            check_whole(getattr(block, field.name), f"{here}.{field.name}", 1, MAX_CHANNELS)
+        _check_divides(block.groups, channels, f"input channels of {here}", "its groups")
+        _check_divides(block.groups, block.out_channels, f"{here}.out_channels", "its groups")
+        _check_divides(block.label_groups, label_channels, "label channels", f"{here}.label_groups")
+        _check_divides(
+            block.label_groups, block.hidden_channels, f"{here}.hidden_channels", "its label_groups"
+        )
+        _check_divides(
+            block.modulation_groups, block.hidden_channels, f"{here}.hidden_channels", "its modulation_groups"
+        )
+        for width in (channels, min(channels, block.out_channels)):
+            _check_divides(block.modulation_groups, width, f"channels of {here}", "its modulation_groups")
+        channels = block.out_channels
+
+
+def _check_divides(divisor: int, value: int, what: str, by: str) -> None:
+    if value % divisor:
+        raise ValueError(f"{what} ({value}) does not divide evenly by {by} ({divisor})")
