@@ -1,0 +1,101 @@
+"""The decoder (Fig. 9, 10, Table 4): CG-Blocks whose groups fall from one per class to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.networks.blocks import CGBlock
+from groupdnet_hub.networks.cg_norm import Modulation
+from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d
+from groupdnet_hub.networks.modulation import label_level
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that the decoder needs of a batch of label maps: computed once, it serves any number of codes.
+
+    Attributes:
+        label: int64 [B, H, W].
+        modulations: for each block, gamma and beta of each of its CG-Norms.
+        latent_size: (h, w) of the codes that fit.
+    """
+
+    label: Tensor
+    modulations: tuple[dict[str, Modulation], ...]
+    latent_size: tuple[int, int]
+
+
+class GroupDecoder(nn.Module):
+    """Codes of all classes and a label map to a picture."""
+
+    def __init__(self, config: GroupDNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.fc = GroupedConv2d(
+            config.class_slots * config.latent_channels, config.fc_channels, groups=config.class_slots
+        )
+        blocks, channels, groups = [], config.fc_channels, config.class_slots
+        for block in config.blocks:
+            blocks.append(
+                CGBlock(
+                    channels,
+                    block.out_channels,
+                    block.groups,
+                    config.label_channels,
+                    config.class_slots,
+                    block.hidden_channels,
+                    block.label_groups,
+                    block.modulation_groups,
+                    config.norm_kind,
+                    config.spectral_norm,
+                    in_groups=groups,
+                )
+            )
+            channels, groups = block.out_channels, block.groups
+        self.blocks = nn.ModuleList(blocks)
+        self.to_rgb = GroupedConv2d(channels, 3)
+
+    def prepare(self, label: Tensor, edges: Tensor | None = None, *, lookup: bool = True) -> Scene:
+        """The label map's work: gamma and beta of every CG-Norm.
+
+        Args:
+            label: int64 [B, H, W].
+            edges: instance edge map [B, 1, H, W], for a configuration with ``instance_edges``.
+            lookup: ``False`` convolves the whole maps throughout, as the paper's network does.
+        """
+        modulations = []
+        factor = 2 ** (len(self.blocks) - 1)
+        latent_size = (label.shape[1] // factor, label.shape[2] // factor)
+        for i, block in enumerate(self.blocks):
+            size = (latent_size[0] * 2**i, latent_size[1] * 2**i)
+            level = label_level(label, edges, size, self.config.num_classes, lookup=lookup)
+            modulations.append(block.modulations(level))
+        return Scene(label, tuple(modulations), latent_size)
+
+    def forward(self, codes: Tensor, scene: Scene) -> Tensor:
+        """codes [B, C, z, h, w] (or [B, C, z, 1, 1]) and a scene of batch B or 1 -> picture [B, 3, H, W] in [-1, 1]."""
+        return self.activations(codes, scene)[-1]
+
+    def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:
+        """Outputs of ``fc``, of every block (before upsampling), and the picture."""
+        x = codes
+        unused = self.config.class_slots - self.config.num_classes
+        if unused:
+            x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, unused))
+        x = x.flatten(1, 2).expand(-1, -1, *scene.latent_size)
+        x = self.fc(x.contiguous(memory_format=torch.channels_last))
+        outputs = [x]
+        for i, block in enumerate(self.blocks):
+            if i:
+                x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = block(x, scene.modulations[i])
+            outputs.append(x)
+        x = self.to_rgb(F.leaky_relu(x, LEAKY_SLOPE))
+        outputs.append(torch.tanh(x.float()).to(codes.dtype))
+        return outputs

@@ -1,0 +1,62 @@
+"""The multi-scale patch discriminator (Fig. 7)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.networks.layers import GroupedConv2d, leaky_relu
+
+
+class PatchDiscriminator(nn.Module):
+    """Five 4x4 convolutions, padding 2; widths w, 2w, 4w, 8w, 1; strides 2, 2, 2, 1, 1.
+
+    The three in the middle are spectrally normalised, have no bias and are followed by instance normalisation.
+    """
+
+    def __init__(self, in_channels: int, width: int, spectral_norm: bool) -> None:
+        super().__init__()
+        self.first = GroupedConv2d(in_channels, width, 4, stride=2, padding=2)
+        self.middle = nn.ModuleList(
+            GroupedConv2d(
+                width * before,
+                width * after,
+                4,
+                stride=stride,
+                padding=2,
+                bias=False,
+                spectral_norm=spectral_norm,
+            )
+            for before, after, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1))
+        )
+        self.last = GroupedConv2d(8 * width, 1, 4, padding=2)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """[B, channels, H, W] -> the four hidden features and the patch logits [B, 1, h, w]."""
+        features = [leaky_relu(self.first(x))]
+        for layer in self.middle:
+            features.append(leaky_relu(F.instance_norm(layer(features[-1]))))
+        return [*features, self.last(features[-1])]
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """The same network, with weights of its own, on the input at full size, half size, ..."""
+
+    def __init__(self, config: GroupDNetConfig) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            PatchDiscriminator(
+                config.discriminator_label_channels + 3, config.discriminator_width, config.spectral_norm
+            )
+            for _ in range(config.discriminator_scales)
+        )
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        """Label input and picture [B, C (+ 1) + 3, H, W] -> for each scale its features, the logits last."""
+        outputs = []
+        for i, scale in enumerate(self.scales):
+            if i:
+                x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
+            outputs.append(scale(x))
+        return outputs

@@ -1,0 +1,118 @@
+"""The grouped encoder (Fig. 8): a Gaussian latent code for each class of a picture."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.networks.layers import GroupedConv2d, leaky_relu
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """The posterior N(mean, exp(logvar)) of the latent codes, each class on its own.
+
+    Attributes:
+        mean, logvar: [B, C, z, h, w].
+    """
+
+    mean: Tensor
+    logvar: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Codes [B, C, z, h, w] by the reparameterisation trick; ``generator`` fixes the noise."""
+        # Noise is drawn on the generator's device: one seed then gives one code on every device.
+        device = self.mean.device if generator is None else generator.device
+        noise = torch.randn(self.mean.shape, generator=generator, device=device).to(self.mean)
+        return self.mean + torch.exp(0.5 * self.logvar) * noise
+
+    def mode(self) -> Tensor:
+        """The most probable codes: the mean."""
+        return self.mean
+
+    def kl(self) -> Tensor:
+        """KL divergence from N(0, 1) in nats for each picture and class [B, C] (section 3.5)."""
+        mean, logvar = self.mean.float(), self.logvar.float()
+        return -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(dim=(2, 3, 4))
+
+
+def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) -> Tensor:
+    """The encoder's input: one picture for each class (Eq. 2).
+
+    Args:
+        image: [B, 3, H, W] in [-1, 1].
+        label: int64 [B, H, W].
+        mode: ``crop``: the class's pixels (0 elsewhere), cut to their bounding box and resized (nearest) to the
+            full size, all zero for an absent class; ``mask``: the class's pixels in place, 0 elsewhere;
+            ``none``: the whole picture.
+
+    Returns:
+        [B, 3C, H, W], class by class.
+    """
+    B, _, H, W = image.shape
+    if mode == "none":
+        return image.repeat(1, num_classes, 1, 1)
+    masks = F.one_hot(label, num_classes).permute(0, 3, 1, 2).bool()
+    if mode == "mask":
+        return (image[:, None] * masks[:, :, None]).flatten(1, 2)
+    rows = _box_positions(masks.any(dim=3))  # [B, C, H]
+    columns = _box_positions(masks.any(dim=2))  # [B, C, W]
+    source = (rows[..., :, None] * W + columns[..., None, :]).flatten(1)  # [B, C*H*W]
+    colours = image.flatten(2).gather(2, source[:, None].expand(-1, 3, -1)).view(B, 3, num_classes, H, W)
+    classes = torch.arange(num_classes, device=label.device)[:, None, None]
+    kept = label.flatten(1).gather(1, source).view(B, num_classes, H, W) == classes
+    return (colours * kept[:, None]).transpose(1, 2).flatten(1, 2)
+
+
+def _box_positions(occupied: Tensor) -> Tensor:
+    """Source positions of a nearest resize of the occupied range [first, last] to the full length.
+
+    Args:
+        occupied: bool [..., N].
+
+    Returns:
+        int64 [..., N]; zeros where nothing is occupied.
+    """
+    length = occupied.shape[-1]
+    places = torch.arange(length, device=occupied.device)
+    first = torch.where(occupied, places, length).amin(dim=-1, keepdim=True)
+    last = torch.where(occupied, places, -1).amax(dim=-1, keepdim=True)
+    extent = (last - first + 1).clamp(min=0)
+    # Single precision and this order of operations, as F.interpolate computes its source positions.
+    offset = (places.float() * (extent.float() / length)).floor().long()
+    return (first + torch.minimum(offset, (extent - 1).clamp(min=0))).clamp(max=length - 1)
+
+
+class GroupEncoder(nn.Module):
+    """Stride-2 convolutions with one group per class, then mean and log-variance of each class's code."""
+
+    def __init__(self, config: GroupDNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        classes = config.num_classes
+        widths = [3 * classes, *(config.encoder_width * m for m in config.encoder_multipliers)]
+        self.layers = nn.ModuleList(
+            GroupedConv2d(
+                before, after, stride=2, groups=classes, bias=False, spectral_norm=config.spectral_norm
+            )
+            for before, after in itertools.pairwise(widths)
+        )
+        codes = classes * config.latent_channels
+        self.mean = GroupedConv2d(widths[-1], codes, groups=classes)
+        self.logvar = GroupedConv2d(widths[-1], codes, groups=classes)
+
+    def forward(self, image: Tensor, label: Tensor) -> Gaussian:
+        """image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W] -> Gaussian over codes [B, C, z, h, w]."""
+        x = split_by_class(image, label, self.config.num_classes, self.config.split_mode)
+        for layer in self.layers:
+            x = leaky_relu(F.instance_norm(layer(x)))
+        if self.config.latent_mode == "vector":
+            x = x.mean(dim=(2, 3), keepdim=True)
+        mean, logvar = self.mean(x).float(), self.logvar(x).float()
+        shape = (x.shape[0], self.config.num_classes, self.config.latent_channels, *x.shape[2:])
+        return Gaussian(mean.view(shape).to(image.dtype), logvar.view(shape).to(image.dtype))

@@ -1,0 +1,102 @@
+"""The convolution of all the networks: grouped, optionally spectrally normalised, Glorot-initialised."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEAKY_SLOPE = 0.2
+
+# Power iterations at initialisation, so that the first forward already divides by a good estimate.
+_INITIAL_ITERATIONS = 15
+
+
+class GroupedConv2d(nn.Conv2d):
+    """A convolution with groups and, on request, spectral normalisation.
+
+    With ``spectral_norm`` the weight [out, in / groups, k, k], seen as a matrix of ``out`` rows, is divided by
+    an estimate of its largest singular value. The estimate's vectors ``weight_u`` [out] and ``weight_v``
+    [in / groups * k * k] are buffers; a forward in training mode first improves them by one power iteration
+    (v, then u, the order of the authors' checkpoints), also without gradients.
+    """
+
+    weight_u: Tensor
+    weight_v: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+        bias: bool = True,
+        spectral_norm: bool = False,
+    ) -> None:
+        if padding is None:
+            padding = kernel_size // 2
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=bias)
+        self.spectral_norm = spectral_norm
+        if spectral_norm:
+            self.register_buffer("weight_u", torch.zeros(out_channels))
+            self.register_buffer("weight_v", torch.zeros(self.weight[0].numel()))
+
+    def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
+        """Glorot-normal weight, zero bias, and fresh singular vectors.
+
+        Spectral normalisation takes any gain out of the layer's output again; a gain of 1 keeps Adam's fixed
+        step small against such a weight.
+        """
+        nn.init.xavier_normal_(self.weight, gain=1.0 if self.spectral_norm else gain, generator=generator)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if self.spectral_norm:
+            with torch.no_grad():
+                nn.init.normal_(self.weight_u, generator=generator)
+                self.weight_u.copy_(F.normalize(self.weight_u, dim=0))
+                for _ in range(_INITIAL_ITERATIONS):
+                    self._iterate()
+
+    @torch.no_grad()
+    def _iterate(self) -> None:
+        matrix = self.weight.detach().flatten(1)
+        self.weight_v.copy_(F.normalize(matrix.t() @ self.weight_u, dim=0, eps=1e-12))
+        self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=1e-12))
+
+    def normalised_weight(self) -> Tensor:
+        """The weight that the forward uses: divided by its largest singular value's estimate, if so asked."""
+        if not self.spectral_norm:
+            return self.weight
+        # The estimate is a small sum of large products: never in the low precision of autocast.
+        with torch.autocast(self.weight.device.type, enabled=False):
+            if self.training:
+                self._iterate()
+            # Clones: a second forward before the backward changes the buffers in place.
+            u, v = self.weight_u.clone(), self.weight_v.clone()
+            matrix = self.weight.flatten(1)
+            if matrix.dtype in (torch.float16, torch.bfloat16):
+                sigma = torch.dot(u.float(), matrix.float() @ v.float()).to(matrix.dtype)
+            else:
+                sigma = torch.dot(u, matrix @ v)
+            return self.weight / sigma
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.normalised_weight(), self.bias)
+
+
+def initialise_networks(
+    *networks: nn.Module, gain: float = 0.02, generator: torch.Generator | None = None
+) -> None:
+    """Glorot initialisation with ``gain`` of every convolution (section 4.1), from ``generator`` if given."""
+    for network in networks:
+        for module in network.modules():
+            if isinstance(module, GroupedConv2d):
+                module.initialise(gain, generator)
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """LeakyReLU with slope 0.2, the activation of all the networks; overwrites ``x``."""
+    return F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
