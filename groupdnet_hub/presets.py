@@ -71,12 +71,12 @@ def preset_fields(name: str) -> dict[str, Any]:
         }
     if name == "ade20k":
         C, groups = 64, (151, 16, 16, 8, 4, 2, 1)
-        out = (32 * C, 16 * C, 16 * C, 8 * C, 4 * C, 2 * C)
+        out = (2416, 32 * C, 16 * C, 16 * C, 8 * C, 4 * C, 2 * C)
         return {
             "class_names": ("other", *(f"label-{i}" for i in range(1, 151))),
             "palette": numbered_palette(151),
             "image_size": (256, 256),
-            "blocks": modulation_like_ade20k((2416, *out), groups, num_classes=151),
+            "blocks": modulation_like_ade20k(out, groups, num_classes=151),
             "fc_channels": 2416,
             "encoder_width": 604,
             "encoder_multipliers": encoder_multipliers(6),

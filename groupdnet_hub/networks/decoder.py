@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,11 +72,16 @@ class GroupDecoder(nn.Module):
         modulations = []
         factor = 2 ** (len(self.blocks) - 1)
         latent_size = (label.shape[1] // factor, label.shape[2] // factor)
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self._cg_blocks()):
             size = (latent_size[0] * 2**i, latent_size[1] * 2**i)
             level = label_level(label, edges, size, self.config.num_classes, lookup=lookup)
             modulations.append(block.modulations(level))
         return Scene(label, tuple(modulations), latent_size)
+
+    def _cg_blocks(self) -> Iterator[CGBlock]:
+        for block in self.blocks:
+            assert isinstance(block, CGBlock)
+            yield block
 
     def forward(self, codes: Tensor, scene: Scene) -> Tensor:
         """codes [B, C, z, h, w] (or [B, C, z, 1, 1]) and a scene of batch B or 1 -> picture [B, 3, H, W] in [-1, 1]."""

@@ -129,7 +129,7 @@ def _different_windows(values: Tensor, outside: int) -> tuple[Tensor, Tensor]:
 
 
 def window_patches(
-    level: LabelLevel, weight: Tensor, bias: Tensor, label_groups: int, out_groups: int
+    level: LabelLevel, weight: Tensor, bias: Tensor | None, label_groups: int, out_groups: int
 ) -> Tensor:
     """The hidden layer (3x3 convolution of the label input, ReLU) around the centre of each different window.
 
@@ -147,14 +147,14 @@ def window_patches(
     table = _symbol_table(weight, level, label_groups)
     places = torch.arange(9, device=table.device) * table.shape[1]
     hidden = F.embedding_bag(windows.symbols + places, table.flatten(0, 1), mode="sum")
-    hidden = F.relu(hidden + bias)
+    hidden = F.relu(hidden if bias is None else hidden + bias)
     hidden = torch.cat((hidden, hidden.new_zeros(1, hidden.shape[1])))  # the row of "outside"
     count, width = windows.hidden.shape[0], hidden.shape[1] // out_groups
     patches = F.embedding(windows.hidden, hidden).view(count, 9, out_groups, width)
     return patches.permute(2, 0, 1, 3).reshape(out_groups, count, 9 * width)
 
 
-def rows_from_patches(patches: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def rows_from_patches(patches: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The second 3x3 convolution at the centre of each different window: a matrix product for each group.
 
     Args:
@@ -166,7 +166,8 @@ def rows_from_patches(patches: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     groups, count, _ = patches.shape
     matrix = weight.view(groups, weight.shape[0] // groups, -1, 9).permute(0, 3, 2, 1).flatten(1, 2)
-    return torch.bmm(patches, matrix).transpose(0, 1).reshape(count, -1) + bias
+    rows = torch.bmm(patches, matrix).transpose(0, 1).reshape(count, -1)
+    return rows if bias is None else rows + bias
 
 
 def _symbol_table(weight: Tensor, level: LabelLevel, groups: int) -> Tensor:

@@ -1,0 +1,63 @@
+"""GroupDNet: semantically multi-modal image synthesis, with one latent code for each class of a label map."""
+
+from groupdnet_hub.codes import AppearanceCodes
+from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.data import PairedImages, read_label_set
+from groupdnet_hub.images import photo_to_tensor, read_photo, tensor_to_picture
+from groupdnet_hub.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.labels import (
+    LabelSet,
+    classes_present,
+    colour_picture,
+    instance_edges,
+    label_picture,
+    one_hot,
+)
+from groupdnet_hub.look import Look
+from groupdnet_hub.losses import (
+    PerceptualLoss,
+    feature_matching_loss,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+    kl_loss,
+)
+from groupdnet_hub.model import GroupDNet
+from groupdnet_hub.networks.decoder import Scene
+from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
+from groupdnet_hub.networks.encoder import Gaussian
+from groupdnet_hub.networks.layers import initialise_networks
+from groupdnet_hub.pipeline import GroupDNetPipeline
+from groupdnet_hub.presets import PRESETS
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PRESETS",
+    "AppearanceCodes",
+    "Gaussian",
+    "GroupDNet",
+    "GroupDNetConfig",
+    "GroupDNetPipeline",
+    "LabelSet",
+    "Look",
+    "MultiScaleDiscriminator",
+    "PairedImages",
+    "PerceptualLoss",
+    "Scene",
+    "classes_present",
+    "colour_picture",
+    "feature_matching_loss",
+    "hinge_discriminator_loss",
+    "hinge_generator_loss",
+    "initialise_networks",
+    "instance_edges",
+    "kl_loss",
+    "label_picture",
+    "one_hot",
+    "photo_to_tensor",
+    "read_instance_map",
+    "read_label_map",
+    "read_label_set",
+    "read_photo",
+    "tensor_to_picture",
+]

@@ -1,0 +1,123 @@
+"""The appearance of a picture: one latent code for each class, to pick from, mix, interpolate and keep."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from groupdnet_hub.labels import LabelSet
+
+_FORMAT = "groupdnet-codes-1"
+
+
+@dataclass(frozen=True, eq=False)
+class AppearanceCodes:
+    """Latent codes of one picture.
+
+    Attributes:
+        tensor: float32 [C, z, h, w] on the CPU, one code for each class, present in a map or not.
+        labels: the label set; class arguments take a name or an id.
+    """
+
+    tensor: Tensor
+    labels: LabelSet
+
+    def __post_init__(self) -> None:
+        if self.tensor.ndim != 4 or len(self.tensor) != len(self.labels):
+            raise ValueError(
+                f"codes have shape {tuple(self.tensor.shape)}; {len(self.labels)} classes need "
+                f"[{len(self.labels)}, z, h, w]"
+            )
+        if not torch.isfinite(self.tensor).all():
+            raise ValueError("the codes hold values that are not finite")
+        object.__setattr__(self, "tensor", self.tensor.detach().to("cpu", torch.float32).contiguous())
+
+    def pick(self, class_: str | int) -> Tensor:
+        """The code [z, h, w] of one class."""
+        return self.tensor[self.labels.id_of(class_)].clone()
+
+    def mix(self, sources: Mapping[str | int, AppearanceCodes]) -> AppearanceCodes:
+        """These codes with some classes' taken from others: ``{"hair": other, ...}`` (appearance mixing)."""
+        tensor = self.tensor.clone()
+        for class_, source in sources.items():
+            self._check_fit(source)
+            class_id = self.labels.id_of(class_)
+            tensor[class_id] = source.tensor[class_id]
+        return AppearanceCodes(tensor, self.labels)
+
+    def interpolate(
+        self, other: AppearanceCodes, t: float, classes: Iterable[str | int] | None = None
+    ) -> AppearanceCodes:
+        """``(1 - t) * self + t * other``, for all or some classes (appearance morphing).
+
+        Args:
+            t: 0 gives these codes, 1 the others; values outside [0, 1] extrapolate.
+        """
+        self._check_fit(other)
+        blended = self.tensor + t * (other.tensor - self.tensor)
+        if t == 1:  # exactly, without the rounding of a sum
+            blended = other.tensor.clone()
+        if classes is None:
+            return AppearanceCodes(blended, self.labels)
+        chosen = self.labels.ids_of(classes)
+        tensor = self.tensor.clone()
+        tensor[chosen] = blended[chosen]
+        return AppearanceCodes(tensor, self.labels)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file, whole or not at all."""
+        path = Path(path)
+        metadata = {
+            "format": _FORMAT,
+            "labels": json.dumps({"names": self.labels.names, "palette": self.labels.palette}),
+        }
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            save_file({"codes": self.tensor}, partial, metadata=metadata)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AppearanceCodes:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ValueError: for a file that is none, or is damaged.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"there is no codes file {path.name}")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != _FORMAT:
+                    raise ValueError(
+                        f"{path.name} is not a codes file of this version: its format is "
+                        f"{metadata.get('format')!r}, not {_FORMAT!r}"
+                    )
+                described = json.loads(metadata["labels"])
+                labels = LabelSet(described["names"], described["palette"])
+                return cls(file.get_tensor("codes"), labels)
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path.name} is damaged or not a codes file: {error}") from None
+
+    def _check_fit(self, other: AppearanceCodes) -> None:
+        if other.labels.names != self.labels.names:
+            raise ValueError(
+                f"the codes are of different label sets: {', '.join(self.labels.names)} and "
+                f"{', '.join(other.labels.names)}"
+            )
+        if other.tensor.shape != self.tensor.shape:
+            raise ValueError(
+                f"the codes have different shapes, {tuple(self.tensor.shape)} and {tuple(other.tensor.shape)}: "
+                "they come from different models or picture sizes"
+            )

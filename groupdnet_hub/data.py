@@ -1,0 +1,178 @@
+"""Pictures with their label maps: a folder, or rows of a Hugging Face data set."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from groupdnet_hub.images import photo_to_tensor, read_photo
+from groupdnet_hub.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.labels import LabelSet, resize_label_map
+
+# A picture and its label map, each anything that the strict readers take; the instance map may be missing.
+Pair = tuple[Any, Any, Any]
+
+
+def read_label_set(folder: str | os.PathLike[str], split: str = "train") -> LabelSet:
+    """The ``classes.json`` of a data set folder, in the folder itself or in its split.
+
+    Raises:
+        ValueError: if there is none, or it is not one.
+    """
+    for place in (Path(folder), Path(folder) / split):
+        if (place / "classes.json").is_file():
+            return LabelSet.from_file(place / "classes.json")
+    raise ValueError(f"there is no classes.json in {Path(folder)} or its folder {split}")
+
+
+class _FolderPairs(Sequence[Pair]):
+    """Files named by ``SPLIT/metadata.jsonl`` (file_name, label_file_name, perhaps instance_file_name)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listing = folder / "metadata.jsonl"
+        if not listing.is_file():
+            raise ValueError(f"there is no metadata.jsonl in {folder}: is this a split of a paired data set?")
+        self.names: list[tuple[str, str, str | None]] = []
+        for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+                names = (entry["file_name"], entry["label_file_name"], entry.get("instance_file_name"))
+            except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+                raise ValueError(
+                    f"line {number} of {listing} is not a JSON object with file_name and label_file_name"
+                ) from None
+            self.names.append(names)
+        if not self.names:
+            raise ValueError(f"{listing} names no picture")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        picture, label, instance = self.names[index]
+        return self.folder / picture, self.folder / label, self.folder / instance if instance else None
+
+
+class _RowPairs(Sequence[Pair]):
+    """Rows of a table with a picture column and a label column (a Hugging Face ``datasets.Dataset``)."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], image_column: str, label_column: str) -> None:
+        first = rows[0]
+        for column in (image_column, label_column):
+            if column not in first:
+                raise ValueError(f"the data set has no column {column!r}; it has {', '.join(first)}")
+        self.rows, self.image_column, self.label_column = rows, image_column, label_column
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        row = self.rows[index]
+        return row[self.image_column], row[self.label_column], row.get("instance")
+
+
+class PairedImages(Dataset[dict[str, Tensor]]):
+    """Pictures with their label maps, resized to one size.
+
+    An item is a dictionary: ``image`` float32 [3, H, W] in [-1, 1], ``label`` int64 [H, W], and, where the data
+    has them, ``instance`` int64 [H, W].
+
+    Args:
+        pairs: picture, label map and instance map or None, each as the strict readers take them.
+        labels: the label set of the maps.
+        image_size: (height, width) of the items.
+        random_flip: mirror half of the items; which ones depends on ``seed``, the epoch and the item alone.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        labels: LabelSet,
+        image_size: tuple[int, int],
+        *,
+        random_flip: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.pairs, self.labels, self.image_size = pairs, labels, image_size
+        self.random_flip, self.seed, self.epoch = random_flip, seed, 0
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | os.PathLike[str],
+        image_size: tuple[int, int],
+        *,
+        split: str = "train",
+        labels: LabelSet | None = None,
+        random_flip: bool = False,
+        seed: int = 0,
+    ) -> PairedImages:
+        """``folder/SPLIT`` with ``metadata.jsonl``, ``images/`` and ``labels/``; ``folder/classes.json``.
+
+        Raises:
+            ValueError: where a part is missing; the message names it.
+        """
+        root = Path(folder)
+        if not (root / split).is_dir():
+            raise ValueError(f"there is no folder {split} in {root}")
+        labels = read_label_set(root, split) if labels is None else labels
+        return cls(_FolderPairs(root / split), labels, image_size, random_flip=random_flip, seed=seed)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Sequence[Mapping[str, Any]],
+        labels: LabelSet,
+        image_size: tuple[int, int],
+        *,
+        image_column: str = "image",
+        label_column: str = "label",
+        random_flip: bool = False,
+        seed: int = 0,
+    ) -> PairedImages:
+        """Rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), decoded to PIL pictures."""
+        pairs = _RowPairs(rows, image_column, label_column)
+        return cls(pairs, labels, image_size, random_flip=random_flip, seed=seed)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch on which the random flips depend."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        picture, label_map, instance_map = self.pairs[index]
+        photo = read_photo(picture)
+        label = torch.from_numpy(read_label_map(label_map, self.labels))
+        if tuple(label.shape) != (photo.height, photo.width):
+            raise ValueError(
+                f"item {index}: the picture is {photo.height}x{photo.width} (height x width) and its label map "
+                f"{label.shape[0]}x{label.shape[1]}"
+            )
+        item = {
+            "image": photo_to_tensor(photo, self.image_size),
+            "label": resize_label_map(label[None], self.image_size)[0],
+        }
+        if instance_map is not None:
+            instance = torch.from_numpy(read_instance_map(instance_map, size=(photo.height, photo.width)))
+            item["instance"] = resize_label_map(instance[None], self.image_size)[0]
+        if self.random_flip and self._flips(index):
+            item = {name: value.flip(-1) for name, value in item.items()}
+        return item
+
+    def _flips(self, index: int) -> bool:
+        generator = torch.Generator().manual_seed(
+            (self.seed * 1_000_003 + self.epoch) * 1_000_003 + index & 0x7FFFFFFFFFFFFFFF
+        )
+        return bool(torch.rand((), generator=generator) < 0.5)

@@ -1,0 +1,187 @@
+"""Label sets, and label maps as tensors."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from groupdnet_hub.config_checks import as_sequence, check_classes
+from groupdnet_hub.presets import numbered_palette
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a label map.
+
+    Attributes:
+        names: one unique name for each class; the position is the class id.
+        palette: one unique RGB colour (0..255) for each class.
+
+    Raises:
+        ValueError: for a set that is empty, or whose names or colours are not unique.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(as_sequence(self.names, "names")))
+        colours = (tuple(as_sequence(c, "a colour")) for c in as_sequence(self.palette, "palette"))
+        object.__setattr__(self, "palette", tuple(colours))
+        check_classes(self.names, self.palette, len(self.names))
+
+    @classmethod
+    def from_names(cls, names: Sequence[str]) -> LabelSet:
+        """A label set with well-spread colours."""
+        return cls(tuple(names), numbered_palette(len(names)))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> LabelSet:
+        """Read ``classes.json``: ``{"classes": [{"id": 0, "name": "sky", "color": [0, 0, 0]}, ...]}``.
+
+        Raises:
+            ValueError: for a file that is missing or is not of this form.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        try:
+            classes = sorted(json.loads(path.read_text(encoding="utf-8"))["classes"], key=lambda c: c["id"])
+            ids = [entry["id"] for entry in classes]
+            names, colours = [entry["name"] for entry in classes], [entry["color"] for entry in classes]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'{path.name} is not a list of classes, {{"classes": [{{"id": 0, "name": ..., "color": [r, g, b]}}, '
+                f"...]}}: {error!r}"
+            ) from None
+        if ids != list(range(len(ids))):
+            raise ValueError(
+                f"{path.name} has the class ids {ids[:10]}...; they must be 0, 1, 2, ... without gaps"
+            )
+        return cls(tuple(names), tuple(colours))
+
+    def to_file(self, path: str | os.PathLike[str]) -> None:
+        """Write what :meth:`from_file` reads, whole or not at all."""
+        path = Path(path)
+        classes = [
+            {"id": i, "name": name, "color": list(colour)}
+            for i, (name, colour) in enumerate(zip(self.names, self.palette, strict=True))
+        ]
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_text(json.dumps({"num_classes": len(self), "classes": classes}, indent=1) + "\n")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def id_of(self, class_: str | int) -> int:
+        """The id of a class given by name or id.
+
+        Raises:
+            ValueError: for an unknown one; the message names those that there are.
+        """
+        if isinstance(class_, str) and class_ in self.names:
+            return self.names.index(class_)
+        if isinstance(class_, (int, np.integer)) and not isinstance(class_, bool):
+            if 0 <= class_ < len(self):
+                return int(class_)
+            raise ValueError(f"there is no class {class_}: the ids are 0 to {len(self) - 1}")
+        near = difflib.get_close_matches(str(class_), self.names, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else "."
+        shown = ", ".join(self.names[:20]) + (", ..." if len(self) > 20 else "")
+        raise ValueError(f"there is no class {class_!r}{hint} The classes are {shown}")
+
+    def ids_of(self, classes: Iterable[str | int]) -> list[int]:
+        """:meth:`id_of` each."""
+        return [self.id_of(class_) for class_ in classes]
+
+
+def resize_label_map(label: Tensor, size: tuple[int, int]) -> Tensor:
+    """int [B, H, W] resized (nearest) to ``size`` = (height, width); ids of any size stay exact."""
+    if tuple(label.shape[-2:]) == tuple(size):
+        return label
+    # Positions as F.interpolate(mode="nearest") computes them, in single precision.
+    rows, columns = (
+        torch.nn.functional.interpolate(
+            torch.arange(source, dtype=torch.float32)[None, None], size=target, mode="nearest"
+        )[0, 0]
+        .long()
+        .to(label.device)
+        for source, target in zip(label.shape[-2:], size, strict=True)
+    )
+    return label[:, rows][:, :, columns]
+
+
+def one_hot(label: Tensor, num_classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """int64 [B, H, W] -> [B, C, H, W] of zeros and ones.
+
+    Raises:
+        ValueError: for an id outside 0..C-1; the message says which, and at how many pixels.
+    """
+    check_ids(label, num_classes)
+    channels = torch.zeros(label.shape[0], num_classes, *label.shape[1:], dtype=dtype, device=label.device)
+    return channels.scatter_(1, label[:, None].long(), 1)
+
+
+def check_ids(label: Tensor, num_classes: int) -> None:
+    """Refuse a label map int [B, H, W] with an id outside 0..C-1, saying which and at how many pixels."""
+    low, high = int(label.min()), int(label.max())
+    if low < 0 or high >= num_classes:
+        bad = low if low < 0 else high
+        raise ValueError(
+            f"the label map holds the class id {bad} at {int((label == bad).sum())} pixels; the ids are 0 to "
+            f"{num_classes - 1}"
+        )
+
+
+def instance_edges(instance: Tensor) -> Tensor:
+    """int [B, H, W] -> float32 [B, 1, H, W]: 1 at both pixels of every horizontal or vertical change of id."""
+    edges = torch.zeros(instance.shape, dtype=torch.bool, device=instance.device)
+    across = instance[:, :, 1:] != instance[:, :, :-1]
+    edges[:, :, 1:] |= across
+    edges[:, :, :-1] |= across
+    down = instance[:, 1:] != instance[:, :-1]
+    edges[:, 1:] |= down
+    edges[:, :-1] |= down
+    return edges[:, None].float()
+
+
+def classes_present(label: Tensor | np.ndarray, num_classes: int) -> list[int]:
+    """The class ids that a label map holds, in order."""
+    values = label.unique().tolist() if isinstance(label, Tensor) else np.unique(label).tolist()
+    return [int(value) for value in values if 0 <= value < num_classes]
+
+
+def label_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
+    """A label map as an index picture: mode P with the palette, 16 bit for more than 256 classes."""
+    ids = _as_array(label)
+    if len(labels) > 256:
+        return Image.fromarray(ids.astype(np.uint16))
+    picture = Image.fromarray(ids.astype(np.uint8))
+    picture.putpalette([value for colour in labels.palette for value in colour])
+    return picture
+
+
+def colour_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
+    """A label map as an RGB picture in the palette's colours."""
+    return Image.fromarray(np.asarray(labels.palette, dtype=np.uint8)[_as_array(label)])
+
+
+def _as_array(label: Any) -> np.ndarray:
+    ids = label.cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
+    if ids.ndim != 2:
+        raise ValueError(f"a label map to draw has two dimensions, not the shape {ids.shape}")
+    return ids

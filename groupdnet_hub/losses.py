@@ -1,0 +1,147 @@
+"""The training losses (section 3.5, Eq. 6): pure functions of network outputs, and the perceptual distance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from groupdnet_hub.networks.encoder import Gaussian
+
+# Activations relu1_1 ... relu5_1 as positions in torchvision's ``features``, and their weights.
+PERCEPTUAL_LAYERS = {"vgg19": (1, 6, 11, 20, 29), "vgg16": (1, 6, 11, 18, 25)}
+PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+
+def hinge_discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Hinge loss of the discriminator, mean over scales: (on generated, on real pictures).
+
+    Args:
+        fake, real: the patch logits of each scale.
+    """
+    on_fake = torch.stack([F.relu(1 + logits.float()).mean() for logits in fake]).mean()
+    on_real = torch.stack([F.relu(1 - logits.float()).mean() for logits in real]).mean()
+    return on_fake, on_real
+
+
+def hinge_generator_loss(fake: Sequence[Tensor]) -> Tensor:
+    """Hinge loss of the generator: minus the mean of its pictures' logits, mean over scales."""
+    return torch.stack([-logits.float().mean() for logits in fake]).mean()
+
+
+def feature_matching_loss(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+    """L1 distance of the discriminator's hidden features, summed over layers, mean over scales.
+
+    Args:
+        fake, real: for each scale the features, the logits last (these are left out).
+    """
+    terms = [
+        F.l1_loss(a.float(), b.detach().float())
+        for fakes, reals in zip(fake, real, strict=True)
+        for a, b in zip(fakes[:-1], reals[:-1], strict=True)
+    ]
+    return torch.stack(terms).sum() / len(fake)
+
+
+def kl_loss(posterior: Gaussian) -> Tensor:
+    """KL divergence of the codes from N(0, 1) in nats: sum over a picture's codes, mean over the batch.
+
+    The authors' code sums over the batch of one process: their weight 0.05 at its 8 pictures is 0.4 here, and the
+    result does not depend on how many processes share a batch.
+    """
+    return posterior.kl().sum(dim=1).mean()
+
+
+class PerceptualLoss(nn.Module):
+    """Weighted L1 distance of ImageNet features relu1_1 ... relu5_1 of two batches of pictures.
+
+    Args:
+        net: ``vgg19`` (the paper's) or ``vgg16``.
+        weights: a safetensors file with torchvision's key names (``features.N.weight``); by default torchvision
+            downloads its own. A result should say which net it was trained with.
+        normalise: shift and scale pictures as the features were trained; the authors' code does not.
+
+    Raises:
+        ValueError: for an unknown net, or weights that do not fit it.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, net: str = "vgg19", weights: str | os.PathLike[str] | None = None, *, normalise: bool = False
+    ) -> None:
+        super().__init__()
+        if net not in PERCEPTUAL_LAYERS:
+            raise ValueError(
+                f"perceptual net {net!r} is not known; there are {', '.join(sorted(PERCEPTUAL_LAYERS))}"
+            )
+        import torchvision  # only training needs it
+
+        layers = PERCEPTUAL_LAYERS[net]
+        make = torchvision.models.vgg19 if net == "vgg19" else torchvision.models.vgg16
+        if weights is None:
+            trunk = make(weights="IMAGENET1K_V1").features[: layers[-1] + 1]
+        else:
+            with torch.device("meta"):
+                trunk = make(weights=None).features[: layers[-1] + 1]
+            trunk.load_state_dict(_trunk_weights(Path(weights), trunk), assign=True)
+        for module in trunk:
+            if isinstance(module, nn.ReLU):
+                module.inplace = False  # the activations in between are the result
+        self.trunk = trunk.eval().requires_grad_(False)
+        self.layers = layers
+        self.normalise = normalise
+        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """The five activations of pictures [B, 3, H, W] in [-1, 1]."""
+        x = ((image + 1) / 2 - self.mean) / self.std if self.normalise else image
+        found = []
+        for i, module in enumerate(self.trunk):
+            x = module(x)
+            if i in self.layers:
+                found.append(x)
+        return found
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """Distance of two batches [B, 3, H, W] in [-1, 1]; no gradient flows into ``target``."""
+        with torch.no_grad():
+            wanted = self.features(target)
+        return sum(
+            (
+                weight * F.l1_loss(a.float(), b.float())
+                for weight, a, b in zip(PERCEPTUAL_WEIGHTS, self.features(image), wanted, strict=True)
+            ),
+            start=image.new_zeros((), dtype=torch.float32),
+        )
+
+
+def _trunk_weights(path: Path, trunk: nn.Module) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ValueError(f"there is no file {path} of perceptual weights")
+    try:
+        found = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is not a safetensors file: {error}") from None
+    wanted = trunk.state_dict()
+    missing = [key for key in wanted if f"features.{key}" not in found]
+    if missing:
+        raise ValueError(
+            f"{path.name} lacks features.{missing[0]} ({len(missing)} of {len(wanted)} are missing)"
+        )
+    for key, value in wanted.items():
+        if found[f"features.{key}"].shape != value.shape:
+            raise ValueError(
+                f"features.{key} in {path.name} has shape {tuple(found[f'features.{key}'].shape)}, "
+                f"and this net needs {tuple(value.shape)}: are these the weights of another net?"
+            )
+    return {key: found[f"features.{key}"].float() for key in wanted}

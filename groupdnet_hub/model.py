@@ -1,0 +1,175 @@
+"""GroupDNet: the grouped encoder and the decoder as one model, with its label set."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.labels import LabelSet, instance_edges
+from groupdnet_hub.networks.decoder import GroupDecoder, Scene
+from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
+from groupdnet_hub.networks.layers import initialise_networks
+
+
+class GroupDNet(nn.Module):
+    """Label map and one latent code per class to picture, and back (Fig. 2).
+
+    Args:
+        config: the networks and their label set.
+        generator: draws the initial weights; by default they come from a generator seeded with 0.
+    """
+
+    def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.labels = LabelSet(config.class_names, config.palette)
+        self.encoder = GroupEncoder(config)
+        self.decoder = GroupDecoder(config)
+        if not self.decoder.fc.weight.is_meta:
+            if generator is None:
+                generator = torch.Generator(self.decoder.fc.weight.device).manual_seed(0)
+            initialise_networks(self.encoder, self.decoder, generator=generator)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.decoder.fc.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.decoder.fc.weight.dtype
+
+    def encode(self, image: Tensor, label: Tensor) -> Gaussian:
+        """The posterior of the codes of a picture.
+
+        Args:
+            image: [B, 3, H, W] in [-1, 1].
+            label: int64 [B, H, W], values 0..C-1.
+
+        Returns:
+            Gaussian with ``mean`` and ``logvar`` [B, C, z, h, w].
+
+        Raises:
+            ValueError: for shapes that do not fit each other or the model, or an unknown class id.
+        """
+        label = self._checked_label(label)
+        if image.ndim != 4 or image.shape[1] != 3 or image.shape[0] != label.shape[0]:
+            raise ValueError(
+                f"image has shape {tuple(image.shape)}; it must be [B, 3, H, W] with the label map's B, {len(label)}"
+            )
+        if image.shape[2:] != label.shape[1:]:
+            raise ValueError(
+                f"the image is {_size(image)} (height x width) and its label map {_size(label)}: resize one of them"
+            )
+        return self.encoder(image.to(self.device, self.dtype), label)
+
+    def prepare(self, label: Tensor, instance: Tensor | None = None, *, lookup: bool = True) -> Scene:
+        """The label map's part of :meth:`decode`, for many codes on one map.
+
+        Args:
+            label: int64 [B, H, W]; B is 1, or that of the codes.
+            instance: int64 [B, H, W] instance ids, for a model with instance edges (Cityscapes) only.
+            lookup: ``False`` turns the window look-up off; the result is the same, the work is the paper's.
+
+        Raises:
+            ValueError: as :meth:`encode`, and for a missing or an unused instance map.
+        """
+        label = self._checked_label(label)
+        edges = None
+        if self.config.instance_edges:
+            if instance is None:
+                raise ValueError(
+                    "this model draws instance edges: give decode or prepare an instance map, [B, H, W] of ids"
+                )
+            if instance.shape != label.shape:
+                raise ValueError(f"the instance map is {_size(instance)}, its label map {_size(label)}")
+            edges = instance_edges(instance.to(self.device))
+        elif instance is not None:
+            raise ValueError("this model was made without instance edges: leave the instance map out")
+        return self.decoder.prepare(label, edges, lookup=lookup)
+
+    def decode(self, codes: Tensor, label: Tensor | Scene, instance: Tensor | None = None) -> Tensor:
+        """The picture of a label map with the given appearance.
+
+        Args:
+            codes: [B, C, z, h, w] (h = w = 1 with ``latent_mode="vector"``).
+            label: int64 [B, H, W], or what :meth:`prepare` made of it.
+            instance: int64 [B, H, W]; see :meth:`prepare`.
+
+        Returns:
+            [B, 3, H, W] in [-1, 1].
+
+        Raises:
+            ValueError: for codes that do not fit the model or the label map, and as :meth:`prepare`.
+        """
+        scene = label if isinstance(label, Scene) else self.prepare(label, instance)
+        C, z = self.config.num_classes, self.config.latent_channels
+        spatial = scene.latent_size if self.config.latent_mode == "map" else (1, 1)
+        if codes.ndim != 5 or codes.shape[1:] != (C, z, *spatial):
+            raise ValueError(
+                f"codes have shape {tuple(codes.shape)}; this model and label map need [B, {C}, {z}, "
+                f"{spatial[0]}, {spatial[1]}]"
+            )
+        if scene.label.shape[0] not in (1, codes.shape[0]):
+            raise ValueError(f"{codes.shape[0]} codes cannot be drawn on {scene.label.shape[0]} label maps")
+        return self.decoder(codes.to(self.device, self.dtype), scene)
+
+    def forward(
+        self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, Gaussian]:
+        """Reconstruction through sampled codes, the generator's training step (Eq. 1).
+
+        Args:
+            noise: [B, C, z, h, w], standard normal; drawn here if not given.
+
+        Returns:
+            (picture [B, 3, H, W], posterior).
+        """
+        posterior = self.encode(image, label)
+        if noise is None:
+            noise = torch.randn_like(posterior.mean)
+        codes = posterior.mean + torch.exp(0.5 * posterior.logvar) * noise
+        return self.decode(codes, label, instance), posterior
+
+    def sample_codes(
+        self,
+        batch: int = 1,
+        *,
+        generator: torch.Generator | None = None,
+        label_size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Codes [B, C, z, h, w] from the prior N(0, 1)."""
+        shape = list(self.config.code_shape)
+        if label_size is not None and self.config.latent_mode == "map":
+            factor = 2 ** (len(self.config.blocks) - 1)
+            shape[2:] = [label_size[0] // factor, label_size[1] // factor]
+        device = self.device if generator is None else generator.device
+        codes = torch.randn(batch, *shape, generator=generator, device=device)
+        return codes.to(self.device, self.dtype)
+
+    def _checked_label(self, label: Tensor) -> Tensor:
+        if not isinstance(label, Tensor) or label.ndim != 3 or label.is_floating_point():
+            given = (
+                f"{label.dtype} {tuple(label.shape)}" if isinstance(label, Tensor) else type(label).__name__
+            )
+            raise ValueError(f"a label map is an integer tensor [B, H, W] of class ids, not {given}")
+        factor = 2 ** (len(self.config.blocks) - 1)
+        if label.shape[1] % factor or label.shape[2] % factor or 0 in label.shape:
+            raise ValueError(
+                f"the label map is {_size(label)}; both sides must be multiples of {factor} "
+                f"(this model was made for {self.config.image_size[0]}x{self.config.image_size[1]})"
+            )
+        low, high = int(label.min()), int(label.max())
+        if low < 0 or high >= self.config.num_classes:
+            bad = low if low < 0 else high
+            raise ValueError(
+                f"the label map holds the class id {bad} at {int((label == bad).sum())} pixels; this model knows "
+                f"0 to {self.config.num_classes - 1}"
+            )
+        return label.to(self.device, torch.int64)
+
+
+def _size(maps: Tensor) -> str:
+    return f"{maps.shape[-2]}x{maps.shape[-1]}"

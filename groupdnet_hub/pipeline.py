@@ -1,0 +1,236 @@
+"""Pictures in, pictures out: sample, reroll, encode, mix, morph and edit (section 4.4, Fig. 5 to 7)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from groupdnet_hub.codes import AppearanceCodes
+from groupdnet_hub.images import photo_to_tensor, read_photo, tensor_to_picture
+from groupdnet_hub.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.look import Look
+from groupdnet_hub.model import GroupDNet
+
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray
+ClassArgument = str | int
+
+# A photo may be this much wider or taller than its label map, in proportion, and is then resized with it.
+_ASPECT_TOLERANCE = 0.02
+
+
+class GroupDNetPipeline:
+    """Everything one can do with a trained model, on pictures.
+
+    Pictures and label maps are paths, PIL images or arrays; label maps of another size are resized (nearest) if
+    their proportions fit. Every call with the same seed, on the same device, gives the same picture; without a
+    seed a fresh one is drawn, and the look tells which.
+
+    Args:
+        model: it is put into evaluation mode.
+    """
+
+    def __init__(self, model: GroupDNet) -> None:
+        self.model = model.eval().requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(cls, path_or_id: str | os.PathLike[str], **options: Any) -> GroupDNetPipeline:
+        """A folder or a Hub id; options and errors are those of ``GroupDNet.from_pretrained``."""
+        return cls(GroupDNet.from_pretrained(path_or_id, **options))
+
+    def to(self, device: str | torch.device) -> GroupDNetPipeline:
+        """Move the model; returns the pipeline."""
+        self.model.to(device)
+        return self
+
+    @property
+    def labels(self) -> LabelSet:
+        """The model's label set."""
+        return self.model.labels
+
+    # -- making looks ----------------------------------------------------------------------------------------
+
+    def sample(self, mask: Picture, seed: int | None = None, *, instance: Picture | None = None) -> Look:
+        """A picture of ``mask`` with every class's appearance drawn from the prior."""
+        seed = _fresh_seed() if seed is None else _checked_seed(seed)
+        label = self._read_mask(mask)
+        return self._draw(self._prior(seed), label, seed, self._read_instance(instance, label))
+
+    def reroll(
+        self, look: Look, classes: ClassArgument | Iterable[ClassArgument], seed: int | None = None
+    ) -> Look:
+        """The look with one class, or several, drawn anew; every other class keeps its code.
+
+        With the seed of a sample, a class gets the code it has in that sample.
+        """
+        seed = _fresh_seed() if seed is None else _checked_seed(seed)
+        chosen = self._class_ids(classes)
+        fresh = self._prior(seed)
+        codes = self._checked_codes(look.codes).mix(dict.fromkeys(chosen, fresh))
+        return self._draw(codes, look.mask, seed, look.instance)
+
+    @torch.inference_mode()
+    def encode(
+        self, photo: Picture, photo_mask: Picture, *, seed: int = 0, instance: Picture | None = None
+    ) -> Look:
+        """A look from a real photo: each class's code is the mean of its posterior.
+
+        Args:
+            seed: draws the codes of the classes that the photo does not show, for later edits.
+
+        Raises:
+            ValueError: if the photo does not fit its mask.
+        """
+        picture = read_photo(photo)
+        label = self._read_mask(photo_mask)
+        height, width = self.model.config.image_size
+        stretch = (picture.width / picture.height) / (width / height)
+        if abs(stretch - 1) > _ASPECT_TOLERANCE:
+            raise ValueError(
+                f"the photo is {picture.height}x{picture.width} (height x width), and its mask was read at "
+                f"{height}x{width}: crop the photo to the same proportions as the mask"
+            )
+        image = photo_to_tensor(picture, (height, width))[None]
+        maps = torch.from_numpy(label)[None]
+        codes = self._prior(_checked_seed(seed)).tensor.clone()
+        shown = torch.unique(maps).tolist()
+        codes[shown] = self.model.encode(image, maps).mode()[0].float().cpu()[shown]
+        appearance = AppearanceCodes(codes, self.labels)
+        return self._draw(appearance, label, None, self._read_instance(instance, label))
+
+    def mix(
+        self,
+        mask: Picture,
+        sources: Mapping[ClassArgument, Look],
+        base: Look | None = None,
+        *,
+        seed: int | None = None,
+        instance: Picture | None = None,
+    ) -> Look:
+        """A picture of ``mask``, each class with the appearance it has in the look named for it.
+
+        Args:
+            sources: ``{"hair": look_a, "top-clothes": look_b}``.
+            base: the look of all other classes; without it they are drawn with ``seed``.
+        """
+        label = self._read_mask(mask)
+        if base is None:
+            seed = _fresh_seed() if seed is None else _checked_seed(seed)
+            codes = self._prior(seed)
+        else:
+            codes, seed = self._checked_codes(base.codes), base.seed
+        codes = codes.mix({class_: look.codes for class_, look in sources.items()})
+        return self._draw(codes, label, seed, self._read_instance(instance, label))
+
+    def morph(
+        self,
+        look_a: Look,
+        look_b: Look,
+        steps: int = 9,
+        classes: Iterable[ClassArgument] | ClassArgument | None = None,
+        span: tuple[float, float] = (0.0, 1.0),
+    ) -> list[Look]:
+        """Looks on the way from ``look_a`` to ``look_b``, on the first one's label map.
+
+        Args:
+            steps: number of looks, at least 2.
+            classes: which classes change; all by default.
+            span: first and last position; beyond [0, 1] the change is extrapolated.
+        """
+        if not isinstance(steps, int) or steps < 2:
+            raise ValueError(f"steps is {steps!r}; a morph has at least 2 looks")
+        start, end = (float(value) for value in span)
+        if not np.isfinite([start, end]).all():
+            raise ValueError(f"span is {span}; it must be two finite numbers")
+        chosen = None if classes is None else self._class_ids(classes)
+        first = self._checked_codes(look_a.codes)
+        codes = [
+            first.interpolate(look_b.codes, start + (end - start) * i / (steps - 1), chosen)
+            for i in range(steps)
+        ]
+        pictures = self._render(codes, look_a.mask, look_a.instance)
+        return [
+            Look(picture, code, look_a.mask, None, look_a.instance)
+            for picture, code in zip(pictures, codes, strict=True)
+        ]
+
+    def edit(
+        self, look: Look, new_mask: Picture, *, seed: int | None = None, instance: Picture | None = None
+    ) -> Look:
+        """The same appearance on another label map (semantic manipulation).
+
+        A class that was not on the old map appears as the look's codes have it, drawn when the look was made.
+
+        Args:
+            seed: draw the classes that are new to the map with this seed instead.
+        """
+        label = self._read_mask(new_mask)
+        codes = self._checked_codes(look.codes)
+        if seed is not None:
+            fresh = self._prior(_checked_seed(seed))
+            new = np.setdiff1d(label, look.mask)
+            codes = codes.mix({int(class_id): fresh for class_id in new})
+        return self._draw(
+            codes, label, look.seed if seed is None else seed, self._read_instance(instance, label)
+        )
+
+    # -- helpers ---------------------------------------------------------------------------------------------
+
+    def _draw(
+        self, codes: AppearanceCodes, label: np.ndarray, seed: int | None, instance: np.ndarray | None
+    ) -> Look:
+        return Look(self._render([codes], label, instance)[0], codes, label, seed, instance)
+
+    @torch.inference_mode()
+    def _render(
+        self, codes: list[AppearanceCodes], label: np.ndarray, instance: np.ndarray | None
+    ) -> list[Image.Image]:
+        maps = torch.from_numpy(label)[None]
+        ids = None if instance is None else torch.from_numpy(instance)[None]
+        scene = self.model.prepare(maps, ids)
+        pictures = []
+        for one in codes:  # one at a time: memory stays that of one picture, and so does the result
+            image = self.model.decode(one.tensor[None].to(self.model.device), scene)
+            pictures.append(tensor_to_picture(image[0].float().cpu()))
+        return pictures
+
+    def _prior(self, seed: int) -> AppearanceCodes:
+        # Drawn on the CPU: one seed then means one appearance on every device.
+        noise = torch.randn(self.model.config.code_shape, generator=torch.Generator().manual_seed(seed))
+        return AppearanceCodes(noise, self.labels)
+
+    def _read_mask(self, mask: Picture) -> np.ndarray:
+        return read_label_map(mask, self.labels, size=self.model.config.image_size, resize=True)
+
+    def _read_instance(self, instance: Picture | None, label: np.ndarray) -> np.ndarray | None:
+        return None if instance is None else read_instance_map(instance, size=label.shape)
+
+    def _class_ids(self, classes: ClassArgument | Iterable[ClassArgument]) -> list[int]:
+        if isinstance(classes, (str, int)):
+            return [self.labels.id_of(classes)]
+        return self.labels.ids_of(classes)
+
+    def _checked_codes(self, codes: AppearanceCodes) -> AppearanceCodes:
+        wanted = self.model.config.code_shape
+        if codes.labels.names != self.labels.names or tuple(codes.tensor.shape) != wanted:
+            raise ValueError(
+                f"this look comes from another model: its codes are {tuple(codes.tensor.shape)} for "
+                f"{', '.join(codes.labels.names)}; this model's are {wanted} for {', '.join(self.labels.names)}"
+            )
+        return codes
+
+
+def _fresh_seed() -> int:
+    return secrets.randbelow(2**31)
+
+
+def _checked_seed(seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to 2**63 - 1")
+    return int(seed)

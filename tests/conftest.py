@@ -1,0 +1,28 @@
+"""Shared fixtures: where the real data and recordings are, if they are here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED = Path(os.environ.get("GROUPDNET_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def shared_folder(name: str) -> Path:
+    """The folder ``name`` of the shared data, or a skip that says why."""
+    folder = SHARED / name
+    if not folder.exists():
+        pytest.skip(f"needs the shared folder {name}/ beside the checkout, which is not here")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _global_random_state_stays() -> object:
+    """Nothing in the package draws from, or seeds, the global generators."""
+    before = torch.random.get_rng_state()
+    yield
+    # Training code may draw data order from its own generators, never from this one.
+    assert torch.equal(before, torch.random.get_rng_state()), "the test changed torch's global random state"

@@ -1,0 +1,200 @@
+"""The pipeline with a small random network: which codes change, which stay, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, LabelSet, Look
+
+LABELS = LabelSet.from_names(("sky", "house", "road", "car"))
+
+
+@pytest.fixture(scope="module")
+def pipe() -> GroupDNetPipeline:
+    config = GroupDNetConfig.for_labels(LABELS, image_size=(32, 48), width=4)
+    model = GroupDNet(config)
+    # Initial weights are small and the pictures grey: scale them up so that codes show.
+    for parameter in model.parameters():
+        parameter.data.mul_(8 if parameter.ndim == 4 else 1)
+    return GroupDNetPipeline(model)
+
+
+@pytest.fixture
+def mask() -> np.ndarray:
+    label = np.zeros((32, 48), dtype=np.int64)
+    label[12:, 10:30] = 1
+    label[24:] = 2
+    return label
+
+
+def pixels(look: Look) -> np.ndarray:
+    return np.asarray(look.image).astype(int)
+
+
+def test_same_seed_same_picture(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    first, again, other = pipe.sample(mask, seed=3), pipe.sample(mask, seed=3), pipe.sample(mask, seed=4)
+    assert np.array_equal(pixels(first), pixels(again))
+    assert not np.array_equal(pixels(first), pixels(other))
+    assert first.image.size == (48, 32)
+    assert first.classes == ("sky", "house", "road")
+
+
+def test_without_a_seed_the_look_tells_the_drawn_one(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    look = pipe.sample(mask)
+    assert look.seed is not None
+    assert np.array_equal(pixels(pipe.sample(mask, seed=look.seed)), pixels(look))
+
+
+def test_reroll_keeps_every_other_code(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    look = pipe.sample(mask, seed=0)
+    new = pipe.reroll(look, "house", seed=1)
+    assert torch.equal(new.codes.pick("house"), pipe.sample(mask, seed=1).codes.pick("house"))
+    for name in ("sky", "road", "car"):
+        assert torch.equal(new.codes.pick(name), look.codes.pick(name))
+    assert not np.array_equal(pixels(new), pixels(look))
+    several = pipe.reroll(look, ["house", 0], seed=1)
+    assert torch.equal(several.codes.pick("sky"), pipe.sample(mask, seed=1).codes.pick("sky"))
+
+
+def test_reroll_of_an_absent_class_changes_nothing_visible(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    # A car that is not on the map may still leak through the fused last blocks, but hardly: the code itself changes.
+    look = pipe.sample(mask, seed=0)
+    new = pipe.reroll(look, "car", seed=1)
+    assert not torch.equal(new.codes.pick("car"), look.codes.pick("car"))
+
+
+def test_mix_takes_each_class_from_its_look(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    a, b, c = (pipe.sample(mask, seed=seed) for seed in range(3))
+    mixed = pipe.mix(mask, {"sky": a, "house": b}, base=c)
+    assert torch.equal(mixed.codes.pick("sky"), a.codes.pick("sky"))
+    assert torch.equal(mixed.codes.pick("house"), b.codes.pick("house"))
+    assert torch.equal(mixed.codes.pick("road"), c.codes.pick("road"))
+    drawn = pipe.mix(mask, {"sky": a}, seed=9)
+    assert torch.equal(drawn.codes.pick("road"), pipe.sample(mask, seed=9).codes.pick("road"))
+
+
+def test_morph_starts_and_ends_at_the_looks(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    a, b = pipe.sample(mask, seed=0), pipe.sample(mask, seed=1)
+    looks = pipe.morph(a, b, steps=5)
+    assert len(looks) == 5
+    assert np.array_equal(pixels(looks[0]), pixels(a))
+    assert np.array_equal(pixels(looks[-1]), pixels(b))
+    beyond = pipe.morph(a, b, steps=3, span=(-0.5, 1.5))
+    torch.testing.assert_close(beyond[1].codes.tensor, (a.codes.tensor + b.codes.tensor) / 2)
+    torch.testing.assert_close(beyond[2].codes.tensor, 1.5 * b.codes.tensor - 0.5 * a.codes.tensor)
+    partly = pipe.morph(a, b, steps=2, classes="house")
+    assert torch.equal(partly[1].codes.pick("sky"), a.codes.pick("sky"))
+    assert torch.equal(partly[1].codes.pick("house"), b.codes.pick("house"))
+
+
+def test_edit_keeps_the_codes(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    look = pipe.sample(mask, seed=0)
+    with_car = mask.copy()
+    with_car[20:24, 4:12] = 3
+    edited = pipe.edit(look, with_car)
+    assert torch.equal(edited.codes.tensor, look.codes.tensor)
+    assert "car" in edited.classes
+    drawn = pipe.edit(look, with_car, seed=5)
+    assert torch.equal(drawn.codes.pick("car"), pipe.sample(mask, seed=5).codes.pick("car"))
+    assert torch.equal(drawn.codes.pick("house"), look.codes.pick("house"))
+
+
+def test_encode_draws_only_what_the_photo_does_not_show(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    look = pipe.encode(photo, mask, seed=2)
+    assert look.seed is None
+    assert torch.equal(look.codes.pick("car"), pipe.sample(mask, seed=2).codes.pick("car"))
+    assert not torch.equal(look.codes.pick("sky"), pipe.sample(mask, seed=2).codes.pick("sky"))
+    other = pipe.encode(photo.transpose(Image.Transpose.FLIP_TOP_BOTTOM), mask, seed=2)
+    assert not torch.equal(look.codes.pick("sky"), other.codes.pick("sky"))
+
+
+def test_masks_are_read_from_files_and_resized(
+    pipe: GroupDNetPipeline, mask: np.ndarray, tmp_path: Path
+) -> None:
+    large = Image.fromarray(mask.astype(np.uint8)).resize((96, 64), Image.Resampling.NEAREST)
+    large.save(tmp_path / "mask.png")
+    look = pipe.sample(tmp_path / "mask.png", seed=0)
+    assert np.array_equal(look.mask, mask)
+
+
+def test_a_look_survives_saving(pipe: GroupDNetPipeline, mask: np.ndarray, tmp_path: Path) -> None:
+    look = pipe.sample(mask, seed=0)
+    look.save(tmp_path / "look")
+    loaded = Look.load(tmp_path / "look")
+    assert torch.equal(loaded.codes.tensor, look.codes.tensor)
+    assert np.array_equal(loaded.mask, look.mask)
+    assert np.array_equal(pixels(loaded), pixels(look))
+    assert loaded.seed == 0
+    assert np.array_equal(
+        pixels(pipe.reroll(loaded, "sky", seed=1)), pixels(pipe.reroll(look, "sky", seed=1))
+    )
+    pipe.sample(mask, seed=1).save(tmp_path / "look")  # replaces
+    assert Look.load(tmp_path / "look").seed == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["look"]
+
+
+def test_a_look_never_overwrites_a_strange_folder(
+    pipe: GroupDNetPipeline, mask: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="not a saved look"):
+        pipe.sample(mask, seed=0).save(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_damaged_looks_are_refused(pipe: GroupDNetPipeline, mask: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not a saved look"):
+        Look.load(tmp_path)
+    pipe.sample(mask, seed=0).save(tmp_path / "look")
+    (tmp_path / "look" / "mask.png").write_bytes(b"no png")
+    with pytest.raises(ValueError, match=r"mask\.png"):
+        Look.load(tmp_path / "look")
+
+
+def test_refusals_say_what_and_how(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    look = pipe.sample(mask, seed=0)
+    with pytest.raises(ValueError, match=r"hous.*house"):
+        pipe.reroll(look, "hous")
+    with pytest.raises(ValueError, match="seed is -1"):
+        pipe.sample(mask, seed=-1)
+    with pytest.raises(ValueError, match="steps is 1"):
+        pipe.morph(look, look, steps=1)
+    wrong = mask.copy()
+    wrong[0, :5] = 9
+    with pytest.raises(ValueError, match=r"9.*5 pixels"):
+        pipe.sample(wrong, seed=0)
+    with pytest.raises(ValueError, match="proportions"):
+        pipe.encode(Image.new("RGB", (90, 90)), mask)
+    other_labels = LabelSet.from_names(("a", "b"))
+    other = GroupDNetPipeline(
+        GroupDNet(GroupDNetConfig.for_labels(other_labels, image_size=(32, 48), width=4))
+    )
+    with pytest.raises(ValueError, match="another model"):
+        other.reroll(look, "a")
+
+
+def test_instance_edges_change_the_picture(mask: np.ndarray) -> None:
+    config = GroupDNetConfig.for_labels(LABELS, image_size=(32, 48), width=4, instance_edges=True)
+    model = GroupDNet(config)
+    for parameter in model.parameters():
+        parameter.data.mul_(8 if parameter.ndim == 4 else 1)
+    pipe = GroupDNetPipeline(model)
+    one, two = np.zeros_like(mask), np.zeros_like(mask)
+    two[:, 20:] = 1
+    first, second = pipe.sample(mask, seed=0, instance=one), pipe.sample(mask, seed=0, instance=two)
+    assert not np.array_equal(pixels(first), pixels(second))
+    assert np.array_equal(pixels(pipe.reroll(first, "sky", seed=0)), pixels(first))
+    with pytest.raises(ValueError, match="instance map"):
+        pipe.sample(mask, seed=0)
+
+
+def test_the_global_random_state_is_left_alone(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    before = torch.random.get_rng_state()
+    pipe.reroll(pipe.sample(mask), "sky")
+    assert torch.equal(before, torch.random.get_rng_state())

@@ -1,0 +1,52 @@
+"""Train or fine-tune a GroupDNet: ``accelerate launch train/train.py --train_data_dir FOLDER ...``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, ProjectConfiguration, set_seed
+from arguments import parse_arguments
+from inputs import build_data, build_labels, build_model, grid_batch
+from trainer import Trainer
+
+
+def main(argv: list[str] | None = None) -> None:
+    """One run, from the command line to the saved model."""
+    args = parse_arguments(argv)
+    output_dir = Path(args.output_dir)
+    trackers = None if args.report_to == "none" else args.report_to.split(",")
+    accelerator = Accelerator(
+        mixed_precision=args.mixed_precision,
+        log_with=trackers,
+        project_config=ProjectConfiguration(
+            project_dir=str(output_dir), logging_dir=str(output_dir / "logs")
+        ),
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
+    )
+    set_seed(args.seed)
+    torch.backends.cuda.matmul.allow_tf32 = args.allow_tf32
+    torch.backends.cudnn.allow_tf32 = args.allow_tf32
+
+    labels = build_labels(args)
+    model = build_model(args, labels)
+    data = build_data(args, labels, model.config.image_size)
+    trainer = Trainer(args, accelerator, model, data, grid_batch(args, data))
+    output_dir.mkdir(parents=True, exist_ok=True)
+    if trackers:
+        accelerator.init_trackers("groupdnet")
+    if args.resume_from_checkpoint:
+        trainer.resume(args.resume_from_checkpoint)
+    trainer.train()
+    trainer.look()
+    trainer.save_final()
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"train.py: {error}")

@@ -1,0 +1,267 @@
+"""The state of a run and what is done with it: a step, a look at samples, a checkpoint, the final model."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from checkpoints import NoiseSource, averaged, load_checkpoint, recalibrate, save_checkpoint
+from samples import posterior_report, sample_grid, save_picture
+from steps import (
+    LossWeights,
+    discriminator_condition,
+    discriminator_losses,
+    generator_losses,
+    kl_weight_at,
+    learning_rate_factor,
+)
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from groupdnet_hub import (
+    GroupDNet,
+    MultiScaleDiscriminator,
+    PairedImages,
+    PerceptualLoss,
+    initialise_networks,
+)
+
+# Batches over which averaged weights are given batch-norm statistics of their own.
+_RECALIBRATION_BATCHES = 40
+# Adam's moments (section 4.1).
+_BETAS = (0.0, 0.9)
+
+
+class Trainer:
+    """Networks, optimisers and data of one run, on one process of perhaps many.
+
+    Attributes:
+        step: updates made so far.
+        total_steps: updates to make.
+    """
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        accelerator: Accelerator,
+        model: GroupDNet,
+        data: PairedImages,
+        grid: Mapping[str, Tensor],
+    ) -> None:
+        pictures = args.train_batch_size * accelerator.num_processes
+        if len(data) < pictures:
+            raise ValueError(
+                f"{len(data)} pictures do not fill a batch of {args.train_batch_size} on each of "
+                f"{accelerator.num_processes} processes: lower --train_batch_size"
+            )
+        self.args, self.accelerator, self.data = args, accelerator, data
+        self.config = model.config
+        self.output_dir = Path(args.output_dir)
+        self.grid = {name: value.to(accelerator.device) for name, value in grid.items()}
+
+        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        discriminator = MultiScaleDiscriminator(self.config)
+        initialise_networks(discriminator, generator=torch.Generator().manual_seed(args.seed + 1))
+        model.to(accelerator.device, memory_format=torch.channels_last)
+        discriminator.to(memory_format=torch.channels_last)
+        self.perceptual = None
+        if args.perceptual_net != "none":
+            self.perceptual = PerceptualLoss(
+                args.perceptual_net, args.perceptual_weights, normalise=args.perceptual_normalise
+            ).to(accelerator.device, memory_format=torch.channels_last)
+        loader = DataLoader(
+            data,
+            batch_size=args.train_batch_size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=args.dataloader_num_workers,
+            generator=torch.Generator().manual_seed(args.seed),
+        )
+        self.total_steps = args.max_train_steps or args.num_train_epochs * (len(data) // pictures)
+        self.ema = averaged(model, args.ema_decay) if args.use_ema else None
+        self.model, self.discriminator, self.optimizer, self.discr_optimizer, self.loader = (
+            accelerator.prepare(
+                model,
+                discriminator,
+                torch.optim.Adam(model.parameters(), lr=args.learning_rate, betas=_BETAS),
+                torch.optim.Adam(discriminator.parameters(), lr=args.discr_learning_rate, betas=_BETAS),
+                loader,
+            )
+        )
+        self.noise = NoiseSource(args.seed, accelerator.process_index)
+        accelerator.register_for_checkpointing(self.noise)
+        if self.ema is not None:
+            accelerator.register_for_checkpointing(self.ema)
+        self.step, self.epoch, self.batch_number = 0, 0, 0
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    def resume(self, choice: str) -> None:
+        """Go on from a checkpoint: ``latest``, or a folder."""
+        progress = load_checkpoint(self.accelerator, self.output_dir, choice)
+        if progress is None:
+            self.accelerator.print("there is no checkpoint yet: starting at step 0")
+            return
+        self.step, self.epoch, self.batch_number = progress["step"], progress["epoch"], progress["batch"]
+        self.accelerator.print(f"going on from step {self.step}")
+
+    def train(self) -> None:
+        """All steps that are left, with logs, sample grids and checkpoints on the way."""
+        args = self.args
+        self.model.train()
+        self.discriminator.train()
+        bar = tqdm(
+            total=self.total_steps,
+            initial=self.step,
+            disable=not self.accelerator.is_main_process,
+            mininterval=2,
+        )
+        for batch in islice(self._batches(), max(0, self.total_steps - self.step)):
+            losses = self._update(batch)
+            bar.update()
+            if self.step % args.logging_steps == 0:
+                self._log(losses, bar)
+            if self.step % args.validation_steps == 0:
+                self.look()
+            if self.step % args.checkpointing_steps == 0:
+                self._checkpoint()
+        bar.close()
+
+    def _batches(self) -> Iterator[Mapping[str, Tensor]]:
+        """Batches from the present place onwards, without end; keeps ``epoch`` and ``batch_number``."""
+        while True:
+            self.data.set_epoch(self.epoch)
+            self.loader.set_epoch(self.epoch)
+            skip = self.batch_number
+            batches = self.accelerator.skip_first_batches(self.loader, skip) if skip else self.loader
+            for batch in batches:
+                self.batch_number += 1
+                yield batch
+            self.epoch, self.batch_number = self.epoch + 1, 0
+
+    def _update(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One generator step, then one discriminator step on the same generated pictures (section 3.5)."""
+        args, accelerator = self.args, self.accelerator
+        factor = learning_rate_factor(self.step, args.lr_decay_start * self.total_steps, self.total_steps)
+        for adam, rate in (
+            (self.optimizer, args.learning_rate),
+            (self.discr_optimizer, args.discr_learning_rate),
+        ):
+            for group in adam.param_groups:
+                group["lr"] = rate * factor
+        condition = discriminator_condition(batch, self.config.num_classes, self.config.instance_edges)
+        noise = self.noise.draw((len(batch["label"]), *self.config.code_shape), accelerator.device)
+
+        self.discriminator.requires_grad_(False)
+        with accelerator.autocast():
+            losses, fake, _ = generator_losses(
+                self.model, self.discriminator, self.perceptual, batch, condition, noise, self._weights()
+            )
+        self.optimizer.zero_grad()
+        accelerator.backward(torch.stack(list(losses.values())).sum())
+        self.optimizer.step()
+
+        self.discriminator.requires_grad_(True)
+        with accelerator.autocast():
+            discr_losses = discriminator_losses(self.discriminator, fake, batch, condition)
+        self.discr_optimizer.zero_grad()
+        accelerator.backward(torch.stack(list(discr_losses.values())).sum())
+        self.discr_optimizer.step()
+
+        if self.ema is not None:
+            self.ema.update_parameters(accelerator.unwrap_model(self.model))
+        self.step += 1
+        return {**losses, **discr_losses}
+
+    def _weights(self) -> LossWeights:
+        args = self.args
+        kl = kl_weight_at(self.step, args.kl_weight_start, args.kl_weight, args.kl_warmup_steps)
+        return LossWeights(args.adversarial_weight, args.feature_matching_weight, args.perceptual_weight, kl)
+
+    def _log(self, losses: Mapping[str, Tensor], bar: Any) -> None:
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        if not all(math.isfinite(value) for value in values.values()):
+            raise RuntimeError(f"a loss is not finite at step {self.step}: {values}")
+        bar.set_postfix({name[:6]: f"{value:.2f}" for name, value in values.items()})
+        self.accelerator.log(
+            {**values, "learning_rate": self.optimizer.param_groups[0]["lr"]}, step=self.step
+        )
+
+    # -- what comes out --------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Write a sample grid, and log whether the posterior says anything about the pictures."""
+        if self.accelerator.is_main_process:
+            shown, seed = self._generator(), self.args.seed
+            grid = sample_grid(shown, self.grid, seed=seed)
+            save_picture(grid, self.output_dir / "samples" / f"{self.step:07d}.png")
+            report = posterior_report(shown, self.grid, self.perceptual, seed=seed)
+            self.accelerator.log(report, step=self.step)
+            tqdm.write(
+                f"step {self.step}: " + ", ".join(f"{key} {value:.3f}" for key, value in report.items())
+            )
+        self.model.train()
+
+    def _checkpoint(self) -> None:
+        shown = self._generator()
+        shown.card_facts = self._facts()
+        state = {"step": self.step, "epoch": self.epoch, "batch": self.batch_number}
+        limit = self.args.checkpoints_total_limit
+        save_checkpoint(self.accelerator, self.output_dir, self.step, state, shown, limit)
+        self.model.train()
+
+    def save_final(self) -> None:
+        """Write the model into ``OUTPUT_DIR/model``."""
+        if self.accelerator.is_main_process:
+            final = self._generator()
+            final.card_facts = self._facts()
+            final.save_pretrained(self.output_dir / "model")
+            self.accelerator.print(f"saved {self.output_dir / 'model'}")
+
+    def _generator(self) -> GroupDNet:
+        """The model as it would be saved now: averaged, if asked, with batch-norm statistics of its own."""
+        live = self.accelerator.unwrap_model(self.model)
+        if self.ema is None:
+            return live.eval()
+        noise = torch.Generator().manual_seed(self.args.seed)
+        device = self.accelerator.device
+        batches = (
+            {name: value.to(device) for name, value in batch.items()}
+            for batch in islice(
+                DataLoader(self.data, batch_size=self.args.train_batch_size, drop_last=True),
+                _RECALIBRATION_BATCHES,
+            )
+        )
+        with self.accelerator.autocast():
+            recalibrate(
+                self.ema.module, batches, lambda shape: torch.randn(shape, generator=noise).to(device)
+            )
+        return self.ema.module
+
+    def _facts(self) -> dict[str, Any]:
+        """What the model card says of this run."""
+        args = self.args
+        weights = self._weights()
+        return {
+            **self.accelerator.unwrap_model(self.model).card_facts,
+            "data": Path(args.train_data_dir).name if args.train_data_dir else args.dataset_name,
+            "training_pictures": len(self.data),
+            "steps": self.step,
+            "batch_size": args.train_batch_size * self.accelerator.num_processes,
+            "perceptual_net": args.perceptual_net,
+            "loss_weights": {
+                "adversarial": weights.adversarial,
+                "feature_matching": weights.feature_matching,
+                "perceptual": weights.perceptual,
+                "kl": weights.kl,
+            },
+            "precision": args.mixed_precision,
+        }
