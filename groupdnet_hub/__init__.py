@@ -25,7 +25,6 @@ from groupdnet_hub.model import GroupDNet
 from groupdnet_hub.networks.decoder import Scene
 from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.networks.encoder import Gaussian
-from groupdnet_hub.networks.layers import initialise_networks
 from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
 
@@ -49,7 +48,6 @@ __all__ = [
     "feature_matching_loss",
     "hinge_discriminator_loss",
     "hinge_generator_loss",
-    "initialise_networks",
     "instance_edges",
     "kl_loss",
     "label_picture",

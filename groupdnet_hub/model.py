@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.hub import StrictHubMixin
 from groupdnet_hub.labels import LabelSet, instance_edges
 from groupdnet_hub.networks.decoder import GroupDecoder, Scene
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
-from groupdnet_hub.networks.layers import initialise_networks
 
 
-class GroupDNet(nn.Module):
+class GroupDNet(nn.Module, StrictHubMixin):
     """Label map and one latent code per class to picture, and back (Fig. 2).
 
     Args:
@@ -23,13 +23,12 @@ class GroupDNet(nn.Module):
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
+        self.card_facts = {}
         self.labels = LabelSet(config.class_names, config.palette)
-        self.encoder = GroupEncoder(config)
-        self.decoder = GroupDecoder(config)
-        if not self.decoder.fc.weight.is_meta:
-            if generator is None:
-                generator = torch.Generator(self.decoder.fc.weight.device).manual_seed(0)
-            initialise_networks(self.encoder, self.decoder, generator=generator)
+        if generator is None:
+            generator = torch.Generator().manual_seed(0)
+        self.encoder = GroupEncoder(config, generator=generator)
+        self.decoder = GroupDecoder(config, generator=generator)
 
     @property
     def device(self) -> torch.device:

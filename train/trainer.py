@@ -30,7 +30,6 @@ from groupdnet_hub import (
     MultiScaleDiscriminator,
     PairedImages,
     PerceptualLoss,
-    initialise_networks,
 )
 
 # Batches over which averaged weights are given batch-norm statistics of their own.
@@ -68,8 +67,9 @@ class Trainer:
 
         if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        discriminator = MultiScaleDiscriminator(self.config)
-        initialise_networks(discriminator, generator=torch.Generator().manual_seed(args.seed + 1))
+        discriminator = MultiScaleDiscriminator(
+            self.config, generator=torch.Generator().manual_seed(args.seed + 1)
+        )
         model.to(accelerator.device, memory_format=torch.channels_last)
         discriminator.to(memory_format=torch.channels_last)
         self.perceptual = None

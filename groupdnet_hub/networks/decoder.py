@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.networks.blocks import CGBlock
 from groupdnet_hub.networks.cg_norm import Modulation
-from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d
+from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 from groupdnet_hub.networks.modulation import label_level
 
 
@@ -34,7 +34,7 @@ class Scene:
 class GroupDecoder(nn.Module):
     """Codes of all classes and a label map to a picture."""
 
-    def __init__(self, config: GroupDNetConfig) -> None:
+    def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
         self.fc = GroupedConv2d(
@@ -60,6 +60,7 @@ class GroupDecoder(nn.Module):
             channels, groups = block.out_channels, block.groups
         self.blocks = nn.ModuleList(blocks)
         self.to_rgb = GroupedConv2d(channels, 3)
+        initialise_network(self, generator)
 
     def prepare(self, label: Tensor, edges: Tensor | None = None, *, lookup: bool = True) -> Scene:
         """The label map's work: gamma and beta of every CG-Norm.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.networks.layers import GroupedConv2d, leaky_relu
+from groupdnet_hub.networks.layers import GroupedConv2d, initialise_network, leaky_relu
 
 
 class PatchDiscriminator(nn.Module):
@@ -43,7 +44,7 @@ class PatchDiscriminator(nn.Module):
 class MultiScaleDiscriminator(nn.Module):
     """The same network, with weights of its own, on the input at full size, half size, ..."""
 
-    def __init__(self, config: GroupDNetConfig) -> None:
+    def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
             PatchDiscriminator(
@@ -51,6 +52,7 @@ class MultiScaleDiscriminator(nn.Module):
             )
             for _ in range(config.discriminator_scales)
         )
+        initialise_network(self, generator)
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         """Label input and picture [B, C (+ 1) + 3, H, W] -> for each scale its features, the logits last."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.networks.layers import GroupedConv2d, leaky_relu
+from groupdnet_hub.networks.layers import GroupedConv2d, initialise_network, leaky_relu
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _box_positions(occupied: Tensor) -> Tensor:
 class GroupEncoder(nn.Module):
     """Stride-2 convolutions with one group per class, then mean and log-variance of each class's code."""
 
-    def __init__(self, config: GroupDNetConfig) -> None:
+    def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
         classes = config.num_classes
@@ -105,6 +105,7 @@ class GroupEncoder(nn.Module):
         codes = classes * config.latent_channels
         self.mean = GroupedConv2d(widths[-1], codes, groups=classes)
         self.logvar = GroupedConv2d(widths[-1], codes, groups=classes)
+        initialise_network(self, generator)
 
     def forward(self, image: Tensor, label: Tensor) -> Gaussian:
         """image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W] -> Gaussian over codes [B, C, z, h, w]."""

@@ -44,6 +44,12 @@ class GroupedConv2d(nn.Conv2d):
             self.register_buffer("weight_u", torch.zeros(out_channels))
             self.register_buffer("weight_v", torch.zeros(self.weight[0].numel()))
 
+    def reset_parameters(self) -> None:
+        """Zeros: the networks initialise their layers themselves, and nothing draws from the global generator."""
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
     def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
         """Glorot-normal weight, zero bias, and fresh singular vectors.
 
@@ -87,14 +93,17 @@ class GroupedConv2d(nn.Conv2d):
         return self._conv_forward(input, self.normalised_weight(), self.bias)
 
 
-def initialise_networks(
-    *networks: nn.Module, gain: float = 0.02, generator: torch.Generator | None = None
-) -> None:
-    """Glorot initialisation with ``gain`` of every convolution (section 4.1), from ``generator`` if given."""
-    for network in networks:
-        for module in network.modules():
-            if isinstance(module, GroupedConv2d):
-                module.initialise(gain, generator)
+def initialise_network(network: nn.Module, generator: torch.Generator | None, gain: float = 0.02) -> None:
+    """Glorot initialisation with ``gain`` of every convolution (section 4.1).
+
+    Args:
+        generator: draws the weights; without one they come from a generator seeded with 0.
+    """
+    if generator is None:
+        generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, GroupedConv2d) and not module.weight.is_meta:
+            module.initialise(gain, generator)
 
 
 def leaky_relu(x: Tensor) -> Tensor:

@@ -1,0 +1,111 @@
+"""The model card: what a model draws, how to use it, and what it was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from groupdnet_hub.config import GroupDNetConfig
+
+# A card with this comment was written by the program, and may be written again.
+CARD_MARK = "<!-- Written by groupdnet_hub. Remove this line to keep your own edits. -->"
+
+_TRAINING_ROWS = (
+    ("data", "Data"),
+    ("training_pictures", "Training pictures"),
+    ("steps", "Steps"),
+    ("batch_size", "Batch size"),
+    ("perceptual_net", "Perceptual net"),
+    ("loss_weights", "Loss weights"),
+    ("precision", "Autocast precision"),
+)
+
+
+def model_card(config: GroupDNetConfig, num_parameters: int, facts: Mapping[str, Any], name: str) -> str:
+    """The text of a ``README.md`` for the Hub.
+
+    Args:
+        num_parameters: of encoder and decoder together.
+        facts: see ``StrictHubMixin.card_facts``; what it lacks, the card leaves out.
+        name: folder or Hub id, for the usage example.
+    """
+    height, width = config.image_size
+    sections = [
+        _front_matter(facts),
+        CARD_MARK,
+        f"# {name.rsplit('/', 1)[-1]}",
+        "A GroupDNet (*Semantically Multi-modal Image Synthesis*, CVPR 2020): it turns a label map into a picture, "
+        "with one latent code for each class, so that one class can be drawn anew while the rest stays.\n\n"
+        f"Pictures of {height} x {width} pixels (height x width), {config.num_classes} classes, "
+        f"{num_parameters / 1e6:.1f} million parameters (generator and encoder).",
+        _usage(config, name),
+        _classes(config),
+        _training(facts),
+        _metrics(facts),
+        _notes(facts),
+        "## Citation\n\n"
+        "```bibtex\n@inproceedings{zhu2020semantically,\n"
+        "  title={Semantically Multi-modal Image Synthesis},\n"
+        "  author={Zhu, Zhen and Xu, Zhiliang and You, Ansheng and Bai, Xiang},\n"
+        "  booktitle={CVPR},\n  year={2020}\n}\n```",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(facts: Mapping[str, Any]) -> str:
+    lines = ["library_name: groupdnet_hub", "pipeline_tag: image-to-image"]
+    if facts.get("license"):
+        lines.append(f"license: {facts['license']}")
+    lines += ["tags:", "- groupdnet", "- semantic-image-synthesis", "- label-map", "- multi-modal"]
+    return "---\n" + "\n".join(lines) + "\n---"
+
+
+def _usage(config: GroupDNetConfig, name: str) -> str:
+    chosen = config.class_names[min(4, config.num_classes - 1)]
+    instance = ', instance="instances.png"' if config.instance_edges else ""
+    return (
+        "## Use\n\n```python\nfrom groupdnet_hub import GroupDNetPipeline\n\n"
+        f'pipe = GroupDNetPipeline.from_pretrained("{name}")\n'
+        f'look = pipe.sample("mask.png", seed=0{instance})      # every class drawn\n'
+        f'look = pipe.reroll(look, "{chosen}", seed=1)  # one class drawn anew\n'
+        'look.image.save("picture.png")\n```'
+    )
+
+
+def _classes(config: GroupDNetConfig) -> str:
+    rows = [
+        f"| {i} | {name} | {colour[0]}, {colour[1]}, {colour[2]} |"
+        for i, (name, colour) in enumerate(zip(config.class_names, config.palette, strict=True))
+    ]
+    header = "## Classes\n\nA label map holds the id, or the colour.\n\n| id | class | colour (RGB) |\n|---|---|---|\n"
+    return header + "\n".join(rows)
+
+
+def _training(facts: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {title} | {_shown(facts[key])} |" for key, title in _TRAINING_ROWS if facts.get(key) is not None
+    ]
+    if facts.get("license_note"):
+        rows.append(f"| Licence | {facts['license_note']} |")
+    return "## Training\n\n| | |\n|---|---|\n" + "\n".join(rows) if rows else ""
+
+
+def _metrics(facts: Mapping[str, Any]) -> str:
+    metrics = facts.get("metrics") or {}
+    rows = [f"| {name} | {_shown(value)} |" for name, value in metrics.items()]
+    return "## Metrics\n\n| | |\n|---|---|\n" + "\n".join(rows) if rows else ""
+
+
+def _notes(facts: Mapping[str, Any]) -> str:
+    notes = facts.get("notes") or []
+    return "## Notes\n\n" + "\n".join(f"- {note}" for note in notes) if notes else ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(entry)}" for key, entry in value.items())
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.replace("|", "\\|").replace("\n", " ")
