@@ -42,7 +42,7 @@ class StrictHubMixin(ModelHubMixin):
     config: GroupDNetConfig
     card_facts: dict[str, Any]
 
-    def save_pretrained(  # type: ignore[override]
+    def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
         *,
@@ -91,7 +91,7 @@ class StrictHubMixin(ModelHubMixin):
         return None
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]
         cls: type[ModelT],
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
@@ -134,7 +134,7 @@ class StrictHubMixin(ModelHubMixin):
         except ValueError as error:
             raise ValueError(f"{CONFIG_FILE} of {source}: {error}") from None
         with torch.device("meta"):  # no memory before the weights are known to fit
-            model = cls(config)  # type: ignore[call-arg]
+            model = cls(config)
         module = _as_module(model)
         tensors = _read_weights(files[WEIGHTS_FILE], source, module.state_dict(), config)
         if wanted is not None:
@@ -176,10 +176,12 @@ def _checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """The precision to load in; None for that of the file."""
     if dtype == "auto":
         return None
-    found = torch.float32 if dtype is None else _DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    if dtype is None:
+        return torch.float32
+    found = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if found not in _DTYPES.values():
         raise ValueError(
-            f"dtype is {dtype!r}; it must be one of {', '.join(_DTYPES)}, 'auto' or a torch dtype of these"
+            f"dtype is {dtype!r}; it must be 'auto' or one of {', '.join(_DTYPES)} (name or torch dtype)"
         )
     return found
 

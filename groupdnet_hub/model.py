@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +14,9 @@ from groupdnet_hub.hub import StrictHubMixin
 from groupdnet_hub.labels import LabelSet, instance_edges
 from groupdnet_hub.networks.decoder import GroupDecoder, Scene
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
+from groupdnet_hub.presets import PRESETS
+from groupdnet_hub.smis_keys import encoder_key, generator_key, is_dead_generator_key
+from groupdnet_hub.smis_weights import LICENSE, LICENSE_NOTE, UNTRAINED_ENCODER, matched, read_checkpoint
 
 
 class GroupDNet(nn.Module, StrictHubMixin):
@@ -29,6 +36,51 @@ class GroupDNet(nn.Module, StrictHubMixin):
             generator = torch.Generator().manual_seed(0)
         self.encoder = GroupEncoder(config, generator=generator)
         self.decoder = GroupDecoder(config, generator=generator)
+
+    @classmethod
+    def from_smis(
+        cls,
+        generator: str | os.PathLike[str],
+        encoder: str | os.PathLike[str] | None = None,
+        *,
+        preset: str | None = None,
+        config: GroupDNetConfig | None = None,
+    ) -> GroupDNet:
+        """The authors' checkpoints as a model, ready for :meth:`save_pretrained`.
+
+        Args:
+            generator, encoder: ``*_net_G.pth`` and ``*_net_E.pth`` (tensors only, no pickled code), or safetensors.
+            preset: ``deepfashion``, ``cityscapes`` or ``ade20k``; or a ``config``, for other widths.
+
+        Raises:
+            ValueError: for an unreadable file, an unknown or missing key or a wrong shape; each is named.
+
+        Warns:
+            UserWarning: if there is no encoder, so that ``encode`` means nothing.
+        """
+        if config is None:
+            if preset is None:
+                raise ValueError(f"name a preset ({', '.join(PRESETS)}) or a configuration")
+            config = GroupDNetConfig.preset(preset)
+        model, notes = cls(config), []
+        originals = read_checkpoint(generator)
+        dead = [key for key in originals if is_dead_generator_key(key)]
+        if dead:
+            notes.append(
+                f"{len(dead)} tensors that the original network never uses were left out ({dead[0]}, ...)."
+            )
+        live = {key: value for key, value in originals.items() if key not in dead}
+        name = Path(generator).name
+        model.decoder.load_state_dict(matched(live, generator_key, model.decoder.state_dict(), name))
+        if encoder is None:
+            notes.append(UNTRAINED_ENCODER)
+            warnings.warn(UNTRAINED_ENCODER, stacklevel=2)
+        else:
+            name = Path(encoder).name
+            encoder_tensors = matched(read_checkpoint(encoder), encoder_key, model.encoder.state_dict(), name)
+            model.encoder.load_state_dict(encoder_tensors)
+        model.card_facts = {"license": LICENSE, "license_note": LICENSE_NOTE, "notes": notes}
+        return model.eval()
 
     @property
     def device(self) -> torch.device:

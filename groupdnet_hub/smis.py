@@ -1,0 +1,51 @@
+"""The authors' checkpoints as a GroupDNet folder: ``python -m groupdnet_hub.smis --help``."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.model import GroupDNet
+from groupdnet_hub.presets import PRESETS
+from groupdnet_hub.smis_weights import LICENSE_NOTE
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Convert, save, and print what was left out; bad input ends with a message and exit status 2."""
+    parser = argparse.ArgumentParser(prog="python -m groupdnet_hub.smis", description=__doc__)
+    parser.add_argument("--generator", required=True, help="*_net_G.pth or .safetensors")
+    parser.add_argument(
+        "--encoder", help="*_net_E.pth or .safetensors; without it the model cannot encode photos"
+    )
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--preset", choices=PRESETS)
+    chosen.add_argument("--config", help="config.json, for checkpoints of other widths")
+    parser.add_argument("--classes", help="classes.json with names and colours of the label ids")
+    parser.add_argument("--output", required=True, help="folder to save the model in")
+    args = parser.parse_args(argv)
+    try:
+        config = (
+            GroupDNetConfig.preset(args.preset)
+            if args.preset
+            else GroupDNetConfig.from_json(Path(args.config).read_text(encoding="utf-8"))
+        )
+        if args.classes:
+            labels = LabelSet.from_file(args.classes)
+            config = config.replace(class_names=labels.names, palette=labels.palette)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the notes below say it
+            model = GroupDNet.from_smis(args.generator, args.encoder, config=config)
+        model.save_pretrained(args.output)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    for note in model.card_facts["notes"]:
+        print(note)
+    print(f"saved {args.output}. {LICENSE_NOTE}")
+
+
+if __name__ == "__main__":
+    main()
