@@ -73,7 +73,8 @@ def strided(tensor: Tensor, cells: int) -> Tensor:
     return tensor[..., :: max(1, H // cells), :: max(1, W // cells)]
 
 
-def _stream(seed: str, key: str) -> np.random.RandomState:
+def stream(seed: str, key: str) -> np.random.RandomState:
+    """The random stream of one tensor of the recordings."""
     return np.random.RandomState(zlib.crc32(f"{seed}:{key}".encode()) & 0xFFFFFFFF)
 
 
@@ -81,23 +82,23 @@ def recipe_state_dict(shapes: Mapping[str, Any], seed: str) -> dict[str, Tensor]
     """Weights of the full-width recordings, made from a seed (recipe.py of the recordings)."""
     new: dict[str, np.ndarray] = {}
     for key, shape in shapes.items():
-        stream, leaf = _stream(seed, key), key.rsplit(".", 1)[-1]
+        random, leaf = stream(seed, key), key.rsplit(".", 1)[-1]
         shape = tuple(shape)
         if leaf in ("weight", "weight_orig"):
             gain = 0.3 if ("mlp_gamma" in key or "mlp_beta" in key) else 1.0
             fan = np.sqrt(int(np.prod(shape[1:])))
-            new[key] = (stream.standard_normal(shape) * (gain / fan)).astype(np.float32)
+            new[key] = (random.standard_normal(shape) * (gain / fan)).astype(np.float32)
         elif leaf in ("bias", "running_mean"):
-            new[key] = (stream.standard_normal(shape) * 0.1).astype(np.float32)
+            new[key] = (random.standard_normal(shape) * 0.1).astype(np.float32)
         elif leaf == "running_var":
-            new[key] = (0.5 + stream.random_sample(shape)).astype(np.float32)
+            new[key] = (0.5 + random.random_sample(shape)).astype(np.float32)
         elif leaf == "num_batches_tracked":
             new[key] = np.zeros(shape, np.int64)
     for key in shapes:
         if key.endswith("weight_u"):
             matrix = new[key[:-1] + "orig"].astype(np.float64)
             matrix = matrix.reshape(matrix.shape[0], -1)
-            u = _stream(seed, key).standard_normal(matrix.shape[0])
+            u = stream(seed, key).standard_normal(matrix.shape[0])
             u /= np.linalg.norm(u)
             for _ in range(3):
                 v = matrix.T @ u
@@ -109,23 +110,22 @@ def recipe_state_dict(shapes: Mapping[str, Any], seed: str) -> dict[str, Tensor]
     return {key: torch.from_numpy(np.asarray(value)) for key, value in new.items()}
 
 
-def recipe_labels(seed: str, count: int, classes: int, height: int, width: int, cell: int = 16) -> Tensor:
-    """int64 [count, H, W]: a random class per cell."""
-    grid = np.arange(classes)[
-        _stream(seed, "label").randint(0, classes, (count, height // cell, width // cell))
-    ]
-    return torch.from_numpy(np.repeat(np.repeat(grid, cell, 1), cell, 2)).long()
+def recipe_labels(seed: str, count: int, classes: int, height: int, width: int, absent: int) -> Tensor:
+    """int64 [count, H, W]: a random class per cell of 16 x 16 pixels, one class never drawn."""
+    allowed = np.array([c for c in range(classes) if c != absent])
+    drawn = stream(seed, "label").randint(0, len(allowed), (count, height // 16, width // 16))
+    return torch.from_numpy(np.repeat(np.repeat(allowed[drawn], 16, 1), 16, 2)).long()
 
 
 def recipe_image(seed: str, count: int, height: int, width: int) -> Tensor:
     """[count, 3, H, W] in [-1, 1]."""
-    stream = _stream(seed, "image")
-    low = stream.randint(0, 256, (count, 3, height // 8, width // 8))
-    image = np.repeat(np.repeat(low, 8, 2), 8, 3) + stream.randint(-20, 21, (count, 3, height, width))
+    random = stream(seed, "image")
+    low = random.randint(0, 256, (count, 3, height // 8, width // 8))
+    image = np.repeat(np.repeat(low, 8, 2), 8, 3) + random.randint(-20, 21, (count, 3, height, width))
     pixels = torch.from_numpy(np.clip(image, 0, 255).astype(np.uint8))
     return (pixels.float() / 255 - 0.5) / 0.5
 
 
 def recipe_noise(seed: str, key: str, shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise of a recorded run."""
-    return torch.from_numpy(_stream(seed, key).standard_normal(shape).astype(np.float32))
+    return torch.from_numpy(stream(seed, key).standard_normal(shape).astype(np.float32))
