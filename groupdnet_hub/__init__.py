@@ -3,6 +3,8 @@
 from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.data import PairedImages, read_label_set
+from groupdnet_hub.figure_textures import FIGURE_LABELS
+from groupdnet_hub.figures import draw_figure, write_figures
 from groupdnet_hub.images import photo_to_tensor, read_photo, tensor_to_picture
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import (
@@ -31,6 +33,7 @@ from groupdnet_hub.presets import PRESETS
 __version__ = "0.1.0"
 
 __all__ = [
+    "FIGURE_LABELS",
     "PRESETS",
     "AppearanceCodes",
     "Gaussian",
@@ -45,6 +48,7 @@ __all__ = [
     "Scene",
     "classes_present",
     "colour_picture",
+    "draw_figure",
     "feature_matching_loss",
     "hinge_discriminator_loss",
     "hinge_generator_loss",
@@ -58,4 +62,5 @@ __all__ = [
     "read_label_set",
     "read_photo",
     "tensor_to_picture",
+    "write_figures",
 ]
