@@ -164,6 +164,7 @@ class _Partial:
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         if kind is None:
+            self.partial.chmod(0o644)  # safetensors writes files that only their owner may read
             os.replace(self.partial, self.target)
         self.partial.unlink(missing_ok=True)
 

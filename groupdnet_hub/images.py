@@ -3,114 +3,179 @@
 from __future__ import annotations
 
 import os
-import warnings
+import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 # Larger pictures are refused from their header, before any memory is taken for them.
 MAX_PIXELS = 4096 * 4096
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+_PHOTO_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+_ALPHA_MODES = ("LA", "PA", "La", "RGBA", "RGBa")
+_DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
+# Pillow's decoders raise all of these for damaged files.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 Source = str | os.PathLike[str] | Image.Image | np.ndarray
 
 
-def open_picture(
-    source: str | os.PathLike[str] | Image.Image, *, what: str = "picture", upright: bool = False
-) -> Image.Image:
-    """Open and fully decode a picture file, or check a PIL image.
+def open_picture(source: Source, *, what: str = "picture", upright: bool = False) -> Image.Image:
+    """Open and fully decode a picture file, or check a PIL image or an array.
 
     Args:
+        source: a path to a PNG, JPEG, WEBP, BMP, TIFF or GIF; a PIL image; or an array uint8 [H, W, 3].
         what: how messages call it.
-        upright: turn it as its EXIF orientation says.
+        upright: turn it as its EXIF orientation says (TIFF files always are).
+
+    Returns:
+        The decoded picture. Of a file, ``format`` still says what it was.
 
     Raises:
         ValueError: for a missing file, a format that is no raster picture, a damaged or truncated file, more than
             4096 x 4096 pixels, or an animation. Messages hold the file's name and never its folder.
     """
+    name = f"the {what}"
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name)
     if isinstance(source, Image.Image):
-        _check_size(source.size, what)
-        picture = source
-    elif isinstance(source, (str, os.PathLike)):
-        picture = _open_file(Path(source), what)
-    else:
-        raise ValueError(
-            f"the {what} is of type {type(source).__name__}; give a path, a PIL image or an array"
-        )
-    return ImageOps.exif_transpose(picture) if upright else picture
-
-
-def _open_file(path: Path, what: str) -> Image.Image:
-    name = f"the {what} {path.name!r}"
-    if not path.is_file():
-        raise ValueError(f"{name} does not exist")
+        return _decoded(source, name, upright)
+    if not isinstance(source, (str, os.PathLike)):
+        raise ValueError(f"{name} is of type {type(source).__name__}; give a path, a PIL image or an array")
+    path = Path(source)
+    short = path.name if len(path.name) <= 80 else f"{path.name[:77]}..."
+    name = f"{name} {short!r}"
+    if not os.path.isfile(path):
+        raise ValueError(f"{name} {'is a folder, not a file' if os.path.isdir(path) else 'does not exist'}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as picture:
-                _check_size(picture.size, what)
-                if getattr(picture, "n_frames", 1) > 1:
-                    raise ValueError(f"{name} is an animation: save one of its frames")
-                picture.load()
-                return picture.copy() if picture.fp is None else picture
-    except Image.DecompressionBombError:
-        raise ValueError(f"{name} has more than {MAX_PIXELS} pixels: make it smaller") from None
-    except UnidentifiedImageError:
-        raise ValueError(f"{name} is not a picture that can be read: use PNG, JPEG or WEBP") from None
-    except (OSError, SyntaxError, EOFError, IndexError, KeyError, OverflowError) as error:
-        # Pillow's decoders raise all of these for damaged files.
-        detail = str(error).replace(str(path), path.name)
-        raise ValueError(f"{name} is damaged or cut off ({detail}): save or download it again") from None
+        file = path.open("rb")
+    except OSError as error:
+        raise ValueError(f"{name} cannot be opened ({error.strerror})") from None
+    with file:
+        return _decoded(_identified(file, name), name, upright)
 
 
-def _check_size(size: tuple[int, int], what: str) -> None:
+def _identified(file: BinaryIO, name: str) -> ImageFile.ImageFile:
+    """The picture's header. Not by Image.open: that obeys a limit of pixels which any library may have moved."""
+    Image.init()
+    start = file.read(16)
+    for picture_format in _FORMATS:
+        decoder, accepts = Image.OPEN[picture_format]
+        accepted = accepts is not None and accepts(start)
+        if accepted and not isinstance(accepted, str):  # a str says why Pillow was built without this format
+            file.seek(0)
+            try:
+                return decoder(file, "")
+            except _DECODER_ERRORS as error:
+                raise _damaged(name, error) from None
+    raise ValueError(f"{name} is not a picture that can be read: use PNG, JPEG or WEBP")
+
+
+def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
+    _check_size(picture.size, name)
+    try:
+        picture.load()
+    except _DECODER_ERRORS as error:
+        raise _damaged(name, error) from None
+    if _is_animation(picture):
+        raise ValueError(f"{name} is an animation or has several pages: save one of them")
+    try:
+        return ImageOps.exif_transpose(picture) if upright else picture
+    except _DECODER_ERRORS as error:
+        raise _damaged(name, error) from None
+
+
+def _is_animation(picture: Image.Image) -> bool:
+    if picture.format == "MPO":  # a phone's JPEG with a depth map or a preview behind the photo
+        return False
+    try:
+        return bool(getattr(picture, "is_animated", False))
+    except ValueError:  # the caller has closed its file: what was decoded is all there is
+        return False
+
+
+def _damaged(name: str, error: BaseException) -> ValueError:
+    return ValueError(f"{name} is damaged or cut off ({error}): save or download it again")
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
         raise ValueError(
-            f"the {what} is {height}x{width} (height x width); at most {MAX_PIXELS} pixels are read: make it smaller"
+            f"{name} is {height}x{width} (height x width); at most {MAX_PIXELS} pixels are read: make it smaller"
         )
     if width * height == 0:
-        raise ValueError(f"the {what} is empty ({height}x{width})")
+        raise ValueError(f"{name} is empty ({height}x{width})")
+
+
+def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        scale = ": (255 * array).round().astype('uint8') if its values are 0 to 1"
+        raise ValueError(
+            f"{name} is an array {pixels.dtype} {pixels.shape}; it must be uint8 [H, W, 3], values 0 to 255"
+            f"{scale if pixels.dtype.kind == 'f' else ''}"
+        )
+    _check_size((pixels.shape[1], pixels.shape[0]), name)
+    return Image.fromarray(pixels)
 
 
 def read_photo(source: Source, *, what: str = "photo") -> Image.Image:
     """A photo as RGB, upright.
 
-    Transparent parts become white. Arrays are uint8 [H, W, 3].
+    Grey, palette, CMYK and 16-bit grey pictures are converted; transparent parts are laid on white. Arrays are
+    uint8 [H, W, 3].
 
     Raises:
-        ValueError: as :func:`open_picture`, and for arrays of another kind.
+        ValueError: as :func:`open_picture`, and for pictures of floating-point or of 32-bit values.
     """
-    if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
-            raise ValueError(
-                f"the {what} is an array {source.dtype} {source.shape}; it must be uint8 [H, W, 3], values 0 to 255"
-            )
-        _check_size((source.shape[1], source.shape[0]), what)
-        return Image.fromarray(source)
     picture = open_picture(source, what=what, upright=True)
-    if picture.mode in ("I;16", "I;16B", "I;16L", "I"):
-        grey = np.clip(np.asarray(picture).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+    if picture.mode in _DEEP_GREY_MODES:
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(
+                f"the {what} has grey values from {values.min()} to {values.max()}; at most 16 bit (0 to 65535) "
+                "are read"
+            )
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
+    if picture.mode not in _PHOTO_MODES:
+        raise ValueError(f"the {what} is in mode {picture.mode}; save it as RGB or grey, 8 or 16 bit")
     return picture.convert("RGB")
 
 
 def photo_to_tensor(photo: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
     """An RGB picture as float32 [3, H, W] in [-1, 1], resized (Lanczos) to ``size`` = (height, width) if given."""
+    photo = photo.convert("RGB")  # before the resize: palette indices cannot be averaged
     if size is not None and (photo.height, photo.width) != tuple(size):
         photo = photo.resize((size[1], size[0]), Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(photo.convert("RGB")))
+    pixels = torch.from_numpy(np.array(photo))
     return pixels.permute(2, 0, 1).float() / 127.5 - 1
 
 
 def tensor_to_picture(image: Tensor) -> Image.Image:
-    """float [3, H, W] in [-1, 1] as an RGB picture, rounded; values outside are clamped."""
+    """float [3, H, W] in [-1, 1] as an RGB picture, rounded; values outside are clamped.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"the image has the shape {tuple(image.shape)}; one picture is [3, H, W]")
     pixels = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())

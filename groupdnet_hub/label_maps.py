@@ -50,12 +50,14 @@ def read_label_map(
     given, needed = f"{ids.shape[0]}x{ids.shape[1]}", f"{size[0]}x{size[1]}"
     if not resize:
         raise ValueError(
-            f"the label map is {given} (height x width) and must be {needed}: resize it without smoothing (nearest)"
+            f"the label map is {given} (height x width) and must be {needed}: resize it without smoothing (nearest), "
+            "or pass resize=True"
         )
-    if abs(ids.shape[1] / ids.shape[0] / (size[1] / size[0]) - 1) > _ASPECT_TOLERANCE:
+    ratio, needed_ratio = ids.shape[1] / ids.shape[0], size[1] / size[0]
+    if abs(ratio / needed_ratio - 1) > _ASPECT_TOLERANCE:
         raise ValueError(
-            f"the label map is {given} (height x width), which has other proportions than the {needed} needed: "
-            "crop it or pad it"
+            f"the label map is {given} (height x width), which has other proportions than the {needed} needed "
+            f"(width / height {ratio:.3f}, not {needed_ratio:.3f}): crop it or pad it"
         )
     return resize_label_map(torch.from_numpy(ids)[None], size)[0].numpy()
 
@@ -74,6 +76,7 @@ def read_instance_map(source: LabelSource, *, size: tuple[int, int] | None = Non
             raise ValueError(
                 f"the instance map is in mode {picture.mode}; save it as an 8 or 16 bit index picture"
             )
+        _refuse_grey_jpeg(picture, "instance map")
         source = np.asarray(picture)
     ids = _integer_array(source, "instance map")
     if ids.min() < 0:
@@ -99,6 +102,7 @@ def _read_ids(source: LabelSource, labels: LabelSet, tolerance: int) -> np.ndarr
             f"the label map is in mode {picture.mode}; save it as an index picture (8 or 16 bit grey, or palette) or "
             "in RGB with the palette's colours"
         )
+    _refuse_grey_jpeg(picture, "label map")
     ids = np.asarray(picture).astype(np.int64)
     if picture.mode == "P" and ids.max() >= len(labels):
         try:
@@ -106,6 +110,12 @@ def _read_ids(source: LabelSource, labels: LabelSet, tolerance: int) -> np.ndarr
         except ValueError:
             pass  # its colours are no better than its indices: the message is about the indices
     return _checked_ids(ids, labels)
+
+
+def _refuse_grey_jpeg(picture: Image.Image, what: str) -> None:
+    # Its smeared values are often ids of other classes, so that nothing later would notice.
+    if picture.format in ("JPEG", "MPO"):
+        raise ValueError(f"the {what} is a grey JPEG, and JPEG smears ids: save it as PNG")
 
 
 def _integer_array(values: np.ndarray, what: str) -> np.ndarray:
@@ -140,13 +150,17 @@ def _ids_of_colours(pixels: np.ndarray, labels: LabelSet, tolerance: int, hint: 
     packed = (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]
     colours, where, counts = np.unique(packed.reshape(-1), return_inverse=True, return_counts=True)
     found = np.stack((colours >> 16, (colours >> 8) & 255, colours & 255), axis=1)
-    palette = np.asarray(labels.palette, dtype=np.int64)
+    palette = np.asarray(labels.palette, dtype=np.int16)
     nearest = np.empty(len(found), dtype=np.int64)
     distance = np.empty(len(found), dtype=np.int64)
-    for start in range(0, len(found), 4096):  # a photo has many colours: in parts, memory stays small
-        part = np.abs(found[start : start + 4096, None] - palette[None]).max(axis=2)
-        nearest[start : start + 4096] = part.argmin(axis=1)
-        distance[start : start + 4096] = part.min(axis=1)
+    step = max(1, 2**19 // len(palette))  # a photo has many colours: in parts, memory stays small
+    for start in range(0, len(found), step):
+        part = np.zeros((len(found[start : start + step]), len(palette)), dtype=np.int16)
+        for channel in range(3):
+            values = found[start : start + step, channel, None].astype(np.int16)
+            np.maximum(part, np.abs(values - palette[:, channel]), out=part)
+        nearest[start : start + step] = part.argmin(axis=1)
+        distance[start : start + step] = part.min(axis=1)
     unknown = distance > tolerance
     if unknown.any():
         worst = np.flatnonzero(unknown)[counts[unknown].argmax()]

@@ -36,13 +36,15 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(as_sequence(self.names, "names")))
-        colours = (tuple(as_sequence(c, "a colour")) for c in as_sequence(self.palette, "palette"))
+        palette = as_sequence(_without_numpy(self.palette), "palette")
+        colours = (tuple(map(_without_numpy, as_sequence(_without_numpy(c), "a colour"))) for c in palette)
         object.__setattr__(self, "palette", tuple(colours))
         check_classes(self.names, self.palette, len(self.names))
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> LabelSet:
         """A label set with well-spread colours."""
+        names = as_sequence(names, "names")
         return cls(tuple(names), numbered_palette(len(names)))
 
     @classmethod
@@ -68,7 +70,10 @@ class LabelSet:
             raise ValueError(
                 f"{path.name} has the class ids {ids[:10]}...; they must be 0, 1, 2, ... without gaps"
             )
-        return cls(tuple(names), tuple(colours))
+        try:
+            return cls(tuple(names), tuple(colours))
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error}") from None
 
     def to_file(self, path: str | os.PathLike[str]) -> None:
         """Write what :meth:`from_file` reads, whole or not at all."""
@@ -98,19 +103,38 @@ class LabelSet:
         if isinstance(class_, (int, np.integer)) and not isinstance(class_, bool):
             if 0 <= class_ < len(self):
                 return int(class_)
-            raise ValueError(f"there is no class {class_}: the ids are 0 to {len(self) - 1}")
-        near = difflib.get_close_matches(str(class_), self.names, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else "."
-        shown = ", ".join(self.names[:20]) + (", ..." if len(self) > 20 else "")
-        raise ValueError(f"there is no class {class_!r}{hint} The classes are {shown}")
+            raise ValueError(
+                f"there is no class {class_}: the ids are 0 to {len(self) - 1} ({self._shown()})"
+            )
+        by_folded_name = {name.casefold(): name for name in self.names}
+        near = difflib.get_close_matches(str(class_).casefold(), by_folded_name, n=1)
+        hint = f", did you mean {by_folded_name[near[0]]!r}?" if near else "."
+        raise ValueError(f"there is no class {class_!r}{hint} The classes are {self._shown()}")
+
+    def _shown(self) -> str:
+        return ", ".join(self.names[:20]) + (", ..." if len(self) > 20 else "")
 
     def ids_of(self, classes: Iterable[str | int]) -> list[int]:
-        """:meth:`id_of` each."""
+        """:meth:`id_of` each.
+
+        Raises:
+            ValueError: for an unknown one, and for one name where a list is due.
+        """
+        if isinstance(classes, str):
+            raise ValueError(
+                f"the classes are given as {classes!r}; give a list of names or ids: [{classes!r}]"
+            )
         return [self.id_of(class_) for class_ in classes]
 
 
+def _without_numpy(value: Any) -> Any:
+    """Arrays and numbers of numpy as Python's own, so that label sets compare and serialise alike."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
 def resize_label_map(label: Tensor, size: tuple[int, int]) -> Tensor:
-    """int [B, H, W] resized (nearest) to ``size`` = (height, width); ids of any size stay exact."""
+    """int [B, H, W] -> int64, resized (nearest) to ``size`` = (height, width); ids of any size stay exact."""
+    label = label.long()
     if tuple(label.shape[-2:]) == tuple(size):
         return label
     # Positions as F.interpolate(mode="nearest") computes them, in single precision.
@@ -129,8 +153,13 @@ def one_hot(label: Tensor, num_classes: int, dtype: torch.dtype = torch.float32)
     """int64 [B, H, W] -> [B, C, H, W] of zeros and ones.
 
     Raises:
-        ValueError: for an id outside 0..C-1; the message says which, and at how many pixels.
+        ValueError: for another shape or type, and for an id outside 0..C-1; the message says which, and at how many
+            pixels.
     """
+    if label.ndim != 3 or label.is_floating_point() or label.dtype == torch.bool:
+        raise ValueError(
+            f"the label map is {label.dtype} {tuple(label.shape)}; it must hold whole numbers, [B, H, W]"
+        )
     check_ids(label, num_classes)
     channels = torch.zeros(label.shape[0], num_classes, *label.shape[1:], dtype=dtype, device=label.device)
     return channels.scatter_(1, label[:, None].long(), 1)
@@ -166,8 +195,12 @@ def classes_present(label: Tensor | np.ndarray, num_classes: int) -> list[int]:
 
 
 def label_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
-    """A label map as an index picture: mode P with the palette, 16 bit for more than 256 classes."""
-    ids = _as_array(label)
+    """A label map int [H, W] as an index picture: mode P with the palette, 16 bit for more than 256 classes.
+
+    Raises:
+        ValueError: for another shape or type, and for an id that is no class.
+    """
+    ids = _ids_to_draw(label, labels)
     if len(labels) > 256:
         return Image.fromarray(ids.astype(np.uint16))
     picture = Image.fromarray(ids.astype(np.uint8))
@@ -176,12 +209,21 @@ def label_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
 
 
 def colour_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
-    """A label map as an RGB picture in the palette's colours."""
-    return Image.fromarray(np.asarray(labels.palette, dtype=np.uint8)[_as_array(label)])
+    """A label map int [H, W] as an RGB picture in the palette's colours.
+
+    Raises:
+        ValueError: as :func:`label_picture`.
+    """
+    return Image.fromarray(np.asarray(labels.palette, dtype=np.uint8)[_ids_to_draw(label, labels)])
 
 
-def _as_array(label: Any) -> np.ndarray:
+def _ids_to_draw(label: Tensor | np.ndarray, labels: LabelSet) -> np.ndarray:
     ids = label.cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
-    if ids.ndim != 2:
-        raise ValueError(f"a label map to draw has two dimensions, not the shape {ids.shape}")
+    if ids.ndim != 2 or ids.dtype.kind not in "iu" or ids.size == 0:
+        raise ValueError(
+            f"the label map to draw is {ids.dtype} {ids.shape}; it must hold whole numbers, [height, width]"
+        )
+    ids = ids.astype(np.int64)
+    # A narrower type would wrap round in silence, and a negative id would count from the palette's end.
+    check_ids(torch.from_numpy(ids)[None], len(labels))
     return ids

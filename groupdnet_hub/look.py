@@ -50,9 +50,13 @@ class Look:
         The folder appears whole or not at all; a look that is already there is replaced.
 
         Raises:
-            ValueError: for a folder that holds anything else.
+            ValueError: for a folder that holds anything else, or instance ids that do not fit 16 bits.
         """
         folder = Path(folder)
+        if self.instance is not None and self.instance.max() > 65535:
+            raise ValueError(
+                f"the instance map holds the id {self.instance.max()}; saved ids are 0 to 65535: number them anew"
+            )
         if folder.exists() and (
             not folder.is_dir() or (any(folder.iterdir()) and not (folder / "look.json").is_file())
         ):
@@ -63,7 +67,7 @@ class Look:
             self.image.save(partial / "image.png")
             label_picture(self.mask, self.codes.labels).save(partial / "mask.png")
             if self.instance is not None:
-                Image.fromarray(self.instance.astype(np.int32)).save(partial / "instance.png")
+                Image.fromarray(self.instance.astype(np.uint16)).save(partial / "instance.png")
             self.codes.save(partial / "codes.safetensors")
             (partial / "look.json").write_text(json.dumps({"format": _FORMAT, "seed": self.seed}))
             partial.chmod(0o755)

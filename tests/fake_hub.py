@@ -1,0 +1,162 @@
+"""A small Hub on this machine: enough of its HTTP interface to download, to miss and to push."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class FakeHub:
+    """Repositories as {name: {revision: {file: bytes}}}; a push to a revision replaces files there."""
+
+    def __init__(self) -> None:
+        self.repositories: dict[str, dict[str, dict[str, bytes]]] = {}
+        self.address = ""
+
+    def add(self, name: str, files: dict[str, bytes], revision: str = "main") -> None:
+        self.repositories.setdefault(name, {})[revision] = dict(files)
+
+    @contextmanager
+    def serving(self) -> Iterator[FakeHub]:
+        """Answer on a free port of this machine."""
+        hub = self
+
+        class Handler(_Handler):
+            repositories = hub.repositories
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+def _commit(files: dict[str, bytes]) -> str:
+    digest = hashlib.sha1()
+    for name in sorted(files):
+        digest.update(name.encode() + files[name])
+    return digest.hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    repositories: dict[str, dict[str, dict[str, bytes]]]
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+    def do_HEAD(self) -> None:
+        self._resolve()
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/api/models/"):
+            self._info()
+        else:
+            self._resolve()
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.path == "/api/repos/create":
+            name = json.loads(body)["name"]
+            owner = json.loads(body).get("organization") or "user"
+            self.repositories.setdefault(f"{owner}/{name}", {"main": {}})
+            self._json({"url": f"http://{self.headers['Host']}/{owner}/{name}"})
+        elif self.path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/([^/?]+).*", self.path):
+            files = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for f in json.loads(body)["files"]
+            ]
+            self._json({"files": files})
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/([^/?]+).*", self.path):
+            files = self.repositories[match[1]].setdefault(match[2], {})
+            for line in body.decode().splitlines():
+                entry = json.loads(line)
+                if entry["key"] == "file":
+                    files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+            url = f"http://{self.headers['Host']}/{match[1]}/commit/{_commit(files)}"
+            self._json({"commitUrl": url, "commitOid": _commit(files), "success": True})
+        else:
+            self._refuse(404, "EntryNotFound")
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _files(self, name: str, revision: str) -> dict[str, bytes] | None:
+        """Files of a revision, by branch or commit; None after an error was sent."""
+        if name not in self.repositories:
+            self._refuse(401 if name.startswith("private/") else 404, "RepoNotFound")
+            return None
+        revisions = self.repositories[name]
+        by_commit = {_commit(files): files for files in revisions.values()}
+        files = revisions.get(revision, by_commit.get(revision))
+        if files is None:
+            self._refuse(404, "RevisionNotFound")
+        return files
+
+    def _info(self) -> None:
+        match = re.fullmatch(r"/api/models/([^/]+/[^/]+?)(?:/revision/([^/?]+))?(?:\?.*)?", self.path)
+        if match is None:
+            return self._refuse(404, "EntryNotFound")
+        files = self._files(match[1], match[2] or "main")
+        if files is not None:
+            siblings = [{"rfilename": name} for name in files]
+            self._json(
+                {"id": match[1], "modelId": match[1], "sha": _commit(files), "siblings": siblings, "tags": []}
+            )
+        return None
+
+    def _resolve(self) -> None:
+        match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/([^?]+)(?:\?.*)?", self.path)
+        if match is None:
+            return self._refuse(404, "EntryNotFound")
+        files = self._files(match[1], match[2])
+        if files is None:
+            return None
+        if match[3] not in files:
+            return self._refuse(404, "EntryNotFound", _commit(files))
+        content = files[match[3]]
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", _commit(files))
+        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+        return None
+
+    def _json(self, value: Any) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _refuse(self, status: int, code: str, commit: str | None = None) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("X-Error-Message", code)
+        if commit:
+            self.send_header("X-Repo-Commit", commit)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
