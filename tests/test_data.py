@@ -1,0 +1,106 @@
+"""Paired pictures and label maps: folders, Hugging Face rows, flips, and what is wrong with a data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import shared_folder
+
+from groupdnet_hub import FIGURE_LABELS, PairedImages, read_label_set, write_figures
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    write_figures(folder, 6, size=(64, 64))
+    return folder
+
+
+def test_items(drawn: Path) -> None:
+    item = PairedImages.from_folder(drawn, (32, 32))[0]
+    assert item["image"].shape == (3, 32, 32)
+    assert item["image"].dtype == torch.float32
+    assert -1 <= item["image"].min() < item["image"].max() <= 1
+    assert item["label"].shape == (32, 32)
+    assert item["label"].dtype == torch.int64
+    assert set(item["label"].unique().tolist()) <= set(range(8))
+
+
+def test_flips_depend_on_seed_epoch_and_item_alone(drawn: Path) -> None:
+    plain = PairedImages.from_folder(drawn, (32, 32))
+    data = PairedImages.from_folder(drawn, (32, 32), random_flip=True, seed=3)
+
+    def flipped(epoch: int) -> list[bool]:
+        data.set_epoch(epoch)
+        found = []
+        for i in range(len(data)):
+            same = torch.equal(data[i]["image"], plain[i]["image"])
+            mirrored = torch.equal(data[i]["image"], plain[i]["image"].flip(-1))
+            assert same != mirrored
+            assert torch.equal(
+                data[i]["label"], plain[i]["label"].flip(-1) if mirrored else plain[i]["label"]
+            )
+            found.append(mirrored)
+        return found
+
+    epochs = [flipped(epoch) for epoch in range(6)]
+    assert flipped(0) == epochs[0]
+    assert len({tuple(flips) for flips in epochs}) > 1
+    assert 0.2 < sum(map(sum, epochs)) / 36 < 0.8
+
+
+def test_hugging_face_imagefolder(drawn: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.load_dataset("imagefolder", data_dir=str(drawn), split="train", cache_dir=str(tmp_path))
+    from_rows = PairedImages.from_rows(rows, FIGURE_LABELS, (64, 64))
+    from_folder = PairedImages.from_folder(drawn, (64, 64))
+    assert len(from_rows) == len(from_folder)
+    for i in range(len(from_rows)):
+        assert torch.equal(from_rows[i]["image"], from_folder[i]["image"])
+        assert torch.equal(from_rows[i]["label"], from_folder[i]["label"])
+    with pytest.raises(ValueError, match=r"no column 'photo'; it has image, label"):
+        PairedImages.from_rows(rows, FIGURE_LABELS, (64, 64), image_column="photo")
+
+
+def test_fashion8() -> None:
+    folder = shared_folder("data/fashion8")
+    assert read_label_set(folder) == FIGURE_LABELS
+    data = PairedImages.from_folder(folder, (128, 128), split="validation")
+    assert len(data) == 150
+    assert data[0]["image"].shape == (3, 128, 128)
+
+
+def test_label_sets_inside_a_split() -> None:
+    assert len(read_label_set(shared_folder("data/coco130"))) == 130
+
+
+def test_what_is_missing_is_named(drawn: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no folder test in"):
+        PairedImages.from_folder(drawn, (32, 32), split="test")
+    with pytest.raises(ValueError, match=r"no classes\.json"):
+        read_label_set(tmp_path)
+    (tmp_path / "train").mkdir()
+    FIGURE_LABELS.to_file(tmp_path / "classes.json")
+    with pytest.raises(ValueError, match=r"no metadata\.jsonl"):
+        PairedImages.from_folder(tmp_path, (32, 32))
+    listing = tmp_path / "train" / "metadata.jsonl"
+    listing.write_text('{"file_name": "a.png"}\n')
+    with pytest.raises(ValueError, match=r"line 1 .* label_file_name"):
+        PairedImages.from_folder(tmp_path, (32, 32))
+    listing.write_text("\n")
+    with pytest.raises(ValueError, match="names no picture"):
+        PairedImages.from_folder(tmp_path, (32, 32))
+    listing.write_text(json.dumps({"file_name": "a.png", "label_file_name": "b.png"}))
+    with pytest.raises(ValueError, match=r"a\.png"):
+        PairedImages.from_folder(tmp_path, (32, 32))[0]
+
+
+def test_pictures_and_maps_of_different_sizes(drawn: Path, tmp_path: Path) -> None:
+    write_figures(tmp_path, 1, size=(32, 32))
+    name = "figure_00000.png"
+    (tmp_path / "train" / "images" / name).write_bytes((drawn / "train" / "images" / name).read_bytes())
+    with pytest.raises(ValueError, match=r"64x64 .* 32x32"):
+        PairedImages.from_folder(tmp_path, (32, 32))[0]

@@ -1,0 +1,197 @@
+"""The training script as a user starts it: drawn people, a few steps, checkpoints, resume, a model that loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import shared_folder
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from groupdnet_hub import GroupDNet, GroupDNetPipeline, write_figures
+
+pytest.importorskip("accelerate")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "train"))
+
+from arguments import build_parser, find_problem, parse_arguments  # noqa: E402
+from checkpoints import list_checkpoints  # noqa: E402
+from steps import kl_weight_at, learning_rate_factor  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    write_figures(folder, 8, size=(32, 32))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def random_vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VGG16 trunk with random weights: its arithmetic, without a download."""
+    torchvision = pytest.importorskip("torchvision")
+    trunk = torchvision.models.vgg16(weights=None).features[:26].state_dict()
+    generator = torch.Generator().manual_seed(0)
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
+    random = {f"features.{k}": 0.05 * torch.randn(v.shape, generator=generator) for k, v in trunk.items()}
+    save_file(random, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _global_random_state_stays() -> None:
+    """The training script seeds its process; making a torchvision trunk draws as well."""
+
+
+def train(drawn: Path, output: Path, *flags: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+    command += [str(ROOT / "train" / "train.py"), "--train_data_dir", str(drawn), "--output_dir", str(output)]
+    command += [
+        "--resolution",
+        "32",
+        "--width",
+        "4",
+        "--train_batch_size",
+        "2",
+        "--report_to",
+        "none",
+        *flags,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode == 0) == (expect == 0), done.stderr[-3000:]
+    return done
+
+
+def test_training_resumes_exactly_and_ends_with_a_model(
+    drawn: Path, tmp_path: Path, random_vgg16: Path
+) -> None:
+    """Four steps at once, and two steps, a new process and two more, give the same weights."""
+    flags = [
+        "--perceptual_net",
+        "vgg16",
+        "--perceptual_weights",
+        str(random_vgg16),
+        "--random_flip",
+        "--use_ema",
+    ]
+    flags += [
+        "--max_train_steps",
+        "6",
+        "--checkpointing_steps",
+        "2",
+        "--validation_steps",
+        "3",
+        "--logging_steps",
+        "1",
+    ]
+    train(drawn, tmp_path / "whole", *flags)
+    train(drawn, tmp_path / "parts", *flags, "--checkpoints_total_limit", "1")
+    # As after a crash: the later checkpoints and the final model are gone.
+    train(
+        drawn,
+        tmp_path / "resumed",
+        *flags,
+        "--resume_from_checkpoint",
+        str(tmp_path / "whole" / "checkpoint-4"),
+    )
+    whole = load_file(tmp_path / "whole" / "model" / "model.safetensors")
+    resumed = load_file(tmp_path / "resumed" / "model" / "model.safetensors")
+    for key, value in whole.items():
+        torch.testing.assert_close(resumed[key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+    assert [p.name for p in list_checkpoints(tmp_path / "whole")] == [f"checkpoint-{i}" for i in (2, 4, 6)]
+    assert [p.name for p in list_checkpoints(tmp_path / "parts")] == ["checkpoint-6"]
+    assert not list((tmp_path / "whole").glob(".partial*"))
+    grid = Image.open(tmp_path / "whole" / "samples" / "0000003.png")
+    assert grid.size == (8 * 32, 8 * 32)
+    assert np.asarray(grid).std() > 10
+
+    facts = json.loads((tmp_path / "whole" / "model" / "training.json").read_text())
+    assert facts["steps"] == 6
+    assert facts["perceptual_net"] == "vgg16"
+    for folder in (tmp_path / "whole" / "model", tmp_path / "whole" / "checkpoint-4" / "generator"):
+        pipeline = GroupDNetPipeline.from_pretrained(folder)
+        label = np.zeros((32, 32), dtype=np.int64)
+        label[8:24, 8:24] = 4
+        assert pipeline.sample(label, seed=0).image.size == (32, 32)
+
+
+def test_fine_tuning_starts_from_the_given_weights(drawn: Path, tmp_path: Path) -> None:
+    flags = ["--perceptual_net", "none", "--max_train_steps", "1"]
+    train(drawn, tmp_path / "first", *flags)
+    start = tmp_path / "first" / "model"
+    train(
+        drawn,
+        tmp_path / "second",
+        *flags,
+        "--pretrained_model_name_or_path",
+        str(start),
+        "--learning_rate",
+        "0",
+    )
+    before, after = (
+        dict(GroupDNet.from_pretrained(p / "model").named_parameters())
+        for p in (tmp_path / "first", tmp_path / "second")
+    )
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_half_written_checkpoints_are_never_taken(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-3").mkdir()  # no progress.json: not whole
+    (tmp_path / ".partial-checkpoint-9").mkdir()
+    assert list_checkpoints(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "name the data"),
+        (["--train_data_dir", "/nowhere"], "no folder /nowhere"),
+        (["--dataset_name", "user/data"], "--classes"),
+        (
+            ["--train_data_dir", ".", "--preset", "ade20k", "--config", "c.json"],
+            "only one of --preset, --config",
+        ),
+        (["--train_data_dir", ".", "--perceptual_weights", "absent.safetensors"], "absent.safetensors"),
+        (["--train_data_dir", ".", "--kl_warmup_steps", "9"], "--kl_weight_start"),
+        (["--train_data_dir", ".", "--train_batch_size", "0"], "at least 1"),
+        (["--train_data_dir", ".", "--lr_decay_start", "2"], "share of the steps"),
+        (["--train_data_dir", ".", "--resume_from_checkpoint", "absent"], "no folder absent"),
+    ],
+)
+def test_wrong_combinations_are_refused_before_anything_is_loaded(flags: list[str], message: str) -> None:
+    problem = find_problem(build_parser().parse_args(flags))
+    assert problem is not None
+    assert message in problem
+
+
+def test_flags_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "flags.yaml"
+    file.write_text(f"train_data_dir: {tmp_path}\nlearning_rate: 0.5\nresolution: [64, 32]\n")
+    args = parse_arguments(["--args_file", str(file), "--learning_rate", "0.25"])
+    assert (args.learning_rate, args.resolution) == (0.25, (64, 32))
+    file.write_text("learning_rat: 0.5\n")
+    with pytest.raises(SystemExit):
+        parse_arguments(["--args_file", str(file)])
+    assert "learning_rat" in capsys.readouterr().err
+
+
+def test_schedules() -> None:
+    facts = json.loads((shared_folder("parity") / "misc.json").read_text())["lr_used_in_epoch_deepfashion"][
+        "G"
+    ]
+    # The authors' rate is that of whole epochs; it is at full height up to and with epoch 60 of 100.
+    ours = [1e-4 * learning_rate_factor(epoch, 60, 100) for epoch in range(100)]
+    assert np.allclose(ours, facts, rtol=1e-6)
+    assert kl_weight_at(0, 0.1, 0.5, 10) == pytest.approx(0.1)
+    assert kl_weight_at(5, 0.1, 0.5, 10) == pytest.approx(0.3)
+    assert kl_weight_at(99, 0.1, 0.5, 10) == 0.5
+    assert kl_weight_at(0, None, 0.5, 10) == 0.5
