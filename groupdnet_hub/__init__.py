@@ -3,8 +3,8 @@
 from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.data import PairedImages, read_label_set
+from groupdnet_hub.figure_drawing import draw_figure
 from groupdnet_hub.figure_textures import FIGURE_LABELS
-from groupdnet_hub.figures import draw_figure, write_figures
 from groupdnet_hub.images import photo_to_tensor, read_photo, tensor_to_picture
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import (
@@ -62,5 +62,4 @@ __all__ = [
     "read_label_set",
     "read_photo",
     "tensor_to_picture",
-    "write_figures",
 ]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from conftest import shared_folder
 
-from groupdnet_hub import FIGURE_LABELS, PairedImages, read_label_set, write_figures
+from groupdnet_hub import FIGURE_LABELS, PairedImages, read_label_set
+from groupdnet_hub.figures import write_figures
 
 
 @pytest.fixture(scope="module")

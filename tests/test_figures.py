@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groupdnet_hub import FIGURE_LABELS, PairedImages, draw_figure, write_figures
-from groupdnet_hub.figures import main
+from groupdnet_hub import FIGURE_LABELS, PairedImages, draw_figure
+from groupdnet_hub.figures import main, write_figures
 
 
 def test_a_seed_fixes_the_figure() -> None:

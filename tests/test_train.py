@@ -15,7 +15,8 @@ from conftest import shared_folder
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from groupdnet_hub import GroupDNet, GroupDNetPipeline, write_figures
+from groupdnet_hub import GroupDNet, GroupDNetPipeline
+from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
 ROOT = Path(__file__).resolve().parents[1]
