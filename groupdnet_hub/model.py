@@ -62,8 +62,8 @@ class GroupDNet(nn.Module, StrictHubMixin):
             if preset is None:
                 raise ValueError(f"name a preset ({', '.join(PRESETS)}) or a configuration")
             config = GroupDNetConfig.preset(preset)
-        model, notes = cls(config), []
-        originals = read_checkpoint(generator)
+        originals, notes = read_checkpoint(generator), []
+        model = cls(config)
         dead = [key for key in originals if is_dead_generator_key(key)]
         if dead:
             notes.append(
