@@ -11,6 +11,7 @@ import torch
 from conftest import shared_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from label_examples import IDS, LABELS, numbered
 
 from groupdnet_hub.labels import (
     LabelSet,
@@ -21,20 +22,6 @@ from groupdnet_hub.labels import (
     one_hot,
     resize_label_map,
 )
-
-LABELS = LabelSet(
-    ("background", "hair", "face", "top-clothes"), ((0, 0, 0), (140, 80, 30), (255, 200, 160), (60, 120, 216))
-)
-IDS = np.array([[0, 1, 1, 3], [2, 2, 3, 0], [0, 0, 1, 2]])
-
-
-def numbered(count: int) -> LabelSet:
-    return LabelSet.from_names([f"class {i}" for i in range(count)])
-
-
-def draw_ids(labels: LabelSet, height: int, width: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, len(labels), (height, width))
-
 
 # Label sets
 
