@@ -50,10 +50,17 @@ def build_parser() -> argparse.ArgumentParser:
 
     add("--output_dir", default="runs/groupdnet", help="where checkpoints, samples and the final model go")
     add("--train_batch_size", type=int, default=8, help="pictures per process and step")
+    add("--gradient_accumulation_steps", type=int, default=1, help="batches per update")
     add("--num_train_epochs", type=int, default=100, help="passes over the data")
     add("--max_train_steps", type=int, help="steps, instead of --num_train_epochs")
-    add("--learning_rate", type=float, default=1e-4, help="Adam's rate for encoder and decoder")
-    add("--discr_learning_rate", type=float, default=4e-4, help="Adam's rate for the discriminator")
+    add(
+        "--optimizer",
+        choices=("adam", "sgd"),
+        default="adam",
+        help="adam (section 4.1), or plain sgd for checks",
+    )
+    add("--learning_rate", type=float, default=1e-4, help="rate of encoder and decoder")
+    add("--discr_learning_rate", type=float, default=4e-4, help="rate of the discriminator")
     add(
         "--lr_decay_start",
         type=float,
@@ -107,6 +114,9 @@ def build_parser() -> argparse.ArgumentParser:
         default="tensorboard",
         help="tracker(s) known to accelerate, comma-separated, or 'none'",
     )
+    flag("--push_to_hub", "upload the final model")
+    add("--hub_model_id", help="its name on the Hub, user/name")
+    flag("--hub_private", "make that repository private")
     add("--logging_steps", type=int, default=20, help="steps between logged losses")
     return parser
 
@@ -173,6 +183,7 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return "--perceptual_weights has no use with --perceptual_net none"
     for name in (
         "train_batch_size",
+        "gradient_accumulation_steps",
         "num_train_epochs",
         "checkpointing_steps",
         "validation_steps",
@@ -187,6 +198,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--lr_decay_start is {args.lr_decay_start}; it is a share of the steps, from 0 to 1"
     if not 0 < args.ema_decay < 1:
         return f"--ema_decay is {args.ema_decay}; it must lie between 0 and 1"
+    if args.push_to_hub != bool(args.hub_model_id):
+        return "--push_to_hub and --hub_model_id user/name belong together"
     if args.kl_warmup_steps and args.kl_weight_start is None:
         return "--kl_warmup_steps needs --kl_weight_start"
     resume = args.resume_from_checkpoint

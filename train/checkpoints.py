@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -40,7 +41,9 @@ def save_checkpoint(
     accelerator.save_state(str(partial))
     if accelerator.is_main_process:
         model.save_pretrained(partial / "generator")
-        (partial / _PROGRESS_FILE).write_text(json.dumps(dict(progress)))
+        # Last, and with the sizes and sums of all the others: a folder that was cut short is found out.
+        record = {"progress": dict(progress), "files": _sums(partial)}
+        (partial / _PROGRESS_FILE).write_text(json.dumps(record))
         if target.exists():
             shutil.rmtree(target)
         partial.rename(target)
@@ -51,52 +54,67 @@ def save_checkpoint(
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """The whole checkpoints of a run, oldest first."""
+    """The finished checkpoints of a run, oldest first."""
     found = [path for path in output_dir.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
     return sorted(
         (p for p in found if (p / _PROGRESS_FILE).is_file()), key=lambda p: int(p.name.split("-")[1])
     )
 
 
-def load_checkpoint(accelerator: Accelerator, output_dir: Path, choice: str) -> dict[str, Any] | None:
-    """Load ``latest`` or a named checkpoint into what the accelerator prepared.
-
-    Returns:
-        Its progress; None for ``latest`` in a run that has no checkpoint yet.
+def read_progress(folder: Path) -> dict[str, Any]:
+    """Where a checkpoint stands.
 
     Raises:
-        ValueError: for a folder that is no whole checkpoint.
+        ValueError: if a file is missing or differs from what was written; the message names it.
     """
-    if choice == "latest":
-        found = list_checkpoints(output_dir)
-        if not found:
-            return None
-        folder = found[-1]
-    else:
-        folder = Path(choice)
     try:
-        progress = json.loads((folder / _PROGRESS_FILE).read_text())
-    except (OSError, json.JSONDecodeError):
+        record = json.loads((folder / _PROGRESS_FILE).read_text())
+        progress, files = dict(record["progress"]), dict(record["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"{folder} is not a whole checkpoint: it has no readable {_PROGRESS_FILE}") from None
-    accelerator.load_state(str(folder))
+    found = _sums(folder)
+    for name, expected in files.items():
+        if name not in found:
+            raise ValueError(f"{folder} is not a whole checkpoint: {name} is missing")
+        if found[name] != expected:
+            raise ValueError(f"{folder} is not a whole checkpoint: {name} is not what was written")
     return progress
 
 
-class NoiseSource:
-    """The generator of the codes' noise, one stream for each process; its state is part of a checkpoint."""
+def load_checkpoint(accelerator: Accelerator, output_dir: Path, choice: str) -> dict[str, Any] | None:
+    """Load ``latest`` (the newest that is whole) or a named checkpoint into what the accelerator prepared.
 
-    def __init__(self, seed: int, process_index: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed * 65_537 + process_index)
+    Returns:
+        Its progress; None for ``latest`` in a run that has no whole checkpoint yet.
 
-    def draw(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        """Standard normal noise."""
-        return torch.randn(shape, generator=self.generator).to(device)
+    Raises:
+        ValueError: for a named folder that is no whole checkpoint.
+    """
+    candidates = list_checkpoints(output_dir)[::-1] if choice == "latest" else [Path(choice)]
+    for folder in candidates:
+        try:
+            progress = read_progress(folder)
+        except ValueError as error:
+            if choice != "latest":
+                raise
+            accelerator.print(f"passed over: {error}")
+            continue
+        accelerator.load_state(str(folder))
+        return progress
+    return None
 
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"generator": self.generator.get_state()}
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.generator.set_state(state["generator"].cpu())
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a checkpoint but its record, by relative name."""
+    sums = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != _PROGRESS_FILE:
+            with path.open("rb") as file:
+                digest = hashlib.sha256()
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            sums[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    return sums
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -11,7 +12,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from checkpoints import NoiseSource, averaged, load_checkpoint, recalibrate, save_checkpoint
+from checkpoints import averaged, list_checkpoints, load_checkpoint, recalibrate, save_checkpoint
+from distributed import NoiseSource, mean_over_processes, synchronise_batch_norm
 from samples import posterior_report, sample_grid, save_picture
 from steps import (
     LossWeights,
@@ -54,19 +56,19 @@ class Trainer:
         data: PairedImages,
         grid: Mapping[str, Tensor],
     ) -> None:
-        pictures = args.train_batch_size * accelerator.num_processes
-        if len(data) < pictures:
+        self.pictures_per_step = (
+            args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
+        )
+        if len(data) < self.pictures_per_step:
             raise ValueError(
-                f"{len(data)} pictures do not fill a batch of {args.train_batch_size} on each of "
-                f"{accelerator.num_processes} processes: lower --train_batch_size"
+                f"{len(data)} pictures do not fill one step of {self.pictures_per_step} (--train_batch_size x "
+                "processes x --gradient_accumulation_steps): lower one of them"
             )
         self.args, self.accelerator, self.data = args, accelerator, data
         self.config = model.config
         self.output_dir = Path(args.output_dir)
         self.grid = {name: value.to(accelerator.device) for name, value in grid.items()}
 
-        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         discriminator = MultiScaleDiscriminator(
             self.config, generator=torch.Generator().manual_seed(args.seed + 1)
         )
@@ -85,18 +87,24 @@ class Trainer:
             num_workers=args.dataloader_num_workers,
             generator=torch.Generator().manual_seed(args.seed),
         )
-        self.total_steps = args.max_train_steps or args.num_train_epochs * (len(data) // pictures)
+        self.total_steps = args.max_train_steps or args.num_train_epochs * (
+            len(data) // self.pictures_per_step
+        )
+        # Copies with ordinary batch norms: the main process measures and saves them while the others wait.
         self.ema = averaged(model, args.ema_decay) if args.use_ema else None
+        self.single = copy.deepcopy(model) if accelerator.num_processes > 1 and not args.use_ema else None
+        if accelerator.num_processes > 1:
+            synchronise_batch_norm(model, accelerator.device.type)
         self.model, self.discriminator, self.optimizer, self.discr_optimizer, self.loader = (
             accelerator.prepare(
                 model,
                 discriminator,
-                torch.optim.Adam(model.parameters(), lr=args.learning_rate, betas=_BETAS),
-                torch.optim.Adam(discriminator.parameters(), lr=args.discr_learning_rate, betas=_BETAS),
+                _optimizer(args.optimizer, model, args.learning_rate),
+                _optimizer(args.optimizer, discriminator, args.discr_learning_rate),
                 loader,
             )
         )
-        self.noise = NoiseSource(args.seed, accelerator.process_index)
+        self.noise = NoiseSource(args.seed, accelerator.process_index, accelerator.num_processes)
         accelerator.register_for_checkpointing(self.noise)
         if self.ema is not None:
             accelerator.register_for_checkpointing(self.ema)
@@ -124,8 +132,12 @@ class Trainer:
             disable=not self.accelerator.is_main_process,
             mininterval=2,
         )
-        for batch in islice(self._batches(), max(0, self.total_steps - self.step)):
+        batches = max(0, self.total_steps - self.step) * args.gradient_accumulation_steps
+        for batch in islice(self._batches(), batches):
             losses = self._update(batch)
+            if not self.accelerator.sync_gradients:
+                continue
+            self.step += 1
             bar.update()
             if self.step % args.logging_steps == 0:
                 self._log(losses, bar)
@@ -159,26 +171,25 @@ class Trainer:
                 group["lr"] = rate * factor
         condition = discriminator_condition(batch, self.config.num_classes, self.config.instance_edges)
         noise = self.noise.draw((len(batch["label"]), *self.config.code_shape), accelerator.device)
+        with accelerator.accumulate(self.model, self.discriminator):
+            # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
+            judge = accelerator.unwrap_model(self.discriminator).requires_grad_(False)
+            with accelerator.autocast():
+                losses, fake, _ = generator_losses(
+                    self.model, judge, self.perceptual, batch, condition, noise, self._weights()
+                )
+            accelerator.backward(torch.stack(list(losses.values())).sum())
+            self.optimizer.step()
+            self.optimizer.zero_grad()
 
-        self.discriminator.requires_grad_(False)
-        with accelerator.autocast():
-            losses, fake, _ = generator_losses(
-                self.model, self.discriminator, self.perceptual, batch, condition, noise, self._weights()
-            )
-        self.optimizer.zero_grad()
-        accelerator.backward(torch.stack(list(losses.values())).sum())
-        self.optimizer.step()
-
-        self.discriminator.requires_grad_(True)
-        with accelerator.autocast():
-            discr_losses = discriminator_losses(self.discriminator, fake, batch, condition)
-        self.discr_optimizer.zero_grad()
-        accelerator.backward(torch.stack(list(discr_losses.values())).sum())
-        self.discr_optimizer.step()
-
-        if self.ema is not None:
+            judge.requires_grad_(True)
+            with accelerator.autocast():
+                discr_losses = discriminator_losses(self.discriminator, fake, batch, condition)
+            accelerator.backward(torch.stack(list(discr_losses.values())).sum())
+            self.discr_optimizer.step()
+            self.discr_optimizer.zero_grad()
+        if self.ema is not None and accelerator.sync_gradients:
             self.ema.update_parameters(accelerator.unwrap_model(self.model))
-        self.step += 1
         return {**losses, **discr_losses}
 
     def _weights(self) -> LossWeights:
@@ -187,9 +198,11 @@ class Trainer:
         return LossWeights(args.adversarial_weight, args.feature_matching_weight, args.perceptual_weight, kl)
 
     def _log(self, losses: Mapping[str, Tensor], bar: Any) -> None:
-        values = {name: float(value.detach()) for name, value in losses.items()}
+        values = mean_over_processes(losses)
         if not all(math.isfinite(value) for value in values.values()):
-            raise RuntimeError(f"a loss is not finite at step {self.step}: {values}")
+            found = list_checkpoints(self.output_dir)
+            last = f"the last checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
+            raise ValueError(f"a loss is not finite at step {self.step}: {values}; {last}")
         bar.set_postfix({name[:6]: f"{value:.2f}" for name, value in values.items()})
         self.accelerator.log(
             {**values, "learning_rate": self.optimizer.param_groups[0]["lr"]}, step=self.step
@@ -223,12 +236,19 @@ class Trainer:
         if self.accelerator.is_main_process:
             final = self._generator()
             final.card_facts = self._facts()
-            final.save_pretrained(self.output_dir / "model")
+            final.save_pretrained(self.output_dir / "model", repo_id=self.args.hub_model_id)
             self.accelerator.print(f"saved {self.output_dir / 'model'}")
+            if self.args.push_to_hub:
+                url = final.push_to_hub(self.args.hub_model_id, private=self.args.hub_private or None)
+                self.accelerator.print(f"uploaded to {url}")
+        self.accelerator.wait_for_everyone()
 
     def _generator(self) -> GroupDNet:
         """The model as it would be saved now: averaged, if asked, with batch-norm statistics of its own."""
         live = self.accelerator.unwrap_model(self.model)
+        if self.single is not None:
+            self.single.load_state_dict(live.state_dict())
+            return self.single.eval()
         if self.ema is None:
             return live.eval()
         noise = torch.Generator().manual_seed(self.args.seed)
@@ -255,7 +275,7 @@ class Trainer:
             "data": Path(args.train_data_dir).name if args.train_data_dir else args.dataset_name,
             "training_pictures": len(self.data),
             "steps": self.step,
-            "batch_size": args.train_batch_size * self.accelerator.num_processes,
+            "batch_size": self.pictures_per_step,
             "perceptual_net": args.perceptual_net,
             "loss_weights": {
                 "adversarial": weights.adversarial,
@@ -265,3 +285,9 @@ class Trainer:
             },
             "precision": args.mixed_precision,
         }
+
+
+def _optimizer(kind: str, network: nn.Module, rate: float) -> torch.optim.Optimizer:
+    if kind == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=rate)
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=_BETAS)

@@ -1,0 +1,107 @@
+"""What several processes share: batch statistics and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; so is the gradient, because every process uses the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+class AllReduceBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation over the batches of all processes, on any device.
+
+    ``nn.SyncBatchNorm`` does the same on CUDA only. Weights and buffers have the names of ``nn.BatchNorm2d``.
+    Every process must hold as many pictures as the others.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        x = input.float()
+        processes = dist.get_world_size()
+        mean = _SumOverProcesses.apply(x.mean(dim=(0, 2, 3))) / processes
+        centred = x - mean[:, None, None]
+        # In two passes: the difference of two large moments would lose the digits of a small variance.
+        variance = _SumOverProcesses.apply(centred.square().mean(dim=(0, 2, 3))) / processes
+        if (
+            self.running_mean is not None
+            and self.running_var is not None
+            and self.num_batches_tracked is not None
+        ):
+            count = x.numel() / x.shape[1] * processes
+            self.num_batches_tracked += 1
+            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean), share)
+                self.running_var.lerp_((variance * count / max(count - 1, 1)).to(self.running_var), share)
+        y = centred * torch.rsqrt(variance + self.eps)[:, None, None]
+        if self.affine:
+            y = torch.addcmul(self.bias[:, None, None], y, self.weight[:, None, None])
+        return y.to(input.dtype)
+
+
+def synchronise_batch_norm(module: nn.Module, device_type: str) -> nn.Module:
+    """The module with every batch norm made to measure the batches of all processes; keys stay the same."""
+    if device_type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            synchronised = AllReduceBatchNorm2d(child.num_features, child.eps, child.momentum, child.affine)
+            synchronised.load_state_dict(child.state_dict())
+            setattr(module, name, synchronised)
+        else:
+            synchronise_batch_norm(child, device_type)
+    return module
+
+
+class NoiseSource:
+    """The codes' noise: drawn for the pictures of all processes, so that it does not depend on their number.
+
+    Its state is part of a checkpoint.
+    """
+
+    def __init__(self, seed: int, process_index: int, num_processes: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed * 65_537)
+        self.process_index, self.num_processes = process_index, num_processes
+
+    def draw(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        """Standard normal noise for this process's batch."""
+        everyone = torch.randn((self.num_processes, *shape), generator=self.generator)
+        return everyone[self.process_index].to(device)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """From a checkpoint."""
+        self.generator.set_state(state["generator"].cpu())
+
+
+def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Scalar tensors as numbers, averaged over all processes."""
+    names = sorted(values)
+    stacked = torch.stack([values[name].detach().float() for name in names])
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(stacked)
+        stacked /= dist.get_world_size()
+    return dict(zip(names, stacked.tolist(), strict=True))
