@@ -105,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--kl_weight_start", type=float, help="weight of the KL divergence at the first step; rises linearly")
     add("--kl_warmup_steps", type=int, default=0, help="steps over which the KL weight rises to --kl_weight")
 
+    flag("--diffaugment", "augment what the discriminator sees; for small data")
     add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
     add("--checkpoints_total_limit", type=int, help="keep only so many checkpoints")
     add("--resume_from_checkpoint", help="'latest', or the path of a checkpoint folder")

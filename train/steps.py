@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,9 @@ from groupdnet_hub import (
     kl_loss,
     one_hot,
 )
+
+# Label input and picture [B, channels, H, W] -> the same, augmented.
+Augment = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,11 @@ def discriminator_condition(batch: Mapping[str, Tensor], num_classes: int, with_
 
 
 def _judge(
-    discriminator: nn.Module, condition: Tensor, fake: Tensor, real: Tensor
+    discriminator: nn.Module, condition: Tensor, fake: Tensor, real: Tensor, augment: Augment | None
 ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
     """Features of generated and real pictures, judged in one batch: (fake, real)."""
-    both = torch.cat((torch.cat((condition, fake), dim=1), torch.cat((condition, real), dim=1)))
+    pairs = [torch.cat((condition, picture), dim=1) for picture in (fake, real)]
+    both = torch.cat(pairs if augment is None else [augment(pair) for pair in pairs])
     outputs = discriminator(both.contiguous(memory_format=torch.channels_last))
     half = fake.shape[0]
     return (
@@ -59,6 +63,7 @@ def generator_losses(
     condition: Tensor,
     noise: Tensor,
     weights: LossWeights,
+    augment: Augment | None = None,
 ) -> tuple[dict[str, Tensor], Tensor, Gaussian]:
     """Reconstruct a batch and weigh the result.
 
@@ -67,12 +72,13 @@ def generator_losses(
         batch: ``image`` [B, 3, H, W] in [-1, 1], ``label`` [B, H, W], perhaps ``instance``.
         condition: of :func:`discriminator_condition`.
         noise: [B, C, z, h, w] for the codes.
+        augment: changes label input and picture before the discriminator sees them.
 
     Returns:
         (weighted losses by name, their sum is what is minimised; the pictures made; the posterior).
     """
     fake, posterior = model(batch["image"], batch["label"], batch.get("instance"), noise)
-    fake_features, real_features = _judge(discriminator, condition, fake, batch["image"])
+    fake_features, real_features = _judge(discriminator, condition, fake, batch["image"], augment)
     losses = {
         "adversarial": weights.adversarial * hinge_generator_loss([scale[-1] for scale in fake_features]),
         "feature_matching": weights.feature_matching * feature_matching_loss(fake_features, real_features),
@@ -84,10 +90,14 @@ def generator_losses(
 
 
 def discriminator_losses(
-    discriminator: nn.Module, fake: Tensor, batch: Mapping[str, Tensor], condition: Tensor
+    discriminator: nn.Module,
+    fake: Tensor,
+    batch: Mapping[str, Tensor],
+    condition: Tensor,
+    augment: Augment | None = None,
 ) -> dict[str, Tensor]:
     """The hinge losses on pictures that the generator step made, and on the real ones."""
-    fakes, reals = _judge(discriminator, condition, fake.detach(), batch["image"])
+    fakes, reals = _judge(discriminator, condition, fake.detach(), batch["image"], augment)
     on_fake, on_real = hinge_discriminator_loss([s[-1] for s in fakes], [s[-1] for s in reals])
     return {"discriminator_fake": on_fake, "discriminator_real": on_real}
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from checkpoints import averaged, list_checkpoints, load_checkpoint, recalibrate, save_checkpoint
+from diffaugment import DiffAugment
 from distributed import NoiseSource, mean_over_processes, synchronise_batch_norm
 from samples import posterior_report, sample_grid, save_picture
 from steps import (
@@ -106,6 +107,10 @@ class Trainer:
         )
         self.noise = NoiseSource(args.seed, accelerator.process_index, accelerator.num_processes)
         accelerator.register_for_checkpointing(self.noise)
+        self.augment = None
+        if args.diffaugment:
+            self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
+            accelerator.register_for_checkpointing(self.augment)
         if self.ema is not None:
             accelerator.register_for_checkpointing(self.ema)
         self.step, self.epoch, self.batch_number = 0, 0, 0
@@ -176,7 +181,7 @@ class Trainer:
             judge = accelerator.unwrap_model(self.discriminator).requires_grad_(False)
             with accelerator.autocast():
                 losses, fake, _ = generator_losses(
-                    self.model, judge, self.perceptual, batch, condition, noise, self._weights()
+                    self.model, judge, self.perceptual, batch, condition, noise, self._weights(), self.augment
                 )
             accelerator.backward(torch.stack(list(losses.values())).sum())
             self.optimizer.step()
@@ -184,7 +189,7 @@ class Trainer:
 
             judge.requires_grad_(True)
             with accelerator.autocast():
-                discr_losses = discriminator_losses(self.discriminator, fake, batch, condition)
+                discr_losses = discriminator_losses(self.discriminator, fake, batch, condition, self.augment)
             accelerator.backward(torch.stack(list(discr_losses.values())).sum())
             self.discr_optimizer.step()
             self.discr_optimizer.zero_grad()
