@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import ModelHubMixin, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
+from huggingface_hub import HfApi, ModelHubMixin
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.hub_files import (
+    CARD_FILE,
+    CONFIG_FILE,
+    FACTS_FILE,
+    WEIGHTS_FILE,
+    config_digest,
+    find_files,
+    read_facts,
+    read_weights,
+)
 from groupdnet_hub.model_card import CARD_MARK, model_card
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-FACTS_FILE = "training.json"
-CARD_FILE = "README.md"
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -54,41 +56,65 @@ class StrictHubMixin(ModelHubMixin):
     ) -> str | None:
         """Write ``config.json``, ``model.safetensors``, ``training.json`` and a model card.
 
-        Each file is written under another name first and then renamed, the configuration last; weights and
-        configuration of different saves are told apart when they are loaded. Weights keep their precision. A
-        ``README.md`` that was edited by hand (its first comment removed) is left alone.
+        All files are written apart first and then moved into place, the configuration last, so that a failure
+        leaves the model that was there. Weights and configuration of different saves are told apart when they are
+        loaded. Weights keep their precision. A ``README.md`` that was edited by hand (its first comment removed) is
+        left alone.
 
         Args:
             save_directory: a folder, made if it is missing.
             repo_id: name on the Hub, for the card's usage and for ``push_to_hub``.
             push_to_hub: upload as well; further arguments are those of :meth:`push_to_hub`.
-            config, model_card_kwargs: not used; the mixin's ``push_to_hub`` passes them.
+            config: not used; the mixin passes it.
+            model_card_kwargs: ``repo_id``, as :meth:`push_to_hub` passes it.
+
+        Raises:
+            ValueError: for ``card_facts`` that are not plain JSON values.
         """
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
+        name = repo_id or (model_card_kwargs or {}).get("repo_id") or folder.resolve().name
         config_text = self.config.to_json()
         module = _as_module(self)
         tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-        metadata = {"format": "pt", "config_sha256": _digest(config_text)}
-        with _Partial(folder / WEIGHTS_FILE) as partial:
-            save_file(tensors, partial, metadata=metadata)
-        with _Partial(folder / FACTS_FILE) as partial:
-            partial.write_text(
-                json.dumps(self.card_facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-        card_path = folder / CARD_FILE
-        if not card_path.exists() or CARD_MARK in card_path.read_text(encoding="utf-8", errors="replace"):
+        metadata = {"format": "pt", "config_sha256": config_digest(config_text)}
+        texts = {FACTS_FILE: _facts_text(self.card_facts)}
+        if _may_write_card(folder / CARD_FILE):
             parameters = sum(p.numel() for p in module.parameters())
-            with _Partial(card_path) as partial:
-                name = repo_id or folder.name
-                partial.write_text(
-                    model_card(self.config, parameters, self.card_facts, name), encoding="utf-8"
-                )
-        with _Partial(folder / CONFIG_FILE) as partial:
-            partial.write_text(config_text, encoding="utf-8")
+            texts[CARD_FILE] = model_card(self.config, parameters, self.card_facts, name)
+        texts[CONFIG_FILE] = config_text
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as temporary:
+            apart = Path(temporary)
+            for file_name, text in texts.items():
+                (apart / file_name).write_text(text, encoding="utf-8")
+            save_file(tensors, apart / WEIGHTS_FILE, metadata=metadata)
+            # safetensors lets only the owner read; the other files follow the user's umask
+            (apart / WEIGHTS_FILE).chmod((apart / CONFIG_FILE).stat().st_mode)
+            for file_name in (WEIGHTS_FILE, *texts):
+                os.replace(apart / file_name, folder / file_name)
         if push_to_hub:
-            return self.push_to_hub(repo_id or folder.name, **push_to_hub_kwargs)
+            return self.push_to_hub(repo_id or folder.resolve().name, **push_to_hub_kwargs)
         return None
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload weights, configuration, training facts and a new model card in one commit.
+
+        The card of the repository is replaced, also one that was edited there (its history keeps it);
+        ``ignore_patterns="README.md"`` leaves it.
+
+        Args:
+            repo_id: ``user/name``, or ``name`` for the user of the token; made if it is missing.
+            options: those of ``huggingface_hub.ModelHubMixin.push_to_hub``: private, token, commit_message, branch,
+                create_pr, allow_patterns, ignore_patterns, delete_patterns.
+
+        Returns:
+            Address of the commit.
+        """
+        if "/" not in repo_id:  # the card's usage needs the full name
+            api = HfApi(token=options.get("token"))
+            repo_id = api.create_repo(repo_id, private=options.get("private"), exist_ok=True).repo_id
+        card = {**(options.pop("model_card_kwargs", None) or {}), "repo_id": repo_id}
+        return super().push_to_hub(repo_id, model_card_kwargs=card, **options)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -106,7 +132,7 @@ class StrictHubMixin(ModelHubMixin):
         """Load what :meth:`save_pretrained` wrote, from a folder or the Hub, in evaluation mode.
 
         Args:
-            pretrained_model_name_or_path: an existing folder, or a Hub id ``user/name``.
+            pretrained_model_name_or_path: an existing folder, or (a string only) a Hub id ``user/name``.
             revision, cache_dir, token, local_files_only, force_download: as ``hf_hub_download`` takes them.
             dtype: precision of the weights: float32 by default, ``"auto"`` for that of the file, or another one.
             device: where the model goes; the CPU by default.
@@ -115,13 +141,14 @@ class StrictHubMixin(ModelHubMixin):
             FileNotFoundError: for a folder that is missing or lacks a file, a file that the repository lacks, and
                 (``LocalEntryNotFoundError``) a model that is neither cached nor reachable.
             huggingface_hub.errors.RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError: of the Hub.
-            ValueError: for a damaged or foreign file, tensors that are missing, left over or of a wrong shape, a
-                configuration of another version or one that cannot work.
+            ValueError: for a damaged or foreign file, tensors that are missing, left over or of a wrong shape or
+                type, a configuration of another version or one that cannot work, and a dtype that is not known.
         """
         wanted = _checked_dtype(dtype)
+        target = torch.device("cpu" if device is None else device)
         source = str(pretrained_model_name_or_path)
-        files = _find_files(
-            source,
+        files = find_files(
+            pretrained_model_name_or_path,
             revision=revision,
             cache_dir=cache_dir,
             token=token,
@@ -133,16 +160,16 @@ class StrictHubMixin(ModelHubMixin):
             config = GroupDNetConfig.from_json(config_text)
         except ValueError as error:
             raise ValueError(f"{CONFIG_FILE} of {source}: {error}") from None
+        facts = read_facts(files.get(FACTS_FILE), source)
         with torch.device("meta"):  # no memory before the weights are known to fit
             model = cls(config)
         module = _as_module(model)
-        tensors = _read_weights(files[WEIGHTS_FILE], source, module.state_dict(), config)
-        if wanted is not None:
-            tensors = {k: v.to(wanted) if v.is_floating_point() else v for k, v in tensors.items()}
+        digest = config_digest(config.to_json())
+        tensors = read_weights(files[WEIGHTS_FILE], source, module.state_dict(), digest, wanted)
         module.load_state_dict(tensors, assign=True)
-        module.to(device or "cpu")
+        module.to(target)
         module.eval()
-        model.card_facts = _read_facts(files.get(FACTS_FILE))
+        model.card_facts = facts
         return model
 
 
@@ -152,25 +179,19 @@ def _as_module(model: Any) -> nn.Module:
     return model
 
 
-class _Partial:
-    """A name beside ``target`` to write to; renamed to it at the end, removed if anything fails."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-
-    def __enter__(self) -> Path:
-        return self.partial
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None:
-            self.partial.chmod(0o644)  # safetensors writes files that only their owner may read
-            os.replace(self.partial, self.target)
-        self.partial.unlink(missing_ok=True)
+def _facts_text(facts: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"card_facts cannot be saved ({error}): give plain numbers, strings, lists and dictionaries, for example "
+            "float(loss) instead of a tensor"
+        ) from None
 
 
-def _digest(config_text: str) -> str:
-    return hashlib.sha256(config_text.encode()).hexdigest()
+def _may_write_card(path: Path) -> bool:
+    """Whether there is no card yet, or one that no person has made their own."""
+    return not path.exists() or CARD_MARK in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
@@ -185,89 +206,3 @@ def _checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
             f"dtype is {dtype!r}; it must be 'auto' or one of {', '.join(_DTYPES)} (name or torch dtype)"
         )
     return found
-
-
-def _find_files(source: str, **options: Any) -> dict[str, Path]:
-    """The files of a model: in a folder, or downloaded."""
-    folder = Path(source)
-    if folder.is_dir():
-        files = {name: folder / name for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE)}
-        for name in (CONFIG_FILE, WEIGHTS_FILE):
-            if not files[name].is_file():
-                raise FileNotFoundError(f"the folder {source} has no {name}: {_hint(os.listdir(folder))}")
-        return {name: path for name, path in files.items() if path.is_file()}
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source) or source.startswith((".", "~")):
-        raise FileNotFoundError(f"there is no folder {source}, and a Hub id has the form user/name")
-    files = {}
-    for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE):
-        try:
-            files[name] = Path(hf_hub_download(source, name, **options))
-        except LocalEntryNotFoundError:
-            if name == FACTS_FILE:  # not every model has one, and offline that cannot be asked
-                continue
-            raise
-        except EntryNotFoundError as error:
-            if name == FACTS_FILE:
-                continue
-            raise FileNotFoundError(f"the repository {source} has no {name}: {_hint(())}") from error
-    return files
-
-
-def _hint(names: Any) -> str:
-    pickles = [name for name in names if name.endswith((".bin", ".pth", ".pt", ".pkl", ".ckpt"))]
-    if pickles:
-        return (
-            f"it holds {pickles[0]}, which is not read because such files can run code; convert the authors' "
-            "checkpoints with python -m groupdnet_hub.smis"
-        )
-    return "was it saved with save_pretrained?"
-
-
-def _read_weights(
-    path: Path, source: str, wanted: Mapping[str, Tensor], config: GroupDNetConfig
-) -> dict[str, Tensor]:
-    """All tensors of a weights file, their names, shapes and kinds checked before any is read."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-            problems = [f"{key} is missing" for key in wanted if key not in shapes]
-            problems += [f"{key} is not part of the model" for key in shapes if key not in wanted]
-            problems += [
-                f"{key} has shape {shapes[key]} instead of {tuple(value.shape)}"
-                for key, value in wanted.items()
-                if key in shapes and shapes[key] != tuple(value.shape)
-            ]
-            if problems:
-                more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
-                raise ValueError(
-                    f"{path.name} of {source} does not fit its {CONFIG_FILE}: {'; '.join(problems[:3])}{more}"
-                )
-            digest = (file.metadata() or {}).get("config_sha256")
-            if digest is not None and digest != _digest(config.to_json()):
-                raise ValueError(
-                    f"{CONFIG_FILE} and {path.name} of {source} are not of the same save: save the model again, or "
-                    "restore the file that was replaced"
-                )
-            tensors = {key: file.get_tensor(key) for key in wanted}
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path.name} of {source} is damaged or cut off ({error}): download or copy it again"
-        ) from None
-    for key, value in tensors.items():
-        if value.is_floating_point() != wanted[key].is_floating_point():
-            raise ValueError(
-                f"{key} in {path.name} of {source} has the type {value.dtype}, which cannot be used"
-            )
-    return tensors
-
-
-def _read_facts(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path.name} is not valid JSON: {error}") from None
-    if not isinstance(facts, dict):
-        raise ValueError(f"{path.name} must hold a JSON object")
-    return facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,12 +30,15 @@ def model_card(config: GroupDNetConfig, num_parameters: int, facts: Mapping[str,
         num_parameters: of encoder and decoder together.
         facts: see ``StrictHubMixin.card_facts``; what it lacks, the card leaves out.
         name: folder or Hub id, for the usage example.
+
+    Raises:
+        ValueError: for metrics that are not a mapping.
     """
     height, width = config.image_size
     sections = [
         _front_matter(facts),
         CARD_MARK,
-        f"# {name.rsplit('/', 1)[-1]}",
+        f"# {_line(name.rsplit('/', 1)[-1])}",
         "A GroupDNet (*Semantically Multi-modal Image Synthesis*, CVPR 2020): it turns a label map into a picture, "
         "with one latent code for each class, so that one class can be drawn anew while the rest stays.\n\n"
         f"Pictures of {height} x {width} pixels (height x width), {config.num_classes} classes, "
@@ -43,6 +47,7 @@ def model_card(config: GroupDNetConfig, num_parameters: int, facts: Mapping[str,
         _classes(config),
         _training(facts),
         _metrics(facts),
+        _limitations(config),
         _notes(facts),
         "## Citation\n\n"
         "```bibtex\n@inproceedings{zhu2020semantically,\n"
@@ -56,26 +61,31 @@ def model_card(config: GroupDNetConfig, num_parameters: int, facts: Mapping[str,
 def _front_matter(facts: Mapping[str, Any]) -> str:
     lines = ["library_name: groupdnet_hub", "pipeline_tag: image-to-image"]
     if facts.get("license"):
-        lines.append(f"license: {facts['license']}")
+        license_name = str(facts["license"])
+        plain = re.fullmatch(r"[A-Za-z][\w.+-]*", license_name)
+        # JSON strings are YAML strings
+        lines.append(f"license: {license_name if plain else json.dumps(license_name, ensure_ascii=False)}")
     lines += ["tags:", "- groupdnet", "- semantic-image-synthesis", "- label-map", "- multi-modal"]
     return "---\n" + "\n".join(lines) + "\n---"
 
 
 def _usage(config: GroupDNetConfig, name: str) -> str:
-    chosen = config.class_names[min(4, config.num_classes - 1)]
+    # a JSON string is a Python string, whatever signs a name holds
+    chosen = json.dumps(config.class_names[min(4, config.num_classes - 1)], ensure_ascii=False)
+    source = json.dumps(name, ensure_ascii=False)
     instance = ', instance="instances.png"' if config.instance_edges else ""
     return (
         "## Use\n\n```python\nfrom groupdnet_hub import GroupDNetPipeline\n\n"
-        f'pipe = GroupDNetPipeline.from_pretrained("{name}")\n'
+        f"pipe = GroupDNetPipeline.from_pretrained({source})\n"
         f'look = pipe.sample("mask.png", seed=0{instance})      # every class drawn\n'
-        f'look = pipe.reroll(look, "{chosen}", seed=1)  # one class drawn anew\n'
+        f"look = pipe.reroll(look, {chosen}, seed=1)  # one class drawn anew\n"
         'look.image.save("picture.png")\n```'
     )
 
 
 def _classes(config: GroupDNetConfig) -> str:
     rows = [
-        f"| {i} | {name} | {colour[0]}, {colour[1]}, {colour[2]} |"
+        f"| {i} | {_cell(name)} | {colour[0]}, {colour[1]}, {colour[2]} |"
         for i, (name, colour) in enumerate(zip(config.class_names, config.palette, strict=True))
     ]
     header = "## Classes\n\nA label map holds the id, or the colour.\n\n| id | class | colour (RGB) |\n|---|---|---|\n"
@@ -87,25 +97,52 @@ def _training(facts: Mapping[str, Any]) -> str:
         f"| {title} | {_shown(facts[key])} |" for key, title in _TRAINING_ROWS if facts.get(key) is not None
     ]
     if facts.get("license_note"):
-        rows.append(f"| Licence | {facts['license_note']} |")
+        rows.append(f"| Licence | {_shown(facts['license_note'])} |")
     return "## Training\n\n| | |\n|---|---|\n" + "\n".join(rows) if rows else ""
 
 
 def _metrics(facts: Mapping[str, Any]) -> str:
     metrics = facts.get("metrics") or {}
-    rows = [f"| {name} | {_shown(value)} |" for name, value in metrics.items()]
+    if not isinstance(metrics, Mapping):
+        raise ValueError(
+            f"card_facts['metrics'] is {metrics!r}; it must be a dictionary of names and values, such as "
+            "{'LPIPS': 0.2}"
+        )
+    rows = [f"| {_cell(name)} | {_shown(value)} |" for name, value in metrics.items()]
     return "## Metrics\n\n| | |\n|---|---|\n" + "\n".join(rows) if rows else ""
 
 
 def _notes(facts: Mapping[str, Any]) -> str:
     notes = facts.get("notes") or []
-    return "## Notes\n\n" + "\n".join(f"- {note}" for note in notes) if notes else ""
+    if isinstance(notes, str):
+        notes = [notes]
+    return "## Notes\n\n" + "\n".join(f"- {_line(str(note))}" for note in notes) if notes else ""
+
+
+def _limitations(config: GroupDNetConfig) -> str:
+    height, width = config.image_size
+    return (
+        "## Limitations\n\n"
+        "- It knows only the classes above. A class that is rare in the training pictures may be drawn poorly.\n"
+        f"- It was made for {height} x {width} pixels; label maps of another size, or unlike those of the training "
+        "pictures, may give poorer ones.\n"
+        "- Codes are drawn for each class on its own: a random draw may combine what would not be seen together.\n"
+        "- It repeats what is one-sided in its training pictures. Say that its pictures are synthetic where that "
+        "could be mistaken."
+    )
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_shown(entry)}" for key, entry in value.items())
+        return ", ".join(f"{_cell(key)} {_shown(entry)}" for key, entry in value.items())
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _cell(value if isinstance(value, str) else json.dumps(value))
+
+
+def _cell(text: str) -> str:
+    return _line(str(text)).replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

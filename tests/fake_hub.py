@@ -14,7 +14,10 @@ from typing import Any
 
 
 class FakeHub:
-    """Repositories as {name: {revision: {file: bytes}}}; a push to a revision replaces files there."""
+    """Repositories as {name: {revision: {file: bytes}}}; a push to a revision replaces files there.
+
+    Names that begin with ``private/`` or ``gated/`` are refused as the Hub refuses them.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[str, dict[str, dict[str, bytes]]] = {}
@@ -75,19 +78,24 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/([^/?]+).*", self.path):
-            files = [
+            modes = [
                 {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
                 for f in json.loads(body)["files"]
             ]
-            self._json({"files": files})
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/([^/?]+).*", self.path):
-            files = self.repositories[match[1]].setdefault(match[2], {})
+            self._json({"files": modes})
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/([^/?]+)(.*)", self.path):
+            new_request = "create_pr=1" in match[3]
+            revision = "refs/pr/1" if new_request else match[2]
+            files = self.repositories[match[1]].setdefault(revision, {})
             for line in body.decode().splitlines():
                 entry = json.loads(line)
                 if entry["key"] == "file":
                     files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
             url = f"http://{self.headers['Host']}/{match[1]}/commit/{_commit(files)}"
-            self._json({"commitUrl": url, "commitOid": _commit(files), "success": True})
+            answer = {"commitUrl": url, "commitOid": _commit(files), "success": True}
+            if new_request:
+                answer["pullRequestUrl"] = f"http://{self.headers['Host']}/{match[1]}/discussions/1"
+            self._json(answer)
         else:
             self._refuse(404, "EntryNotFound")
 
@@ -103,6 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _files(self, name: str, revision: str) -> dict[str, bytes] | None:
         """Files of a revision, by branch or commit; None after an error was sent."""
+        if name.startswith("gated/"):
+            self._refuse(403, "GatedRepo")
+            return None
         if name not in self.repositories:
             self._refuse(401 if name.startswith("private/") else 404, "RepoNotFound")
             return None

@@ -9,6 +9,7 @@ import json
 import sys
 
 import torch
+from hub_models import fingerprint
 
 from groupdnet_hub import GroupDNet
 
@@ -23,19 +24,14 @@ def outcome(**arguments: object) -> str:
     return "ok"
 
 
-def weights(model: GroupDNet) -> float:
-    """A figure that tells two models apart."""
-    return float(sum(p.double().abs().sum() for p in model.parameters()))
-
-
 def main() -> None:
     """All visits."""
     local, cache = sys.argv[1], sys.argv[2]
     model = GroupDNet.from_pretrained("user/model", cache_dir=cache)
     results = {
-        "main": weights(model),
+        "main": fingerprint(model),
         "training": not model.training,
-        "v2": weights(GroupDNet.from_pretrained("user/model", revision="v2", cache_dir=cache)),
+        "v2": fingerprint(GroupDNet.from_pretrained("user/model", revision="v2", cache_dir=cache)),
         "half": str(GroupDNet.from_pretrained("user/model", cache_dir=cache, dtype=torch.float16).dtype),
         "cached": outcome(pretrained_model_name_or_path="user/model", cache_dir=cache, local_files_only=True),
         "not cached": outcome(
@@ -45,12 +41,22 @@ def main() -> None:
         "unknown revision": outcome(
             pretrained_model_name_or_path="user/model", revision="v99", cache_dir=cache
         ),
+        "private": outcome(pretrained_model_name_or_path="private/model", cache_dir=cache),
+        "gated": outcome(pretrained_model_name_or_path="gated/model", cache_dir=cache),
+        "no training facts": GroupDNet.from_pretrained("user/bare", cache_dir=cache).card_facts,
         "no weights": outcome(pretrained_model_name_or_path="user/pickled", cache_dir=cache),
     }
     pushed = GroupDNet.from_pretrained(local)
     pushed.push_to_hub("user/pushed", token="hf_token", commit_message="First version")
-    results["pushed"] = weights(pushed)
-    results["pulled"] = weights(GroupDNet.from_pretrained("user/pushed", cache_dir=cache))
+    pushed.push_to_hub("short", token="hf_token")
+    results["pushed"] = fingerprint(pushed)
+    results["pulled"] = fingerprint(GroupDNet.from_pretrained("user/pushed", cache_dir=cache))
+    other = GroupDNet.from_pretrained("user/model", cache_dir=cache)
+    other.push_to_hub("user/pushed", token="hf_token", branch="trial")
+    results["pulled from the branch"] = fingerprint(
+        GroupDNet.from_pretrained("user/pushed", revision="trial", cache_dir=cache)
+    )
+    pushed.push_to_hub("user/pushed", token="hf_token", create_pr=True)
     print(json.dumps(results))
 
 

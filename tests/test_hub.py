@@ -1,32 +1,22 @@
-"""Saving and loading: bit for bit, strict, atomic, and against a Hub."""
+"""Saving and loading in folders: bit for bit, strict, atomic."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
-import subprocess
-import sys
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from fake_hub import FakeHub
+from hub_models import CONFIG, LABELS, fingerprint, make_model
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, hub
-
-LABELS = LabelSet.from_names(("sky", "house", "road"))
-CONFIG = GroupDNetConfig.for_labels(LABELS, image_size=(32, 32), width=4)
-
-
-def make_model(seed: int = 0) -> GroupDNet:
-    return GroupDNet(CONFIG, generator=torch.Generator().manual_seed(seed)).eval()
-
-
-def weights(model: GroupDNet) -> float:
-    return float(sum(p.double().abs().sum() for p in model.parameters()))
+from groupdnet_hub import GroupDNet, hub
 
 
 @torch.no_grad()
@@ -105,16 +95,37 @@ def change_weights(folder: Path, **changes: Any) -> None:
         ({"decoder__fc__weight": None}, r"decoder\.fc\.weight is missing"),
         ({"stranger": torch.zeros(1)}, "stranger is not part of the model"),
         ({"decoder__fc__bias": torch.zeros(7)}, r"decoder\.fc\.bias has shape \(7,\)"),
-        ({"decoder__fc__bias": torch.zeros(128, dtype=torch.int32)}, "type torch.int32"),
+        ({"decoder__fc__bias": torch.zeros(CONFIG.fc_channels, dtype=torch.int32)}, "has the type I32"),
+        ({"decoder__fc__bias": torch.zeros(CONFIG.fc_channels, dtype=torch.complex64)}, "has the type C64"),
+        (
+            {"decoder__fc__weight": None, "a": torch.zeros(1), "b": torch.zeros(1), "c": torch.zeros(1)},
+            "is missing; a is not part of the model; b is not part of the model, and 1 more",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     make_model().save_pretrained(tmp_path)
-    if changes.get("decoder__fc__bias") is not None and changes["decoder__fc__bias"].dtype == torch.int32:
-        changes = {"decoder__fc__bias": torch.zeros(CONFIG.fc_channels, dtype=torch.int32)}
     change_weights(tmp_path, **changes)
     with pytest.raises(ValueError, match=message):
         GroupDNet.from_pretrained(tmp_path)
+
+
+def test_auto_refuses_mixed_types(tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path)
+    change_weights(tmp_path, decoder__fc__bias=torch.zeros(CONFIG.fc_channels, dtype=torch.float16))
+    with pytest.raises(ValueError, match="mixes the types F16, F32: name the dtype"):
+        GroupDNet.from_pretrained(tmp_path, dtype="auto")
+    assert GroupDNet.from_pretrained(tmp_path).dtype == torch.float32
+
+
+def test_a_loaded_model_does_not_change_with_its_file(tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path)
+    loaded = GroupDNet.from_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    size = path.stat().st_size
+    with path.open("r+b") as file:  # over the same bytes on disk, as rsync --inplace or cp do
+        file.write(bytes(size))
+    assert fingerprint(loaded) == fingerprint(make_model())
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 5000, -1])
@@ -167,86 +178,82 @@ def test_missing_folders_and_files(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
     with pytest.raises(FileNotFoundError, match=r"pytorch_model\.bin, which is not read"):
         GroupDNet.from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="is a file"):
+        GroupDNet.from_pretrained(tmp_path / "config.json")
+    for name in ("", "a/b/c", "~/model", Path("user/model")):  # a path object is never looked up on the Hub
+        with pytest.raises(FileNotFoundError, match="there is no folder"):
+            GroupDNet.from_pretrained(name)
     with pytest.raises(ValueError, match="dtype is 'int8'"):
         GroupDNet.from_pretrained(tmp_path, dtype="int8")
 
 
-def test_a_save_that_fails_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failing", ["save_file", "model_card", "facts"])
+def test_a_save_that_fails_leaves_the_old_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
     make_model(0).save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other = GroupDNet(CONFIG.replace(class_names=("sea", "ship", "gull")))
 
     def half_written(tensors: Any, path: Path, metadata: Any) -> None:
         path.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(hub, "save_file", half_written)
-    with pytest.raises(OSError, match="no space left"):
-        make_model(1).save_pretrained(tmp_path)
-    assert weights(GroupDNet.from_pretrained(tmp_path)) == weights(make_model(0))
-    assert len(list(tmp_path.iterdir())) == 4
+    def no_card(*_: Any) -> str:
+        raise OSError("no space left")
+
+    if failing == "facts":
+        other.card_facts = {"loss": torch.ones(1)}
+    else:
+        monkeypatch.setattr(hub, failing, half_written if failing == "save_file" else no_card)
+    with pytest.raises((OSError, ValueError), match=r"no space left|card_facts cannot be saved"):
+        other.save_pretrained(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert fingerprint(GroupDNet.from_pretrained(tmp_path)) == fingerprint(make_model(0))
 
 
-@pytest.fixture(scope="module")
-def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What :mod:`hub_visit` saw of a Hub with two revisions of a model and a pickled one."""
-    folder = tmp_path_factory.mktemp("hub")
-    make_model(0).save_pretrained(folder / "main")
-    make_model(1).save_pretrained(folder / "v2")
-    make_model(2).save_pretrained(folder / "local")
+def test_a_save_cut_off_between_two_files_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_model(0).save_pretrained(tmp_path)
+    replace = os.replace
 
-    def contents(name: str) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in (folder / name).iterdir()}
+    def replace_weights_only(source: Path, target: Path) -> None:
+        if target.name != "model.safetensors":
+            raise OSError("killed")
+        replace(source, target)
 
-    server = FakeHub()
-    server.add("user/model", contents("main"))
-    server.add("user/model", contents("v2"), "v2")
-    server.add("user/other", contents("main"))
-    server.add("user/pickled", {"config.json": contents("main")["config.json"], "pytorch_model.bin": b"x"})
-    with server.serving():
-        environment = {
-            **os.environ,
-            "HF_ENDPOINT": server.address,
-            "HF_HOME": str(folder / "home"),
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_XET": "1",
-            "PYTHONPATH": str(Path(hub.__file__).parents[1]),
-        }
-        environment.pop("HF_HUB_OFFLINE", None)
-        done = subprocess.run(
-            [
-                sys.executable,
-                str(Path(__file__).with_name("hub_visit.py")),
-                str(folder / "local"),
-                str(folder / "cache"),
-            ],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads(done.stdout.splitlines()[-1])
-    results["files pushed"] = sorted(server.repositories["user/pushed"]["main"])
-    return results
+    monkeypatch.setattr(os, "replace", replace_weights_only)
+    with pytest.raises(OSError, match="killed"):
+        GroupDNet(CONFIG.replace(class_names=("sea", "ship", "gull"))).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="not of the same save"):
+        GroupDNet.from_pretrained(tmp_path)
 
 
-def test_loading_from_the_hub(visits: dict[str, Any]) -> None:
-    assert visits["main"] == weights(make_model(0))
-    assert visits["training"] is True
-    assert visits["v2"] == weights(make_model(1))
-    assert visits["half"] == "torch.float16"
-    assert visits["cached"] == "ok"
+def test_files_have_the_permissions_of_the_user(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        make_model().save_pretrained(tmp_path)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
 
 
-def test_misses_on_the_hub(visits: dict[str, Any]) -> None:
-    assert "LocalEntryNotFoundError" in visits["not cached"]
-    assert "RepositoryNotFoundError" in visits["unknown repository"]
-    assert "RevisionNotFoundError" in visits["unknown revision"]
-    assert "v99" in visits["unknown revision"]
-    assert "FileNotFoundError" in visits["no weights"]
-    assert "user/pickled has no model.safetensors" in visits["no weights"]
-
-
-def test_pushing_to_the_hub(visits: dict[str, Any]) -> None:
-    assert visits["pushed"] == weights(make_model(2))
-    assert visits["pulled"] == visits["pushed"]
-    assert visits["files pushed"] == ["README.md", "config.json", "model.safetensors", "training.json"]
+def test_a_card_survives_any_text(tmp_path: Path) -> None:
+    model = GroupDNet(CONFIG.replace(class_names=("a|b", 'the "big" house', "road")))
+    model.card_facts = {
+        "license": "other: #1\nevil: yes",
+        "data": "x|y\nz",
+        "metrics": {"a|b": 1},
+        "notes": "One.",
+    }
+    model.save_pretrained(tmp_path / 'my "model"')
+    card = ModelCard.load(tmp_path / 'my "model"' / "README.md")
+    assert card.data.license == "other: #1\nevil: yes"
+    assert card.data.to_dict().get("evil") is None
+    assert card.data.library_name == "groupdnet_hub"
+    for part in (r"| 0 | a\|b |", r"| Data | x\|y z |", r"| a\|b | 1 |", "- One.", "## Limitations"):
+        assert part in card.text
+    usage = card.text.split("```python")[1].split("```")[0]
+    assert "'my \"model\"'" in ast.unparse(ast.parse(usage))
+    model.card_facts = {"metrics": [1]}
+    with pytest.raises(ValueError, match="must be a dictionary"):
+        model.save_pretrained(tmp_path)
