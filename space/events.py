@@ -104,7 +104,7 @@ def add_page_events(
             if choice == "B" and name in shared
         ]
         mixed = actions.mix(pipeline, made, made.first, made.second, from_b)
-        return stage(mixed, f"Mixed: {made.first}, with {', '.join(from_b)} of {made.second}.")
+        return stage(mixed, f"Mixed: {made.first} with {made.second}.")
 
     # The wheel turns on the picture alone: all else changes with it, and would only flicker.
     drawing: dict[str, Any] = {"api_visibility": "private", "show_progress_on": parts.picture, **WORKER}

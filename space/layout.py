@@ -113,9 +113,9 @@ def _picture_panel(opened: Session) -> dict[str, Any]:
 def _controls_panel() -> dict[str, Any]:
     with gr.Column(elem_id="controls"):
         with gr.Row():
-            new_sample = gr.Button("New sample", variant="primary", elem_id="new-sample", min_width=120)
-            undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=80)
-            keep = gr.Button("Keep this look", elem_id="keep", min_width=120)
+            new_sample = gr.Button("New sample", variant="primary", elem_id="new-sample", min_width=90)
+            undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=60)
+            keep = gr.Button("Keep this look", elem_id="keep", min_width=90)
         with gr.Row(elem_id="seed-row"):
             seed = gr.Number(
                 0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id="seed", min_width=120

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from groupdnet_hub import GroupDNetPipeline, Look
 
-CURRENT = "current picture"
+CURRENT = "current"
 # Looks on the shelf; the oldest leaves when another is kept.
 SHELF_SIZE = 8
 UNDO_STEPS = 10

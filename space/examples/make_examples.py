@@ -7,7 +7,7 @@ from pathlib import Path
 from groupdnet_hub import FIGURE_LABELS, draw_figure, label_picture
 
 # (seed, crop): chosen by eye for variety.
-EXAMPLES = ((1, "upper"), (5, "full"), (11, "upper"), (8, "full"), (3, "upper"), (9, "full"))
+EXAMPLES = ((1, "upper"), (5, "full"), (11, "upper"), (7, "full"), (3, "upper"), (9, "full"))
 
 
 def main() -> None:

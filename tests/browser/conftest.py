@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig
+
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "space" / "model"
 
@@ -27,8 +29,25 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``python space/app.py`` on a free port, with the bundled model."""
+def bundled() -> bool:
+    """Whether the page draws with the bundled model; else it is an untrained one, whose rerolls spread further."""
+    return (BUNDLED / "model.safetensors").is_file()
+
+
+@pytest.fixture(scope="session")
+def model_folder(bundled: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model, or a tiny one of the same classes."""
+    if bundled:
+        return BUNDLED
+    folder = tmp_path_factory.mktemp("model")
+    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(128, 128), width=4)
+    GroupDNet(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def page_address(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``python space/app.py`` on a free port."""
     pytest.importorskip("gradio", reason="the page needs gradio")
     port = free_port()
     log = tmp_path_factory.mktemp("page") / "log.txt"
@@ -40,6 +59,8 @@ def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "PYTHONPATH": str(ROOT),
     }
     environment.pop("GROUPDNET_MODEL", None)
+    if model_folder != BUNDLED:
+        environment["GROUPDNET_MODEL"] = str(model_folder)
     with log.open("w") as output:
         server = subprocess.Popen(
             [sys.executable, str(ROOT / "space" / "app.py")], env=environment, stdout=output, stderr=output
