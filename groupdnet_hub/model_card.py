@@ -77,7 +77,7 @@ def _usage(config: GroupDNetConfig, name: str) -> str:
     return (
         "## Use\n\n```python\nfrom groupdnet_hub import GroupDNetPipeline\n\n"
         f"pipe = GroupDNetPipeline.from_pretrained({source})\n"
-        f'look = pipe.sample("mask.png", seed=0{instance})      # every class drawn\n'
+        f'look = pipe.sample("mask.png", seed=0{instance})  # every class drawn\n'
         f"look = pipe.reroll(look, {chosen}, seed=1)  # one class drawn anew\n"
         'look.image.save("picture.png")\n```'
     )
