@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +61,8 @@ class GroupDNetConfig:
             box and resized), ``mask`` (Eq. 2) or ``none`` (ablation "w/o split": every group sees all of X).
         latent_mode: ``map`` or ``vector`` (ablation "w/o map": global average pooling at the encoder's end).
         norm_kind: ``batch`` or ``group`` (ablation "-> GroupNorm") inside CG-Norm.
+        prior_rank: main directions of the prior that is fitted to each class's codes after training; 0 draws from
+            N(0, 1), as the paper does (see ``networks/prior.py``).
         spectral_norm: spectral normalisation of encoder, decoder and discriminator (ablation "w/o SpecNorm").
         discriminator_width: output channels of the discriminator's first convolution (Fig. 7).
         discriminator_scales: number of scales of the discriminator.
@@ -78,6 +81,7 @@ class GroupDNetConfig:
     instance_edges: bool = False
     split_mode: str = "crop"
     latent_mode: str = "map"
+    prior_rank: int = 0
     norm_kind: str = "batch"
     spectral_norm: bool = True
     discriminator_width: int = 64
@@ -262,6 +266,7 @@ class GroupDNetConfig:
         check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
         check_classes(self.class_names, self.palette, self.class_slots)
         check_size(self.image_size, len(self.blocks))
+        check_whole(self.prior_rank, "prior_rank", 0, math.prod(self.code_shape[1:]))
         check_encoder(self.encoder_width, self.encoder_multipliers, self.num_classes, len(self.blocks))
         check_decoder(self.blocks, self.fc_channels, self.class_slots, self.label_channels)
 

@@ -164,7 +164,7 @@ class StrictHubMixin(ModelHubMixin):
         with torch.device("meta"):  # no memory before the weights are known to fit
             model = cls(config)
         module = _as_module(model)
-        digest = config_digest(config.to_json())
+        digest = config_digest(config_text)
         tensors = read_weights(files[WEIGHTS_FILE], source, module.state_dict(), digest, wanted)
         module.load_state_dict(tensors, assign=True)
         module.to(target)

@@ -28,8 +28,13 @@ _SHOWN_PROBLEMS = 3
 
 
 def config_digest(config_text: str) -> str:
-    """What ties a weights file to the configuration that it was saved with."""
-    return hashlib.sha256(config_text.encode()).hexdigest()
+    """What ties a weights file to the configuration that it was saved with.
+
+    It is that of the values in the file: layout does not count, and keys that a later version adds with a default
+    do not change it.
+    """
+    canonical = json.dumps(json.loads(config_text), indent=2) + "\n"
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:

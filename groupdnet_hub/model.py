@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.hub import StrictHubMixin
-from groupdnet_hub.labels import LabelSet, instance_edges
+from groupdnet_hub.labels import LabelSet, instance_edges, one_hot
 from groupdnet_hub.networks.decoder import GroupDecoder, Scene
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
+from groupdnet_hub.networks.prior import CodePrior
 from groupdnet_hub.presets import PRESETS
 from groupdnet_hub.smis_keys import encoder_key, generator_key, is_dead_generator_key
 from groupdnet_hub.smis_weights import LICENSE, LICENSE_NOTE, UNTRAINED_ENCODER, matched, read_checkpoint
@@ -36,6 +38,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
             generator = torch.Generator().manual_seed(0)
         self.encoder = GroupEncoder(config, generator=generator)
         self.decoder = GroupDecoder(config, generator=generator)
+        self.prior = CodePrior(config.code_shape, config.prior_rank)
 
     @classmethod
     def from_smis(
@@ -191,14 +194,51 @@ class GroupDNet(nn.Module, StrictHubMixin):
         generator: torch.Generator | None = None,
         label_size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Codes [B, C, z, h, w] from the prior N(0, 1)."""
-        shape = list(self.config.code_shape)
+        """Codes [B, C, z, h, w] from the prior: N(0, 1), or what was fitted (``prior_rank`` of the configuration).
+
+        Args:
+            generator: fixes them; they are drawn on its device, so that one seed means one code everywhere.
+            label_size: (height, width) of the label map, where it is not the configuration's.
+        """
+        spatial = None
         if label_size is not None and self.config.latent_mode == "map":
             factor = 2 ** (len(self.config.blocks) - 1)
-            shape[2:] = [label_size[0] // factor, label_size[1] // factor]
-        device = self.device if generator is None else generator.device
-        codes = torch.randn(batch, *shape, generator=generator, device=device)
+            spatial = (label_size[0] // factor, label_size[1] // factor)
+        if generator is None:
+            generator = torch.Generator(self.device)
+            generator.seed()
+        codes = self.prior.sample(batch, generator=generator, spatial=spatial)
         return codes.to(self.device, self.dtype)
+
+    @torch.no_grad()
+    def fit_prior(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Fit the prior to the codes of real pictures, once the encoder is trained.
+
+        Args:
+            batches: image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W], of the configuration's size.
+
+        Raises:
+            ValueError: for a model whose ``prior_rank`` is 0, and as :meth:`encode`.
+        """
+
+        def codes_and_classes() -> Iterator[tuple[Tensor, Tensor]]:
+            for image, label in batches:
+                shown = one_hot(label, self.config.num_classes).flatten(2).any(dim=2)
+                yield self.encode(image, label).mode(), shown
+
+        was_training = self.training
+        self.eval()
+        self.prior.fit(codes_and_classes())
+        self.train(was_training)
+
+    def with_prior_rank(self, rank: int) -> GroupDNet:
+        """The same networks with an unfitted prior of another rank; the weights are shared with this model."""
+        with torch.device("meta"):
+            other = GroupDNet(self.config.replace(prior_rank=rank))
+        other.encoder, other.decoder = self.encoder, self.decoder
+        other.prior = CodePrior(self.config.code_shape, rank).to(self.device)
+        other.card_facts = self.card_facts
+        return other.train(self.training)
 
     def _checked_label(self, label: Tensor) -> Tensor:
         if not isinstance(label, Tensor) or label.ndim != 3 or label.is_floating_point():

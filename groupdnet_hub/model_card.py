@@ -42,7 +42,7 @@ def model_card(config: GroupDNetConfig, num_parameters: int, facts: Mapping[str,
         "A GroupDNet (*Semantically Multi-modal Image Synthesis*, CVPR 2020): it turns a label map into a picture, "
         "with one latent code for each class, so that one class can be drawn anew while the rest stays.\n\n"
         f"Pictures of {height} x {width} pixels (height x width), {config.num_classes} classes, "
-        f"{num_parameters / 1e6:.1f} million parameters (generator and encoder).",
+        f"{num_parameters / 1e6:.1f} million parameters (generator and encoder)." + _prior(config),
         _usage(config, name),
         _classes(config),
         _training(facts),
@@ -67,6 +67,16 @@ def _front_matter(facts: Mapping[str, Any]) -> str:
         lines.append(f"license: {license_name if plain else json.dumps(license_name, ensure_ascii=False)}")
     lines += ["tags:", "- groupdnet", "- semantic-image-synthesis", "- label-map", "- multi-modal"]
     return "---\n" + "\n".join(lines) + "\n---"
+
+
+def _prior(config: GroupDNetConfig) -> str:
+    if not config.prior_rank:
+        return ""
+    return (
+        "\n\nNew codes are drawn, for each class, from a Gaussian that was fitted to the codes of the training "
+        f"pictures ({config.prior_rank} main directions), not from N(0, 1) as in the paper: `prior_rank` in "
+        "`config.json`."
+    )
 
 
 def _usage(config: GroupDNetConfig, name: str) -> str:

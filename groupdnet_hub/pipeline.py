@@ -202,8 +202,8 @@ class GroupDNetPipeline:
 
     def _prior(self, seed: int) -> AppearanceCodes:
         # Drawn on the CPU: one seed then means one appearance on every device.
-        noise = torch.randn(self.model.config.code_shape, generator=torch.Generator().manual_seed(seed))
-        return AppearanceCodes(noise, self.labels)
+        codes = self.model.prior.sample(1, generator=torch.Generator().manual_seed(seed))
+        return AppearanceCodes(codes[0], self.labels)
 
     def _read_mask(self, mask: Picture) -> np.ndarray:
         return read_label_map(mask, self.labels, size=self.model.config.image_size, resize=True)

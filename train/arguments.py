@@ -105,6 +105,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--kl_weight_start", type=float, help="weight of the KL divergence at the first step; rises linearly")
     add("--kl_warmup_steps", type=int, default=0, help="steps over which the KL weight rises to --kl_weight")
 
+    add(
+        "--prior_rank",
+        type=int,
+        help="main directions of a prior that is fitted to each class's codes; 0 is the paper's N(0, 1); by default "
+        "what the model has",
+    )
     flag("--diffaugment", "augment what the discriminator sees; for small data")
     add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
     add("--checkpoints_total_limit", type=int, help="keep only so many checkpoints")
@@ -195,6 +201,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
     for name in ("max_train_steps", "checkpoints_total_limit"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             return f"--{name} is {getattr(args, name)}; it must be at least 1"
+    if args.prior_rank is not None and args.prior_rank < 0:
+        return f"--prior_rank is {args.prior_rank}; it must be 0 or more"
     if not 0 <= args.lr_decay_start <= 1:
         return f"--lr_decay_start is {args.lr_decay_start}; it is a share of the steps, from 0 to 1"
     if not 0 < args.ema_decay < 1:

@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> None:
 
     labels = build_labels(args)
     model = build_model(args, labels)
+    if args.prior_rank is not None:
+        model = model.with_prior_rank(args.prior_rank)
     data = build_data(args, labels, model.config.image_size)
     trainer = Trainer(args, accelerator, model, data, grid_batch(args, data))
     output_dir.mkdir(parents=True, exist_ok=True)

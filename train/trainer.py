@@ -37,6 +37,8 @@ from groupdnet_hub import (
 
 # Batches over which averaged weights are given batch-norm statistics of their own.
 _RECALIBRATION_BATCHES = 40
+# Pictures to whose codes a prior is fitted, at most.
+_PRIOR_PICTURES = 4096
 # Adam's moments (section 4.1).
 _BETAS = (0.0, 0.9)
 
@@ -249,7 +251,22 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _generator(self) -> GroupDNet:
-        """The model as it would be saved now: averaged, if asked, with batch-norm statistics of its own."""
+        """The model as it would be saved now: averaged, if asked, and with a fitted prior."""
+        shown = self._measured()
+        if self.config.prior_rank:
+            shown.fit_prior(
+                (batch["image"].to(self.accelerator.device), batch["label"])
+                for batch in self._in_order(_PRIOR_PICTURES)
+            )
+        return shown
+
+    def _in_order(self, pictures: int) -> Iterator[Mapping[str, Tensor]]:
+        """The first so many training pictures in batches, always the same ones."""
+        size = self.args.train_batch_size
+        return islice(iter(DataLoader(self.data, batch_size=size, drop_last=True)), -(-pictures // size))
+
+    def _measured(self) -> GroupDNet:
+        """The weights to show; averaged ones with batch-norm statistics of their own."""
         live = self.accelerator.unwrap_model(self.model)
         if self.single is not None:
             self.single.load_state_dict(live.state_dict())
@@ -260,10 +277,7 @@ class Trainer:
         device = self.accelerator.device
         batches = (
             {name: value.to(device) for name, value in batch.items()}
-            for batch in islice(
-                DataLoader(self.data, batch_size=self.args.train_batch_size, drop_last=True),
-                _RECALIBRATION_BATCHES,
-            )
+            for batch in self._in_order(_RECALIBRATION_BATCHES * self.args.train_batch_size)
         )
         with self.accelerator.autocast():
             recalibrate(

@@ -1,0 +1,172 @@
+"""The prior of the codes: N(0, 1), or a Gaussian fitted to the codes of real pictures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import shared_folder
+from torch import Tensor
+
+from groupdnet_hub import (
+    FIGURE_LABELS,
+    GroupDNet,
+    GroupDNetConfig,
+    GroupDNetPipeline,
+    PairedImages,
+    draw_figure,
+)
+from groupdnet_hub.figures import write_figures
+from groupdnet_hub.networks.prior import CodePrior
+
+SHAPE = (3, 2, 2, 2)
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = ROOT / "space" / "model"
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def small_config(**fields: object) -> GroupDNetConfig:
+    return GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(32, 32), width=4, **fields)
+
+
+def correlated_codes(count: int) -> tuple[Tensor, Tensor]:
+    """Codes whose class 0 lies along one direction, whose class 1 is N(2, 0.5), and no picture of class 2."""
+    codes = torch.randn(count, *SHAPE, generator=seeded(1))
+    codes[:, 0] = 3 * torch.randn(count, 1, 1, 1, generator=seeded(2)) + 0.1 * codes[:, 0]
+    codes[:, 1] = 2 + 0.5 * codes[:, 1]
+    shown = torch.ones(count, SHAPE[0], dtype=torch.bool)
+    shown[:, 2] = False
+    shown[: count // 2, 1] = False
+    codes[: count // 2, 1] = 1000  # must not count: those pictures do not show the class
+    return codes, shown
+
+
+def test_without_a_rank_it_is_standard_normal() -> None:
+    prior = CodePrior(SHAPE)
+    codes = prior.sample(5, generator=seeded())
+    assert torch.equal(codes, torch.randn(5, *SHAPE, generator=seeded()))
+    assert prior.sample(1, generator=seeded(), spatial=(3, 5)).shape == (1, 3, 2, 3, 5)
+    assert list(prior.state_dict()) == []
+    with pytest.raises(ValueError, match="prior_rank"):
+        prior.fit([])
+
+
+def test_before_it_is_fitted_it_is_standard_normal() -> None:
+    codes = CodePrior(SHAPE, 2).sample(20_000, generator=seeded())
+    torch.testing.assert_close(codes.mean(0), torch.zeros(SHAPE), atol=0.05, rtol=0)
+    torch.testing.assert_close(codes.std(0), torch.ones(SHAPE), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_fitted_codes_are_distributed_as_the_pictures_are(rank: int) -> None:
+    codes, shown = correlated_codes(4000)
+    prior = CodePrior(SHAPE, rank)
+    prior.fit((codes[i : i + 500], shown[i : i + 500]) for i in range(0, 4000, 500))
+    drawn = prior.sample(20_000, generator=seeded(3)).flatten(2)
+    real = codes.flatten(2)
+    covariance = torch.cov(drawn[:, 0].T)
+    torch.testing.assert_close(covariance, torch.cov(real[:, 0].T), atol=0.4, rtol=0)  # about 9 everywhere
+    assert covariance.min() > 8
+    torch.testing.assert_close(drawn[:, 1].mean(0), torch.full((8,), 2.0), atol=0.05, rtol=0)
+    torch.testing.assert_close(drawn[:, 1].std(0), torch.full((8,), 0.5), atol=0.05, rtol=0)
+    torch.testing.assert_close(drawn[:, 2].std(0), torch.ones(8), atol=0.05, rtol=0)  # shown by no picture
+
+
+def test_codes_for_another_size_are_stretched() -> None:
+    prior = CodePrior(SHAPE, 2)
+    prior.fit([correlated_codes(200)])
+    wide = prior.sample(2, generator=seeded(), spatial=(2, 6))
+    assert wide.shape == (2, 3, 2, 2, 6)
+    torch.testing.assert_close(wide[..., ::5], prior.sample(2, generator=seeded()))
+
+
+def test_a_model_keeps_its_fitted_prior(tmp_path: Path) -> None:
+    model = GroupDNet(small_config(prior_rank=4))
+    pairs = [draw_figure(seed, (32, 32)) for seed in range(6)]
+    labels = torch.stack([torch.from_numpy(label).long() for _, label in pairs])
+    images = torch.rand(6, 3, 32, 32, generator=seeded()) * 2 - 1
+    fresh = model.sample_codes(2, generator=seeded())
+    model.train()
+    model.fit_prior([(images[:3], labels[:3]), (images[3:], labels[3:])])
+    assert model.training
+    fitted = model.eval().sample_codes(2, generator=seeded())
+    assert not torch.allclose(fresh, fitted)
+    posterior = model.encode(images, labels).mode()
+    torch.testing.assert_close(model.prior.mean[0].view(posterior.shape[2:]), posterior[:, 0].mean(0))
+
+    model.save_pretrained(tmp_path)
+    assert (
+        "fitted to the codes of the training pictures (4 main directions)"
+        in (tmp_path / "README.md").read_text()
+    )
+    loaded = GroupDNet.from_pretrained(tmp_path)
+    assert torch.equal(loaded.sample_codes(2, generator=seeded()), fitted)
+    look = GroupDNetPipeline(loaded).sample(labels[0].numpy(), seed=0)
+    assert torch.equal(look.codes.tensor, loaded.sample_codes(1, generator=seeded(0))[0])
+
+    plain = loaded.with_prior_rank(0)
+    assert plain.config == small_config()
+    assert torch.equal(
+        plain.sample_codes(generator=seeded()), torch.randn(1, *plain.config.code_shape, generator=seeded())
+    )
+    assert torch.equal(plain.decode(fitted, labels[:2]), loaded.decode(fitted, labels[:2]))
+
+
+def test_a_rank_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="prior_rank is 999; it must be a whole number from 0 to 128"):
+        small_config(prior_rank=999)
+
+
+def test_drawing_without_a_generator_leaves_the_global_one_alone() -> None:
+    model = GroupDNet(small_config())
+    before = torch.random.get_rng_state()
+    assert not torch.equal(model.sample_codes(), model.sample_codes())
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_samples_of_the_bundled_model_are_as_varied_as_photos() -> None:
+    """Codes from N(0, 1) all gave nearly the same murky clothes, because photos' codes lie far outside."""
+    model = GroupDNet.from_pretrained(MODEL)
+    folder = shared_folder("data/fashion8")
+    data = PairedImages.from_folder(folder, model.config.image_size, split="validation", labels=model.labels)
+    top = model.labels.id_of("top-clothes")
+    items = [data[i] for i in range(0, 150, 5)]
+    with torch.inference_mode():
+        real, drawn = [], []
+        for i, item in enumerate(items):
+            region = item["label"] == top
+            picture = model.decode(model.sample_codes(generator=seeded(i)), item["label"][None])[0]
+            real.append(item["image"][:, region].mean())
+            drawn.append(picture[:, region].mean())
+    # Brightness of the top from one picture to the next.
+    assert torch.stack(drawn).std() > 0.6 * torch.stack(real).std()
+
+
+def test_the_command_gives_a_saved_model_a_prior(tmp_path: Path) -> None:
+    write_figures(tmp_path / "drawn", 6, size=(32, 32))
+    GroupDNet(small_config()).to(torch.float16).save_pretrained(tmp_path / "plain")
+    command = [sys.executable, str(ROOT / "train" / "fit_prior.py"), "--data_dir", str(tmp_path / "drawn")]
+    command += [
+        "--model",
+        str(tmp_path / "plain"),
+        "--prior_rank",
+        "3",
+        "--output_dir",
+        str(tmp_path / "fitted"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    plain, fitted = (GroupDNet.from_pretrained(tmp_path / name, dtype="auto") for name in ("plain", "fitted"))
+    assert fitted.dtype == torch.float16
+    assert fitted.config == small_config(prior_rank=3)
+    kept = plain.state_dict()
+    assert all(torch.equal(value, kept[key]) for key, value in fitted.state_dict().items() if key in kept)
+    assert fitted.prior.factor.abs().max() > 0

@@ -1,0 +1,52 @@
+"""Give a trained model a prior fitted to the codes of real pictures: ``python train/fit_prior.py --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from groupdnet_hub import GroupDNet, PairedImages
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Load, fit, save; the weights of encoder and decoder stay as they are, in the precision of their file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="folder or Hub id")
+    parser.add_argument("--data_dir", required=True, help="data set folder of the model's classes")
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--prior_rank", type=int, default=32, help="main directions of each class's codes")
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--output_dir", required=True, help="folder to save the model in")
+    args = parser.parse_args(argv)
+    if args.prior_rank < 1 or args.batch_size < 1:
+        parser.error("--prior_rank and --batch_size must be at least 1")
+
+    model = GroupDNet.from_pretrained(args.model).with_prior_rank(args.prior_rank)
+    data = PairedImages.from_folder(
+        args.data_dir, model.config.image_size, split=args.split, labels=model.labels
+    )
+    model.fit_prior(_batches(data, args.batch_size))
+    stored = GroupDNet.from_pretrained(args.model, dtype="auto").with_prior_rank(args.prior_rank)
+    stored.prior.load_state_dict(model.prior.state_dict())
+    stored.to(stored.dtype)
+    stored.save_pretrained(args.output_dir)
+    print(f"fitted to the codes of {len(data)} pictures; saved {args.output_dir}")
+
+
+def _batches(data: PairedImages, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for batch in tqdm(DataLoader(data, batch_size=size), desc="encode"):
+        yield batch["image"], batch["label"]
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"fit_prior.py: {error}")
