@@ -3,6 +3,7 @@
 from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.data import PairedImages, read_label_set
+from groupdnet_hub.data_stream import StreamedImages
 from groupdnet_hub.figure_drawing import draw_figure
 from groupdnet_hub.figure_textures import FIGURE_LABELS
 from groupdnet_hub.images import photo_to_tensor, read_photo, tensor_to_picture
@@ -46,6 +47,7 @@ __all__ = [
     "PairedImages",
     "PerceptualLoss",
     "Scene",
+    "StreamedImages",
     "classes_present",
     "colour_picture",
     "draw_figure",

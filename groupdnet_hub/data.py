@@ -92,6 +92,8 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         labels: the label set of the maps.
         image_size: (height, width) of the items.
         random_flip: mirror half of the items; which ones depends on ``seed``, the epoch and the item alone.
+        cache_bytes: how much memory may keep items that were read once; the first ones stay, until it is full. Each
+            worker process of a loader keeps its own.
     """
 
     def __init__(
@@ -102,9 +104,13 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         *,
         random_flip: bool = False,
         seed: int = 0,
+        cache_bytes: int = 0,
     ) -> None:
         self.pairs, self.labels, self.image_size = pairs, labels, image_size
-        self.random_flip, self.seed, self.epoch = random_flip, seed, 0
+        self.random_flip, self.seed = random_flip, seed
+        # Shared, so that a loader's workers that live on into the next epoch see the change.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._cache = _Cache(cache_bytes)
 
     @classmethod
     def from_folder(
@@ -116,6 +122,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         labels: LabelSet | None = None,
         random_flip: bool = False,
         seed: int = 0,
+        cache_bytes: int = 0,
     ) -> PairedImages:
         """``folder/SPLIT`` with ``metadata.jsonl``, ``images/`` and ``labels/``; ``folder/classes.json``.
 
@@ -126,7 +133,8 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         if not (root / split).is_dir():
             raise ValueError(f"there is no folder {split} in {root}")
         labels = read_label_set(root, split) if labels is None else labels
-        return cls(_FolderPairs(root / split), labels, image_size, random_flip=random_flip, seed=seed)
+        pairs = _FolderPairs(root / split)
+        return cls(pairs, labels, image_size, random_flip=random_flip, seed=seed, cache_bytes=cache_bytes)
 
     @classmethod
     def from_rows(
@@ -139,40 +147,93 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         label_column: str = "label",
         random_flip: bool = False,
         seed: int = 0,
+        cache_bytes: int = 0,
     ) -> PairedImages:
         """Rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), decoded to PIL pictures."""
         pairs = _RowPairs(rows, image_column, label_column)
-        return cls(pairs, labels, image_size, random_flip=random_flip, seed=seed)
+        return cls(pairs, labels, image_size, random_flip=random_flip, seed=seed, cache_bytes=cache_bytes)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch on which the random flips depend."""
-        self.epoch = epoch
+        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        picture, label_map, instance_map = self.pairs[index]
-        photo = read_photo(picture)
-        label = torch.from_numpy(read_label_map(label_map, self.labels))
-        if tuple(label.shape) != (photo.height, photo.width):
-            raise ValueError(
-                f"item {index}: the picture is {photo.height}x{photo.width} (height x width) and its label map "
-                f"{label.shape[0]}x{label.shape[1]}"
-            )
-        item = {
-            "image": photo_to_tensor(photo, self.image_size),
-            "label": resize_label_map(label[None], self.image_size)[0],
-        }
-        if instance_map is not None:
-            instance = torch.from_numpy(read_instance_map(instance_map, size=(photo.height, photo.width)))
-            item["instance"] = resize_label_map(instance[None], self.image_size)[0]
-        if self.random_flip and self._flips(index):
+        item = self._cache.get(index)
+        if item is None:
+            item = read_pair(self.pairs[index], self.labels, self.image_size, f"item {index}")
+            self._cache.put(index, item)
+        if self.random_flip and flips(self.seed, int(self._epoch), index):
             item = {name: value.flip(-1) for name, value in item.items()}
         return item
 
-    def _flips(self, index: int) -> bool:
-        generator = torch.Generator().manual_seed(
-            (self.seed * 1_000_003 + self.epoch) * 1_000_003 + index & 0x7FFFFFFFFFFFFFFF
+
+def read_pair(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: str) -> dict[str, Tensor]:
+    """One item of :class:`PairedImages`.
+
+    Args:
+        name: how messages call it.
+
+    Raises:
+        ValueError: for files that cannot be read, or do not fit each other.
+    """
+    picture, label_map, instance_map = pair
+    try:
+        photo = read_photo(picture)
+        label = torch.from_numpy(read_label_map(label_map, labels))
+        size = (photo.height, photo.width)
+        if tuple(label.shape) != size:
+            raise ValueError(
+                f"the picture is {photo.height}x{photo.width} (height x width) and its label map "
+                f"{label.shape[0]}x{label.shape[1]}"
+            )
+        item = {
+            "image": photo_to_tensor(photo, image_size),
+            "label": resize_label_map(label[None], image_size)[0],
+        }
+        if instance_map is not None:
+            instance = torch.from_numpy(read_instance_map(instance_map, size=size))
+            item["instance"] = resize_label_map(instance[None], image_size)[0]
+    except ValueError as error:
+        files = ", ".join(
+            "/".join(part.parts[-2:]) for part in (picture, label_map) if isinstance(part, Path)
         )
-        return bool(torch.rand((), generator=generator) < 0.5)
+        raise ValueError(f"{name}{f' ({files})' if files else ''}: {error}") from None
+    return item
+
+
+def flips(seed: int, epoch: int, index: int) -> bool:
+    """Whether an item is mirrored in an epoch."""
+    mixed = (seed * 1_000_003 + epoch) * 1_000_003 + index & 0x7FFFFFFFFFFFFFFF
+    return bool(torch.rand((), generator=torch.Generator().manual_seed(mixed)) < 0.5)
+
+
+class _Cache:
+    """Items kept as bytes: a picture's values are those of 8 bits, and come back exactly."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._used = limit, 0
+        self._items: dict[int, dict[str, Tensor]] = {}
+
+    def get(self, index: int) -> dict[str, Tensor] | None:
+        packed = self._items.get(index)
+        if packed is None:
+            return None
+        return {
+            name: value.float() / 127.5 - 1 if name == "image" else value.long()
+            for name, value in packed.items()
+        }
+
+    def put(self, index: int, item: Mapping[str, Tensor]) -> None:
+        if self._used >= self._limit:
+            return
+        packed = {
+            name: ((value + 1) * 127.5).round().to(torch.uint8)
+            if name == "image"
+            else value.to(torch.int16 if int(value.max()) < 2**15 else torch.int64)
+            for name, value in item.items()
+        }
+        self._items[index] = packed
+        self._used += sum(value.nbytes for value in packed.values())

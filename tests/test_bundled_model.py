@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from groupdnet_hub import GroupDNet, PairedImages
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "space" / "model"
-sys.path.insert(0, str(ROOT / "train"))
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import shared_folder
+from torch.utils.data import DataLoader
 
-from groupdnet_hub import FIGURE_LABELS, PairedImages, read_label_set
+from groupdnet_hub import FIGURE_LABELS, PairedImages, StreamedImages, read_label_set
 from groupdnet_hub.figures import write_figures
 
 
@@ -105,3 +106,47 @@ def test_pictures_and_maps_of_different_sizes(drawn: Path, tmp_path: Path) -> No
     (tmp_path / "train" / "images" / name).write_bytes((drawn / "train" / "images" / name).read_bytes())
     with pytest.raises(ValueError, match=r"64x64 .* 32x32"):
         PairedImages.from_folder(tmp_path, (32, 32))[0]
+
+
+def test_cached_items_are_the_same(drawn: Path) -> None:
+    plain = PairedImages.from_folder(drawn, (32, 32), random_flip=True)
+    one = sum(value.nbytes for value in plain[0].values()) // 4
+    cached = PairedImages.from_folder(drawn, (32, 32), random_flip=True, cache_bytes=3 * one)
+    for _ in range(2):
+        for i in range(len(plain)):
+            for name, value in plain[i].items():
+                assert torch.equal(cached[i][name], value)
+    assert 0 < len(cached._cache._items) < len(plain)  # it was too small for all
+
+
+def test_workers_that_live_on_see_the_next_epoch(drawn: Path) -> None:
+    data = PairedImages.from_folder(drawn, (32, 32), random_flip=True, cache_bytes=2**20)
+    loader = DataLoader(
+        data, batch_size=6, num_workers=1, persistent_workers=True, generator=torch.Generator()
+    )
+    for epoch in range(4):
+        data.set_epoch(epoch)
+        (batch,) = loader
+        assert torch.equal(batch["image"], torch.stack([data[i]["image"] for i in range(6)]))
+
+
+def test_a_stream_gives_the_items_of_its_rows(drawn: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.load_dataset(
+        "imagefolder", data_dir=str(drawn), split="train", streaming=True, cache_dir=str(tmp_path)
+    )
+    items = list(StreamedImages(rows, FIGURE_LABELS, (64, 64)))
+    folder = PairedImages.from_folder(drawn, (64, 64))
+    assert len(items) == len(folder)
+    for item, expected in zip(items, folder, strict=True):
+        assert torch.equal(item["image"], expected["image"])
+        assert torch.equal(item["label"], expected["label"])
+    flipped = StreamedImages(rows.shuffle(seed=1, buffer_size=4), FIGURE_LABELS, (64, 64), random_flip=True)
+    epochs = []
+    for epoch in (0, 1, 0):
+        flipped.set_epoch(epoch)
+        epochs.append(torch.stack([item["image"] for item in flipped]))
+    assert torch.equal(epochs[0], epochs[2])
+    assert not torch.equal(epochs[0], epochs[1])
+    with pytest.raises(ValueError, match="no column 'photo'; it has image"):
+        next(iter(StreamedImages(rows, FIGURE_LABELS, (64, 64), image_column="photo")))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,13 +18,11 @@ from groupdnet_hub import GroupDNet, GroupDNetPipeline
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "train"))
-
-import checkpoints  # noqa: E402
-from arguments import build_parser, find_problem, parse_arguments  # noqa: E402
-from checkpoints import list_checkpoints, read_progress  # noqa: E402
-from steps import kl_weight_at, learning_rate_factor  # noqa: E402
+import checkpoints
+from arguments import build_parser, find_problem, parse_arguments
+from checkpoints import list_checkpoints, read_progress
+from steps import kl_weight_at, learning_rate_factor
+from train_runs import command_line, free_port, train
 
 
 @pytest.fixture(scope="module")
@@ -52,28 +47,6 @@ def random_vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _global_random_state_stays() -> None:
     """The training script seeds its process; making a torchvision trunk draws as well."""
-
-
-def command_line(drawn: Path, output: Path, *flags: str) -> tuple[list[str], dict[str, str]]:
-    """A small run without accelerate's launcher: one process to kill."""
-    command = [sys.executable, str(ROOT / "train" / "train.py"), "--train_data_dir", str(drawn)]
-    command += ["--output_dir", str(output), "--resolution", "32", "--width", "4", "--train_batch_size", "2"]
-    command += ["--report_to", "none", *flags]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-    }
-    return command, environment
-
-
-def train(drawn: Path, output: Path, *flags: str, launcher: tuple[str, ...] = ()) -> None:
-    command, environment = command_line(drawn, output, *flags)
-    if launcher:
-        command = [sys.executable, "-m", *launcher, *command[1:]]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_training_survives_a_kill_and_ends_with_a_model(
@@ -177,12 +150,6 @@ def test_two_processes_equal_one_with_the_whole_batch(drawn: Path, tmp_path: Pat
     assert moved > 4e-4
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4, msg=key)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def written_checkpoint(folder: Path, step: int) -> Path:

@@ -30,6 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder with train/ (and validation/): images/, labels/, metadata.jsonl, classes.json",
     )
     add("--dataset_name", help="Hugging Face data set id, or 'imagefolder' together with --train_data_dir")
+    flag(
+        "--streaming", "read --dataset_name as it is downloaded, without keeping it; needs --max_train_steps"
+    )
     add("--classes", help="classes.json of the label set; by default the one in --train_data_dir")
     add("--image_column", default="image", help="picture column of --dataset_name")
     add("--label_column", default="label", help="label map column of --dataset_name")
@@ -77,6 +80,13 @@ def build_parser() -> argparse.ArgumentParser:
     flag("--use_ema", "keep an exponential moving average of the weights, and save that one")
     add("--ema_decay", type=float, default=0.999, help="decay of that average")
     add("--dataloader_num_workers", type=int, default=0, help="processes that read pictures")
+    add(
+        "--cache_gb",
+        type=float,
+        default=4.0,
+        help="memory that may keep decoded pictures, all worker processes together; 0 reads them again",
+    )
+    flag("--compile", "torch.compile encoder, discriminator and perceptual net")
     add("--seed", type=int, default=0, help="fixes weights, data order, flips and noise")
 
     add(
@@ -177,6 +187,10 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return (
             "--dataset_name needs --classes FILE: a classes.json with the names and colours of the label ids"
         )
+    if args.streaming and not (args.dataset_name and args.max_train_steps):
+        return "--streaming needs --dataset_name, and --max_train_steps because the length is not known"
+    if args.streaming and args.dataloader_num_workers > 1:
+        return "--streaming is read by one process: --dataloader_num_workers can be 0 or 1"
     given = [name for name in ("preset", "config", "pretrained_model_name_or_path") if getattr(args, name)]
     if len(given) > 1:
         return f"give only one of {', '.join('--' + name for name in given)}"
@@ -201,6 +215,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
     for name in ("max_train_steps", "checkpoints_total_limit"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             return f"--{name} is {getattr(args, name)}; it must be at least 1"
+    if args.cache_gb < 0 or args.dataloader_num_workers < 0:
+        return "--cache_gb and --dataloader_num_workers must be 0 or more"
     if args.prior_rank is not None and args.prior_rank < 0:
         return f"--prior_rank is {args.prior_rank}; it must be 0 or more"
     if not 0 <= args.lr_decay_start <= 1:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -32,18 +33,32 @@ def save_checkpoint(
     """Write ``checkpoint-STEP``: training state, progress, and the generator as ``from_pretrained`` reads it.
 
     It is written under another name first, so that a folder named ``checkpoint-N`` is always whole.
+
+    Raises:
+        ValueError: if it cannot be written, on a full disk for example; nothing of it is left.
     """
     target = output_dir / f"checkpoint-{step}"
     partial = output_dir / f".partial-checkpoint-{step}"
     if accelerator.is_main_process and partial.exists():
         shutil.rmtree(partial)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
+    try:
+        accelerator.save_state(str(partial))
+        if accelerator.is_main_process:
+            model.save_pretrained(partial / "generator")
+            # Last, and with the sums of all the others: a folder that was cut short is found out.
+            record = {"progress": dict(progress), "files": _sums(partial)}
+            (partial / _PROGRESS_FILE).write_text(json.dumps(record))
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # torch and safetensors have errors of their own
+        shutil.rmtree(partial, ignore_errors=True)
+        raise ValueError(
+            f"{target.name} cannot be written ({first_line(error)}): is the disk full?"
+        ) from None
     if accelerator.is_main_process:
-        model.save_pretrained(partial / "generator")
-        # Last, and with the sizes and sums of all the others: a folder that was cut short is found out.
-        record = {"progress": dict(progress), "files": _sums(partial)}
-        (partial / _PROGRESS_FILE).write_text(json.dumps(record))
         if target.exists():
             shutil.rmtree(target)
         partial.rename(target)
@@ -59,6 +74,20 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
     return sorted(
         (p for p in found if (p / _PROGRESS_FILE).is_file()), key=lambda p: int(p.name.split("-")[1])
     )
+
+
+def last_checkpoint(output_dir: Path) -> str:
+    """A sentence for a run that stops."""
+    found = list_checkpoints(output_dir)
+    return f"the last checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line; of one from a data loader's worker, what was raised there."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if lines[0].startswith("Caught "):
+        return lines[-1].split(": ", 1)[-1]
+    return lines[0]
 
 
 def read_progress(folder: Path) -> dict[str, Any]:

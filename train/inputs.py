@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, PairedImages, read_label_set
+from groupdnet_hub import (
+    GroupDNet,
+    GroupDNetConfig,
+    LabelSet,
+    PairedImages,
+    StreamedImages,
+    read_label_set,
+)
+
+Data = PairedImages | StreamedImages
 
 # Pictures of a sample grid.
 GRID_PICTURES = 8
+# Rows of a stream among which the next one is chosen.
+SHUFFLE_BUFFER = 1000
 
 
 def build_labels(args: argparse.Namespace) -> LabelSet:
@@ -46,31 +60,47 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> GroupDNet:
     return GroupDNet(config, generator=torch.Generator().manual_seed(args.seed))
 
 
-def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> PairedImages:
-    """The training pictures: a folder, or a Hugging Face data set."""
+def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:
+    """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
+    how: dict[str, Any] = {"random_flip": args.random_flip, "seed": args.seed}
+    cache = int(args.cache_gb * 2**30 / max(1, args.dataloader_num_workers))
     if not args.dataset_name:
         return PairedImages.from_folder(
-            args.train_data_dir, image_size, labels=labels, random_flip=args.random_flip, seed=args.seed
+            args.train_data_dir, image_size, labels=labels, cache_bytes=cache, **how
         )
     from datasets import load_dataset
 
     where = {"data_dir": args.train_data_dir} if args.train_data_dir else {}
-    rows = load_dataset(args.dataset_name, split="train", **where)
-    return PairedImages.from_rows(
-        rows,
-        labels,
-        image_size,
-        image_column=args.image_column,
-        label_column=args.label_column,
-        random_flip=args.random_flip,
-        seed=args.seed,
+    rows = load_dataset(args.dataset_name, split="train", streaming=args.streaming, **where)
+    how |= {"image_column": args.image_column, "label_column": args.label_column}
+    if args.streaming:
+        shuffled = rows.shuffle(seed=args.seed, buffer_size=SHUFFLE_BUFFER)
+        return StreamedImages(shuffled, labels, image_size, **how)
+    return PairedImages.from_rows(rows, labels, image_size, cache_bytes=cache, **how)
+
+
+def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> DataLoader[Any]:
+    """Batches of the training pictures, in an order that ``--seed`` fixes."""
+    return DataLoader(
+        data,
+        batch_size=args.train_batch_size,
+        shuffle=None if isinstance(data, StreamedImages) else True,
+        drop_last=True,
+        num_workers=args.dataloader_num_workers,
+        persistent_workers=args.dataloader_num_workers > 0,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator().manual_seed(args.seed),
     )
 
 
-def grid_batch(args: argparse.Namespace, data: PairedImages) -> dict[str, Tensor]:
+def grid_batch(args: argparse.Namespace, data: Data) -> dict[str, Tensor]:
     """A few pictures to look at, evenly spread over the validation split, or else over the training data."""
     folder = Path(args.train_data_dir or "")
     if args.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file():
         data = PairedImages.from_folder(folder, data.image_size, split="validation", labels=data.labels)
-    count = min(GRID_PICTURES, len(data))
-    return torch.utils.data.default_collate([data[i * len(data) // count] for i in range(count)])
+    if isinstance(data, StreamedImages):
+        items = list(islice(data, GRID_PICTURES))
+    else:
+        count = min(GRID_PICTURES, len(data))
+        items = [data[i * len(data) // count] for i in range(count)]
+    return torch.utils.data.default_collate(items)

@@ -23,6 +23,10 @@ from groupdnet_hub import (
 Augment = Callable[[Tensor], Tensor]
 
 
+# Adam's moments (section 4.1).
+_BETAS = (0.0, 0.9)
+
+
 @dataclass(frozen=True)
 class LossWeights:
     """Weights of the generator's losses (Eq. 6); the KL weight is per picture."""
@@ -114,3 +118,11 @@ def kl_weight_at(step: int, start: float | None, end: float, warmup_steps: int) 
     if start is None or step >= warmup_steps:
         return end
     return start + (end - start) * step / warmup_steps
+
+
+def make_optimizer(kind: str, network: nn.Module, rate: float, device_type: str) -> torch.optim.Optimizer:
+    """``adam`` (section 4.1; fused where the device has it), or plain ``sgd``."""
+    if kind == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=rate)
+    fused = device_type in ("cpu", "cuda")
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=_BETAS, fused=fused)

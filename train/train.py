@@ -14,6 +14,7 @@ from accelerate.utils import (
     set_seed,
 )
 from arguments import parse_arguments
+from checkpoints import first_line, last_checkpoint
 from inputs import build_data, build_labels, build_model, grid_batch
 from trainer import Trainer
 
@@ -49,14 +50,18 @@ def main(argv: list[str] | None = None) -> None:
         accelerator.init_trackers("groupdnet")
     if args.resume_from_checkpoint:
         trainer.resume(args.resume_from_checkpoint)
-    trainer.train()
-    trainer.look()
-    trainer.save_final()
+    try:
+        trainer.train()
+        trainer.look()
+        trainer.save_final()
+    except (ValueError, OSError) as error:
+        where = f"stopped at step {trainer.step}"
+        raise ValueError(f"{where}: {first_line(error)}; {last_checkpoint(output_dir)}") from error
     accelerator.end_training()
 
 
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
-        sys.exit(f"train.py: {error}")
+    except (ValueError, OSError) as error:
+        sys.exit(f"train.py: {first_line(error)}")

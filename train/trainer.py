@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from checkpoints import averaged, list_checkpoints, load_checkpoint, recalibrate, save_checkpoint
+from checkpoints import averaged, load_checkpoint, recalibrate, save_checkpoint
 from diffaugment import DiffAugment
 from distributed import NoiseSource, mean_over_processes, synchronise_batch_norm
+from inputs import Data, build_loader
+from pace import Pace
+from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
 from steps import (
     LossWeights,
@@ -23,24 +26,23 @@ from steps import (
     generator_losses,
     kl_weight_at,
     learning_rate_factor,
+    make_optimizer,
 )
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from groupdnet_hub import (
     GroupDNet,
     MultiScaleDiscriminator,
-    PairedImages,
     PerceptualLoss,
+    StreamedImages,
 )
 
 # Batches over which averaged weights are given batch-norm statistics of their own.
 _RECALIBRATION_BATCHES = 40
 # Pictures to whose codes a prior is fitted, at most.
 _PRIOR_PICTURES = 4096
-# Adam's moments (section 4.1).
-_BETAS = (0.0, 0.9)
 
 
 class Trainer:
@@ -56,19 +58,21 @@ class Trainer:
         args: argparse.Namespace,
         accelerator: Accelerator,
         model: GroupDNet,
-        data: PairedImages,
+        data: Data,
         grid: Mapping[str, Tensor],
     ) -> None:
         self.pictures_per_step = (
             args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
         )
-        if len(data) < self.pictures_per_step:
+        # A stream's length is not known.
+        self.pictures = None if isinstance(data, StreamedImages) else len(data)
+        if self.pictures is not None and self.pictures < self.pictures_per_step:
             raise ValueError(
-                f"{len(data)} pictures do not fill one step of {self.pictures_per_step} (--train_batch_size x "
+                f"{self.pictures} pictures do not fill one step of {self.pictures_per_step} (--train_batch_size x "
                 "processes x --gradient_accumulation_steps): lower one of them"
             )
         self.args, self.accelerator, self.data = args, accelerator, data
-        self.config = model.config
+        self.config, self.started_with = model.config, model.card_facts
         self.output_dir = Path(args.output_dir)
         self.grid = {name: value.to(accelerator.device) for name, value in grid.items()}
 
@@ -82,29 +86,28 @@ class Trainer:
             self.perceptual = PerceptualLoss(
                 args.perceptual_net, args.perceptual_weights, normalise=args.perceptual_normalise
             ).to(accelerator.device, memory_format=torch.channels_last)
-        loader = DataLoader(
-            data,
-            batch_size=args.train_batch_size,
-            shuffle=True,
-            drop_last=True,
-            num_workers=args.dataloader_num_workers,
-            generator=torch.Generator().manual_seed(args.seed),
-        )
         self.total_steps = args.max_train_steps or args.num_train_epochs * (
-            len(data) // self.pictures_per_step
+            (self.pictures or 0) // self.pictures_per_step
         )
         # Copies with ordinary batch norms: the main process measures and saves them while the others wait.
         self.ema = averaged(model, args.ema_decay) if args.use_ema else None
         self.single = copy.deepcopy(model) if accelerator.num_processes > 1 and not args.use_ema else None
         if accelerator.num_processes > 1:
             synchronise_batch_norm(model, accelerator.device.type)
+        if args.compile:
+            # In place, so that names stay. Not the decoder: how many windows differ changes with every batch.
+            for network in (model.encoder, discriminator, self.perceptual):
+                if network is not None:
+                    network.compile()
         self.model, self.discriminator, self.optimizer, self.discr_optimizer, self.loader = (
             accelerator.prepare(
                 model,
                 discriminator,
-                _optimizer(args.optimizer, model, args.learning_rate),
-                _optimizer(args.optimizer, discriminator, args.discr_learning_rate),
-                loader,
+                make_optimizer(args.optimizer, model, args.learning_rate, accelerator.device.type),
+                make_optimizer(
+                    args.optimizer, discriminator, args.discr_learning_rate, accelerator.device.type
+                ),
+                build_loader(args, data, accelerator.device),
             )
         )
         self.noise = NoiseSource(args.seed, accelerator.process_index, accelerator.num_processes)
@@ -116,6 +119,7 @@ class Trainer:
         if self.ema is not None:
             accelerator.register_for_checkpointing(self.ema)
         self.step, self.epoch, self.batch_number = 0, 0, 0
+        self.pace = Pace(accelerator.device)
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -133,6 +137,7 @@ class Trainer:
         args = self.args
         self.model.train()
         self.discriminator.train()
+        self.pace.restart()
         bar = tqdm(
             total=self.total_steps,
             initial=self.step,
@@ -140,19 +145,21 @@ class Trainer:
             mininterval=2,
         )
         batches = max(0, self.total_steps - self.step) * args.gradient_accumulation_steps
-        for batch in islice(self._batches(), batches):
-            losses = self._update(batch)
-            if not self.accelerator.sync_gradients:
-                continue
-            self.step += 1
-            bar.update()
-            if self.step % args.logging_steps == 0:
-                self._log(losses, bar)
-            if self.step % args.validation_steps == 0:
-                self.look()
-            if self.step % args.checkpointing_steps == 0:
-                self._checkpoint()
-        bar.close()
+        with bar:
+            for batch in islice(self._batches(), batches):
+                losses = self._update(batch)
+                if not self.accelerator.sync_gradients:
+                    continue
+                self.step += 1
+                self.pace.count(self.pictures_per_step)
+                bar.update()
+                if self.step % args.logging_steps == 0:
+                    self._log(losses, bar)
+                with self.pace.paused():
+                    if self.step % args.validation_steps == 0:
+                        self.look()
+                    if self.step % args.checkpointing_steps == 0:
+                        self._checkpoint()
 
     def _batches(self) -> Iterator[Mapping[str, Tensor]]:
         """Batches from the present place onwards, without end; keeps ``epoch`` and ``batch_number``."""
@@ -207,12 +214,11 @@ class Trainer:
     def _log(self, losses: Mapping[str, Tensor], bar: Any) -> None:
         values = mean_over_processes(losses)
         if not all(math.isfinite(value) for value in values.values()):
-            found = list_checkpoints(self.output_dir)
-            last = f"the last checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
-            raise ValueError(f"a loss is not finite at step {self.step}: {values}; {last}")
-        bar.set_postfix({name[:6]: f"{value:.2f}" for name, value in values.items()})
+            raise ValueError(f"a loss is not finite: {values}")
+        pace = self.pace.report()
+        bar.set_postfix({name[:6]: f"{value:.2f}" for name, value in {**values, **pace}.items()})
         self.accelerator.log(
-            {**values, "learning_rate": self.optimizer.param_groups[0]["lr"]}, step=self.step
+            {**values, "learning_rate": self.optimizer.param_groups[0]["lr"], **pace}, step=self.step
         )
 
     # -- what comes out --------------------------------------------------------------------------------------
@@ -287,26 +293,11 @@ class Trainer:
 
     def _facts(self) -> dict[str, Any]:
         """What the model card says of this run."""
-        args = self.args
-        weights = self._weights()
-        return {
-            **self.accelerator.unwrap_model(self.model).card_facts,
-            "data": Path(args.train_data_dir).name if args.train_data_dir else args.dataset_name,
-            "training_pictures": len(self.data),
-            "steps": self.step,
-            "batch_size": self.pictures_per_step,
-            "perceptual_net": args.perceptual_net,
-            "loss_weights": {
-                "adversarial": weights.adversarial,
-                "feature_matching": weights.feature_matching,
-                "perceptual": weights.perceptual,
-                "kl": weights.kl,
-            },
-            "precision": args.mixed_precision,
-        }
-
-
-def _optimizer(kind: str, network: nn.Module, rate: float) -> torch.optim.Optimizer:
-    if kind == "sgd":
-        return torch.optim.SGD(network.parameters(), lr=rate)
-    return torch.optim.Adam(network.parameters(), lr=rate, betas=_BETAS)
+        return run_facts(
+            self.args,
+            self.started_with,
+            self._weights(),
+            step=self.step,
+            pictures=self.pictures,
+            pictures_per_step=self.pictures_per_step,
+        )

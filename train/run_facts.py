@@ -1,0 +1,48 @@
+"""What the model card says of a run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from steps import LossWeights
+
+
+def run_facts(
+    args: argparse.Namespace,
+    before: Mapping[str, Any],
+    weights: LossWeights,
+    *,
+    step: int,
+    pictures: int | None,
+    pictures_per_step: int,
+) -> dict[str, Any]:
+    """``card_facts`` of the model as it is now.
+
+    Args:
+        before: those of the model that the run started from: its licence and notes stay, its metrics do not hold
+            any more.
+        pictures: how many there are to train on; None for a stream.
+    """
+    kept = {name: value for name, value in before.items() if name in ("license", "license_note", "notes")}
+    start = args.pretrained_model_name_or_path
+    if start:
+        steps = f", which had {before['steps']} steps behind it" if "steps" in before else ""
+        kept["notes"] = [*kept.get("notes", []), f"Trained on from {Path(start).name}{steps}."]
+    return {
+        **kept,
+        "data": Path(args.train_data_dir).name if args.train_data_dir else args.dataset_name,
+        "training_pictures": pictures,
+        "steps": step,
+        "batch_size": pictures_per_step,
+        "perceptual_net": args.perceptual_net,
+        "loss_weights": {
+            "adversarial": weights.adversarial,
+            "feature_matching": weights.feature_matching,
+            "perceptual": weights.perceptual,
+            "kl": weights.kl,
+        },
+        "precision": args.mixed_precision,
+    }
