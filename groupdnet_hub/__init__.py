@@ -14,6 +14,7 @@ from groupdnet_hub.labels import (
     instance_edges,
     label_picture,
     one_hot,
+    resize_label_map,
 )
 from groupdnet_hub.look import Look
 from groupdnet_hub.losses import (
@@ -61,5 +62,6 @@ __all__ = [
     "read_label_map",
     "read_label_set",
     "read_photo",
+    "resize_label_map",
     "tensor_to_picture",
 ]
