@@ -3,7 +3,8 @@
 What is guaranteed: the codes of a picture depend on ``--seed``, its label map's number and its own number alone. A
 batch holds pictures of one label map, the same ones in every run of the same settings, so that on devices of one kind
 the pictures do not depend on the number of processes, nor on where a run was stopped. ``--batch_size`` changes no
-code, but may change a picture by rounding (a grey level here and there); it is one of the recorded settings.
+code, but may change a picture by rounding (a grey level here and there); it is one of the recorded settings. The number
+of threads would do the same: on a CPU each process has one, so start a process for each core.
 
 All processes must see ``--output_dir``.
 """
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         mixed_precision=args.mixed_precision,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
     )
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
     model = GroupDNet.from_pretrained(args.model, device=accelerator.device).requires_grad_(False)
     Generation(args, accelerator, model).run()
     accelerator.end_training()

@@ -161,6 +161,7 @@ class GeneratedFolder:
             repo_id=repo_id,
             repo_type="dataset",
             folder_path=self.root,
+            ignore_patterns="*.partial",
             commit_message="Pictures drawn by GroupDNet",
         )
         return str(done.commit_url)

@@ -185,17 +185,16 @@ class Gallery:
     def choose(self, seed: int, classes: Sequence[int]) -> dict[int, int]:
         """A photo for each of these classes, by class id; different ones while there are enough.
 
-        Classes that do not come from the gallery are left out.
+        Classes that do not come from the gallery are left out. A class that few photos show chooses first.
         """
         random = np.random.default_rng(seed)
         chosen: dict[int, int] = {}
-        for class_id in classes:
-            photos = self.photos.get(class_id)
-            if photos:
-                used = set(chosen.values())
-                free = [photo for photo in photos if photo not in used] or photos
-                chosen[class_id] = free[int(random.integers(len(free)))]
-        return chosen
+        shown = [class_id for class_id in classes if self.photos.get(class_id)]
+        for class_id in sorted(shown, key=lambda class_id: (len(self.photos[class_id]), class_id)):
+            used = set(chosen.values())
+            free = [photo for photo in self.photos[class_id] if photo not in used] or self.photos[class_id]
+            chosen[class_id] = free[int(random.integers(len(free)))]
+        return dict(sorted(chosen.items()))
 
     def _item(self, photo: int) -> dict[str, Tensor]:
         try:
