@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
+import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fake_hub import FakeHub
-from hub_models import make_model
+from generate_runs import (
+    MAPS,
+    accelerate_state,
+    command_line,
+    contents,
+    flags,
+    lines_of,
+    make_inputs,
+    process_as_it_was,
+    run,
+    save_model,
+)
 from PIL import Image
 
 from groupdnet_hub import (
     FIGURE_LABELS,
     AppearanceCodes,
     GroupDNet,
-    GroupDNetConfig,
     GroupDNetPipeline,
-    LabelSet,
     PairedImages,
     label_picture,
     read_label_map,
@@ -34,76 +39,22 @@ from groupdnet_hub import (
 )
 from groupdnet_hub.figures import write_figures
 
-accelerate_state = pytest.importorskip("accelerate.state")
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "train"))
+import generate  # isort: skip
+from generate_codes import picture_seed  # isort: skip
+from generate_inputs import Gallery, share  # isort: skip
 
-import generate  # noqa: E402
-from generate_arguments import build_parser, find_problem  # noqa: E402
-from generate_codes import picture_seed  # noqa: E402
-from generate_inputs import Gallery, share  # noqa: E402
-
-MAPS, PER_MAP = 8, 25
+PER_MAP = 25
 
 
 @pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A run on the CPU sets the number of threads, and accelerate keeps its state for the process."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    accelerate_state.AcceleratorState._reset_state(reset_partial_state=True)
+def _process_as_it_was() -> Iterator[None]:
+    with process_as_it_was():
+        yield
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``model``, ``maps/train`` (a paired data set) and ``gallery/train``."""
-    folder = tmp_path_factory.mktemp("inputs")
-    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(32, 32), width=8)
-    GroupDNet(config, generator=torch.Generator().manual_seed(1)).save_pretrained(folder / "model")
-    write_figures(folder / "maps", MAPS, size=(48, 48))
-    write_figures(folder / "gallery", 12, seed=9, size=(32, 32))
-    return folder
-
-
-def flags(inputs: Path, output: Path, *more: str) -> list[str]:
-    given = {"--model": inputs / "model", "--label_dir": inputs / "maps" / "train", "--output_dir": output}
-    return [str(part) for pair in given.items() for part in pair] + list(more)
-
-
-def command_line(arguments: list[str], processes: int = 1, **extra: str) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable]
-    if processes > 1:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-        command += ["--master_port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", **extra}
-    return [*command, str(ROOT / "train" / "generate.py"), *arguments], environment
-
-
-def run(arguments: list[str], processes: int = 1, **extra: str) -> str:
-    command, environment = command_line(arguments, processes, **extra)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def lines_of(split: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (split / "metadata.jsonl").read_text().splitlines()]
-
-
-def contents(split: Path) -> dict[str, bytes]:
-    """Every file by name; of codes their values, because safetensors writes a header's entries in any order."""
-    return {
-        path.relative_to(split).as_posix(): AppearanceCodes.load(path).tensor.numpy().tobytes()
-        if path.suffix == ".safetensors"
-        else path.read_bytes()
-        for path in split.rglob("*")
-        if path.is_file()
-    }
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 # -- the same pictures -------------------------------------------------------------------------------------------
@@ -161,10 +112,17 @@ def test_killed_and_restarted_none_is_missing_or_doubled(inputs: Path, tmp_path:
 
 
 def test_a_finished_folder_is_left_as_it_is(inputs: Path, tmp_path: Path) -> None:
-    generate.main(flags(inputs, tmp_path, "--num_per_map", "1"))
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "train").glob("*/*")}
-    generate.main(flags(inputs, tmp_path, "--num_per_map", "1"))
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "train").glob("*/*")} == before
+    """Also where the maps were moved to; the pictures of their data set are not looked at."""
+    split = tmp_path / "out" / "train"
+    generate.main(flags(inputs, tmp_path / "out"))
+    before = {path: path.stat().st_mtime_ns for path in split.glob("*/*")}
+    shutil.copytree(inputs / "maps", tmp_path / "moved")
+    shutil.rmtree(tmp_path / "moved" / "train" / "images")
+    generate.main(flags(inputs, tmp_path / "out", "--label_dir", str(tmp_path / "moved" / "train")))
+    assert {path: path.stat().st_mtime_ns for path in split.glob("*/*")} == before
+    (split / "labels" / "000003.png").unlink()
+    generate.main(flags(inputs, tmp_path / "out"))
+    assert (split / "labels" / "000003.png").is_file()
 
 
 def test_shares_cover_everything_once() -> None:
@@ -339,8 +297,7 @@ def test_a_choice_of_photos_repeats_only_when_it_must() -> None:
 
 
 def test_a_model_with_instance_edges(tmp_path: Path, inputs: Path) -> None:
-    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(32, 32), width=8, instance_edges=True)
-    GroupDNet(config).save_pretrained(tmp_path / "model")
+    save_model(tmp_path / "model", instance_edges=True)
     write_figures(tmp_path / "maps", 2, size=(32, 32))
     split = tmp_path / "maps" / "train"
     with pytest.raises(ValueError, match=r"draws instance edges: .* instance_file_name"):
@@ -358,137 +315,3 @@ def test_a_model_with_instance_edges(tmp_path: Path, inputs: Path) -> None:
     made = PairedImages.from_folder(tmp_path / "out", (32, 32))
     assert torch.equal(made[3]["instance"], given[1]["instance"])
     assert not torch.equal(made[0]["image"], made[1]["image"])
-
-
-# -- refusals ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        (["--seed", "1"], "begun with seed 0, not seed 1"),
-        (["--num_per_map", "2"], "begun with num_per_map 1, not num_per_map 2"),
-        (["--batch_size", "2"], "begun with batch_size 8, not batch_size 2"),
-        (["--save_codes"], "begun with save_codes false, not save_codes true"),
-    ],
-)
-def test_another_setting_is_refused(inputs: Path, started: Path, changed: list[str], message: str) -> None:
-    before = contents(started / "train")
-    with pytest.raises(ValueError, match=message):
-        generate.main(flags(inputs, started, *changed))
-    assert contents(started / "train") == before
-
-
-@pytest.fixture(scope="module")
-def started(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("started")
-    run(flags(inputs, output))
-    return output
-
-
-def test_another_model_map_or_folder_is_refused(inputs: Path, started: Path, tmp_path: Path) -> None:
-    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(32, 32), width=8)
-    GroupDNet(config, generator=torch.Generator().manual_seed(2)).save_pretrained(tmp_path / "model")
-    with pytest.raises(ValueError, match=r"begun with model \w{8}\.\.\., not model \w{8}\.\.\."):
-        generate.main(flags(inputs, started, "--model", str(tmp_path / "model")))
-    write_figures(tmp_path / "maps", MAPS, seed=1, size=(48, 48))
-    with pytest.raises(ValueError, match="begun with label maps"):
-        generate.main(flags(inputs, started, "--label_dir", str(tmp_path / "maps" / "train")))
-    with pytest.raises(ValueError, match=r"files that generate\.py did not write"):
-        generate.main(flags(inputs, inputs / "maps"))
-    LabelSet.from_names(("a", "b")).to_file(tmp_path / "classes.json")
-    with pytest.raises(ValueError, match="other classes than the model's"):
-        generate.main(flags(inputs, tmp_path))
-    make_model().save_pretrained(tmp_path / "road")
-    with pytest.raises(ValueError, match="the model's classes are sky, house, road; those of train are back"):
-        generate.main(flags(inputs, tmp_path / "out", "--model", str(tmp_path / "road")))
-
-
-def test_a_bad_label_map_or_photo_is_named(inputs: Path, tmp_path: Path) -> None:
-    maps = tmp_path / "maps"
-    maps.mkdir()
-    arguments = flags(inputs, tmp_path / "out", "--label_dir", str(maps))
-    with pytest.raises(ValueError, match="maps holds no label map"):
-        generate.main(arguments)
-    Image.fromarray(np.full((32, 32), 9, dtype=np.uint8)).save(maps / "wrong.png")
-    with pytest.raises(ValueError, match=r"^wrong\.png: the label map's value 9"):
-        generate.main(arguments)
-    Image.fromarray(np.zeros((32, 64), dtype=np.uint8)).save(maps / "wrong.png")
-    with pytest.raises(ValueError, match=r"^wrong\.png: .* other proportions"):
-        generate.main(arguments)
-    (maps / "wrong.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(ValueError, match=r"^wrong\.png: .* damaged"):
-        generate.main(arguments)
-    write_figures(tmp_path / "gallery", 3, size=(32, 32))
-    photo = tmp_path / "gallery" / "train" / "images" / "figure_00002.png"
-    photo.write_bytes(photo.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"^images/figure_00002\.png: .* damaged or cut off"):
-        generate.main(flags(inputs, tmp_path / "out", "--gallery_dir", str(photo.parents[1])))
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:
-    command, environment = command_line(flags(inputs, tmp_path / "out", "--model", str(tmp_path)))
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("generate.py: the folder")
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["--label_dir", "/nowhere"], "no folder /nowhere"),
-        (["--gallery_dir", "/nowhere"], "no folder /nowhere"),
-        (["--gallery_dir", "."], "no metadata.jsonl"),
-        (["--classes_from_gallery", "hair"], "--gallery_dir"),
-        (["--num_per_map", "0"], "at least 1"),
-        (["--batch_size", "0"], "at least 1"),
-        (["--seed", "-1"], "from 0 to"),
-        (["--split", "../up"], "one name"),
-        (["--output_dir", __file__], "is a file"),
-        (["--push_to_hub", "name"], "user/name"),
-        (["--hub_private"], "--push_to_hub"),
-    ],
-)
-def test_wrong_arguments(given: list[str], message: str) -> None:
-    base = ["--model", "absent", "--label_dir", ".", "--output_dir", "out"]
-    assert find_problem(build_parser().parse_args(base)) is None
-    problem = find_problem(build_parser().parse_args([*base, *given]))
-    assert problem is not None
-    assert message in problem
-
-
-def test_wrong_arguments_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        generate.main(["--model", "absent", "--label_dir", ".", "--output_dir", "out", "--seed", "-1"])
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("generate.py: error: --seed is -1")
-
-
-# -- the Hub -----------------------------------------------------------------------------------------------------
-
-
-def test_pushing_a_data_set(inputs: Path, started: Path, tmp_path: Path) -> None:
-    server = FakeHub()
-    with server.serving():
-        environment = {
-            "HF_ENDPOINT": server.address,
-            "HF_HOME": str(tmp_path),
-            "HF_TOKEN": "hf_token",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_OFFLINE": "0",
-        }
-        said = run(flags(inputs, started, "--push_to_hub", "user/people"), **environment)
-    assert "drew 0 of 8" in said
-    assert f"uploaded to {server.address}/datasets/user/people/commit/" in said
-    assert list(server.repositories) == ["datasets/user/people"]
-    pushed = server.repositories["datasets/user/people"]["main"]
-    here = {p.relative_to(started).as_posix(): p.read_bytes() for p in started.rglob("*") if p.is_file()}
-    assert pushed == here
-    assert {"README.md", "classes.json", "train/metadata.jsonl", "train/images/000000_000000.png"} <= set(
-        pushed
-    )
-    assert 'load_dataset("user/people")' in pushed["README.md"].decode()
-    assert str(inputs) not in pushed["train/generate.json"].decode()

@@ -151,19 +151,29 @@ class GeneratedFolder:
 
         Returns:
             Address of the commit.
+
+        Raises:
+            ValueError: if that failed, for whatever reason.
         """
         card = self.root / "README.md"
         if not card.exists():
             _write_text(card, data_card(repo_id, model, model_name))
         api = HfApi()
-        api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=repo_id,
-            repo_type="dataset",
-            folder_path=self.root,
-            ignore_patterns="*.partial",
-            commit_message="Pictures drawn by GroupDNet",
-        )
+        try:
+            api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
+            done = api.upload_folder(
+                repo_id=repo_id,
+                repo_type="dataset",
+                folder_path=self.root,
+                ignore_patterns="*.partial",
+                commit_message="Pictures drawn by GroupDNet",
+            )
+        except Exception as error:  # the errors of whichever network library the Hub's client uses
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"{self.root} is finished but was not uploaded to {repo_id} ({reason}): run the same command again, it "
+                "will only upload"
+            ) from None
         return str(done.commit_url)
 
 

@@ -234,7 +234,10 @@ def _labels_for(folder: Path, model: GroupDNet) -> LabelSet:
     labels = read_label_set(folder.parent, folder.name)
     if labels.names != model.labels.names:
         raise ValueError(
-            f"the model's classes are {', '.join(model.labels.names)}; those of {folder.name} are "
-            f"{', '.join(labels.names)}"
+            f"the model's classes are {_some(model.labels.names)}; those of {folder.name} are {_some(labels.names)}"
         )
     return labels
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f", ... ({len(names)})" if len(names) > 12 else "")
