@@ -125,6 +125,30 @@ def test_a_finished_folder_is_left_as_it_is(inputs: Path, tmp_path: Path) -> Non
     assert (split / "labels" / "000003.png").is_file()
 
 
+def test_what_rounding_depends_on_stays_the_same(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tiny model's pictures hardly show it, so it is looked at directly: threads, and the pictures of a batch."""
+    torch.set_num_threads(2)
+    sizes: list[int] = []
+    decode = GroupDNet.decode
+
+    def recorded(self: GroupDNet, codes: torch.Tensor, *rest: object) -> torch.Tensor:
+        assert torch.get_num_threads() == 1
+        sizes.append(len(codes))
+        return decode(self, codes, *rest)
+
+    monkeypatch.setattr(GroupDNet, "decode", recorded)
+    arguments = flags(inputs, tmp_path, "--num_per_map", "5", "--batch_size", "3")
+    generate.main(arguments)
+    assert sizes == [3, 2] * MAPS
+    for name in ("000002_000001", "000006_000004"):
+        (tmp_path / "train" / "images" / f"{name}.png").unlink()
+    sizes.clear()
+    generate.main(arguments)
+    assert sizes == [3, 2]
+
+
 def test_shares_cover_everything_once() -> None:
     class Process:
         process_index, num_processes = 0, 1
