@@ -15,6 +15,7 @@ from groupdnet_hub.labels import (
     instance_edges,
     label_picture,
     one_hot,
+    resize_label_map,
 )
 from groupdnet_hub.look import Look
 from groupdnet_hub.losses import (
@@ -63,5 +64,6 @@ __all__ = [
     "read_label_map",
     "read_label_set",
     "read_photo",
+    "resize_label_map",
     "tensor_to_picture",
 ]

@@ -12,11 +12,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+# A repository in the addresses of the interface, "models/user/name"; for models, the kind is not part of the name here.
+_NAME = r"(?:models/)?((?:datasets/)?[^/]+/[^/?]+?)"
+
 
 class FakeHub:
     """Repositories as {name: {revision: {file: bytes}}}; a push to a revision replaces files there.
 
-    Names that begin with ``private/`` or ``gated/`` are refused as the Hub refuses them.
+    A data set's name begins with ``datasets/``. Names that begin with ``private/`` or ``gated/`` are refused as the
+    Hub refuses them.
     """
 
     def __init__(self) -> None:
@@ -63,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._resolve()
 
     def do_GET(self) -> None:
-        if self.path.startswith("/api/models/"):
+        if self.path.startswith(("/api/models/", "/api/datasets/")):
             self._info()
         else:
             self._resolve()
@@ -71,19 +75,21 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self._body()
         if self.path == "/api/repos/create":
-            name = json.loads(body)["name"]
-            owner = json.loads(body).get("organization") or "user"
-            self.repositories.setdefault(f"{owner}/{name}", {"main": {}})
-            self._json({"url": f"http://{self.headers['Host']}/{owner}/{name}"})
+            wanted = json.loads(body)
+            owner = wanted.get("organization") or "user"
+            kind = "datasets/" if wanted.get("type") == "dataset" else ""
+            name = f"{kind}{owner}/{wanted['name']}"
+            self.repositories.setdefault(name, {"main": {}})
+            self._json({"url": f"http://{self.headers['Host']}/{name}"})
         elif self.path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/([^/?]+).*", self.path):
+        elif match := re.fullmatch(rf"/api/{_NAME}/preupload/([^/?]+).*", self.path):
             modes = [
                 {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
                 for f in json.loads(body)["files"]
             ]
             self._json({"files": modes})
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/([^/?]+)(.*)", self.path):
+        elif match := re.fullmatch(rf"/api/{_NAME}/commit/([^/?]+)(.*)", self.path):
             new_request = "create_pr=1" in match[3]
             revision = "refs/pr/1" if new_request else match[2]
             files = self.repositories[match[1]].setdefault(revision, {})
@@ -125,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         return files
 
     def _info(self) -> None:
-        match = re.fullmatch(r"/api/models/([^/]+/[^/]+?)(?:/revision/([^/?]+))?(?:\?.*)?", self.path)
+        match = re.fullmatch(rf"/api/{_NAME}(?:/revision/([^/?]+))?(?:\?.*)?", self.path)
         if match is None:
             return self._refuse(404, "EntryNotFound")
         files = self._files(match[1], match[2] or "main")
@@ -137,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _resolve(self) -> None:
-        match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/([^?]+)(?:\?.*)?", self.path)
+        match = re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/([^?]+)(?:\?.*)?", self.path)
         if match is None:
             return self._refuse(404, "EntryNotFound")
         files = self._files(match[1], match[2])

@@ -64,7 +64,8 @@ def posterior_report(
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG that is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    # With the process's number: a killed run's other processes may still be at the same picture.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     picture.save(partial, format="PNG")
     os.replace(partial, path)
 

@@ -1,0 +1,90 @@
+"""Runs of generate.py, as a user starts them, on a tiny model and drawn people."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from groupdnet_hub import FIGURE_LABELS, AppearanceCodes, GroupDNet, GroupDNetConfig
+from groupdnet_hub.figures import write_figures
+
+accelerate_state = pytest.importorskip("accelerate.state")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "train"))
+
+MAPS = 8
+
+
+@contextmanager
+def process_as_it_was() -> Iterator[None]:
+    """A run in this process on its CPU; it sets the number of threads, and accelerate keeps its state."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        yield
+    torch.set_num_threads(threads)
+    accelerate_state.AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def save_model(folder: Path, seed: int = 1, **fields: Any) -> Path:
+    """A tiny model for drawn people."""
+    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(32, 32), width=8, **fields)
+    GroupDNet(config, generator=torch.Generator().manual_seed(seed)).save_pretrained(folder)
+    return folder
+
+
+def make_inputs(folder: Path) -> Path:
+    """``model``, ``maps/train`` (a paired data set) and ``gallery/train``."""
+    save_model(folder / "model")
+    write_figures(folder / "maps", MAPS, size=(48, 48))
+    write_figures(folder / "gallery", 12, seed=9, size=(32, 32))
+    return folder
+
+
+def flags(inputs: Path, output: Path, *more: str) -> list[str]:
+    given = {"--model": inputs / "model", "--label_dir": inputs / "maps" / "train", "--output_dir": output}
+    return [str(part) for pair in given.items() for part in pair] + list(more)
+
+
+def command_line(arguments: list[str], processes: int = 1, **extra: str) -> tuple[list[str], dict[str, str]]:
+    command = [sys.executable]
+    if processes > 1:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+        command += ["--master_port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", **extra}
+    return [*command, str(ROOT / "train" / "generate.py"), *arguments], environment
+
+
+def run(arguments: list[str], processes: int = 1, **extra: str) -> str:
+    command, environment = command_line(arguments, processes, **extra)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def lines_of(split: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (split / "metadata.jsonl").read_text().splitlines()]
+
+
+def contents(split: Path) -> dict[str, bytes]:
+    """Every file by name; of codes their values, because safetensors writes a header's entries in any order."""
+    return {
+        path.relative_to(split).as_posix(): AppearanceCodes.load(path).tensor.numpy().tobytes()
+        if path.suffix == ".safetensors"
+        else path.read_bytes()
+        for path in split.rglob("*")
+        if path.is_file()
+    }

@@ -1,0 +1,219 @@
+"""Draw N pictures for each label map: ``accelerate launch train/generate.py --model ID --label_dir FOLDER ...``.
+
+What is guaranteed: the codes of a picture depend on ``--seed``, its label map's number and its own number alone. A
+batch holds pictures of one label map, the same ones in every run of the same settings, so that on devices of one kind
+the pictures do not depend on the number of processes, nor on where a run was stopped. ``--batch_size`` changes no
+code, but may change a picture by rounding (a grey level here and there); it is one of the recorded settings. The number
+of threads would do the same: on a CPU each process has one, so start a process for each core.
+
+All processes must see ``--output_dir``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from generate_arguments import parse_arguments
+from generate_codes import choose_photos, draw_codes, picture_seed
+from generate_folder import GeneratedFolder
+from generate_inputs import Gallery, LabelMaps, digest, in_shares, share
+from tqdm.auto import tqdm
+
+from groupdnet_hub import GroupDNet, tensor_to_picture
+
+# A process that has drawn its share waits for the slowest one, which may take long.
+_LONGEST_WAIT = timedelta(days=7)
+# Compressing PNG files takes longer than drawing on a GPU.
+_WRITERS = 4
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """One run, from the command line to the finished folder."""
+    args = parse_arguments(argv)
+    accelerator = Accelerator(
+        mixed_precision=args.mixed_precision,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
+    )
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
+    model = GroupDNet.from_pretrained(args.model, device=accelerator.device).requires_grad_(False)
+    Generation(args, accelerator, model).run()
+    accelerator.end_training()
+
+
+class Generation:
+    """All pictures of one run, on one process of perhaps many.
+
+    Attributes:
+        present: for each label map, the ids of the classes on it.
+    """
+
+    def __init__(self, args: argparse.Namespace, accelerator: Accelerator, model: GroupDNet) -> None:
+        self.args, self.accelerator, self.model = args, accelerator, model
+        self.maps = LabelMaps(args.label_dir, model)
+        found = in_shares(
+            len(self.maps.names),
+            lambda index: self.maps.describe(index, len(model.labels)),
+            accelerator,
+            "reading label maps",
+        )
+        self.present: list[list[int]] = [classes for _, classes in found]
+        self.gallery = None
+        if args.gallery_dir is not None:
+            self.gallery = Gallery(args.gallery_dir, model, accelerator, args.classes_from_gallery)
+        # What the pictures depend on. Contents and not paths: a folder may be moved, but not changed.
+        self.settings: dict[str, Any] = {
+            "format": 1,
+            "seed": args.seed,
+            "num_per_map": args.num_per_map,
+            "batch_size": args.batch_size,
+            "mixed_precision": args.mixed_precision,
+            "save_codes": args.save_codes,
+            "classes_from_gallery": self.gallery and [model.labels.names[i] for i in self.gallery.photos],
+            "model": _model_digest(model),
+            "label_maps": digest(*(one for one, _ in found)),
+            "gallery": self.gallery and self.gallery.digest,
+        }
+        self.folder = GeneratedFolder(
+            args.output_dir, args.split, instances=model.config.instance_edges, codes=args.save_codes
+        )
+
+    def run(self) -> None:
+        """Draw what is missing, then write the manifest and upload."""
+        args, accelerator, folder = self.args, self.accelerator, self.folder
+        folder.check(self.settings, self.model.labels)
+        accelerator.wait_for_everyone()  # all have looked before anything is written
+        jobs: list[Any] = [None]
+        if accelerator.is_main_process:
+            folder.begin(self.settings, self._sources(), self.model.labels)
+            jobs = [self._jobs()]
+        broadcast_object_list(jobs)
+        drawn, started = sum(len(missing) for *_, missing in jobs[0]), time.monotonic()
+        self._draw([jobs[0][i] for i in share(len(jobs[0]), accelerator)])
+        accelerator.wait_for_everyone()
+        seconds = time.monotonic() - started
+        if accelerator.is_main_process:
+            self._finish()
+            total = len(self.maps.names) * args.num_per_map
+            accelerator.print(
+                f"drew {drawn} of {total} pictures in {seconds:.1f} s ({drawn / seconds:.1f} pictures/s, "
+                f"{accelerator.num_processes} process{'es' if accelerator.num_processes > 1 else ''}); they are in "
+                f"{folder.split}"
+            )
+            if args.push_to_hub:
+                url = folder.upload(
+                    args.push_to_hub, self.model, Path(args.model).name, private=args.hub_private
+                )
+                accelerator.print(f"uploaded to {url}")
+        accelerator.wait_for_everyone()
+
+    def _sources(self) -> dict[str, str]:
+        args = self.args
+        given = {"model": args.model, "label_dir": args.label_dir, "gallery_dir": args.gallery_dir}
+        return {name: Path(value).name for name, value in given.items() if value is not None}
+
+    def _jobs(self) -> list[tuple[int, int, list[int]]]:
+        """(map, first number, missing numbers) of every batch that lacks a picture."""
+        missing = self.folder.missing(len(self.maps.names), self.args.num_per_map)
+        jobs = []
+        for map_index in range(len(self.maps.names)):
+            for first in range(0, self.args.num_per_map, self.args.batch_size):
+                wanted = [number for number in self._batch(first) if (map_index, number) in missing]
+                if wanted:
+                    jobs.append((map_index, first, wanted))
+        return jobs
+
+    def _batch(self, first: int) -> range:
+        return range(first, min(first + self.args.batch_size, self.args.num_per_map))
+
+    @torch.inference_mode()
+    def _draw(self, jobs: Sequence[tuple[int, int, list[int]]]) -> None:
+        """Draw batches, whole ones even if only one picture is missing: rounding depends on the batch."""
+        accelerator, model, folder = self.accelerator, self.model, self.folder
+        current, label, instance, scene = -1, None, None, None
+        bar = tqdm(
+            total=sum(len(wanted) for *_, wanted in jobs),
+            desc="drawing" if accelerator.num_processes == 1 else "drawing the first process's share",
+            unit="picture",
+            disable=not accelerator.is_main_process,
+        )
+        with ThreadPoolExecutor(_WRITERS) as writers, accelerator.autocast():
+            for map_index, first, wanted in jobs:
+                if map_index != current:
+                    label, instance = self.maps.read(map_index)
+                    scene = model.prepare(label[None], None if instance is None else instance[None])
+                    current = map_index
+                if first == 0:
+                    folder.write_map(map_index, label, instance, model.labels)
+                codes = {number: self._codes(map_index, number) for number in self._batch(first)}
+                batch = torch.stack([one.tensor for one in codes.values()]).to(accelerator.device)
+                images = dict(zip(codes, model.decode(batch, scene).float().cpu(), strict=True))
+
+                def write(number: int, index=map_index, images=images, codes=codes) -> None:
+                    folder.write_picture(index, number, tensor_to_picture(images[number]), codes[number])
+
+                list(writers.map(write, wanted))
+                bar.update(len(wanted))
+        bar.close()
+
+    def _codes(self, map_index: int, number: int) -> Any:
+        seed = picture_seed(self.args.seed, map_index, number)
+        with torch.autocast(
+            self.accelerator.device.type, enabled=False
+        ):  # photos are encoded in full precision
+            return draw_codes(self.model, self.gallery, seed, self.present[map_index])
+
+    def _finish(self) -> None:
+        missing = self.folder.missing(len(self.maps.names), self.args.num_per_map)
+        if missing:
+            raise ValueError(
+                f"{len(missing)} pictures are missing in {self.folder.split}: were files removed meanwhile? Run the "
+                "same command again"
+            )
+        self.folder.write_manifest(self._manifest())
+
+    def _manifest(self) -> Iterator[dict[str, Any]]:
+        for map_index, name in enumerate(self.maps.names):
+            for number in range(self.args.num_per_map):
+                seed = picture_seed(self.args.seed, map_index, number)
+                line = {
+                    **self.folder.picture_files(map_index, number),
+                    **self.folder.map_files(map_index),
+                    "seed": seed,
+                    "map": map_index,
+                    "map_name": name,
+                    "number": number,
+                }
+                if self.gallery is not None:
+                    # A list, because datasets wants the same keys on every line.
+                    line["appearances"] = [
+                        {"class": self.model.labels.names[class_id], "photo": self.gallery.names[photo]}
+                        for class_id, photo in choose_photos(
+                            self.gallery, seed, self.present[map_index]
+                        ).items()
+                    ]
+                yield line
+
+
+def _model_digest(model: GroupDNet) -> str:
+    parts: list[bytes | str] = [model.config.to_json()]
+    for key, value in sorted(model.state_dict().items()):
+        parts += [key, value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()]
+    return digest(*parts)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"generate.py: {error}")
