@@ -216,7 +216,8 @@ class Trainer:
         if not all(math.isfinite(value) for value in values.values()):
             raise ValueError(f"a loss is not finite: {values}")
         pace = self.pace.report()
-        bar.set_postfix({name[:6]: f"{value:.2f}" for name, value in {**values, **pace}.items()})
+        shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
+        bar.set_postfix(shown | {"img/s": f"{pace['images_per_second']:.1f}"})
         self.accelerator.log(
             {**values, "learning_rate": self.optimizer.param_groups[0]["lr"], **pace}, step=self.step
         )
