@@ -94,7 +94,8 @@ def find_face(ids: np.ndarray) -> np.ndarray:
 def person_square(ids: np.ndarray) -> tuple[int, int, int]:
     """The square of 1.08 x the longer side of the labelled person: (left, top, side) in pixels.
 
-    It is no larger than the picture's longer side, centred on the person, moved into the picture where it fits, and reaches beyond it where it does not.
+    It is no larger than the picture's longer side, centred on the person, moved into the picture where it fits, and
+    reaches beyond it where it does not.
 
     Raises:
         ValueError: if nothing is labelled.
