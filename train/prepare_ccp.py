@@ -11,7 +11,6 @@ from prepare_people import (
     BACKGROUND,
     BOTTOM,
     FACE,
-    SKIN,
     TOP,
     UNDECIDED,
     body_rows,
@@ -70,7 +69,9 @@ def read_tag_map(path: Path, tags: Sequence[str], size: tuple[int, int]) -> np.n
     """
     values = _read_variable(path, "groundtruth", size)
     if values.dtype.kind not in "uif" or not np.isfinite(values).all() or (values != np.floor(values)).any():
-        raise ValueError(f"the MATLAB file {path.name!r} holds {values.dtype} values that are no whole numbers")
+        raise ValueError(
+            f"the MATLAB file {path.name!r} holds {values.dtype} values that are no whole numbers"
+        )
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= len(tags):
         raise ValueError(

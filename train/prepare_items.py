@@ -86,7 +86,9 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
             instance = read_instance_map(item.instance)
             _check_size(instance, photo, "instance map")
             if instance.max() > 65535:
-                raise ValueError(f"the instance map holds the id {instance.max()}; at most 65535 fit into 16 bit")
+                raise ValueError(
+                    f"the instance map holds the id {instance.max()}; at most 65535 fit into 16 bit"
+                )
         reading = item.label
         entry: dict[str, Any] = {}
         if recipe.frame_person:

@@ -74,17 +74,17 @@ CCP = {
     **dict.fromkeys(("glasses", "sunglasses"), "face"),
     **dict.fromkeys(("skin", "gloves"), "skin"),
     **dict.fromkeys(
-        "blazer blouse bodysuit bra cape cardigan coat dress hoodie intimate jacket jumper romper scarf shirt suit "
-        "sweater sweatshirt swimwear t-shirt tie top vest".split(),
-        "top-clothes",
+        ("blazer", "blouse", "bodysuit", "bra", "cape", "cardigan", "coat", "dress"), "top-clothes"
     ),
+    **dict.fromkeys(
+        ("hoodie", "intimate", "jacket", "jumper", "romper", "scarf", "shirt", "suit"), "top-clothes"
+    ),
+    **dict.fromkeys(("sweater", "sweatshirt", "swimwear", "t-shirt", "tie", "top", "vest"), "top-clothes"),
     **dict.fromkeys(("jeans", "leggings", "panties", "pants", "shorts", "skirt"), "bottom-clothes"),
     **dict.fromkeys(("socks", "stockings", "tights"), "socks"),
-    **dict.fromkeys(
-        "boots clogs flats heels loafers pumps sandals shoes sneakers wedges".split(),
-        "shoes",
-    ),
-    **dict.fromkeys("accessories belt bracelet earrings necklace ring watch".split(), NEAREST),
+    **dict.fromkeys(("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals", "shoes"), "shoes"),
+    **dict.fromkeys(("sneakers", "wedges"), "shoes"),
+    **dict.fromkeys(("accessories", "belt", "bracelet", "earrings", "necklace", "ring", "watch"), NEAREST),
 }
 
 # Photos of Clothing Co-Parsing that show one person in the same clothes: both go into the same split.

@@ -94,7 +94,9 @@ def prepare_all(
     recipe.labels.to_file(output / "classes.json")
     counts: Counter[str] = Counter()
     for split in splits:
-        done = [outcomes[split][i.name] for i in found.items if i.split == split and i.name in outcomes[split]]
+        done = [
+            outcomes[split][i.name] for i in found.items if i.split == split and i.name in outcomes[split]
+        ]
         entries = [outcome.entry for outcome in done if outcome.entry is not None]
         summary.prepared += len(entries)
         summary.left_out.update(outcome.left_out for outcome in done if outcome.left_out is not None)
@@ -165,7 +167,9 @@ def _read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
     if not path.is_file():
         return done
     text = path.read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):  # the line that a kill cut short; the next one must not be glued to it
+    if text and not text.endswith(
+        "\n"
+    ):  # the line that a kill cut short; the next one must not be glued to it
         text = text[: text.rfind("\n") + 1]
         _write_text(path, text)
     for line in text.splitlines():

@@ -64,9 +64,14 @@ def _need_folder(folder: Path, what: str) -> Path:
     return folder
 
 
-def _files(folder: Path, without: Iterable[Path], problems: list[Problem], ending: str = "") -> dict[str, Path]:
-    """Pictures below ``folder`` by their path in it, without ``ending`` or else their suffix."""
-    away = [path.resolve() for path in without]
+def _files(
+    folder: Path, without: Iterable[Path], problems: list[Problem], ending: str = ""
+) -> dict[str, Path]:
+    """Pictures below ``folder`` by their path in it, without ``ending`` or else their suffix.
+
+    Folders of ``without`` are passed over where they lie inside ``folder``: label maps among the pictures, say.
+    """
+    away = [path.resolve() for path in without if not folder.resolve().is_relative_to(path.resolve())]
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in _PICTURES or path.name.startswith(".") or not path.is_file():
@@ -135,17 +140,12 @@ def find_folder_pair(
     found, seen = Found(), {}
     _need_folder(pictures, "the pictures")
     _need_folder(maps, "the label maps")
-    apart = [maps, output, *([instances] if instances else [])]
-    around = {path.resolve() for path in (pictures, *pictures.resolve().parents)}
-    # Maps inside the folder of pictures are no pictures; a folder that holds the pictures must not hide them.
-    without = [path for path in apart if path.resolve() not in around]
-    photos = _files(pictures, without, found.problems)
-    label_files = _files(maps, [output] if output.resolve() != maps.resolve() else [], found.problems)
     if maps.resolve() == pictures.resolve():
         raise ValueError(f"the pictures and the label maps are the same folder, {maps}: keep them apart")
-    edges = (
-        _files(_need_folder(instances, "the instance maps"), [], found.problems) if instances else {}
-    )
+    apart = [folder for folder in (pictures, maps, instances, output) if folder is not None]
+    photos = _files(pictures, apart, found.problems)
+    label_files = _files(maps, apart, found.problems)
+    edges = _files(_need_folder(instances, "the instance maps"), apart, found.problems) if instances else {}
 
     def flat(key: str) -> tuple[str, ...]:
         return (key.replace("/", "-"), key.replace("/", "_")) if "/" in key else ()
@@ -201,7 +201,8 @@ def find_cityscapes(folder: Path, only: str | None) -> Found:
         photos_at, maps_at = folder / "leftImg8bit" / part, folder / "gtFine" / part
         if not photos_at.is_dir() and not maps_at.is_dir():
             continue
-        _need_folder(photos_at, "the pictures"), _need_folder(maps_at, "the label maps")
+        _need_folder(photos_at, "the pictures")
+        _need_folder(maps_at, "the label maps")
         photos = _files(photos_at, [], found.problems, "_leftImg8bit.png")
         maps = _files(maps_at, [], found.problems, "_gtFine_labelIds.png")
         instances = _files(maps_at, [], found.problems, "_gtFine_instanceIds.png")
@@ -226,7 +227,8 @@ def find_ade20k(folder: Path, only: str | None) -> Found:
         photos_at, maps_at = folder / "images" / part, folder / "annotations" / part
         if not photos_at.is_dir() and not maps_at.is_dir():
             continue
-        _need_folder(photos_at, "the pictures"), _need_folder(maps_at, "the label maps")
+        _need_folder(photos_at, "the pictures")
+        _need_folder(maps_at, "the label maps")
         photos, maps = (_files(place, [], found.problems) for place in (photos_at, maps_at))
         for key, photo, label in _pairs(photos, maps, found.problems):
             found.items.append(Item(split, key.replace("/", "-"), photo, label))
