@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 
 class FakeHub:
@@ -33,6 +33,7 @@ class FakeHub:
 
         class Handler(_Handler):
             repositories = hub.repositories
+            large_files: ClassVar[dict[str, bytes]] = {}
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{server.server_address[1]}"
@@ -55,15 +56,25 @@ def _commit(files: dict[str, bytes]) -> str:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     repositories: dict[str, dict[str, dict[str, bytes]]]
+    large_files: dict[str, bytes]
 
     def log_message(self, *_: Any) -> None:
         """Quiet."""
+
+    def parse_request(self) -> bool:
+        """Data sets have addresses of their own, and are answered as models are."""
+        understood = super().parse_request()
+        if understood:
+            self.path = re.sub("^(/api)?/datasets/", lambda m: "/api/models/" if m[1] else "/", self.path)
+        return understood
 
     def do_HEAD(self) -> None:
         self._resolve()
 
     def do_GET(self) -> None:
-        if self.path.startswith("/api/models/"):
+        if "/tree/" in self.path:
+            self._tree()
+        elif self.path.startswith("/api/models/"):
             self._info()
         else:
             self._resolve()
@@ -79,10 +90,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"errors": [], "warnings": []})
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/([^/?]+).*", self.path):
             modes = [
-                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                {
+                    "path": f["path"],
+                    "uploadMode": "lfs" if f["path"].endswith(".parquet") else "regular",
+                    "shouldIgnore": False,
+                }
                 for f in json.loads(body)["files"]
             ]
             self._json({"files": modes})
+        elif self.path.endswith("/info/lfs/objects/batch"):
+            address = f"http://{self.headers['Host']}/large/"
+            objects = [
+                {**asked, "actions": {"upload": {"href": address + asked["oid"]}}}
+                for asked in json.loads(body)["objects"]
+            ]
+            self._json({"transfer": "basic", "objects": objects})
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/([^/?]+)(.*)", self.path):
             new_request = "create_pr=1" in match[3]
             revision = "refs/pr/1" if new_request else match[2]
@@ -91,6 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
                 entry = json.loads(line)
                 if entry["key"] == "file":
                     files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+                elif entry["key"] == "lfsFile":
+                    files[entry["value"]["path"]] = self.large_files[entry["value"]["oid"]]
             url = f"http://{self.headers['Host']}/{match[1]}/commit/{_commit(files)}"
             answer = {"commitUrl": url, "commitOid": _commit(files), "success": True}
             if new_request:
@@ -98,6 +122,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(answer)
         else:
             self._refuse(404, "EntryNotFound")
+
+    def do_PUT(self) -> None:
+        self.large_files[self.path.removeprefix("/large/")] = self._body()
+        self._json({})
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -135,6 +163,28 @@ class _Handler(BaseHTTPRequestHandler):
                 {"id": match[1], "modelId": match[1], "sha": _commit(files), "siblings": siblings, "tags": []}
             )
         return None
+
+    def _tree(self) -> None:
+        match = re.fullmatch(r"/api/models/([^/]+/[^/]+?)/tree/([^/?]+)/?([^?]*)(?:\?.*)?", self.path)
+        if match is None:
+            return self._refuse(404, "EntryNotFound")
+        files = self._files(match[1], match[2])
+        if files is None:
+            return None
+        below = [name for name in files if name.startswith(match[3] + "/" if match[3] else "")]
+        if match[3] and not below:
+            return self._refuse(404, "EntryNotFound")
+        return self._json(
+            [
+                {
+                    "type": "file",
+                    "path": name,
+                    "size": len(files[name]),
+                    "oid": hashlib.sha1(files[name]).hexdigest(),
+                }
+                for name in below
+            ]
+        )
 
     def _resolve(self) -> None:
         match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/([^?]+)(?:\?.*)?", self.path)

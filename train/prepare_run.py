@@ -189,6 +189,8 @@ def _read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
 
 def _outcomes(items: list[Item], recipe: Recipe, output: Path, num_workers: int) -> Iterator[Outcome]:
     """Outcomes as they come, with a progress bar."""
+    if not items:
+        return
     bar: Callable[..., Any] = tqdm
     if num_workers == 0 or len(items) < 2:
         for item in bar(items, desc="preparing", unit="picture"):
