@@ -119,7 +119,7 @@ def test_resolution_validation_share_and_instances(tmp_path: Path) -> None:
     flags += ("--instances", tmp_path / "raw" / "inst", "--validation_share", 0.4)
     assert prepare(*flags, "--output", tmp_path / "a", "--resolution", 24, 16) == 0
     item = PairedImages.from_folder(tmp_path / "a", (24, 16))[0]
-    assert Image.open(tmp_path / "a" / "train" / "images" / "p000.png").size == (16, 24)
+    assert {Image.open(path).size for path in (tmp_path / "a").rglob("*.png")} == {(16, 24)}
     # Each small pixel is one of the four that it covers: odd or even row and column.
     row, column = np.divmod(item["instance"].numpy() // 40, 32)
     assert np.array_equal(row // 2, np.arange(24)[:, None] + np.zeros((1, 16)))
@@ -207,7 +207,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         stderr=subprocess.DEVNULL,
     )
     journal = output / "train" / ".prepare.jsonl"
-    while running.poll() is None and (not journal.is_file() or journal.stat().st_size == 0):
+    while running.poll() is None and (not journal.is_file() or journal.read_text().count("\n") < 3):
         time.sleep(0.005)
     running.kill()
     assert running.wait() == -9, "the run ended before it could be killed"
@@ -220,7 +220,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         output / "train" / "images" / ".p000.png.1.partial"
     )
     done = [json.loads(line)["name"] for line in journal.read_text().splitlines()[:-1]]
-    assert 0 < len(done) < 60
+    assert 2 <= len(done) < 60
     written = {name: (output / "train" / "labels" / f"{name}.png").stat().st_mtime_ns for name in done}
     (output / "train" / "images" / f"{done[0]}.png").unlink()
 
@@ -297,7 +297,8 @@ def test_deepfashion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     label = ids_of(framed / "train" / str(entry["label_file_name"]))
     assert entry["crop"][2] == label.shape[0] == label.shape[1]
     photo = ids_of(framed / "train" / str(entry["file_name"]))
-    assert np.abs(photo[label == 0][:50].astype(int) - 238).max() < 12
+    assert np.abs(photo[label == 0].astype(int) - 238).mean() < 4, "the street is gone"
+    assert photo[label == 4].std() > 40, "the person is not"
 
 
 # Cityscapes and ADE20K.
@@ -408,7 +409,6 @@ def test_ccp_rules_for_dresses_suits_and_umbrellas() -> None:
 def test_frame_and_cut_out() -> None:
     ids = np.zeros((100, 60), dtype=np.int64)
     ids[10:90, 40:58] = 4
-    assert person_square(ids) == (26 - 0, 7, 86) or person_square(ids)[2] == 86
     left, top, side = person_square(ids)
     assert side == round(1.08 * 80)
     assert left == 49 - side // 2, "the square is wider than the picture: centred on the person"
@@ -418,10 +418,6 @@ def test_frame_and_cut_out() -> None:
     assert label.shape == (side, side)
     assert (label == 4).sum() == (ids == 4).sum()
     assert (np.asarray(picture) == (10, 200, 30)).all(), "padded in the background's median colour"
-    ids[10:90, 2:20] = 4
-    ids[:, 40:] = 0
-    left, top, side = person_square(ids[:, :])
-    assert top == 7
     wide = np.zeros((100, 200), dtype=np.int64)
     wide[10:90, 2:20] = 4
     assert person_square(wide) == (0, 7, 86), "moved into the picture where it fits"
@@ -429,8 +425,8 @@ def test_frame_and_cut_out() -> None:
     tall[1:99, 20:40] = 4
     assert person_square(tall) == (-20, 0, 100), "no larger than the picture's longer side"
     pixels = np.asarray(cut_out(photo, ids))
-    assert (pixels[50, 10] == (10, 200, 30)).all()
-    assert (pixels[50, 50] == (238, 238, 236)).all()
+    assert (pixels[50, 49] == (10, 200, 30)).all()
+    assert (pixels[50, 10] == (238, 238, 236)).all()
 
 
 def test_ccp_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
