@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
 
 # A repository in the addresses of the interface, "models/user/name"; for models, the kind is not part of the name here.
 _NAME = r"(?:models/)?((?:datasets/)?[^/]+/[^/?]+?)"
@@ -30,6 +33,21 @@ class FakeHub:
     def add(self, name: str, files: dict[str, bytes], revision: str = "main") -> None:
         self.repositories.setdefault(name, {})[revision] = dict(files)
 
+    def environment(self, home: Path) -> dict[str, str]:
+        """Variables under which another process takes this for the Hub; call it while it is serving."""
+        wanted = {
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+            "HF_ENDPOINT": self.address,
+            "HF_HOME": str(home),
+            "HF_TOKEN": "hf_test",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+            wanted.pop(name, None)
+        return wanted
+
     @contextmanager
     def serving(self) -> Iterator[FakeHub]:
         """Answer on a free port of this machine."""
@@ -37,6 +55,7 @@ class FakeHub:
 
         class Handler(_Handler):
             repositories = hub.repositories
+            large_files: ClassVar[dict[str, bytes]] = {}
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{server.server_address[1]}"
@@ -56,9 +75,19 @@ def _commit(files: dict[str, bytes]) -> str:
     return digest.hexdigest()
 
 
+def _entry(name: str, content: bytes) -> dict[str, Any]:
+    return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+
+
+def _asked_paths(body: bytes) -> list[str]:
+    text = body.decode()
+    return json.loads(text)["paths"] if text.startswith("{") else parse_qs(text)["paths"]
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     repositories: dict[str, dict[str, dict[str, bytes]]]
+    large_files: dict[str, bytes]
 
     def log_message(self, *_: Any) -> None:
         """Quiet."""
@@ -67,7 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._resolve()
 
     def do_GET(self) -> None:
-        if self.path.startswith(("/api/models/", "/api/datasets/")):
+        if "/tree/" in self.path:
+            self._tree()
+        elif self.path.startswith(("/api/models/", "/api/datasets/")):
             self._info()
         else:
             self._resolve()
@@ -85,10 +116,26 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"errors": [], "warnings": []})
         elif match := re.fullmatch(rf"/api/{_NAME}/preupload/([^/?]+).*", self.path):
             modes = [
-                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                {
+                    "path": f["path"],
+                    "uploadMode": "lfs" if f["path"].endswith(".parquet") else "regular",
+                    "shouldIgnore": False,
+                }
                 for f in json.loads(body)["files"]
             ]
             self._json({"files": modes})
+        elif self.path.endswith("/info/lfs/objects/batch"):
+            address = f"http://{self.headers['Host']}/large/"
+            objects = [
+                {**asked, "actions": {"upload": {"href": address + asked["oid"]}}}
+                for asked in json.loads(body)["objects"]
+            ]
+            self._json({"transfer": "basic", "objects": objects})
+        elif match := re.fullmatch(rf"/api/{_NAME}/paths-info/([^/?]+).*", self.path):
+            files = self._files(match[1], match[2])
+            if files is not None:
+                asked = _asked_paths(body)
+                self._json([_entry(name, files[name]) for name in files if name in asked])
         elif match := re.fullmatch(rf"/api/{_NAME}/commit/([^/?]+)(.*)", self.path):
             new_request = "create_pr=1" in match[3]
             revision = "refs/pr/1" if new_request else match[2]
@@ -97,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
                 entry = json.loads(line)
                 if entry["key"] == "file":
                     files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+                elif entry["key"] == "lfsFile":
+                    files[entry["value"]["path"]] = self.large_files[entry["value"]["oid"]]
             url = f"http://{self.headers['Host']}/{match[1]}/commit/{_commit(files)}"
             answer = {"commitUrl": url, "commitOid": _commit(files), "success": True}
             if new_request:
@@ -104,6 +153,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(answer)
         else:
             self._refuse(404, "EntryNotFound")
+
+    def do_PUT(self) -> None:
+        self.large_files[self.path.removeprefix("/large/")] = self._body()
+        self._json({})
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -141,6 +194,24 @@ class _Handler(BaseHTTPRequestHandler):
                 {"id": match[1], "modelId": match[1], "sha": _commit(files), "siblings": siblings, "tags": []}
             )
         return None
+
+    def _tree(self) -> None:
+        match = re.fullmatch(rf"/api/{_NAME}/tree/([^/?]+)/?([^?]*)(?:\?.*)?", self.path)
+        if match is None:
+            return self._refuse(404, "EntryNotFound")
+        files = self._files(match[1], match[2])
+        if files is None:
+            return None
+        prefix = match[3] + "/" if match[3] else ""
+        below = {name: content for name, content in files.items() if name.startswith(prefix)}
+        if prefix and not below:
+            return self._refuse(404, "EntryNotFound")
+        folders = {str(parent) for name in below for parent in Path(name).parents} - {".", match[3]}
+        entries = [{"type": "directory", "path": name, "size": 0, "oid": "0"} for name in sorted(folders)]
+        entries += [_entry(name, content) for name, content in below.items()]
+        if "recursive=true" not in self.path.lower():
+            entries = [entry for entry in entries if "/" not in entry["path"].removeprefix(prefix)]
+        return self._json(entries)
 
     def _resolve(self) -> None:
         match = re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/([^?]+)(?:\?.*)?", self.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 from fake_hub import FakeHub
 from hub_models import fingerprint, make_model
-
-from groupdnet_hub import hub
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +31,8 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     server.add("user/bare", {name: contents("main")[name] for name in ("config.json", "model.safetensors")})
     server.add("user/pickled", {"config.json": contents("main")["config.json"], "pytorch_model.bin": b"x"})
     with server.serving():
-        environment = {
-            **os.environ,
-            "HF_ENDPOINT": server.address,
-            "HF_HOME": str(folder / "home"),
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_XET": "1",
-            "PYTHONPATH": str(Path(hub.__file__).parents[1]),
-        }
-        environment.pop("HF_HUB_OFFLINE", None)
+        environment = server.environment(folder / "home")
+        environment.pop("HF_TOKEN")
         done = subprocess.run(
             [
                 sys.executable,

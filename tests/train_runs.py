@@ -11,9 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def command_line(drawn: Path, output: Path, *flags: str) -> tuple[list[str], dict[str, str]]:
+def command_line(drawn: Path | None, output: Path, *flags: str) -> tuple[list[str], dict[str, str]]:
     """A small run without accelerate's launcher: one process to kill."""
-    command = [sys.executable, str(ROOT / "train" / "train.py"), "--train_data_dir", str(drawn)]
+    command = [sys.executable, str(ROOT / "train" / "train.py")]
+    if drawn is not None:
+        command += ["--train_data_dir", str(drawn)]
     command += ["--output_dir", str(output), "--resolution", "32", "--width", "4", "--train_batch_size", "2"]
     command += ["--report_to", "none", *flags]
     environment = {

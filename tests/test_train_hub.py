@@ -1,0 +1,46 @@
+"""The training script with a data set from a Hub and its model uploaded to it, on a Hub that runs on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from fake_hub import FakeHub
+from train_runs import command_line
+
+from groupdnet_hub import GroupDNet
+from groupdnet_hub.figures import write_figures
+
+pytest.importorskip("datasets")
+
+
+@pytest.mark.parametrize("how", ["downloaded", "streamed"])
+def test_from_the_hub_and_back(tmp_path: Path, how: str) -> None:
+    people = tmp_path / "people"
+    write_figures(people, 8, size=(32, 32))
+    hub = FakeHub()
+    files = {p.relative_to(people).as_posix(): p.read_bytes() for p in people.rglob("*") if p.is_file()}
+    hub.add("datasets/user/people", files)
+    flags = ["--dataset_name", "user/people", "--classes", str(people / "classes.json")]
+    flags += ["--perceptual_net", "none", "--max_train_steps", "5", "--random_flip"]
+    flags += ["--push_to_hub", "--hub_model_id", "user/drawn-people"]
+    if how == "streamed":
+        flags += ["--streaming"]
+    command, environment = command_line(None, tmp_path / "run", *flags)
+    with hub.serving():
+        done = subprocess.run(
+            command,
+            env=environment | hub.environment(tmp_path / "home"),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    pushed = hub.repositories["user/drawn-people"]["main"]
+    assert sorted(pushed) == ["README.md", "config.json", "model.safetensors", "training.json"]
+    assert pushed["model.safetensors"] == (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    facts = GroupDNet.from_pretrained(tmp_path / "run" / "model").card_facts
+    assert facts["data"] == "user/people"
+    assert facts["training_pictures"] == (8 if how == "downloaded" else None)

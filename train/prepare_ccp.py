@@ -1,0 +1,136 @@
+"""Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014): its MATLAB label maps, merged to the paper's 8 classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from prepare_labels import CCP, PEOPLE
+from prepare_people import (
+    BACKGROUND,
+    BOTTOM,
+    FACE,
+    TOP,
+    UNDECIDED,
+    body_rows,
+    fill_nearest,
+    find_face,
+    merge,
+    remove_specks,
+)
+from scipy import io, ndimage
+
+
+def _read_variable(path: Path, name: str, shape: tuple[int, int] | None) -> np.ndarray:
+    """One variable of a .mat file. scipy reads values only: it runs and unpickles nothing.
+
+    Raises:
+        ValueError: for a file that is damaged or has no such variable, and for another shape than ``shape``, before
+            the values are read.
+    """
+    try:
+        found = {entry[0]: tuple(entry[1]) for entry in io.whosmat(str(path))}
+        if name not in found:
+            raise ValueError(f"it holds {', '.join(found) or 'nothing'} and no {name!r}")
+        if shape is not None and found[name] != shape:
+            raise ValueError(
+                f"{name} is {'x'.join(map(str, found[name]))} (height x width) and the photo "
+                f"{shape[0]}x{shape[1]}"
+            )
+        return np.asarray(io.loadmat(str(path), variable_names=[name])[name])
+    except Exception as error:  # scipy's and zlib's many errors for damaged files, all told the same way
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"the MATLAB file {path.name!r} cannot be read: {text}") from None
+
+
+def read_tags(path: Path) -> tuple[str, ...]:
+    """The tags of ``label_list.mat``, in the order of their ids.
+
+    Raises:
+        ValueError: if they are not the data set's tags.
+    """
+    cells = _read_variable(path, "label_list", None).ravel()
+    tags = tuple(str(np.ravel(cell)[0]) if np.size(cell) else "" for cell in cells)
+    strange = [tag for tag in tags if tag not in CCP]
+    if strange or tags[:1] != ("null",) or len(set(tags)) != len(tags):
+        raise ValueError(
+            f"{path} is not the list of Clothing Co-Parsing's tags"
+            + (f": it holds {', '.join(map(repr, strange[:5]))}" if strange else "")
+        )
+    return tags
+
+
+def read_tag_map(path: Path, tags: Sequence[str], size: tuple[int, int]) -> np.ndarray:
+    """A pixel-level annotation as tag ids, int64 [H, W].
+
+    Raises:
+        ValueError: for a damaged file, another size than ``size`` = (height, width), or an id that is no tag.
+    """
+    values = _read_variable(path, "groundtruth", size)
+    if values.dtype.kind not in "uif" or not np.isfinite(values).all() or (values != np.floor(values)).any():
+        raise ValueError(
+            f"the MATLAB file {path.name!r} holds {values.dtype} values that are no whole numbers"
+        )
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= len(tags):
+        raise ValueError(
+            f"the MATLAB file {path.name!r} holds the tag id {low if low < 0 else high}; the ids are 0 to "
+            f"{len(tags) - 1}"
+        )
+    return values.astype(np.int64)
+
+
+def merge_tags(raw: np.ndarray, tags: Sequence[str]) -> np.ndarray:
+    """Tag ids -> the paper's 8 classes, int64 [H, W].
+
+    The table is :data:`prepare_labels.CCP`; what it cannot say:
+
+    - a ``dress`` is top-clothes, but bottom-clothes where there is another top garment and the dress begins below a
+      third of the body height: there the annotators used the tag for a skirt;
+    - a ``suit`` that runs down to the feet, with no other bottom-clothes, is cut at half the body height;
+    - a large ``accessories`` piece that borders mostly on background, such as an umbrella, is background; all other
+      accessories, belts and jewellery become the nearest body or garment class;
+    - labelled specks become background;
+    - ``skin`` is face where :func:`prepare_people.find_face` says so.
+
+    Raises:
+        ValueError: if nothing is labelled.
+    """
+    ids = merge(raw, tags, CCP)
+    present = {tags[i] for i in np.unique(raw)}
+    # Before anything is measured: a stray speck would stretch the body.
+    decided = remove_specks(np.where(ids == UNDECIDED, BACKGROUND, ids))
+    top, height = body_rows(decided)
+
+    def pixels_of(tag: str) -> np.ndarray:
+        return (raw == tags.index(tag)) & (decided != BACKGROUND)
+
+    row = np.arange(ids.shape[0])[:, None]
+    if "dress" in present and any(CCP[tag] == PEOPLE.names[TOP] for tag in present - {"dress", "scarf"}):
+        dress = pixels_of("dress")
+        first = np.flatnonzero(dress.any(axis=1))[:1]
+        if len(first) and first[0] > top + 0.33 * height:
+            ids[dress] = BOTTOM
+    if "suit" in present and not (decided == BOTTOM).any():
+        suit = pixels_of("suit")
+        last = np.flatnonzero(suit.any(axis=1))[-1:]
+        if len(last) and last[0] > top + 0.85 * height:
+            ids[suit & (row > top + 0.5 * height)] = BOTTOM
+    if "accessories" in present:
+        ids[_loose_pieces(raw == tags.index("accessories"), decided, height)] = BACKGROUND
+    ids = remove_specks(fill_nearest(ids))
+    ids[find_face(ids)] = FACE
+    return ids
+
+
+def _loose_pieces(accessories: np.ndarray, decided: np.ndarray, height: int) -> np.ndarray:
+    """Pieces larger than 0.2 % of the squared body height whose rim is background for more than 55 %."""
+    pieces, count = ndimage.label(accessories)
+    loose = np.zeros(accessories.shape, dtype=bool)
+    for number in range(1, count + 1):
+        piece = pieces == number
+        rim = ndimage.binary_dilation(piece, iterations=2) & ~piece
+        if piece.sum() > 0.002 * height**2 and (decided[rim] == BACKGROUND).mean() > 0.55:
+            loose |= piece
+    return loose

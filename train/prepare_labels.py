@@ -1,0 +1,146 @@
+"""Label sets of the raw data, and how each becomes the classes that a network is trained on. Tables only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from groupdnet_hub import FIGURE_LABELS, LabelSet
+
+# The paper's 8 classes for people: background, hair, face, skin, top-clothes, bottom-clothes, socks, shoes.
+PEOPLE = FIGURE_LABELS
+# A merging rule's word for "the body or garment class that is nearest in the picture".
+NEAREST = "nearest"
+
+# Look Into Person: the 20 ids in their published order, each with its class. The paper parses DeepFashion with a
+# parser trained on it, and leaves out pictures with a glove; with --keep_gloves a glove is skin.
+LIP = {
+    "background": "background",
+    "hat": "hair",
+    "hair": "hair",
+    "glove": "skin",
+    "sunglasses": "face",
+    "upper-clothes": "top-clothes",
+    "dress": "top-clothes",
+    "coat": "top-clothes",
+    "socks": "socks",
+    "pants": "bottom-clothes",
+    "jumpsuits": "top-clothes",
+    "scarf": "top-clothes",
+    "skirt": "bottom-clothes",
+    "face": "face",
+    "left-arm": "skin",
+    "right-arm": "skin",
+    "left-leg": "skin",
+    "right-leg": "skin",
+    "left-shoe": "shoes",
+    "right-shoe": "shoes",
+}
+
+# Crowd Instance-level Human Parsing: LIP's order, but id 10 is the skin of the torso.
+CIHP = {
+    ("torso-skin" if name == "jumpsuits" else name): ("skin" if name == "jumpsuits" else class_)
+    for name, class_ in LIP.items()
+}
+
+# ATR (Active Template Regression): 18 ids.
+ATR = {
+    "background": "background",
+    "hat": "hair",
+    "hair": "hair",
+    "sunglasses": "face",
+    "upper-clothes": "top-clothes",
+    "skirt": "bottom-clothes",
+    "pants": "bottom-clothes",
+    "dress": "top-clothes",
+    "belt": NEAREST,
+    "left-shoe": "shoes",
+    "right-shoe": "shoes",
+    "face": "face",
+    "left-leg": "skin",
+    "right-leg": "skin",
+    "left-arm": "skin",
+    "right-arm": "skin",
+    "bag": "background",
+    "scarf": "top-clothes",
+}
+
+PARSER_RULES = {"lip": LIP, "cihp": CIHP, "atr": ATR}
+
+# The 59 tags of Clothing Co-Parsing. prepare_ccp.py splits `skin` into face and skin, and some dresses and suits into
+# top- and bottom-clothes. Photos with gloves are left out; with --keep_gloves a glove is skin.
+CCP = {
+    **dict.fromkeys(("null", "bag", "purse", "wallet"), "background"),
+    **dict.fromkeys(("hair", "hat"), "hair"),
+    **dict.fromkeys(("glasses", "sunglasses"), "face"),
+    **dict.fromkeys(("skin", "gloves"), "skin"),
+    **dict.fromkeys(
+        ("blazer", "blouse", "bodysuit", "bra", "cape", "cardigan", "coat", "dress"), "top-clothes"
+    ),
+    **dict.fromkeys(
+        ("hoodie", "intimate", "jacket", "jumper", "romper", "scarf", "shirt", "suit"), "top-clothes"
+    ),
+    **dict.fromkeys(("sweater", "sweatshirt", "swimwear", "t-shirt", "tie", "top", "vest"), "top-clothes"),
+    **dict.fromkeys(("jeans", "leggings", "panties", "pants", "shorts", "skirt"), "bottom-clothes"),
+    **dict.fromkeys(("socks", "stockings", "tights"), "socks"),
+    **dict.fromkeys(("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals", "shoes"), "shoes"),
+    **dict.fromkeys(("sneakers", "wedges"), "shoes"),
+    **dict.fromkeys(("accessories", "belt", "bracelet", "earrings", "necklace", "ring", "watch"), NEAREST),
+}
+
+# Photos of Clothing Co-Parsing that show one person in the same clothes: both go into the same split.
+CCP_SAME_OUTFIT = {
+    "0722": "0594",
+    "0223": "0183",
+    "0730": "0616",
+    "0732": "0692",
+    "0671": "0197",
+    "0398": "0312",
+    "0649": "0366",
+    "0984": "0078",
+    "0990": "0907",
+}
+
+# Cityscapes: the names of the labelIds 0 to 33. The licence plate has the id -1 there; the official maps do not draw
+# it, and tools that do write 255. It gets the 35th id here, 34, as the paper's network of 35 classes has it.
+CITYSCAPES = LabelSet.from_names(
+    (
+        *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground"),
+        *("road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge"),
+        *("tunnel", "pole", "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky"),
+        *("person", "rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
+        "license plate",
+    )
+)
+CITYSCAPES_PLATE_BYTE = 255
+CITYSCAPES_PLATE = CITYSCAPES.id_of("license plate")
+
+
+def parser_label_set(name: str) -> LabelSet:
+    """The raw ids of a parser's maps, ``lip``, ``cihp`` or ``atr``, in the colours that parsers write them with."""
+    return LabelSet.from_names(list(PARSER_RULES[name]))
+
+
+def ade20k_label_set(folder: Path) -> LabelSet:
+    """The 151 classes of ADE20K's scene parsing maps (0 = other), with the names in ``objectInfo150.txt`` if it is
+    in ``folder``, else ``label-1`` to ``label-150``.
+
+    Raises:
+        ValueError: if that file is not the table of 150 names.
+    """
+    path = folder / "objectInfo150.txt"
+    if not path.is_file():
+        return LabelSet.from_names(["other", *(f"label-{i}" for i in range(1, 151))])
+    synonyms: dict[int, list[str]] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        columns = [column.strip() for column in line.split("\t") if column.strip()]
+        if len(columns) >= 2 and columns[0].isdecimal():
+            synonyms[int(columns[0])] = [word.strip() for word in columns[-1].split(",")]
+    if sorted(synonyms) != list(range(1, 151)):
+        raise ValueError(
+            f"{path} is not ADE20K's table of the classes 1 to 150: {len(synonyms)} classes were read from it. "
+            "Download it again, or remove it to use the names label-1 to label-150"
+        )
+    first = [synonyms[i][0] for i in range(1, 151)]
+    # Where two classes share their first name, all synonyms tell them apart.
+    names = [", ".join(synonyms[i + 1]) if first.count(name) > 1 else name for i, name in enumerate(first)]
+    return LabelSet.from_names(["other", *names])

@@ -1,0 +1,56 @@
+"""A prepared folder as a data set on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def require_datasets() -> Any:
+    """The optional library ``datasets``.
+
+    Raises:
+        ValueError: if it is not installed; the message says how to mend that.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise ValueError(
+            "--push_to_hub needs the library datasets: pip install 'groupdnet-hub[hub-data]', or pip install datasets"
+        ) from None
+    return datasets
+
+
+def load_prepared(folder: Path, cache_dir: Path | None = None) -> Any:
+    """A prepared folder as a ``datasets.DatasetDict``: ``image``, ``label``, perhaps ``instance``, and the rest of
+    metadata.jsonl as columns."""
+    datasets = require_datasets()
+    return datasets.load_dataset(
+        "imagefolder", data_dir=str(folder.resolve()), cache_dir=None if cache_dir is None else str(cache_dir)
+    )
+
+
+def push(folder: Path, name: str, *, private: bool) -> str:
+    """Upload a prepared folder as the data set ``name``, and its ``classes.json``, which training asks for.
+
+    Returns:
+        The address of the data set.
+
+    Raises:
+        ValueError: if the Hub refuses; what is prepared stays.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    rows = load_prepared(folder)
+    try:
+        rows.push_to_hub(name, private=private or None)
+        HfApi().upload_file(
+            path_or_fileobj=str(folder / "classes.json"),
+            path_in_repo="classes.json",
+            repo_id=name,
+            repo_type="dataset",
+        )
+    except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, ConnectionError) as error:
+        raise ValueError(f"the upload to {name} failed: {' '.join(str(error).split())}") from None
+    return f"{HfApi().endpoint}/datasets/{name}"
