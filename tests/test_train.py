@@ -126,30 +126,46 @@ def test_fine_tuning_starts_from_the_given_weights(drawn: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("accumulation", ["1", "2"])
-def test_two_processes_equal_one_with_the_whole_batch(drawn: Path, tmp_path: Path, accumulation: str) -> None:
+def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path, accumulation: str) -> None:
     """Plain SGD, because Adam makes steps of rounding errors; the noise and the flips are the same ones."""
+    write_figures(tmp_path / "drawn", 16, size=(32, 32))
     flags = ["--perceptual_net", "none", "--optimizer", "sgd", "--learning_rate", "2e-4", "--random_flip"]
+    flags += ["--discr_learning_rate", "2e-4", "--max_train_steps", "5"]
     flags += [
-        "--discr_learning_rate",
-        "2e-4",
-        "--max_train_steps",
-        "5",
         "--gradient_accumulation_steps",
         accumulation,
+        "--logging_steps",
+        "1",
+        "--report_to",
+        "tensorboard",
     ]
-    start = tmp_path / "start"
-    train(drawn, start, *flags, "--learning_rate", "0", "--max_train_steps", "1")
-    train(drawn, tmp_path / "one", *flags)
+    start, one, two = (tmp_path / name for name in ("start", "one", "two"))
+    train(tmp_path / "drawn", start, *flags, "--learning_rate", "0", "--max_train_steps", "1")
+    train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
     pair = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()))
-    train(drawn, tmp_path / "two", *flags, "--train_batch_size", "1", launcher=pair)
-    one, two, before = (
-        load_file(folder / "model" / "model.safetensors")
-        for folder in (tmp_path / "one", tmp_path / "two", start)
-    )
-    moved = max(float((one[k] - before[k]).abs().max()) for k in one if k.endswith("weight"))
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=pair)
+    weights, of_two, before = (load_file(run / "model" / "model.safetensors") for run in (one, two, start))
+    moved = max(float((weights[k] - before[k]).abs().max()) for k in weights if k.endswith("weight"))
     assert moved > 4e-4
-    for key, value in one.items():
-        torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4, msg=key)
+    for key, value in weights.items():
+        torch.testing.assert_close(of_two[key], value, rtol=1e-4, atol=1e-4, msg=key)
+    if accumulation == "1":  # with more, what is logged is the last batch's part
+        losses = logged(one)
+        assert set(losses) >= {"adversarial", "feature_matching", "kl", "discriminator_fake"}
+        assert all(len(values) == 5 for values in losses.values())
+        for name, values in logged(two).items():
+            assert values == pytest.approx(losses[name], abs=1e-4, rel=1e-4), name
+
+
+def logged(run: Path) -> dict[str, list[float]]:
+    """What a run wrote for TensorBoard at each step, without speed and memory."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (folder,) = {path.parent for path in (run / "logs").rglob("events.out.tfevents.*")}
+    events = EventAccumulator(str(folder)).Reload()
+    skipped = ("images_per_second", "peak_memory_gib")
+    names = [name for name in events.Tags()["scalars"] if name not in skipped and "/" not in name]
+    return {name: [event.value for event in events.Scalars(name)] for name in names}
 
 
 def written_checkpoint(folder: Path, step: int) -> Path:
