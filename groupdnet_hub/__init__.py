@@ -29,6 +29,7 @@ from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.networks.encoder import Gaussian
 from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
+from groupdnet_hub.transfer import TransferReport, transfer_classes
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ __all__ = [
     "PairedImages",
     "PerceptualLoss",
     "Scene",
+    "TransferReport",
     "classes_present",
     "colour_picture",
     "draw_figure",
@@ -62,4 +64,5 @@ __all__ = [
     "read_label_set",
     "read_photo",
     "tensor_to_picture",
+    "transfer_classes",
 ]

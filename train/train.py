@@ -39,7 +39,9 @@ def main(argv: list[str] | None = None) -> None:
     torch.backends.cudnn.allow_tf32 = args.allow_tf32
 
     labels = build_labels(args)
-    model = build_model(args, labels)
+    model, carried_over = build_model(args, labels)
+    if carried_over is not None:
+        accelerator.print(carried_over.table())
     data = build_data(args, labels, model.config.image_size)
     trainer = Trainer(args, accelerator, model, data, grid_batch(args, data))
     output_dir.mkdir(parents=True, exist_ok=True)
