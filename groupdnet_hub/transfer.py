@@ -61,12 +61,12 @@ class TransferReport:
         if self.unused:
             lines.append(f"not used: {', '.join(self.unused)}")
         if any(mixed is not None for mixed in self.mixed_from):
-            lines.append("A class keeps its groups where new classes come after the old ones, in the old order.")
+            lines.append(
+                "A class keeps its groups where new classes come after the old ones, in the old order."
+            )
         total = PartShare("all", sum(p.taken for p in self.parts), sum(p.total for p in self.parts))
         rows = [("part", "parameters", "taken over")]
-        rows += [
-            (p.name, f"{p.total:,}", f"{p.taken / max(1, p.total):.1%}") for p in (*self.parts, total)
-        ]
+        rows += [(p.name, f"{p.total:,}", f"{p.taken / max(1, p.total):.1%}") for p in (*self.parts, total)]
         return "\n".join([*lines, "", *_aligned(rows)])
 
 
@@ -230,7 +230,9 @@ def _carry_rows(old: GroupDNet, new: GroupDNet, classes: Tensor) -> None:
 
 def _each(classes: Tensor, channels: int) -> Tensor:
     """Channel sources of classes that have ``channels`` each."""
-    return torch.where(classes[:, None] < 0, -1, classes[:, None] * channels + torch.arange(channels)).flatten()
+    return torch.where(
+        classes[:, None] < 0, -1, classes[:, None] * channels + torch.arange(channels)
+    ).flatten()
 
 
 def _encoder_layers(old: GroupDNet, new: GroupDNet, classes: Tensor) -> Iterable[_Layer]:

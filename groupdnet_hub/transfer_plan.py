@@ -121,7 +121,9 @@ class SlotSources:
         A unit of several slots follows most of its carried classes; at equal votes, a unit not yet followed.
         """
         if not _holds_whole_slots(old_groups, self.old_slots):
-            return tuple(range(old_groups))  # one unit for all, or units that share classes: each stays in place
+            return tuple(
+                range(old_groups)
+            )  # one unit for all, or units that share classes: each stays in place
         span = self.old_slots // old_groups
         followed: list[int] = []
         for start in range(0, len(self.source), span):

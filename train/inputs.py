@@ -42,9 +42,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[GroupDNet, 
         if model.labels.names == labels.names and not args.init_class:
             return model, None
         generator = torch.Generator().manual_seed(args.seed)
-        return transfer_classes(
-            model, labels, init_from=neighbours(args.init_class), generator=generator
-        )
+        return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
     if args.config:
         config = GroupDNetConfig.from_json(Path(args.config).read_text(encoding="utf-8"))
     elif args.preset:

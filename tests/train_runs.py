@@ -1,0 +1,39 @@
+"""Runs of the training script, for several test files."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def command_line(drawn: Path, output: Path, *flags: str) -> tuple[list[str], dict[str, str]]:
+    """A small run without accelerate's launcher: one process to kill."""
+    command = [sys.executable, str(ROOT / "train" / "train.py"), "--train_data_dir", str(drawn)]
+    command += ["--output_dir", str(output), "--resolution", "32", "--width", "4", "--train_batch_size", "2"]
+    command += ["--report_to", "none", *flags]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+    }
+    return command, environment
+
+
+def train(drawn: Path, output: Path, *flags: str, launcher: tuple[str, ...] = ()) -> None:
+    command, environment = command_line(drawn, output, *flags)
+    if launcher:
+        command = [sys.executable, "-m", *launcher, *command[1:]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
