@@ -260,7 +260,8 @@ def _decoder_layers(old: GroupDNet, new: GroupDNet, slots: SlotSources) -> Itera
     for i, (block, was, now) in enumerate(
         zip(config.blocks, old.decoder.blocks, new.decoder.blocks, strict=True)
     ):
-        assert isinstance(was, CGBlock) and isinstance(now, CGBlock)
+        assert isinstance(was, CGBlock)
+        assert isinstance(now, CGBlock)
         part = f"block {i}"
         middle = slots.channels(block.groups, min(before, block.out_channels))
         # Where the skip is x itself, each output channel goes with the input channel that is added to it.
