@@ -86,8 +86,9 @@ def transfer_classes(
 
     A class's encoder, its codes and its layers with one group for each class are copied as they are. Where groups
     hold several classes, each group follows the old one that most of its classes come from, and connections that
-    the old network did not have start at zero. So new classes behind the old ones, fresh, leave every old picture
-    as it is; classes in another order do where whole groups moved. The last, ungrouped layers are kept whole.
+    the old network did not have start at zero. The last, ungrouped layers are kept whole. So, where groups hold
+    whole classes, fresh classes behind the old ones leave every old picture as it is, whatever their codes, and
+    classes in another order do if whole groups moved.
 
     Batch-norm statistics go with their channels. Spectrally normalised layers are divided by the same number as
     before, until training measures their singular values anew.
@@ -113,7 +114,7 @@ def transfer_classes(
     slots = SlotSources.from_origins(origins, model.config, config.class_slots)
     classes = torch.tensor([-1 if o.source is None else model.labels.id_of(o.source) for o in origins])
 
-    layers = [*_encoder_layers(model, new, classes), *_decoder_layers(model, new, slots)]
+    layers = [*_encoder_layers(model, new, classes), *_decoder_layers(model, new, classes, slots)]
     taken: dict[str, int] = {}
     totals: dict[str, int] = {}
     with torch.no_grad():
@@ -249,11 +250,12 @@ def _encoder_layers(old: GroupDNet, new: GroupDNet, classes: Tensor) -> Iterable
     yield _Layer("encoder", old.encoder.logvar, new.encoder.logvar, codes, inputs)
 
 
-def _decoder_layers(old: GroupDNet, new: GroupDNet, slots: SlotSources) -> Iterable[_Layer]:
+def _decoder_layers(old: GroupDNet, new: GroupDNet, classes: Tensor, slots: SlotSources) -> Iterable[_Layer]:
     config = old.config
     S = config.class_slots
     x = slots.channels(S, config.fc_channels)
-    codes = slots.channels(S, S * config.latent_channels)
+    # A fresh class in a slot that was spare keeps the slot's constant; its code first adds nothing to it.
+    codes = _each(torch.cat((classes, torch.tensor(slots.source)[len(classes) :])), config.latent_channels)
     labels = slots.channels(S, config.label_channels)
     yield _Layer("fc", old.decoder.fc, new.decoder.fc, x, codes)
     before = config.fc_channels
