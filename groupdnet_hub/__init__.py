@@ -31,6 +31,7 @@ from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.networks.encoder import Gaussian
 from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
+from groupdnet_hub.transfer import TransferReport, transfer_classes
 
 __version__ = "0.1.0"
 
@@ -49,6 +50,7 @@ __all__ = [
     "PerceptualLoss",
     "Scene",
     "StreamedImages",
+    "TransferReport",
     "classes_present",
     "colour_picture",
     "draw_figure",
@@ -66,4 +68,5 @@ __all__ = [
     "read_photo",
     "resize_label_map",
     "tensor_to_picture",
+    "transfer_classes",
 ]

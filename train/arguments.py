@@ -40,6 +40,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--preset", choices=PRESETS, help="networks of the paper's Table 4")
     add("--config", help="config.json of a GroupDNet")
     add("--pretrained_model_name_or_path", help="GroupDNet to go on from: a folder or a Hub id")
+    add(
+        "--init_class",
+        nargs="+",
+        metavar="NEW=OLD",
+        help="classes that the pretrained model lacks, each with the class of it that they start from; "
+        "without one they start fresh",
+    )
     add("--width", type=int, default=48, help="channels of the decoder's last block, for a new model")
     add("--encoder_width", type=int, help="channels of the encoder's first convolution, for a new model")
     add(
@@ -177,6 +184,24 @@ def _read_args_file(path: Path) -> dict[str, Any]:
     return values
 
 
+def neighbours(starts: Sequence[str] | str | None) -> dict[str, str]:
+    """``--init_class NEW=OLD ...`` as a dictionary.
+
+    Raises:
+        ValueError: for another form, and for a class that is given twice.
+    """
+    pairs: dict[str, str] = {}
+    for start in [starts] if isinstance(starts, str) else starts or []:
+        new, equals, old = str(start).partition("=")
+        new, old = new.strip(), old.strip()
+        if not (new and equals and old):
+            raise ValueError(f"--init_class takes NEW=OLD, such as bag=top-clothes, not {start!r}")
+        if new in pairs:
+            raise ValueError(f"--init_class gives {new!r} two starts, {pairs[new]!r} and {old!r}: choose one")
+        pairs[new] = old
+    return pairs
+
+
 def find_problem(args: argparse.Namespace) -> str | None:
     """What is wrong with a combination of flags, in words; None if nothing is."""
     if not args.train_data_dir and not args.dataset_name:
@@ -194,6 +219,13 @@ def find_problem(args: argparse.Namespace) -> str | None:
     given = [name for name in ("preset", "config", "pretrained_model_name_or_path") if getattr(args, name)]
     if len(given) > 1:
         return f"give only one of {', '.join('--' + name for name in given)}"
+    if args.init_class:
+        if not args.pretrained_model_name_or_path:
+            return "--init_class needs --pretrained_model_name_or_path, the model whose classes it names"
+        try:
+            neighbours(args.init_class)
+        except ValueError as error:
+            return str(error)
     if len(args.resolution) > 2:
         return "--resolution takes one side, or height and width"
     for name in ("perceptual_weights", "classes", "config"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from arguments import neighbours
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -17,7 +18,9 @@ from groupdnet_hub import (
     LabelSet,
     PairedImages,
     StreamedImages,
+    TransferReport,
     read_label_set,
+    transfer_classes,
 )
 
 Data = PairedImages | StreamedImages
@@ -33,19 +36,21 @@ def build_labels(args: argparse.Namespace) -> LabelSet:
     return LabelSet.from_file(args.classes) if args.classes else read_label_set(args.train_data_dir)
 
 
-def build_model(args: argparse.Namespace, labels: LabelSet) -> GroupDNet:
+def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[GroupDNet, TransferReport | None]:
     """The model to train: a pretrained one, a configuration, a preset, or a new schedule for the label set.
 
+    Returns:
+        (model, what was carried over from a pretrained model of other classes).
+
     Raises:
-        ValueError: if the model's classes are not those of the data.
+        ValueError: if the model does not fit the classes of the data.
     """
     if args.pretrained_model_name_or_path:
         model = GroupDNet.from_pretrained(args.pretrained_model_name_or_path)
-        if model.labels.names != labels.names:
-            raise ValueError(
-                f"the model's classes are {', '.join(model.labels.names)}; the data's are {', '.join(labels.names)}"
-            )
-        return model
+        if model.labels.names == labels.names and not args.init_class:
+            return model, None
+        generator = torch.Generator().manual_seed(args.seed)
+        return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
     if args.config:
         config = GroupDNetConfig.from_json(Path(args.config).read_text(encoding="utf-8"))
     elif args.preset:
@@ -57,7 +62,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> GroupDNet:
     if config.num_classes != len(labels.names):
         raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")
     config = config.replace(class_names=labels.names, palette=labels.palette)
-    return GroupDNet(config, generator=torch.Generator().manual_seed(args.seed))
+    return GroupDNet(config, generator=torch.Generator().manual_seed(args.seed)), None
 
 
 def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:

@@ -40,7 +40,9 @@ def main(argv: list[str] | None = None) -> None:
     torch.backends.cudnn.allow_tf32 = args.allow_tf32
 
     labels = build_labels(args)
-    model = build_model(args, labels)
+    model, carried_over = build_model(args, labels)
+    if carried_over is not None:
+        accelerator.print(carried_over.table())
     if args.prior_rank is not None:
         model = model.with_prior_rank(args.prior_rank)
     data = build_data(args, labels, model.config.image_size)

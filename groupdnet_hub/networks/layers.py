@@ -60,11 +60,20 @@ class GroupedConv2d(nn.Conv2d):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
         if self.spectral_norm:
-            with torch.no_grad():
-                nn.init.normal_(self.weight_u, generator=generator)
-                self.weight_u.copy_(F.normalize(self.weight_u, dim=0))
-                for _ in range(_INITIAL_ITERATIONS):
-                    self._iterate()
+            self.find_singular_vectors(generator)
+
+    @torch.no_grad()
+    def find_singular_vectors(self, generator: torch.Generator | None = None) -> None:
+        """Fresh ``weight_u`` and ``weight_v`` of the present weight, by power iterations from a random start."""
+        nn.init.normal_(self.weight_u, generator=generator)
+        self.weight_u.copy_(F.normalize(self.weight_u, dim=0))
+        for _ in range(_INITIAL_ITERATIONS):
+            self._iterate()
+
+    def singular_value(self) -> Tensor:
+        """The estimate of the weight's largest singular value that the forward divides by, a scalar."""
+        u, v = self.weight_u.float(), self.weight_v.float()
+        return torch.dot(u, self.weight.float().flatten(1) @ v)
 
     @torch.no_grad()
     def _iterate(self) -> None:
