@@ -257,25 +257,16 @@ def test_a_transferred_model_is_saved_and_loaded(eight: GroupDNet, tmp_path: Pat
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in new.state_dict().items())
 
 
-class _WithRows(GroupDNet):
-    """A model with a further part: values for each class, and one that all classes share."""
-
-    def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
-        super().__init__(config, generator=generator)
-        self.further = nn.Module()
-        self.further.register_buffer("spread", torch.ones(config.num_classes, 3))
-        self.further.register_buffer("count", torch.zeros(()))
-
-
-def test_further_values_of_each_class_go_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = _WithRows(GroupDNetConfig.for_labels(numbered(3), SIZE, 4))
-    model.further.spread.copy_(torch.arange(9).view(3, 3))
-    model.further.count.fill_(7)
-    monkeypatch.setattr("groupdnet_hub.transfer.GroupDNet", _WithRows)
-    labels = LabelSet.from_names(["class 2", "bag", "class 0", "hat"])
-    new, _ = transfer_classes(model, labels, init_from={"hat": "class 1"})
-    assert new.further.spread.tolist() == [[6, 7, 8], [1, 1, 1], [0, 1, 2], [3, 4, 5]]
-    assert new.further.count == 7
+def test_a_fitted_prior_goes_with_its_classes() -> None:
+    config = GroupDNetConfig.for_labels(numbered(3), image_size=SIZE, width=4, prior_rank=2)
+    old = GroupDNet(config)
+    for buffer in old.prior.buffers():
+        buffer.normal_(generator=torch.Generator().manual_seed(1))
+    new, _ = transfer_classes(old, chosen(old.labels, (2, 0), "bag"))
+    for name, value in new.prior.named_buffers():
+        before = old.prior.get_buffer(name)
+        assert torch.equal(value[:2], before[[2, 0]])
+    assert torch.equal(new.prior.std[2], torch.ones_like(new.prior.std[2]))  # N(0, 1)
 
 
 @pytest.mark.parametrize(
