@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", required=True, help="folder or Hub id")
     parser.add_argument("--data_dir", required=True, help="data set folder of the model's classes")
     parser.add_argument("--split", default="train")
-    parser.add_argument("--prior_rank", type=int, default=32, help="main directions of each class's codes")
+    parser.add_argument("--prior_rank", type=int, default=4, help="main directions of each class's codes")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--output_dir", required=True, help="folder to save the model in")
     args = parser.parse_args(argv)

@@ -17,18 +17,21 @@ class CodePrior(nn.Module):
     that, and codes drawn from it look like no picture. A prior of rank R > 0 is fitted after training instead
     (ex-post density estimation; Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020)::
 
-        code_c = mean_c + factor_c e + std_c * e'        e ~ N(0, 1) in R dimensions, e' in D = z h w
+        code_c = mean_c + factor_c e        e ~ N(0, 1) in R dimensions; the code has D = z h w
 
-    Until it is fitted, and for a class that no picture shows, it is N(0, 1) as well.
+    factor_c holds the R main directions of the class's codes; what varies along others is left out. Few directions
+    give plain, coherent pictures of a class, many give varied and blotchy ones. Until it is fitted, and for a class
+    that no picture shows, it is N(0, 1) as well.
 
     Attributes:
-        mean, std: [C, D]; only with R > 0.
+        mean: [C, D]; only with R > 0.
         factor: [C, D, R]; only with R > 0.
+        unfitted: [C], 1 for classes that are drawn from N(0, 1), else 0; only with R > 0.
     """
 
     mean: Tensor
     factor: Tensor
-    std: Tensor
+    unfitted: Tensor
 
     def __init__(self, code_shape: tuple[int, int, int, int], rank: int = 0) -> None:
         """``code_shape``: [C, z, h, w]."""
@@ -38,7 +41,7 @@ class CodePrior(nn.Module):
         if rank:
             self.register_buffer("mean", torch.zeros(classes, size))
             self.register_buffer("factor", torch.zeros(classes, size, rank))
-            self.register_buffer("std", torch.ones(classes, size))
+            self.register_buffer("unfitted", torch.ones(classes))
 
     def sample(
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
@@ -54,11 +57,11 @@ class CodePrior(nn.Module):
         noise = torch.randn(batch, *shape, generator=generator, device=device)
         if not self.rank:
             return noise
-        mean, factor, std = (
-            buffer.to(device, torch.float32) for buffer in (self.mean, self.factor, self.std)
+        mean, factor, unfitted = (
+            buffer.to(device, torch.float32) for buffer in (self.mean, self.factor, self.unfitted)
         )
         shared = torch.randn(batch, shape[0], self.rank, generator=generator, device=device)
-        codes = mean + std * noise.flatten(2) + torch.einsum("cdr,bcr->bcd", factor, shared)
+        codes = mean + unfitted[:, None] * noise.flatten(2) + torch.einsum("cdr,bcr->bcd", factor, shared)
         codes = codes.view(batch, *shape)
         if spatial is not None and tuple(spatial) != tuple(shape[2:]):
             codes = F.interpolate(codes.flatten(0, 1), size=spatial, mode="bilinear").unflatten(
@@ -68,7 +71,7 @@ class CodePrior(nn.Module):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Fit mean and covariance of each class: its R main directions, and what is left along each axis.
+        """Fit the mean and the R main directions of each class's codes.
 
         Args:
             batches: codes [B, C, z, h, w], and bool [B, C]: which classes each picture shows; the codes of others
@@ -96,7 +99,6 @@ class CodePrior(nn.Module):
             covariance = (products[class_id] - n * torch.outer(mean, mean)) / (n - 1)
             variances, directions = torch.linalg.eigh(covariance)
             factor = directions[:, -self.rank :] * variances[-self.rank :].clamp(min=0).sqrt()
-            left = (covariance.diagonal() - factor.square().sum(dim=1)).clamp(min=0)
             self.mean[class_id].copy_(mean)
             self.factor[class_id].copy_(factor)
-            self.std[class_id].copy_(left.sqrt())
+            self.unfitted[class_id] = 0
