@@ -20,7 +20,7 @@ from groupdnet_hub.figures import write_figures
 pytest.importorskip("accelerate")
 import checkpoints
 from arguments import build_parser, find_problem, parse_arguments
-from checkpoints import list_checkpoints, read_progress
+from checkpoints import list_checkpoints, load_checkpoint, read_progress
 from steps import kl_weight_at, learning_rate_factor
 from train_runs import command_line, free_port, train
 
@@ -197,6 +197,37 @@ def test_half_written_checkpoints_are_never_taken(tmp_path: Path) -> None:
     (target / "optimizer.bin").unlink()
     with pytest.raises(ValueError, match=r"optimizer\.bin is missing"):
         read_progress(target)
+
+
+class Loading:
+    """What ``load_checkpoint`` needs of an accelerator; it keeps what was loaded."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+        self.printed: list[str] = []
+
+    def load_state(self, folder: str) -> None:
+        self.loaded.append(Path(folder).name)
+
+    def print(self, text: str) -> None:
+        self.printed.append(text)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    written_checkpoint(tmp_path, 5)
+    newest = written_checkpoint(tmp_path, 10)
+    random = np.random.default_rng(1)
+    files = [path for path in sorted(newest.rglob("*")) if path.is_file()]
+    for _ in range(50):
+        damaged = files[random.integers(len(files))]
+        whole = damaged.read_bytes()
+        damaged.write_bytes(whole[: random.integers(len(whole))])
+        accelerator = Loading()
+        assert load_checkpoint(accelerator, tmp_path, "latest") == {"step": 5}
+        assert accelerator.loaded == ["checkpoint-5"]
+        assert "passed over" in accelerator.printed[0]
+        damaged.write_bytes(whole)
+    assert load_checkpoint(Loading(), tmp_path, "latest") == {"step": 10}
 
 
 @pytest.mark.parametrize(
