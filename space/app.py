@@ -27,7 +27,7 @@ from endpoints import add_endpoints
 from events import add_page_events
 from layout import make_parts
 from look_and_feel import ACCESSIBLE_NAMES, STYLE, class_colours, theme
-from session import Session
+from session import OPENING_SEED, Session
 
 HERE = Path(__file__).resolve().parent
 # Pictures that were shown are deleted after a day; looked for every hour.
@@ -65,9 +65,9 @@ def fitting_examples(pipeline: GroupDNetPipeline) -> list[Path]:
 
 
 def build_page(pipeline: GroupDNetPipeline) -> gr.Blocks:
-    """The page and its events. A visitor finds the first example drawn with seed 0, if there is one."""
+    """The page and its events. A visitor finds the first example drawn, if there is one."""
     examples = fitting_examples(pipeline)
-    opened = actions.open_map(pipeline, Session(), examples[0], 0) if examples else Session()
+    opened = actions.open_map(pipeline, Session(), examples[0], OPENING_SEED) if examples else Session()
     with gr.Blocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
         state = gr.State(opened)  # each visitor gets a copy
         parts = make_parts(pipeline.labels, examples, opened)

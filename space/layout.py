@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from session import CURRENT, MAX_SEED, SHELF_SIZE, Session
+from session import CURRENT, MAX_SEED, OPENING_SEED, SHELF_SIZE, Session
 
 from groupdnet_hub import LabelSet, colour_picture
 
@@ -118,7 +118,13 @@ def _controls_panel() -> dict[str, Any]:
             keep = gr.Button("Keep this look", elem_id="keep", min_width=90)
         with gr.Row(elem_id="seed-row"):
             seed = gr.Number(
-                0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id="seed", min_width=120
+                OPENING_SEED,
+                label="Seed",
+                precision=0,
+                minimum=0,
+                maximum=MAX_SEED,
+                elem_id="seed",
+                min_width=120,
             )
             draw = gr.Button("Draw this seed", elem_id="sample", min_width=120)
     return {"seed": seed, "draw": draw, "new_sample": new_sample, "undo": undo, "keep": keep}
