@@ -20,7 +20,6 @@ from groupdnet_hub.figures import write_figures
 
 accelerate_state = pytest.importorskip("accelerate.state")
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "train"))
 
 MAPS = 8
 

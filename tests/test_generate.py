@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import generate
 import numpy as np
 import pytest
 import torch
+from generate_codes import picture_seed
+from generate_inputs import Gallery, share
 from generate_runs import (
     MAPS,
     accelerate_state,
@@ -38,10 +41,6 @@ from groupdnet_hub import (
     read_photo,
 )
 from groupdnet_hub.figures import write_figures
-
-import generate  # isort: skip
-from generate_codes import picture_seed  # isort: skip
-from generate_inputs import Gallery, share  # isort: skip
 
 PER_MAP = 25
 

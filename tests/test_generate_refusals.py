@@ -6,9 +6,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import generate
 import numpy as np
 import pytest
 from fake_hub import FakeHub
+from generate_arguments import build_parser, find_problem
 from generate_runs import (
     MAPS,
     command_line,
@@ -24,9 +26,6 @@ from PIL import Image
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.figures import write_figures
-
-import generate  # isort: skip
-from generate_arguments import build_parser, find_problem  # isort: skip
 
 
 @pytest.fixture(autouse=True)
