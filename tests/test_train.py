@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -102,6 +103,19 @@ def test_training_survives_a_kill_and_ends_with_a_model(
         label = np.zeros((32, 32), dtype=np.int64)
         label[8:24, 8:24] = 4
         assert pipeline.sample(label, seed=0).image.size == (32, 32)
+
+
+def test_a_stream_goes_on_where_it_stopped(drawn: Path, tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    flags = ["--dataset_name", "imagefolder", "--streaming", "--random_flip", "--perceptual_net", "none"]
+    flags += ["--max_train_steps", "6", "--checkpointing_steps", "3"]
+    train(drawn, tmp_path / "whole", *flags)
+    shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "stopped" / "checkpoint-3")
+    train(drawn, tmp_path / "stopped", *flags, "--resume_from_checkpoint", "latest")
+    whole, stopped = (
+        load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "stopped")
+    )
+    assert [key for key, value in whole.items() if not torch.equal(stopped[key], value)] == []
 
 
 def test_fine_tuning_starts_from_the_given_weights(drawn: Path, tmp_path: Path) -> None:
