@@ -32,6 +32,7 @@ from groupdnet_hub.networks.encoder import Gaussian
 from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
 from groupdnet_hub.transfer import TransferReport, transfer_classes
+from groupdnet_hub.whole_file import whole_file
 
 __version__ = "0.1.0"
 
@@ -69,4 +70,5 @@ __all__ = [
     "resize_label_map",
     "tensor_to_picture",
     "transfer_classes",
+    "whole_file",
 ]

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.whole_file import whole_file
 
 _FORMAT = "groupdnet-codes-1"
 
@@ -74,17 +75,12 @@ class AppearanceCodes:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file, whole or not at all."""
-        path = Path(path)
         metadata = {
             "format": _FORMAT,
             "labels": json.dumps({"names": self.labels.names, "palette": self.labels.palette}),
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
+        with whole_file(path) as partial:
             save_file({"codes": self.tensor}, partial, metadata=metadata)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AppearanceCodes:

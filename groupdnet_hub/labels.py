@@ -17,6 +17,7 @@ from torch import Tensor
 
 from groupdnet_hub.config_checks import as_sequence, check_classes
 from groupdnet_hub.presets import numbered_palette
+from groupdnet_hub.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,12 @@ class LabelSet:
 
     def to_file(self, path: str | os.PathLike[str]) -> None:
         """Write what :meth:`from_file` reads, whole or not at all."""
-        path = Path(path)
         classes = [
             {"id": i, "name": name, "color": list(colour)}
             for i, (name, colour) in enumerate(zip(self.names, self.palette, strict=True))
         ]
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
+        with whole_file(path) as partial:
             partial.write_text(json.dumps({"num_classes": len(self), "classes": classes}, indent=1) + "\n")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def __len__(self) -> int:
         return len(self.names)

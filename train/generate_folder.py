@@ -14,7 +14,7 @@ from PIL import Image
 from samples import save_picture
 from torch import Tensor
 
-from groupdnet_hub import AppearanceCodes, GroupDNet, LabelSet, label_picture
+from groupdnet_hub import AppearanceCodes, GroupDNet, LabelSet, label_picture, whole_file
 
 _SETTINGS_FILE = "generate.json"
 _FOLDERS = ("images", "labels", "instances", "codes")
@@ -212,6 +212,5 @@ def _shown(key: str, value: Any) -> str:
 
 
 def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

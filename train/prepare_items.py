@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from prepare_labels import (
 from prepare_people import BACKGROUND, crop_square, cut_out, fill_nearest, merge, person_square
 from prepare_sources import Item
 
-from groupdnet_hub import LabelSet, label_picture, read_instance_map, read_label_map, read_photo
+from groupdnet_hub import LabelSet, label_picture, read_instance_map, read_label_map, read_photo, whole_file
 
 # A glove of fewer pixels than this share of the person is a parser's noise.
 _GLOVE_SHARE = 0.001
@@ -169,9 +168,5 @@ def _write(
 
 
 def _save(picture: Image.Image, path: Path, **options: Any) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         picture.save(partial, **options)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from prepare_items import Outcome, Recipe, prepare_item
 from prepare_sources import Found, Item, Problem
 from tqdm.auto import tqdm
 
-from groupdnet_hub import LabelSet
+from groupdnet_hub import LabelSet, whole_file
 
 # Beside the metadata of a split: the settings it is made with, and one line for each item that is done.
 _SETTINGS, _DONE = ".prepare.json", ".prepare.jsonl"
@@ -229,9 +229,5 @@ def _start_worker() -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

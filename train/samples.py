@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from groupdnet_hub import GroupDNet, PerceptualLoss, classes_present, colour_picture, tensor_to_picture
+from groupdnet_hub import (
+    GroupDNet,
+    PerceptualLoss,
+    classes_present,
+    colour_picture,
+    tensor_to_picture,
+    whole_file,
+)
 
 
 @torch.no_grad()
@@ -64,10 +70,8 @@ def posterior_report(
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG that is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # With the process's number: a killed run's other processes may still be at the same picture.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    picture.save(partial, format="PNG")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        picture.save(partial, format="PNG")
 
 
 def _largest_class(label: Tensor, num_classes: int) -> int:

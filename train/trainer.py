@@ -119,6 +119,7 @@ class Trainer:
         if self.ema is not None:
             accelerator.register_for_checkpointing(self.ema)
         self.step, self.epoch, self.batch_number = 0, 0, 0
+        self.measured_at: int | None = None
         self.pace = Pace(accelerator.device)
 
     # -- the loop --------------------------------------------------------------------------------------------
@@ -259,38 +260,40 @@ class Trainer:
 
     def _generator(self) -> GroupDNet:
         """The model as it would be saved now: averaged, if asked, and with a fitted prior."""
-        shown = self._measured()
-        if self.config.prior_rank:
-            shown.fit_prior(
-                (batch["image"].to(self.accelerator.device), batch["label"])
-                for batch in self._in_order(_PRIOR_PICTURES)
+        shown = self._shown()
+        if self.measured_at != self.step:  # a sample grid and a checkpoint of one step share the work
+            self._measure(shown)
+            self.measured_at = self.step
+        return shown.eval()
+
+    def _shown(self) -> GroupDNet:
+        live = self.accelerator.unwrap_model(self.model)
+        if self.ema is not None:
+            return self.ema.module
+        if self.single is None:
+            return live
+        self.single.load_state_dict(live.state_dict() | self.single.prior.state_dict(prefix="prior."))
+        return self.single
+
+    def _measure(self, shown: GroupDNet) -> None:
+        """Batch-norm statistics of averaged weights, and the fitted prior."""
+        device = self.accelerator.device
+        if self.ema is not None:
+            noise = torch.Generator().manual_seed(self.args.seed)
+            batches = (
+                {name: value.to(device) for name, value in batch.items()}
+                for batch in self._in_order(_RECALIBRATION_BATCHES * self.args.train_batch_size)
             )
-        return shown
+            with self.accelerator.autocast():
+                recalibrate(shown, batches, lambda shape: torch.randn(shape, generator=noise).to(device))
+        if self.config.prior_rank:
+            pictures = self._in_order(_PRIOR_PICTURES)
+            shown.fit_prior((batch["image"].to(device), batch["label"]) for batch in pictures)
 
     def _in_order(self, pictures: int) -> Iterator[Mapping[str, Tensor]]:
         """The first so many training pictures in batches, always the same ones."""
         size = self.args.train_batch_size
         return islice(iter(DataLoader(self.data, batch_size=size, drop_last=True)), -(-pictures // size))
-
-    def _measured(self) -> GroupDNet:
-        """The weights to show; averaged ones with batch-norm statistics of their own."""
-        live = self.accelerator.unwrap_model(self.model)
-        if self.single is not None:
-            self.single.load_state_dict(live.state_dict())
-            return self.single.eval()
-        if self.ema is None:
-            return live.eval()
-        noise = torch.Generator().manual_seed(self.args.seed)
-        device = self.accelerator.device
-        batches = (
-            {name: value.to(device) for name, value in batch.items()}
-            for batch in self._in_order(_RECALIBRATION_BATCHES * self.args.train_batch_size)
-        )
-        with self.accelerator.autocast():
-            recalibrate(
-                self.ema.module, batches, lambda shape: torch.randn(shape, generator=noise).to(device)
-            )
-        return self.ema.module
 
     def _facts(self) -> dict[str, Any]:
         """What the model card says of this run."""

@@ -72,8 +72,11 @@ class GroupedConv2d(nn.Conv2d):
 
     def singular_value(self) -> Tensor:
         """The estimate of the weight's largest singular value that the forward divides by, a scalar."""
-        u, v = self.weight_u.float(), self.weight_v.float()
-        return torch.dot(u, self.weight.float().flatten(1) @ v)
+        # Clones: a second forward before the backward changes the buffers in place.
+        u, v, matrix = self.weight_u.clone(), self.weight_v.clone(), self.weight.flatten(1)
+        if matrix.dtype in (torch.float16, torch.bfloat16):
+            u, v, matrix = u.float(), v.float(), matrix.float()
+        return torch.dot(u, matrix @ v)
 
     @torch.no_grad()
     def _iterate(self) -> None:
@@ -89,14 +92,7 @@ class GroupedConv2d(nn.Conv2d):
         with torch.autocast(self.weight.device.type, enabled=False):
             if self.training:
                 self._iterate()
-            # Clones: a second forward before the backward changes the buffers in place.
-            u, v = self.weight_u.clone(), self.weight_v.clone()
-            matrix = self.weight.flatten(1)
-            if matrix.dtype in (torch.float16, torch.bfloat16):
-                sigma = torch.dot(u.float(), matrix.float() @ v.float()).to(matrix.dtype)
-            else:
-                sigma = torch.dot(u, matrix @ v)
-            return self.weight / sigma
+            return self.weight / self.singular_value().to(self.weight.dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(input, self.normalised_weight(), self.bias)
