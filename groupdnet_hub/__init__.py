@@ -31,6 +31,7 @@ from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.networks.encoder import Gaussian
 from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
+from groupdnet_hub.system import ImageSynthesisSystem
 from groupdnet_hub.transfer import TransferReport, transfer_classes
 from groupdnet_hub.whole_file import whole_file
 
@@ -44,6 +45,7 @@ __all__ = [
     "GroupDNet",
     "GroupDNetConfig",
     "GroupDNetPipeline",
+    "ImageSynthesisSystem",
     "LabelSet",
     "Look",
     "MultiScaleDiscriminator",

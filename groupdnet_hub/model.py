@@ -210,6 +210,22 @@ class GroupDNet(nn.Module, StrictHubMixin):
         codes = self.prior.sample(batch, generator=generator, spatial=spatial)
         return codes.to(self.device, self.dtype)
 
+    @property
+    def has_class_codes(self) -> bool:
+        """True: every class has a code of its own."""
+        return True
+
+    def redraw(
+        self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Codes [B, C, z, h, w] with those of one class drawn anew (Eq. 7); all others stay as they are."""
+        factor = 2 ** (len(self.config.blocks) - 1)
+        size = (codes.shape[3] * factor, codes.shape[4] * factor)
+        fresh = self.sample_codes(len(codes), generator=generator, label_size=size).to(codes)
+        redrawn = codes.clone()
+        redrawn[:, class_id] = fresh[:, class_id]
+        return redrawn
+
     @torch.no_grad()
     def fit_prior(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Fit the prior to the codes of real pictures, once the encoder is trained.
