@@ -26,9 +26,9 @@ from groupdnet_hub.losses import (
     kl_loss,
 )
 from groupdnet_hub.model import GroupDNet
-from groupdnet_hub.networks.decoder import Scene
 from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.networks.encoder import Gaussian
+from groupdnet_hub.networks.scene import Scene
 from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
 from groupdnet_hub.system import ImageSynthesisSystem

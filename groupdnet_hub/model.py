@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.hub import StrictHubMixin
 from groupdnet_hub.labels import LabelSet, instance_edges, one_hot
-from groupdnet_hub.networks.decoder import GroupDecoder, Scene
+from groupdnet_hub.networks.decoder import GroupDecoder
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
 from groupdnet_hub.networks.prior import CodePrior
+from groupdnet_hub.networks.scene import Scene
 from groupdnet_hub.presets import PRESETS
 from groupdnet_hub.smis_keys import encoder_key, generator_key, is_dead_generator_key
 from groupdnet_hub.smis_weights import LICENSE, LICENSE_NOTE, UNTRAINED_ENCODER, matched, read_checkpoint
@@ -119,13 +120,17 @@ class GroupDNet(nn.Module, StrictHubMixin):
             )
         return self.encoder(image.to(self.device, self.dtype), label)
 
-    def prepare(self, label: Tensor, instance: Tensor | None = None, *, lookup: bool = True) -> Scene:
+    def prepare(
+        self, label: Tensor, instance: Tensor | None = None, *, lookup: bool = True, keep: int = 1
+    ) -> Scene:
         """The label map's part of :meth:`decode`, for many codes on one map.
 
         Args:
             label: int64 [B, H, W]; B is 1, or that of the codes.
             instance: int64 [B, H, W] instance ids, for a model with instance edges (Cityscapes) only.
             lookup: ``False`` turns the window look-up off; the result is the same, the work is the paper's.
+            keep: how many single pictures the scene keeps, in evaluation mode, so that :meth:`decode` of other
+                codes redoes only the groups that the changed classes reach.
 
         Raises:
             ValueError: as :meth:`encode`, and for a missing or an unused instance map.
@@ -142,7 +147,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
             edges = instance_edges(instance.to(self.device))
         elif instance is not None:
             raise ValueError("this model was made without instance edges: leave the instance map out")
-        return self.decoder.prepare(label, edges, lookup=lookup)
+        return self.decoder.prepare(label, edges, lookup=lookup, keep=keep)
 
     def decode(self, codes: Tensor, label: Tensor | Scene, instance: Tensor | None = None) -> Tensor:
         """The picture of a label map with the given appearance.
@@ -215,9 +220,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         """True: every class has a code of its own."""
         return True
 
-    def redraw(
-        self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Codes [B, C, z, h, w] with those of one class drawn anew (Eq. 7); all others stay as they are."""
         factor = 2 ** (len(self.config.blocks) - 1)
         size = (codes.shape[3] * factor, codes.shape[4] * factor)

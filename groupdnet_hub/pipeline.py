@@ -17,6 +17,7 @@ from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import LabelSet
 from groupdnet_hub.look import Look
 from groupdnet_hub.model import GroupDNet
+from groupdnet_hub.scene_shelf import SceneShelf
 
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray
 ClassArgument = str | int
@@ -32,12 +33,17 @@ class GroupDNetPipeline:
     their proportions fit. Every call with the same seed, on the same device, gives the same picture; without a
     seed a fresh one is drawn, and the look tells which.
 
+    The label maps' part of the work is kept for the last maps, and of each the features of its last pictures: a
+    reroll redoes only what the redrawn classes reach. Which are kept changes no picture.
+
     Args:
         model: it is put into evaluation mode.
+        kept_bytes: memory for what is kept; 0 keeps nothing from one call to the next.
     """
 
-    def __init__(self, model: GroupDNet) -> None:
+    def __init__(self, model: GroupDNet, *, kept_bytes: int = 512 * 2**20) -> None:
         self.model = model.eval().requires_grad_(False)
+        self._scenes = SceneShelf(kept_bytes)
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | os.PathLike[str], **options: Any) -> GroupDNetPipeline:
@@ -193,11 +199,12 @@ class GroupDNetPipeline:
     ) -> list[Image.Image]:
         maps = torch.from_numpy(label)[None]
         ids = None if instance is None else torch.from_numpy(instance)[None]
-        scene = self.model.prepare(maps, ids)
+        scene = self._scenes.scene(self.model, maps, ids)
         pictures = []
         for one in codes:  # one at a time: memory stays that of one picture, and so does the result
             image = self.model.decode(one.tensor[None].to(self.model.device), scene)
             pictures.append(tensor_to_picture(image[0].float().cpu()))
+        self._scenes.tidy()
         return pictures
 
     def _prior(self, seed: int) -> AppearanceCodes:

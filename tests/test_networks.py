@@ -9,10 +9,10 @@ import torch
 from conftest import shared_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from network_models import generator, make_model, maps
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, MultiScaleDiscriminator, PairedImages
-from groupdnet_hub.networks import modulation
+from groupdnet_hub import GroupDNet, MultiScaleDiscriminator, PairedImages
+from groupdnet_hub.networks import label_windows
 from groupdnet_hub.networks.encoder import Gaussian, split_by_class
 from groupdnet_hub.networks.layers import GroupedConv2d
 
@@ -25,50 +25,11 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def make_model(
-    count: int = 8, size: tuple[int, int] = (64, 64), width: int = 4, **fields: object
-) -> GroupDNet:
-    """A model whose weights are large enough for everything to show in its pictures."""
-    labels = LabelSet.from_names([f"class {i}" for i in range(count)])
-    model = GroupDNet(GroupDNetConfig.for_labels(labels, size, width, **fields)).eval()
-    for name, value in model.state_dict().items():
-        if name.endswith("running_var"):
-            value.copy_(0.5 + torch.rand(value.shape, generator=generator(1)))
-        elif name.endswith(("bias", "running_mean")):
-            value.copy_(0.1 * torch.randn(value.shape, generator=generator(2)))
-        elif name.endswith("weight") and value.ndim == 4:
-            value.copy_(torch.randn(value.shape, generator=generator(3)) / value[0].numel() ** 0.5)
-    for module in model.modules():
-        if isinstance(module, GroupedConv2d) and module.spectral_norm:
-            for _ in range(10):
-                module._iterate()
-    return model
-
-
-def maps(kind: str, batch: int, count: int, size: tuple[int, int]) -> Tensor:
-    """Label maps of several kinds, int64 [B, H, W]."""
-    H, W = size
-    if kind == "one class":
-        return torch.full((batch, H, W), count - 1)
-    if kind == "noise":
-        return torch.randint(0, count, (batch, H, W), generator=generator(5))
-    if kind == "one pixel":
-        label = torch.zeros(batch, H, W, dtype=torch.int64)
-        label[:, 0, 0] = label[:, H // 2, W - 1] = count - 1
-        return label
-    cells = torch.randint(0, count, (batch, H // 8, W // 8), generator=generator(6))
-    return cells.repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)
-
-
 @pytest.fixture
 def forced_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look up everywhere, also where windows are many."""
-    monkeypatch.setattr(modulation, "DENSE_SHARE", 2.0)
-    monkeypatch.setattr(modulation, "DENSE_PIXELS", 0)
+    monkeypatch.setattr(label_windows, "DENSE_SHARE", 2.0)
+    monkeypatch.setattr(label_windows, "DENSE_PIXELS", 0)
 
 
 @pytest.mark.usefixtures("forced_lookup")
@@ -117,7 +78,7 @@ def test_lookup_with_more_symbols_than_fit_one_number() -> None:
 def test_windows_are_all_different_and_complete() -> None:
     label = maps("cells", 2, 6, (32, 32))
     label[0, 3, 3] = 5
-    windows = modulation.find_windows(label, 6)
+    windows = label_windows.find_windows(label, 6)
     padded = torch.nn.functional.pad(label, (2, 2, 2, 2), value=6)
     patches = padded.unfold(1, 5, 1).unfold(2, 5, 1).reshape(2 * 32 * 32, 25)
     assert len(windows.hidden) == len(patches.unique(dim=0))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
-from groupdnet_hub.networks.cg_norm import CGNorm, Modulation
+from groupdnet_hub.networks.cg_norm import CGNorm
+from groupdnet_hub.networks.label_windows import LabelLevel
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d
-from groupdnet_hub.networks.modulation import LabelLevel
+from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+
+# A CG-Norm and the convolution behind it.
+_NORMS = {"norm_0": "conv_0", "norm_1": "conv_1", "norm_s": "conv_s"}
 
 
 class CGBlock(nn.Module):
@@ -34,6 +39,7 @@ class CGBlock(nn.Module):
     ) -> None:
         """``in_groups``: groups of the convolution that made x, for ``norm_kind="group"`` (by default groups)."""
         super().__init__()
+        self.groups = groups
         middle = min(in_channels, out_channels)
 
         def norm(channels: int, norm_groups: int) -> CGNorm:
@@ -60,16 +66,122 @@ class CGBlock(nn.Module):
                 in_channels, out_channels, 1, groups=groups, bias=False, spectral_norm=spectral_norm
             )
 
+    @property
+    def _norms(self) -> list[str]:
+        return list(_NORMS) if self.has_skip_convolution else ["norm_0", "norm_1"]
+
     def modulations(self, level: LabelLevel) -> dict[str, Modulation]:
         """gamma and beta of every CG-Norm of the block for one batch of label maps."""
-        names = ("norm_0", "norm_1", "norm_s") if self.has_skip_convolution else ("norm_0", "norm_1")
-        return {name: getattr(self, name).modulation(level) for name in names}
+        return {name: getattr(self, name).modulation(level) for name in self._norms}
 
-    def forward(self, x: Tensor, modulations: Mapping[str, Modulation]) -> Tensor:
+    def singular_values(self) -> dict[str, Tensor | None]:
+        """By what the convolution behind each CG-Norm divides its weight; None without spectral norm."""
+        convolutions = {name: getattr(self, _NORMS[name]) for name in self._norms}
+        return {name: c.singular_value() if c.spectral_norm else None for name, c in convolutions.items()}
+
+    def folded_modulations(
+        self, level: LabelLevel, singular_values: Mapping[str, Tensor | None]
+    ) -> dict[str, FoldedModulation]:
+        """:meth:`modulations` of evaluation mode, with running statistics and singular values folded in."""
+        return {
+            name: getattr(self, name).folded_modulation(level, singular_values[name], self.groups)
+            for name in self._norms
+        }
+
+    def forward(self, x: Tensor, modulations: Mapping[str, Modulation | FoldedModulation]) -> Tensor:
         """x [B, in, H, W] and :meth:`modulations` at its resolution -> [B, out, H, W]."""
-        skip = x
+
+        def convolved(x: Tensor, name: str, slope: float | None) -> Tensor:
+            norm, convolution, modulation = (
+                getattr(self, name),
+                getattr(self, _NORMS[name]),
+                modulations[name],
+            )
+            if isinstance(modulation, FoldedModulation):
+                return convolution.forward_unnormalised(modulation.apply(x, slope))
+            return convolution(modulation.apply(norm.norm(x), slope))
+
+        skip = convolved(x, "norm_s", None) if self.has_skip_convolution else x
+        return skip + convolved(convolved(x, "norm_0", LEAKY_SLOPE), "norm_1", LEAKY_SLOPE)
+
+    def folded_forward(
+        self,
+        pieces: Sequence[Tensor],
+        modulations: Mapping[str, FoldedModulation],
+        *,
+        upsample: bool,
+        whole: bool,
+        old: Mapping[int, Tensor],
+    ) -> tuple[Tensor, ...]:
+        """:meth:`forward` on folded modulations, one group at a time; not differentiable.
+
+        Args:
+            pieces: the input's channels in order, [B, c, h, w] each.
+            upsample: the input is to be doubled in height and width first.
+            whole: compute all groups in one call.
+            old: results of groups that need not be computed.
+
+        Returns:
+            for each group [B, out / groups, H, W].
+        """
+        in_channels = self.conv_0.in_channels // self.groups
+        inputs = [
+            _channels(pieces, group * in_channels, (group + 1) * in_channels) for group in range(self.groups)
+        ]
+        if whole:
+            outputs = self._folded_groups(inputs, range(self.groups), modulations, upsample)
+            return outputs.chunk(self.groups, dim=1)
+        return tuple(
+            old[group] if group in old else self._folded_groups(inputs, [group], modulations, upsample)
+            for group in range(self.groups)
+        )
+
+    def _folded_groups(
+        self,
+        inputs: Sequence[Sequence[Tensor]],
+        groups: Sequence[int],
+        modulations: Mapping[str, FoldedModulation],
+        upsample: bool,
+    ) -> Tensor:
+        """Some neighbouring groups of the block as one grouped convolution [B, len(groups) * out / g, H, W]."""
+
+        def convolved(
+            inputs: Mapping[int, Sequence[Tensor]], name: str, up: bool, slope: float | None
+        ) -> Tensor:
+            parts = [
+                modulations[name].apply_group(inputs[group], group, upsample=up, slope=slope)
+                for group in groups
+            ]
+            x = parts[0] if len(parts) == 1 else _concatenated(parts)
+            return getattr(self, _NORMS[name]).forward_groups(x, groups[0], len(groups))
+
+        own = {group: inputs[group] for group in groups}
+        y = convolved(own, "norm_0", upsample, LEAKY_SLOPE)
+        middle = y.chunk(len(groups), dim=1)
+        y = convolved({g: [m] for g, m in zip(groups, middle, strict=True)}, "norm_1", False, LEAKY_SLOPE)
         if self.has_skip_convolution:
-            skip = self.conv_s(modulations["norm_s"].apply(self.norm_s.norm(x)))
-        y = self.conv_0(modulations["norm_0"].apply(self.norm_0.norm(x), LEAKY_SLOPE))
-        y = self.conv_1(modulations["norm_1"].apply(self.norm_1.norm(y), LEAKY_SLOPE))
-        return skip + y
+            return y.add_(convolved(own, "norm_s", upsample, None))
+        start, step = 0, 2 if upsample else 1
+        pixels = y.permute(0, 2, 3, 1)
+        cells = pixels.unflatten(2, (-1, step)).unflatten(1, (-1, step))
+        for piece in (piece for group in groups for piece in inputs[group]):
+            end = start + piece.shape[1]
+            cells[..., start:end].add_(piece.permute(0, 2, 3, 1)[:, :, None, :, None])
+            start = end
+        return y
+
+
+def _channels(pieces: Sequence[Tensor], first: int, last: int) -> list[Tensor]:
+    """Channels first..last-1 of the pieces laid end to end, as views."""
+    found, start = [], 0
+    for piece in pieces:
+        end = start + piece.shape[1]
+        if start < last and end > first:
+            found.append(piece[:, max(first - start, 0) : last - start])
+        start = end
+    return found
+
+
+def _concatenated(parts: Sequence[Tensor]) -> Tensor:
+    """[B, c, H, W] each, along the channels, channels_last."""
+    return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=3).permute(0, 3, 1, 2)

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_patches
 from groupdnet_hub.networks.layers import GroupedConv2d
-from groupdnet_hub.networks.modulation import LabelLevel, rows_from_patches, scale_and_shift, window_patches
-
-
-@dataclass(frozen=True)
-class Modulation:
-    """scale = 1 + gamma and shift = beta of one CG-Norm on one batch of label maps.
-
-    Attributes:
-        scale, shift: [U, C] with an ``index`` [B, H, W] into them, or dense [B, C, H, W] without.
-    """
-
-    scale: Tensor
-    shift: Tensor
-    index: Tensor | None
-
-    def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
-        """x [B, C, H, W] -> x * scale + shift, and LeakyReLU if ``slope`` is given.
-
-        Maps of batch 1 serve any number of x.
-        """
-        if self.index is not None:
-            return scale_and_shift(x, self.scale, self.shift, self.index, slope)
-        out = torch.addcmul(self.shift.to(x.dtype), x, self.scale.to(x.dtype))
-        return out if slope is None else F.leaky_relu(out, slope, inplace=True)
+from groupdnet_hub.networks.modulation import FoldedModulation, Modulation, fold
 
 
 class CGNorm(nn.Module):
@@ -76,6 +51,18 @@ class CGNorm(nn.Module):
         gamma = rows_from_patches(patches, self.gamma.weight, self.gamma.bias)
         beta = rows_from_patches(patches, self.beta.weight, self.beta.bias)
         return Modulation(1 + gamma, beta, level.windows.index)
+
+    def folded_modulation(self, level: LabelLevel, divisor: Tensor | None, groups: int) -> FoldedModulation:
+        """:meth:`modulation` with the running statistics folded in (batch norm only).
+
+        Args:
+            divisor: the singular value by which the convolution behind divides its weight; positive.
+            groups: groups of that convolution.
+        """
+        norm = self.norm
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
+            raise TypeError("only a batch norm with running statistics can be folded")
+        return fold(self.modulation(level), norm.running_mean, norm.running_var, norm.eps, divisor, groups)
 
     def forward(self, x: Tensor, level: LabelLevel) -> Tensor:
         """x [B, C, H, W] and the label maps at its resolution -> [B, C, H, W]."""

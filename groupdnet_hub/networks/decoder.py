@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +11,11 @@ from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.networks.blocks import CGBlock
-from groupdnet_hub.networks.cg_norm import Modulation
+from groupdnet_hub.networks.incremental import decode_folded
+from groupdnet_hub.networks.label_windows import label_level
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
-from groupdnet_hub.networks.modulation import label_level
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that the decoder needs of a batch of label maps: computed once, it serves any number of codes.
-
-    Attributes:
-        label: int64 [B, H, W].
-        modulations: for each block, gamma and beta of each of its CG-Norms.
-        latent_size: (h, w) of the codes that fit.
-    """
-
-    label: Tensor
-    modulations: tuple[dict[str, Modulation], ...]
-    latent_size: tuple[int, int]
+from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+from groupdnet_hub.networks.scene import Scene
 
 
 class GroupDecoder(nn.Module):
@@ -62,46 +49,93 @@ class GroupDecoder(nn.Module):
         self.to_rgb = GroupedConv2d(channels, 3)
         initialise_network(self, generator)
 
-    def prepare(self, label: Tensor, edges: Tensor | None = None, *, lookup: bool = True) -> Scene:
+    def prepare(
+        self, label: Tensor, edges: Tensor | None = None, *, lookup: bool = True, keep: int = 1
+    ) -> Scene:
         """The label map's work: gamma and beta of every CG-Norm.
+
+        In evaluation mode, and where nothing asks for gradients, all that does not depend on the codes is folded
+        in as well, and :meth:`forward` takes its fast form.
 
         Args:
             label: int64 [B, H, W].
             edges: instance edge map [B, 1, H, W], for a configuration with ``instance_edges``.
-            lookup: ``False`` convolves the whole maps throughout, as the paper's network does.
+            lookup: ``False`` convolves the whole maps throughout and folds nothing, as the paper's network does.
+            keep: how many single pictures the scene keeps to start the next one from.
         """
-        modulations = []
+        modulations: list[Mapping[str, Modulation | FoldedModulation]] = []
         factor = 2 ** (len(self.blocks) - 1)
         latent_size = (label.shape[1] // factor, label.shape[2] // factor)
+        divisors = self._divisors_to_fold() if lookup else None
         for i, block in enumerate(self._cg_blocks()):
             size = (latent_size[0] * 2**i, latent_size[1] * 2**i)
             level = label_level(label, edges, size, self.config.num_classes, lookup=lookup)
-            modulations.append(block.modulations(level))
-        return Scene(label, tuple(modulations), latent_size)
+            modulations.append(
+                block.modulations(level) if divisors is None else block.folded_modulations(level, divisors[i])
+            )
+        return Scene(label, tuple(modulations), latent_size, deque(maxlen=keep))
+
+    def _divisors_to_fold(self) -> list[Mapping[str, Tensor | None]] | None:
+        """The singular values of each block's convolutions, or None where they cannot be folded in."""
+        if self.training or self.config.norm_kind != "batch" or _wants_gradients(*self.parameters()):
+            return None
+        divisors: list[Mapping[str, Tensor | None]] = [block.singular_values() for block in self._cg_blocks()]
+        values = [value for block in divisors for value in block.values() if value is not None]
+        # LeakyReLU commutes with a positive factor only.
+        if values and not bool((torch.stack(values) > 0).all()):
+            return None
+        return divisors
 
     def _cg_blocks(self) -> Iterator[CGBlock]:
         for block in self.blocks:
             assert isinstance(block, CGBlock)
             yield block
 
+    def train(self, mode: bool = True) -> GroupDecoder:
+        """As ``nn.Module.train``; for evaluation the weights are laid out channels_last, for the fast form."""
+        super().train(mode)
+        return self if mode else self.to(memory_format=torch.channels_last)
+
     def forward(self, codes: Tensor, scene: Scene) -> Tensor:
-        """codes [B, C, z, h, w] (or [B, C, z, 1, 1]) and a scene of batch B or 1 -> picture [B, 3, H, W] in [-1, 1]."""
-        return self.activations(codes, scene)[-1]
+        """codes [B, C, z, h, w] (or [B, C, z, 1, 1]) and a scene of batch B or 1 -> picture [B, 3, H, W] in [-1, 1].
+
+        On a scene of evaluation mode, without gradients, the picture is drawn group by group, and from what the
+        scene has kept of the last one (:mod:`groupdnet_hub.networks.incremental`).
+
+        Raises:
+            ValueError: in training mode, for a scene of evaluation mode.
+        """
+        if scene.folded and self.training:
+            raise ValueError("this scene was prepared in evaluation mode: prepare it again to train")
+        fast = scene.folded and not _wants_gradients(codes, *self.parameters())
+        if not fast or torch.is_autocast_enabled(codes.device.type):
+            return self.activations(codes, scene)[-1]
+        return decode_folded(
+            codes, scene, tuple(self._cg_blocks()), self._first, self._picture, self.config.class_slots
+        )
 
     def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:
         """Outputs of ``fc``, of every block (before upsampling), and the picture."""
-        x = codes
-        unused = self.config.class_slots - self.config.num_classes
-        if unused:
-            x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, unused))
-        x = x.flatten(1, 2).expand(-1, -1, *scene.latent_size)
-        x = self.fc(x.contiguous(memory_format=torch.channels_last))
+        x = self._first(codes, scene.latent_size)
         outputs = [x]
         for i, block in enumerate(self.blocks):
             if i:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = block(x, scene.modulations[i])
             outputs.append(x)
-        x = self.to_rgb(F.leaky_relu(x, LEAKY_SLOPE))
-        outputs.append(torch.tanh(x.float()).to(codes.dtype))
+        outputs.append(self._picture(x))
         return outputs
+
+    def _first(self, codes: Tensor, latent_size: tuple[int, int]) -> Tensor:
+        unused = self.config.class_slots - self.config.num_classes
+        if unused:
+            codes = F.pad(codes, (0, 0, 0, 0, 0, 0, 0, unused))
+        x = codes.flatten(1, 2).expand(-1, -1, *latent_size)
+        return self.fc(x.contiguous(memory_format=torch.channels_last))
+
+    def _picture(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.to_rgb(F.leaky_relu(x, LEAKY_SLOPE)).float()).to(self.fc.weight.dtype)
+
+
+def _wants_gradients(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

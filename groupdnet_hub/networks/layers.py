@@ -73,16 +73,33 @@ class GroupedConv2d(nn.Conv2d):
     def singular_value(self) -> Tensor:
         """The estimate of the weight's largest singular value that the forward divides by, a scalar."""
         # Clones: a second forward before the backward changes the buffers in place.
-        u, v, matrix = self.weight_u.clone(), self.weight_v.clone(), self.weight.flatten(1)
+        u, v, matrix = self.weight_u.clone(), self._as_stored(self.weight_v), self._stored_matrix(self.weight)
         if matrix.dtype in (torch.float16, torch.bfloat16):
             u, v, matrix = u.float(), v.float(), matrix.float()
         return torch.dot(u, matrix @ v)
 
     @torch.no_grad()
     def _iterate(self) -> None:
-        matrix = self.weight.detach().flatten(1)
-        self.weight_v.copy_(F.normalize(matrix.t() @ self.weight_u, dim=0, eps=1e-12))
-        self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=1e-12))
+        matrix = self._stored_matrix(self.weight.detach())
+        v = F.normalize(matrix.t() @ self.weight_u, dim=0, eps=1e-12)
+        self.weight_u.copy_(F.normalize(matrix @ v, dim=0, eps=1e-12))
+        if self._channels_last:
+            v = v.view(*self.kernel_size, -1).permute(2, 0, 1).flatten()
+        self.weight_v.copy_(v)
+
+    @property
+    def _channels_last(self) -> bool:
+        return not self.weight.is_contiguous()
+
+    def _stored_matrix(self, weight: Tensor) -> Tensor:
+        """The weight as a matrix of ``out`` rows, its columns in the order of memory, so that nothing is copied."""
+        return (weight.permute(0, 2, 3, 1) if self._channels_last else weight).flatten(1)
+
+    def _as_stored(self, v: Tensor) -> Tensor:
+        """A copy of ``weight_v`` in the order of :meth:`_stored_matrix`'s columns."""
+        if self._channels_last:
+            return v.view(self.weight.shape[1:]).permute(1, 2, 0).flatten()
+        return v.clone()
 
     def normalised_weight(self) -> Tensor:
         """The weight that the forward uses: divided by its largest singular value's estimate, if so asked."""
@@ -96,6 +113,17 @@ class GroupedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(input, self.normalised_weight(), self.bias)
+
+    def forward_unnormalised(self, input: Tensor) -> Tensor:
+        """The convolution with the weight as it is, for an input that was divided by the singular value."""
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def forward_groups(self, input: Tensor, first: int, count: int) -> Tensor:
+        """:meth:`forward_unnormalised` of ``count`` groups from ``first`` on, on their input channels alone."""
+        width = self.out_channels // self.groups
+        rows = slice(first * width, (first + count) * width)
+        bias = None if self.bias is None else self.bias[rows]
+        return F.conv2d(input, self.weight[rows], bias, self.stride, self.padding, groups=count)
 
 
 def initialise_network(network: nn.Module, generator: torch.Generator | None, gain: float = 0.02) -> None:

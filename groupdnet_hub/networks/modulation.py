@@ -1,14 +1,11 @@
-"""The label map's part of CG-Norm as a table look-up: gamma and beta of the *different* windows only.
+"""Scale and shift of features at every pixel, by a table of the label map's different windows (Eq. 4).
 
-gamma and beta at a pixel come from two 3x3 convolutions on the label map, so they depend on the labels of the
-5x5 window around the pixel and on nothing else. Real maps hold few different windows. Here they are found
-exactly (no hashing): every 3x3 window of labels gets a number, and a 5x5 window of labels is a 3x3 window of
-these numbers. A place outside the map counts as a label of its own, for which the hidden layer is zero, because
-the second convolution pads the hidden layer with zeros.
+Work goes on in strips of a few image rows, so that what is looked up stays in the processor's cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,214 +13,185 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Where more of the windows than this differ, convolving the whole map is cheaper.
-DENSE_SHARE = 0.3
-# Maps of fewer pixels (the whole batch) are not worth a search.
-DENSE_PIXELS = 1024
+# Bytes of looked-up rows in one strip.
+_STRIP_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class LabelWindows:
-    """The different label windows of a batch of maps at one resolution.
+class Modulation:
+    """scale = 1 + gamma and shift = beta of one CG-Norm on one batch of label maps.
 
     Attributes:
-        symbols: [U3, 9] label symbols of each different 3x3 window, row by row; the last symbol is "outside".
-        hidden: [U5, 9] numbers of the nine 3x3 windows in each different 5x5 window; U3 is "outside".
-        index: [B, H, W] number of the 5x5 window around each pixel.
+        scale, shift: [U, C] with an ``index`` [B, H, W] into them, or dense [B, C, H, W] without.
     """
 
-    symbols: Tensor
-    hidden: Tensor
-    index: Tensor
+    scale: Tensor
+    shift: Tensor
+    index: Tensor | None
+
+    def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
+        """x [B, C, H, W] -> x * scale + shift, and LeakyReLU if ``slope`` is given.
+
+        Maps of batch 1 serve any number of x. Differentiable.
+        """
+        if self.index is not None:
+            return scale_and_shift(x, self.scale, self.shift, self.index, slope)
+        out = torch.addcmul(self.shift.to(x.dtype), x, self.scale.to(x.dtype))
+        return out if slope is None else F.leaky_relu(out, slope, inplace=True)
 
 
 @dataclass(frozen=True)
-class LabelLevel:
-    """A batch of label maps at the resolution of one feature map.
+class FoldedModulation:
+    """A CG-Norm in evaluation mode as one scale and one shift a pixel: nothing else is left to be normalised.
+
+    The statistics of the batch norm before it and the spectral norm of the convolution behind it are folded in;
+    that is exact, since LeakyReLU commutes with a positive factor.
 
     Attributes:
-        symbols: int64 [B, H, W]: class id, plus the number of classes where the instance edge map is 1.
-        num_classes: C.
-        instance_edges: whether symbols carry the edge map.
-        windows: the different windows, or None where the dense path is cheaper.
+        tables: for each group of the convolution that follows, scale and shift [U, 2, C / groups].
+        index: [B, H, W], row of each pixel; None where every pixel has a row of its own, in their order.
+        size: (B, H, W) of the label maps.
     """
 
-    symbols: Tensor
-    num_classes: int
-    instance_edges: bool
-    windows: LabelWindows | None
+    tables: tuple[Tensor, ...]
+    index: Tensor | None
+    size: tuple[int, int, int]
+
+    def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
+        """As :meth:`Modulation.apply`, for all groups at once; differentiable with respect to x."""
+        rows = torch.cat(self.tables, dim=2)
+        if self.index is not None:
+            return scale_and_shift(x, rows[:, 0], rows[:, 1], self.index, slope)
+        scale, shift = rows.unflatten(0, self.size).permute(3, 0, 4, 1, 2).to(x.dtype)
+        out = torch.addcmul(shift, x, scale)
+        return out if slope is None else F.leaky_relu(out, slope, inplace=True)
+
+    def apply_group(
+        self, pieces: Sequence[Tensor], group: int, *, upsample: bool = False, slope: float | None = None
+    ) -> Tensor:
+        """One group's features scaled, shifted and, with ``slope``, activated; not differentiable.
+
+        Args:
+            pieces: [B, c, h, w] each, the group's channels in order; B is the maps', or anything for one map.
+            upsample: the pieces have half the maps' height and width (nearest).
+
+        Returns:
+            [B, C / groups, H, W], channels_last.
+        """
+        maps, H, W = self.size
+        table = self.tables[group]
+        channels, batch, step = table.shape[2], pieces[0].shape[0], 2 if upsample else 1
+        out = pieces[0].new_empty(batch, H, W, channels)
+        sources = [piece.permute(0, 2, 3, 1) for piece in pieces]
+        for number in range(maps):
+            of_map = slice(None) if maps == 1 else slice(number, number + 1)
+            for top, bottom in _strips(H, W * table[0].numel() * table.element_size(), step, out.device):
+                rows = self._rows(table, number, top, bottom)
+                rows = rows.view((bottom - top) // step, step, W // step, step, 2, channels)
+                strip = out[of_map, top:bottom]
+                cells = strip.view(-1, (bottom - top) // step, step, W // step, step, channels)
+                start = 0
+                for source in sources:
+                    end = start + source.shape[3]
+                    values = source[of_map, top // step : bottom // step, None, :, None]
+                    torch.addcmul(
+                        rows[..., 1, start:end], values, rows[..., 0, start:end], out=cells[..., start:end]
+                    )
+                    start = end
+                if slope is not None:
+                    F.leaky_relu(strip, slope, inplace=True)
+        return out.permute(0, 3, 1, 2)
+
+    def _rows(self, table: Tensor, number: int, top: int, bottom: int) -> Tensor:
+        """Scale and shift [pixels, 2, C] of a strip of one map."""
+        _, H, W = self.size
+        if self.index is None:
+            return table[(number * H + top) * W : (number * H + bottom) * W]
+        return table.index_select(0, self.index[number, top:bottom].reshape(-1))
 
     @property
-    def num_symbols(self) -> int:
-        """Number of symbols inside the map."""
-        return self.num_classes * (2 if self.instance_edges else 1)
-
-    def label_input(self, class_slots: int, dtype: torch.dtype) -> Tensor:
-        """The dense label input [B, channels, H, W] of CG-Norm's first convolution.
-
-        One channel per slot; with instance edges each is followed by the edge map (c0, edge, c1, edge, ...).
-        """
-        classes = self.symbols % self.num_classes
-        B, H, W = classes.shape
-        one_hot = torch.zeros(B, class_slots, H, W, dtype=dtype, device=classes.device)
-        one_hot.scatter_(1, classes[:, None], 1)
-        if not self.instance_edges:
-            return one_hot
-        edges = (self.symbols >= self.num_classes).to(dtype)[:, None].expand_as(one_hot)
-        return torch.stack((one_hot, edges), dim=2).flatten(1, 2)
+    def nbytes(self) -> int:
+        """Bytes of the tables."""
+        return sum(table.numel() * table.element_size() for table in self.tables)
 
 
-def label_level(
-    label: Tensor, edges: Tensor | None, size: tuple[int, int], num_classes: int, *, lookup: bool = True
-) -> LabelLevel:
-    """Label maps int64 [B, H, W] (and instance edges [B, 1, H, W]) resized (nearest) to ``size``.
+def fold(
+    modulation: Modulation, mean: Tensor, variance: Tensor, eps: float, divisor: Tensor | None, groups: int
+) -> FoldedModulation:
+    """``BN(x) * scale + shift``, divided by the next convolution's singular value, as a scale and a shift of x.
 
     Args:
-        lookup: search for the different windows; without it the level always takes the dense path.
+        mean, variance, eps: of the batch norm, [C].
+        divisor: a positive scalar, or None.
+        groups: of the convolution that follows.
     """
-    symbols = label if edges is None else label + num_classes * edges[:, 0].to(label.dtype)
-    if tuple(symbols.shape[-2:]) != tuple(size):
-        symbols = symbols[:, _nearest(symbols.shape[1], size[0], symbols.device)]
-        symbols = symbols[:, :, _nearest(symbols.shape[2], size[1], symbols.device)]
-    level = LabelLevel(symbols, num_classes, edges is not None, None)
-    if lookup and symbols.numel() >= DENSE_PIXELS:
-        windows = find_windows(symbols, level.num_symbols)
-        if windows.hidden.shape[0] <= DENSE_SHARE * symbols.numel():
-            return LabelLevel(symbols, num_classes, edges is not None, windows)
-    return level
-
-
-def _nearest(source: int, target: int, device: torch.device) -> Tensor:
-    """Source positions of a nearest resize; a feature map is a whole fraction of its picture."""
-    return torch.arange(target, device=device) * source // target
-
-
-def find_windows(symbols: Tensor, num_symbols: int) -> LabelWindows:
-    """The different 5x5 windows of ``symbols`` int64 [B, H, W] with values below ``num_symbols``."""
-    inner, inner_index = _different_windows(symbols, num_symbols)
-    hidden, index = _different_windows(inner_index, inner.shape[0])
-    return LabelWindows(inner, hidden, index)
-
-
-def _different_windows(values: Tensor, outside: int) -> tuple[Tensor, Tensor]:
-    """The different 3x3 windows of ``values`` [B, H, W], padded with the value ``outside``, one above the largest.
-
-    Returns:
-        (windows [U, 9], number of the window around each place [B, H, W]).
-    """
-    base = outside + 1
-    padded = F.pad(values, (1, 1, 1, 1), value=outside)
-    rows = (padded[:, :, :-2] * base + padded[:, :, 1:-1]) * base + padded[:, :, 2:]
-    row_values: Tensor | None = None
-    row_base = base**3
-    if row_base**3 >= 2**63:  # nine values do not fit one integer: number the rows of three first
-        row_values, rows = torch.unique(rows, return_inverse=True)
-        row_base = row_values.numel()
-    keys = (rows[:, :-2] * row_base + rows[:, 1:-1]) * row_base + rows[:, 2:]
-    keys, index = torch.unique(keys, return_inverse=True)
-    three_rows = torch.stack((keys // row_base**2, keys // row_base % row_base, keys % row_base), dim=1)
-    if row_values is not None:
-        three_rows = row_values[three_rows]
-    windows = torch.stack((three_rows // base**2, three_rows // base % base, three_rows % base), dim=2)
-    return windows.flatten(1), index
-
-
-def window_patches(
-    level: LabelLevel, weight: Tensor, bias: Tensor | None, label_groups: int, out_groups: int
-) -> Tensor:
-    """The hidden layer (3x3 convolution of the label input, ReLU) around the centre of each different window.
-
-    Args:
-        level: with ``windows``.
-        weight: [hidden, label channels / label_groups, 3, 3] of the first convolution; ``bias`` [hidden].
-        out_groups: groups of the convolution that follows.
-
-    Returns:
-        [out_groups, U5, 9 * hidden / out_groups], ready for :func:`rows_from_patches`.
-    """
-    windows = level.windows
-    if windows is None:
-        raise ValueError("this label level takes the dense path: it has no windows to look up")
-    table = _symbol_table(weight, level, label_groups)
-    places = torch.arange(9, device=table.device) * table.shape[1]
-    hidden = F.embedding_bag(windows.symbols + places, table.flatten(0, 1), mode="sum")
-    hidden = F.relu(hidden if bias is None else hidden + bias)
-    hidden = torch.cat((hidden, hidden.new_zeros(1, hidden.shape[1])))  # the row of "outside"
-    count, width = windows.hidden.shape[0], hidden.shape[1] // out_groups
-    patches = F.embedding(windows.hidden, hidden).view(count, 9, out_groups, width)
-    return patches.permute(2, 0, 1, 3).reshape(out_groups, count, 9 * width)
-
-
-def rows_from_patches(patches: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The second 3x3 convolution at the centre of each different window: a matrix product for each group.
-
-    Args:
-        patches: [groups, U5, 9 * hidden / groups] of :func:`window_patches`.
-        weight: [channels, hidden / groups, 3, 3]; ``bias`` [channels].
-
-    Returns:
-        [U5, channels].
-    """
-    groups, count, _ = patches.shape
-    matrix = weight.view(groups, weight.shape[0] // groups, -1, 9).permute(0, 3, 2, 1).flatten(1, 2)
-    rows = torch.bmm(patches, matrix).transpose(0, 1).reshape(count, -1)
-    return rows if bias is None else rows + bias
-
-
-def _symbol_table(weight: Tensor, level: LabelLevel, groups: int) -> Tensor:
-    """[9, symbols + 1, hidden]: what each symbol at each of nine places adds to the hidden layer."""
-    out_channels, width = weight.shape[:2]
-    grouped = weight.view(groups, out_channels // groups, width, 9)
-    # Block-diagonal: a channel of the label input reaches only the hidden channels of its own group.
-    dense = torch.diag_embed(grouped.permute(2, 3, 1, 0), dim1=0, dim2=3)
-    dense = dense.reshape(groups * width, 9, out_channels).transpose(0, 1)
-    if level.instance_edges:
-        classes, edge = dense[:, 0::2][:, : level.num_classes], dense[:, 1::2].sum(dim=1, keepdim=True)
-        dense = torch.cat((classes, classes + edge), dim=1)
+    scale, shift, index = modulation.scale, modulation.shift, modulation.index
+    if index is None:
+        size = (scale.shape[0], scale.shape[2], scale.shape[3])
+        scale, shift = (rows.permute(0, 2, 3, 1).flatten(0, 2) for rows in (scale, shift))
     else:
-        dense = dense[:, : level.num_classes]
-    return F.pad(dense, (0, 0, 0, 1))
+        size = (index.shape[0], index.shape[1], index.shape[2])
+    dtype = scale.dtype
+    scale = scale.float() * torch.rsqrt(variance.float() + eps)
+    shift = shift.float() - mean.float() * scale
+    if divisor is not None:
+        scale, shift = scale / divisor, shift / divisor
+    both = torch.stack((scale, shift), dim=1).to(dtype)
+    tables = tuple(part.contiguous() for part in both.chunk(groups, dim=2))
+    return FoldedModulation(tables, index, size)
+
+
+def _strips(height: int, row_bytes: int, step: int, device: torch.device) -> Iterator[tuple[int, int]]:
+    """First and last row of each strip; all rows at once where there is no cache to fit."""
+    rows = height if device.type != "cpu" else max(step, _STRIP_BYTES // row_bytes // step * step)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
 
 
 class _ScaleAndShift(torch.autograd.Function):
     """x * scale[index] + shift[index] and its activation, keeping no full-size scale and shift for backward."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, index: Tensor, slope: float | None
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, table: Tensor, index: Tensor, slope: float | None) -> Tensor:
         out = torch.empty_like(x, memory_format=torch.channels_last)
-        pixels = out.permute(0, 2, 3, 1)
-        torch.addcmul(_look_up(shift, index), x.permute(0, 2, 3, 1), _look_up(scale, index), out=pixels)
-        if slope is not None:
-            F.leaky_relu(out, slope, inplace=True)
+        index = index.expand(x.shape[0], -1, -1).reshape(-1)
+        for pixels, of_x, of_out in _pixel_strips(table, index, x, out):
+            rows = table.index_select(0, index[pixels])
+            torch.addcmul(rows[:, 1], of_x, rows[:, 0], out=of_out)
+            if slope is not None:
+                F.leaky_relu(of_out, slope, inplace=True)
         ctx.slope = slope
-        ctx.save_for_backward(x, scale, index, out if slope is not None else x)
+        ctx.save_for_backward(x, table, index, out if slope is not None else x)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, index, out = ctx.saved_tensors
-        grad = grads[0]
-        if ctx.slope is not None:  # the activation keeps the sign, so its output tells which side it was
-            grad = torch.where(out > 0, grad, grad * ctx.slope)
-        grad, x = grad.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1)
-        grad_x = (grad * _look_up(scale, index)).permute(0, 3, 1, 2) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
-            return grad_x, None, None, None, None
-        flat = index.expand(grad.shape[:3]).reshape(-1)
-        sums = []
-        for values in (grad * x, grad):
-            # Sums over thousands of pixels: in single precision whatever the precision of the features is.
-            total = torch.zeros(scale.shape, dtype=torch.float32, device=grad.device)
-            total.index_add_(0, flat, values.reshape(-1, scale.shape[1]).float())
-            sums.append(total.to(scale.dtype))
-        return grad_x, sums[0], sums[1], None, None
+        x, table, index, out = ctx.saved_tensors
+        want_x, want_table = ctx.needs_input_grad[:2]
+        grad_x = torch.empty_like(x, memory_format=torch.channels_last) if want_x else None
+        # Sums over thousands of pixels: in single precision whatever the precision of the features is.
+        total = torch.zeros(table.shape, dtype=torch.float32, device=x.device) if want_table else None
+        tensors = [x, out, grads[0]] + ([grad_x] if grad_x is not None else [])
+        for pixels, of_x, of_out, grad, *of_grad_x in _pixel_strips(table, index, *tensors):
+            if ctx.slope is not None:  # the activation keeps the sign, so its output tells which side it was
+                grad = torch.where(of_out > 0, grad, grad * ctx.slope)
+            if of_grad_x:
+                torch.mul(grad, table[:, 0].index_select(0, index[pixels]), out=of_grad_x[0])
+            if total is not None:
+                values = torch.stack((grad.float() * of_x.float(), grad.float()), dim=1)
+                total.index_add_(0, index[pixels], values)
+        return grad_x, None if total is None else total.to(table.dtype), None, None
 
 
-def _look_up(rows: Tensor, index: Tensor) -> Tensor:
-    """rows [U, C] at index [B, H, W] -> [B, H, W, C]."""
-    return rows.index_select(0, index.reshape(-1)).view(*index.shape, rows.shape[1])
+def _pixel_strips(table: Tensor, index: Tensor, *features: Tensor) -> Iterator[tuple[Any, ...]]:
+    """(slice of pixels, the features there [n, C] ...) of each strip; features are [B, C, H, W]."""
+    flat = []
+    for tensor in features:
+        pixels = tensor.permute(0, 2, 3, 1)
+        flat.append((pixels if pixels.is_contiguous() else pixels.contiguous()).view(-1, tensor.shape[1]))
+    row_bytes = table[0].numel() * table.element_size()
+    for first, last in _strips(len(index), row_bytes, 1, table.device):
+        yield (slice(first, last), *(tensor[first:last] for tensor in flat))
 
 
 def scale_and_shift(
@@ -236,4 +204,5 @@ def scale_and_shift(
         scale, shift: [U, C], one row for each different window.
         index: [B, H, W], or [1, H, W] where all of the batch shares one map.
     """
-    return _ScaleAndShift.apply(x, scale.to(x.dtype), shift.to(x.dtype), index, slope)
+    table = torch.stack((scale, shift), dim=1).to(x.dtype)
+    return _ScaleAndShift.apply(x, table, index, slope)

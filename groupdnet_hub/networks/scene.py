@@ -1,0 +1,92 @@
+"""A scene: the label map's part of the decoder's work, done once for any number of codes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+
+
+@dataclass(frozen=True, eq=False)
+class KeptDecode:
+    """What one decode leaves behind, so that the next one need redo only what other codes reach.
+
+    Attributes:
+        codes: [1, C, z, h, w] that were drawn.
+        pieces: for ``fc`` and each block, the features of each group before upsampling; empty where there is one
+            group only, since any code reaches it.
+        image: [1, 3, H, W].
+    """
+
+    codes: Tensor
+    pieces: tuple[tuple[Tensor, ...], ...]
+    image: Tensor
+
+    def changed_classes(self, codes: Tensor) -> list[int]:
+        """The classes whose codes differ from those drawn."""
+        return (self.codes != codes).flatten(2).any(dim=2)[0].nonzero().flatten().tolist()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it keeps alive."""
+        tensors = [self.codes, self.image, *(piece for pieces in self.pieces for piece in pieces)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """All that the decoder needs of a batch of label maps: computed once, it serves any number of codes.
+
+    Memory: two numbers for each channel and each *different* window of every CG-Norm, at most 30 % of a whole
+    scale and shift map (all of it where more windows differ), and one :class:`KeptDecode` for each of the last few
+    single pictures; :attr:`nbytes` is their sum.
+
+    A scene belongs to the weights it was made with: after these change, prepare it anew.
+
+    Attributes:
+        label: int64 [B, H, W].
+        modulations: for each block, gamma and beta of each of its CG-Norms.
+        latent_size: (h, w) of the codes that fit.
+        kept: the last single pictures, the newest last. Each is replaced whole, and which are there changes no
+            picture, so that threads may share a scene.
+    """
+
+    label: Tensor
+    modulations: tuple[Mapping[str, Modulation | FoldedModulation], ...]
+    latent_size: tuple[int, int]
+    kept: deque[KeptDecode] = field(default_factory=lambda: deque(maxlen=1))
+
+    def pixels_at(self, block: int) -> int:
+        """Pixels of one map at the resolution of a block."""
+        return self.latent_size[0] * self.latent_size[1] * 4**block
+
+    @property
+    def folded(self) -> bool:
+        """Whether evaluation mode's statistics are folded in; such a scene cannot be trained on."""
+        return isinstance(self.modulations[0]["norm_0"], FoldedModulation)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tables and of what is kept."""
+        size = sum(kept.nbytes for kept in tuple(self.kept))
+        for block in self.modulations:
+            for modulation in block.values():
+                if isinstance(modulation, FoldedModulation):
+                    size += modulation.nbytes
+                else:
+                    size += 2 * modulation.scale.numel() * modulation.scale.element_size()
+        return size
+
+
+def nearest_kept(scene: Scene, codes: Tensor) -> tuple[KeptDecode | None, Sequence[int]]:
+    """The kept picture from which the fewest classes differ, and these classes."""
+    best: tuple[KeptDecode | None, Sequence[int]] = (None, ())
+    for kept in tuple(scene.kept):
+        changed = kept.changed_classes(codes)
+        if best[0] is None or len(changed) < len(best[1]):
+            best = (kept, changed)
+    return best

@@ -1,0 +1,62 @@
+"""Prepared scenes of the last label maps, within a limit of memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+
+from torch import Tensor
+
+from groupdnet_hub.model import GroupDNet
+from groupdnet_hub.networks.scene import Scene
+
+# Pictures that each scene keeps: several people may draw on one map in turn.
+_PICTURES = 4
+
+
+class SceneShelf:
+    """Scenes by their label map, the longest unused leaving first; threads may share it.
+
+    Args:
+        limit: bytes that all scenes together may hold.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._scenes: OrderedDict[object, Scene] = OrderedDict()
+        self._lock = Lock()
+
+    def scene(self, model: GroupDNet, label: Tensor, instance: Tensor | None) -> Scene:
+        """The scene of a label map (CPU, int64 [1, H, W]) and its instance map: a kept one, or a new one.
+
+        A model whose weights changed in the meantime gets new ones.
+        """
+        if not self._limit:
+            return model.prepare(label, instance, keep=1)
+        maps = [label] if instance is None else [label, instance]
+        key = (_weights_state(model), *((tuple(m.shape), m.numpy().tobytes()) for m in maps))
+        with self._lock:
+            found = self._scenes.get(key)
+            if found is not None:
+                self._scenes.move_to_end(key)
+                return found
+        scene = model.prepare(label, instance, keep=_PICTURES)
+        with self._lock:
+            return self._scenes.setdefault(key, scene)
+
+    def tidy(self) -> None:
+        """Let the longest unused scenes go until the limit is kept."""
+        with self._lock:
+            sizes = {key: scene.nbytes for key, scene in self._scenes.items()}
+            total = sum(sizes.values())
+            for key, size in sizes.items():
+                if total <= self._limit:
+                    break
+                del self._scenes[key]
+                total -= size
+
+
+def _weights_state(model: GroupDNet) -> tuple[object, ...]:
+    """Another value once a weight was replaced, moved, converted or written to."""
+    tensors = [*model.decoder.parameters(), *model.decoder.buffers()]
+    return tuple((t.data_ptr(), t.dtype, None if t.is_inference() else t._version) for t in tensors)

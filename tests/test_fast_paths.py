@@ -1,0 +1,258 @@
+"""The fast forms of the decoder against the paper's: look-up, folded statistics, kept groups; bits and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from conftest import shared_folder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from network_models import generator, make_model, maps
+from torch import Tensor
+
+from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, PairedImages
+from groupdnet_hub.networks.incremental import _groups_reached
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def plain(model: GroupDNet, codes: Tensor, label: Tensor, instance: Tensor | None = None) -> Tensor:
+    return model.decode(codes, model.prepare(label, instance, lookup=False))
+
+
+def check_all_forms(model: GroupDNet, label: Tensor, instance: Tensor | None = None) -> None:
+    """First decode, another sample and a redrawn class, each against the plain network."""
+    C = model.config.num_classes
+    codes, others = (model.sample_codes(len(label), generator=generator(seed)) for seed in (0, 1))
+    if model.config.latent_mode == "map":
+        size = (label.shape[1], label.shape[2])
+        codes, others = (
+            model.sample_codes(len(label), generator=generator(seed), label_size=size) for seed in (0, 1)
+        )
+    redrawn = codes.clone()
+    redrawn[:, [0, C - 1]] = others[:, [0, C - 1]]
+    scene = model.prepare(label, instance)
+    assert scene.folded
+    for drawn in (codes, others, codes, redrawn):
+        expected = plain(model, drawn, label, instance)
+        assert expected.std() > 0.01
+        torch.testing.assert_close(model.decode(drawn, scene), expected, rtol=0, atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kind=st.sampled_from(["one class", "noise", "one pixel", "cells"]),
+    count=st.sampled_from([1, 2, 3, 7, 8, 11, 19]),
+    batch=st.integers(1, 3),
+    size=st.sampled_from([(8, 8), (32, 32), (32, 64), (96, 64)]),
+    width=st.integers(1, 6),
+    fields=st.fixed_dictionaries(
+        {},
+        optional={
+            "instance_edges": st.just(True),
+            "spectral_norm": st.just(False),
+            "latent_mode": st.just("vector"),
+            "latent_channels": st.integers(1, 9),
+        },
+    ),
+)
+@torch.no_grad()
+def test_any_network_on_any_map(
+    kind: str, count: int, batch: int, size: tuple[int, int], width: int, fields: dict
+) -> None:
+    model = make_model(count, size, width, **fields)
+    if kind == "cells" and size == (8, 8):
+        kind = "noise"
+    label = maps(kind, batch, count, size)
+    check_all_forms(model, label, maps("noise", batch, 3, size) if "instance_edges" in fields else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "size"),
+    [("fashion8", 8, (128, 128)), ("camvid", 12, (128, 128)), ("coco130", 130, (64, 64))],
+)
+@torch.no_grad()
+def test_real_maps(name: str, classes: int, size: tuple[int, int]) -> None:
+    data = PairedImages.from_folder(shared_folder(f"data/{name}"), size)
+    label = torch.stack([data[i]["label"] for i in range(0, 3 * 20, 20)])
+    model = make_model(int(max(classes, label.max() + 1)), size, 4)
+    check_all_forms(model, label)
+    check_all_forms(model, label[:1])
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("deepfashion", "fashion8"), ("cityscapes", None), ("ade20k", "coco130")]
+)
+@torch.no_grad()
+def test_the_schedules_of_the_paper(name: str, data: str | None) -> None:
+    """Groups that do not nest (35, 20, 14, ...), class slots apart, edges: at an eighth of the size."""
+    config = GroupDNetConfig.preset(name)
+    narrow = {8: 16, 35: 560, 151: 604}[config.num_classes]
+    model = make_model(config=shrunk(config, narrow))
+    H, W = model.config.image_size
+    label = maps("cells", 2, config.num_classes, (H, W))
+    if data is not None:
+        pictures = PairedImages.from_folder(shared_folder(f"data/{data}"), (H, W))
+        label = torch.stack([pictures[i]["label"] for i in (3, 30)])
+    check_all_forms(model, label, maps("cells", 2, 5, (H, W)) if config.instance_edges else None)
+
+
+def shrunk(config: GroupDNetConfig, narrow: int) -> GroupDNetConfig:
+    """Half the size and as few channels as the groups allow."""
+    import dataclasses
+    import math
+
+    blocks, before = [], config.class_slots
+    for i, block in enumerate(config.blocks):
+        after = config.blocks[i + 1] if i + 1 < len(config.blocks) else block
+        multiple = math.lcm(block.groups, after.groups, block.modulation_groups, after.modulation_groups)
+        blocks.append(dataclasses.replace(block, out_channels=multiple * (2 if multiple < 16 else 1)))
+    first = config.blocks[0]
+    fc = math.lcm(config.class_slots, first.groups, first.modulation_groups, before)
+    size = (config.image_size[0] // 2, config.image_size[1] // 2)
+    return config.replace(
+        blocks=tuple(blocks), fc_channels=fc, image_size=size, encoder_width=narrow, latent_channels=2
+    )
+
+
+@torch.no_grad()
+def test_a_redrawn_class_gives_the_same_bits_as_a_decode_from_the_start() -> None:
+    model = make_model(8, (128, 128), 4)
+    label = maps("cells", 1, 8, (128, 128))
+    codes, others = (model.sample_codes(generator=generator(seed)) for seed in (0, 1))
+    scene = model.prepare(label, keep=2)
+    model.decode(codes, scene)
+    for classes in ([4], [0], [1, 6], list(range(8)), []):
+        redrawn = codes.clone()
+        redrawn[:, classes] = others[:, classes]
+        fresh = model.decode(redrawn, model.prepare(label))
+        assert torch.equal(model.decode(redrawn, scene), fresh)
+        assert len(scene.kept) <= 2
+
+
+@torch.no_grad()
+def test_a_redrawn_class_redoes_its_groups_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from groupdnet_hub.networks.layers import GroupedConv2d
+
+    model = make_model(8, (256, 256), 2)
+    label = maps("cells", 1, 8, (256, 256))
+    codes = model.sample_codes(generator=generator())
+    work: list[int] = []
+    compute = GroupedConv2d.forward_groups
+
+    def counted(self: GroupedConv2d, input: Tensor, first: int, count: int) -> Tensor:
+        out = compute(self, input, first, count)
+        work.append(out.numel() * self.weight[0].numel())
+        return out
+
+    monkeypatch.setattr(GroupedConv2d, "forward_groups", counted)
+    scene = model.prepare(label)
+    model.decode(codes, scene)
+    everything, codes[:, 5] = sum(work), -codes[:, 5]
+    work.clear()
+    model.decode(codes, scene)
+    # Groups 8, 8, 4, 4, 2, 2, 1: the last block is whole, half of the two before it (section 3 of the schedule).
+    assert 0.5 < sum(work) / everything < 0.72
+    work.clear()
+    model.decode(codes, scene)
+    assert not work
+
+
+def test_groups_that_do_not_nest() -> None:
+    # 20 groups over 35: group 0 has channels of the first 1.75 of them.
+    assert _groups_reached([0], 35, 20) == {0}
+    assert _groups_reached([1], 35, 20) == {0, 1}
+    assert _groups_reached([34], 35, 20) == {19}
+    assert _groups_reached([3], 8, 8) == {3}
+    assert _groups_reached([0, 7], 8, 4) == {0, 3}
+    assert _groups_reached([5], 151, 1) == {0}
+
+
+def test_gradients_to_the_codes_through_a_scene() -> None:
+    model = make_model(8, (64, 64), 4).requires_grad_(False)
+    label = maps("cells", 1, 8, (64, 64))
+    codes = model.sample_codes(generator=generator()).requires_grad_()
+    gradients = []
+    for lookup in (True, False):
+        scene = model.prepare(label, lookup=lookup)
+        assert scene.folded == lookup
+        picture = model.decode(codes, scene)
+        (picture * torch.randn(picture.shape, generator=generator(3))).sum().backward()
+        gradients.append(codes.grad.clone())
+        codes.grad = None
+    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()
+
+
+@torch.no_grad()
+def test_training_does_not_take_a_scene_of_evaluation_mode() -> None:
+    model = make_model(3, (32, 32))
+    codes = model.sample_codes(generator=generator())
+    scene = model.prepare(maps("cells", 1, 3, (32, 32)))
+    model.train()
+    with pytest.raises(ValueError, match="prepare it again"):
+        model.decode(codes, scene)
+    assert not model.prepare(maps("cells", 1, 3, (32, 32))).folded
+
+
+@torch.no_grad()
+def test_half_precision_stays_near() -> None:
+    model = make_model(8, (64, 64), 6)
+    label = maps("cells", 2, 8, (64, 64))
+    codes = model.sample_codes(2, generator=generator())
+    expected = plain(model, codes, label)
+    half = model.to(torch.bfloat16)
+    assert (half.decode(codes, label).float() - expected).abs().mean() < 0.03
+
+
+def test_a_picture_does_not_depend_on_what_was_drawn_before() -> None:
+    model = make_model(8, (64, 64), 4)
+    pipe, fresh = GroupDNetPipeline(model), GroupDNetPipeline(model, kept_bytes=0)
+    first, second = (maps(kind, 1, 8, (64, 64))[0].numpy() for kind in ("cells", "one pixel"))
+    for mask in (first, second, first):
+        look = pipe.sample(mask, seed=1)
+        for seed, classes in ((2, "class 0"), (3, ["class 0", "class 7"])):
+            look = pipe.reroll(look, classes, seed=seed)
+            alone = fresh.reroll(fresh.sample(mask, seed=1), "class 0", seed=2)
+            if seed == 3:
+                alone = fresh.reroll(alone, classes, seed=3)
+            assert look.image.tobytes() == alone.image.tobytes()
+
+
+def test_new_weights_make_new_scenes() -> None:
+    model = make_model(3, (32, 32))
+    pipe = GroupDNetPipeline(model)
+    mask = maps("cells", 1, 3, (32, 32))[0].numpy()
+    before = pipe.sample(mask, seed=0)
+    with torch.no_grad():
+        model.decoder.to_rgb.bias.add_(1.0)
+    after = pipe.sample(mask, seed=0)
+    assert before.image.tobytes() != after.image.tobytes()
+    assert after.image.tobytes() == GroupDNetPipeline(model).sample(mask, seed=0).image.tobytes()
+
+
+def test_kept_scenes_stay_within_their_limit() -> None:
+    model = make_model(8, (64, 64), 4)
+    pipe = GroupDNetPipeline(model, kept_bytes=3 * 2**20)
+    for seed in range(8):
+        mask = torch.randint(0, 8, (64, 64), generator=generator(seed)).numpy()
+        pipe.sample(mask, seed=seed)
+        assert sum(scene.nbytes for scene in pipe._scenes._scenes.values()) <= 3 * 2**20
+
+
+def test_threads_share_a_model_and_its_scenes() -> None:
+    pipe = GroupDNetPipeline(make_model(8, (64, 64), 4))
+    masks = [maps(kind, 1, 8, (64, 64))[0].numpy() for kind in ("cells", "noise", "one pixel")]
+    jobs = [(masks[i % 3], i % 5) for i in range(24)]
+    expected = [pipe.sample(mask, seed=seed).image.tobytes() for mask, seed in jobs]
+    with ThreadPoolExecutor(8) as pool:
+        drawn = list(pool.map(lambda job: pipe.sample(job[0], seed=job[1]).image.tobytes(), jobs))
+    assert drawn == expected
