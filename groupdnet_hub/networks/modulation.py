@@ -174,11 +174,13 @@ class _ScaleAndShift(torch.autograd.Function):
         tensors = [x, out, grads[0]] + ([grad_x] if grad_x is not None else [])
         for pixels, of_x, of_out, grad, *of_grad_x in _pixel_strips(table, index, *tensors):
             if ctx.slope is not None:  # the activation keeps the sign, so its output tells which side it was
-                grad = torch.where(of_out > 0, grad, grad * ctx.slope)
+                grad = torch.ops.aten.leaky_relu_backward(grad, of_out, ctx.slope, True)
             if of_grad_x:
                 torch.mul(grad, table[:, 0].index_select(0, index[pixels]), out=of_grad_x[0])
             if total is not None:
-                values = torch.stack((grad.float() * of_x.float(), grad.float()), dim=1)
+                values = total.new_empty(len(grad), *total.shape[1:])
+                torch.mul(grad, of_x, out=values[:, 0])
+                values[:, 1] = grad
                 total.index_add_(0, index[pixels], values)
         return grad_x, None if total is None else total.to(table.dtype), None, None
 
