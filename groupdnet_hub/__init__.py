@@ -1,5 +1,6 @@
 """GroupDNet: semantically multi-modal image synthesis, with one latent code for each class of a label map."""
 
+from groupdnet_hub.baselines import load_system
 from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.data import PairedImages, read_label_set
@@ -63,6 +64,7 @@ __all__ = [
     "instance_edges",
     "kl_loss",
     "label_picture",
+    "load_system",
     "one_hot",
     "photo_to_tensor",
     "read_instance_map",

@@ -38,9 +38,11 @@ class GroupDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.fc = GroupedConv2d(
-            config.class_slots * config.latent_channels, config.fc_channels, groups=config.class_slots
+            config.class_slots * config.latent_channels,
+            config.fc_channels,
+            groups=config.class_slots if config.fc_groups is None else config.fc_groups,
         )
-        blocks, channels, groups = [], config.fc_channels, config.class_slots
+        blocks, channels, groups = [], config.fc_channels, self.fc.groups
         for block in config.blocks:
             blocks.append(
                 CGBlock(
@@ -59,6 +61,10 @@ class GroupDecoder(nn.Module):
             )
             channels, groups = block.out_channels, block.groups
         self.blocks = nn.ModuleList(blocks)
+        self.fusion = nn.ModuleList(
+            GroupedConv2d(channels, channels, spectral_norm=config.spectral_norm)
+            for _ in range(config.fusion_layers)
+        )
         self.to_rgb = GroupedConv2d(channels, 3)
         initialise_network(self, generator)
 
@@ -84,24 +90,30 @@ class GroupDecoder(nn.Module):
             assert isinstance(block, CGBlock)
             yield block
 
+    def first_features(self, codes: Tensor, scene: Scene) -> Tensor:
+        """The input [B, fc channels, h, w] of the first block."""
+        x = codes
+        unused = self.config.class_slots - self.config.num_classes
+        if unused:
+            x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, unused))
+        x = x.flatten(1, 2).expand(-1, -1, *scene.latent_size)
+        return self.fc(x.contiguous(memory_format=torch.channels_last))
+
     def forward(self, codes: Tensor, scene: Scene) -> Tensor:
         """codes [B, C, z, h, w] (or [B, C, z, 1, 1]) and a scene of batch B or 1 -> picture [B, 3, H, W] in [-1, 1]."""
         return self.activations(codes, scene)[-1]
 
     def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:
         """Outputs of ``fc``, of every block (before upsampling), and the picture."""
-        x = codes
-        unused = self.config.class_slots - self.config.num_classes
-        if unused:
-            x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, unused))
-        x = x.flatten(1, 2).expand(-1, -1, *scene.latent_size)
-        x = self.fc(x.contiguous(memory_format=torch.channels_last))
+        x = self.first_features(codes, scene)
         outputs = [x]
         for i, block in enumerate(self.blocks):
             if i:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = block(x, scene.modulations[i])
             outputs.append(x)
+        for layer in self.fusion:
+            x = layer(F.leaky_relu(x, LEAKY_SLOPE))
         x = self.to_rgb(F.leaky_relu(x, LEAKY_SLOPE))
         outputs.append(torch.tanh(x.float()).to(codes.dtype))
         return outputs
