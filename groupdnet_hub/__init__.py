@@ -25,6 +25,8 @@ from groupdnet_hub.losses import (
     hinge_discriminator_loss,
     hinge_generator_loss,
     kl_loss,
+    least_squares_discriminator_loss,
+    least_squares_generator_loss,
 )
 from groupdnet_hub.model import GroupDNet
 from groupdnet_hub.networks.decoder import Scene
@@ -64,6 +66,8 @@ __all__ = [
     "instance_edges",
     "kl_loss",
     "label_picture",
+    "least_squares_discriminator_loss",
+    "least_squares_generator_loss",
     "load_system",
     "one_hot",
     "photo_to_tensor",

@@ -33,6 +33,22 @@ def hinge_generator_loss(fake: Sequence[Tensor]) -> Tensor:
     return torch.stack([-logits.float().mean() for logits in fake]).mean()
 
 
+def least_squares_discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Least-squares loss of the discriminator (LSGAN), mean over scales: (on generated, on real pictures).
+
+    Args:
+        fake, real: the patch logits of each scale; the goals are 0 and 1.
+    """
+    on_fake = torch.stack([logits.float().square().mean() for logits in fake]).mean()
+    on_real = torch.stack([(logits.float() - 1).square().mean() for logits in real]).mean()
+    return on_fake, on_real
+
+
+def least_squares_generator_loss(fake: Sequence[Tensor]) -> Tensor:
+    """Least-squares loss of the generator (LSGAN), mean over scales: its pictures' logits should be 1."""
+    return torch.stack([(logits.float() - 1).square().mean() for logits in fake]).mean()
+
+
 def feature_matching_loss(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
     """L1 distance of the discriminator's hidden features, summed over layers, mean over scales.
 

@@ -208,6 +208,11 @@ class GroupDNet(nn.Module, StrictHubMixin):
         """True: every class has a code of its own."""
         return True
 
+    @property
+    def has_encoder(self) -> bool:
+        """True: pictures have codes."""
+        return True
+
     def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Codes [B, C, z, h, w] with those of one class drawn anew (Eq. 7); all others stay as they are."""
         factor = 2 ** (len(self.config.blocks) - 1)

@@ -12,6 +12,7 @@ from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.hub import StrictHubMixin
 from groupdnet_hub.labels import LabelSet, one_hot
 from groupdnet_hub.model_inputs import check_image, checked_edges, checked_label
+from groupdnet_hub.networks.encoder import Gaussian
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class BaselineSystem(nn.Module, StrictHubMixin):
     @property
     def has_class_codes(self) -> bool:
         """False: one code, or none, stands for all classes."""
+        return False
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether there is an :meth:`encode`."""
         return False
 
     @property
@@ -105,6 +111,14 @@ class BaselineSystem(nn.Module, StrictHubMixin):
                 f"{', '.join(map(str, self.config.code_shape))}]"
             )
         return self.draw(codes.to(self.device, self.dtype), scene)
+
+    def encode(self, image: Tensor, label: Tensor) -> Gaussian:
+        """The posterior of a picture's code, where there is an encoder.
+
+        Raises:
+            ValueError: where there is none.
+        """
+        raise ValueError(f"a {self.config.system_name} has no encoder")
 
     def draw(self, codes: Tensor, scene: Any) -> Tensor:
         """The network: checked codes and a prepared label map to pictures."""

@@ -97,6 +97,11 @@ class BicycleGAN(BaselineSystem):
         self.encoder = ResNetEncoder(config, generator=generator)
         self.unet = UNet(config, generator=generator)
 
+    @property
+    def has_encoder(self) -> bool:
+        """True."""
+        return True
+
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
         """The posterior of a picture's code: ``mean`` and ``logvar`` [B, 1, z, 1, 1].
 

@@ -199,6 +199,11 @@ class SPADE(BaselineSystem):
         self.encoder = VectorEncoder(config, generator=generator) if config.variational else None
         self.decoder = SPADEDecoder(config, generator=generator)
 
+    @property
+    def has_encoder(self) -> bool:
+        """True for the variational one."""
+        return self.config.variational
+
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
         """The posterior of the latent vector of a picture, of a VSPADE.
 
@@ -213,7 +218,7 @@ class SPADE(BaselineSystem):
             ValueError: for a SPADE without encoder, and shapes that do not fit each other or the model.
         """
         if self.encoder is None:
-            raise ValueError("this SPADE has no encoder: only the variational one (VSPADE) encodes pictures")
+            return super().encode(image, label)
         image, _ = self._checked_pair(image, label)
         return self.encoder(image)
 
