@@ -60,7 +60,9 @@ def test_full_width_has_the_papers_number_of_parameters(name: str) -> None:
     with torch.device("meta"):
         system = build_system(system_preset(name, "deepfashion"))
     expected = PARAMETERS["GroupDNet"] if SYSTEMS[name].ablation else PARAMETERS.get(name)
-    if name == "SPADE":  # VSPADE without encoder and linear layer (96.3 M less 4.2 M), with a convolution instead
+    if (
+        name == "SPADE"
+    ):  # VSPADE without encoder and linear layer (96.3 M less 4.2 M), with a convolution instead
         expected = 92.2
     assert expected is not None
     assert parameters(system) / 1e6 == pytest.approx(expected, rel=0.03)
