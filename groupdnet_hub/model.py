@@ -215,9 +215,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         """True: every class has a code of its own."""
         return True
 
-    def redraw(
-        self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Codes [B, C, z, h, w] with those of one class drawn anew (Eq. 7); all others stay as they are."""
         factor = 2 ** (len(self.config.blocks) - 1)
         size = (codes.shape[3] * factor, codes.shape[4] * factor)

@@ -41,9 +41,7 @@ class ImageSynthesisSystem(Protocol):
     ) -> Tensor:
         """Codes [B, ...] from the prior; a system without any has an empty last axis."""
 
-    def redraw(
-        self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Codes [B, ...] with one class's drawn anew, or all of them where classes have none of their own."""
 
     def decode(self, codes: Tensor, label: Any, instance: Tensor | None = None) -> Tensor:
