@@ -15,9 +15,8 @@ from groupdnet_hub.metrics.estimates import (
     ImageRows,
     by_name,
     divide,
-    estimate,
     estimate_mean,
-    mean_of_defined,
+    estimate_with_parts,
 )
 from groupdnet_hub.system import ImageSynthesisSystem
 
@@ -64,16 +63,14 @@ class Redrawing:
         for start in range(0, len(codes), self.batch_size):
             yield self.system.decode(codes[start : start + self.batch_size], scene).float()
 
-    def distances(
-        self, scene: Any, class_id: int | None, pairs: int, distance: SpatialDistance
-    ) -> Iterator[Tensor]:
-        """Distance maps float64 [b, H, W] on the CPU of ``pairs`` pairs: each picture and the next one."""
+    def pairs(self, scene: Any, class_id: int | None, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """``count`` pairs of pictures [b, 3, H, W], in batches: each picture and the next one."""
         last: Tensor | None = None
-        for batch in self.pictures(scene, self.codes(class_id, pairs + 1)):
+        for batch in self.pictures(scene, self.codes(class_id, count + 1)):
             row = batch if last is None else torch.cat([last, batch])
             last = batch[-1:]
             if len(row) > 1:
-                yield distance(row[:-1], row[1:])[:, 0].cpu().double()
+                yield row[:-1], row[1:]
 
     def _generator(self, stream: int) -> torch.Generator:
         state = np.random.SeedSequence((self.seed, stream)).generate_state(1, np.uint64)
@@ -88,63 +85,87 @@ def measure_classes(redrawing: Redrawing, distance: SpatialDistance, *, num_pair
     A system without class codes redraws all of its code, and one set of pairs serves all classes.
 
     Returns:
-        float64 [3, C]: the distance summed over the pixels of c and over all others, each divided by the number of
-        pixels of the *image*, mean over the pairs; and the share of the image that c takes (0 where it is absent).
+        float64 [5, C]: the share of the image that c takes (0 where it is absent); the distance summed over the pixels
+        of c, and over all others; the distance of the pictures with all pixels but those of c set to 0, and with
+        those of c set to 0, summed over all pixels. Sums are divided by the number of pixels of the *image*;
+        means over the pairs.
     """
     system, label = redrawing.system, redrawing.label.cpu()
     classes = range(len(system.labels))
     scene = redrawing.scene()
     regions = [label == class_id for class_id in classes]
-    found = np.zeros((3, len(classes)))
-    found[2] = [float(region.double().mean()) for region in regions]
-    if system.has_class_codes:
-        for class_id in classes:
-            for maps in redrawing.distances(scene, class_id, num_pairs, distance):
-                found[:2, class_id] += _split(maps, regions[class_id])
-    else:
-        for maps in redrawing.distances(scene, None, num_pairs, distance):
-            for class_id in classes:
-                found[:2, class_id] += _split(maps, regions[class_id])
-    found[:2] /= num_pairs * label.numel()
+    found = np.zeros((5, len(classes)))
+    found[0] = [float(region.double().mean()) for region in regions]
+    # What is redrawn, and the classes that this is measured for.
+    turns = [(c, [c]) for c in classes] if system.has_class_codes else [(None, list(classes))]
+    for redrawn, measured in turns:
+        for pair in redrawing.pairs(scene, redrawn, num_pairs):
+            maps = _maps(distance, *pair)
+            for class_id in measured:
+                found[1:, class_id] += _split(distance, pair, maps, regions[class_id])
+    found[1:] /= num_pairs * label.numel()
     return found
 
 
 def measure_image(redrawing: Redrawing, distance: SpatialDistance, *, num_pairs: int = 19) -> np.ndarray:
     """One label map's LPIPS diversity: the mean distance of pairs with all codes redrawn, float64 []."""
-    total = sum(
-        float(maps.sum()) for maps in redrawing.distances(redrawing.scene(), None, num_pairs, distance)
-    )
+    pairs = redrawing.pairs(redrawing.scene(), None, num_pairs)
+    total = sum(float(_maps(distance, *pair).sum()) for pair in pairs)
     return np.array(total / (num_pairs * redrawing.label.numel()))
 
 
-def _split(maps: Tensor, region: Tensor) -> tuple[float, float]:
+def _maps(distance: SpatialDistance, one: Tensor, other: Tensor) -> Tensor:
+    return distance(one, other)[:, 0].cpu().double()
+
+
+def _split(
+    distance: SpatialDistance, pair: tuple[Tensor, Tensor], maps: Tensor, region: Tensor
+) -> tuple[float, float, float, float]:
+    """Inside and outside of a region [H, W]: sums of the distance maps, and of those of masked pictures."""
+    if not region.any():  # masked by it, the pictures of a pair are the same
+        return 0.0, float(maps.sum()), 0.0, float(maps.sum())
+    if region.all():
+        return float(maps.sum()), 0.0, float(maps.sum()), 0.0
+    mask = region.to(pair[0])
+    inside, outside = (
+        float(_maps(distance, pair[0] * kept, pair[1] * kept).sum()) for kept in (mask, 1 - mask)
+    )
     # Two sums and no difference, so that what did not change at all is exactly 0.
-    return float(maps[:, region].sum()), float(maps[:, ~region].sum())
+    return float(maps[:, region].sum()), float(maps[:, ~region].sum()), inside, outside
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reading of Eq. 7: mCSD and mOCD, and their parts by class name."""
+
+    mcsd: Estimate
+    mocd: Estimate
+    csd: Mapping[str, Estimate]
+    ocd: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
 class ClassDiversity:
-    """mCSD and mOCD (Eq. 7) with their parts, by class name.
+    """mCSD and mOCD (Eq. 7), in three readings of "the average LPIPS distance of the semantic area".
 
-    With d the spatial LPIPS map of a pair, ``CSD_c = sum of d over the pixels of c / number of pixels of the image``
-    and ``OCD_c`` the same over all other pixels; means over pairs, then over *all* images, then over *all* classes.
-    A class that is absent from an image has an empty region there, and so CSD 0; what redrawing it changes all the
-    same counts as OCD. For a system that changes everything, mCSD + mOCD is thus the LPIPS of its pairs.
-
-    ``*_region_mean`` divide by the region's pixels in place of the image's. An empty region has no mean: a class is
-    averaged over the images that show it, and the mean goes over the classes that any image shows (for OCD those that
-    leave other pixels).
+    Attributes:
+        images: how many label maps were measured.
+        image_mean: with d the spatial LPIPS map of a pair, ``CSD_c = sum of d over the pixels of c / number of pixels
+            of the image``, and ``OCD_c`` the same over all other pixels. A class that is absent from a label map has
+            an empty region there, and so CSD 0; what redrawing it changes all the same counts as OCD. Means go over
+            *all* label maps and *all* classes: for a system that changes everything, mCSD + mOCD is the LPIPS of its
+            pairs. Features see far beyond a region, so that even a system that changes no pixel outside has an mOCD.
+        region_mean: divided by the region's pixels in place of the image's. An empty region has no mean: a class is
+            averaged over the label maps that show it, and the classes over those that any shows.
+        masked: the LPIPS of the pictures with all pixels outside the region set to 0 (mid-grey), and with those inside
+            set to 0; means as for ``image_mean``. mOCD is 0 exactly if no pixel outside changes.
+        shown_in: how many label maps show a class, by name.
     """
 
     images: int
-    mcsd: Estimate
-    mocd: Estimate
-    mcsd_region_mean: Estimate
-    mocd_region_mean: Estimate
-    csd: Mapping[str, Estimate]
-    ocd: Mapping[str, Estimate]
-    csd_region_mean: Mapping[str, Estimate]
-    ocd_region_mean: Mapping[str, Estimate]
+    image_mean: Reading
+    region_mean: Reading
+    masked: Reading
     shown_in: Mapping[str, int]
 
 
@@ -153,7 +174,7 @@ class ClassDiversityMeter:
 
     def __init__(self, class_names: tuple[str, ...]) -> None:
         self.class_names = class_names
-        self.rows = ImageRows((3, len(class_names)))
+        self.rows = ImageRows((5, len(class_names)))
 
     def update(self, index: int, measured: np.ndarray) -> None:
         """Count label map ``index``, once."""
@@ -169,40 +190,35 @@ class ClassDiversityMeter:
         Raises:
             ValueError: if nothing was counted.
         """
-        inside, outside, share = np.moveaxis(self.rows.stacked(), 1, 0)
-        images, classes = share.shape
-        shown = (share > 0).astype(np.float64)
-        others = shown * (share < 1)
-        means = (np.nan_to_num(divide(inside, share)), shown), (divide(outside, 1 - share), others)
-
-        def over_images(values: np.ndarray) -> list[Estimate]:
-            return [estimate_mean(values[:, class_id]) for class_id in range(classes)]
-
-        def of_regions(values: np.ndarray, counted: np.ndarray) -> tuple[Estimate, list[Estimate]]:
-            values = np.where(counted > 0, values, 0)
-
-            def by_class(counts: np.ndarray) -> np.ndarray:
-                return divide(counts @ values, counts @ counted)
-
-            one_by_one = [
-                estimate(images, lambda counts, class_id=class_id: by_class(counts)[:, class_id])  # type: ignore[misc]
-                for class_id in range(classes)
-            ]
-            return estimate(images, lambda counts: mean_of_defined(by_class(counts))), one_by_one
-
-        (region_csd, class_csd), (region_ocd, class_ocd) = (of_regions(*pair) for pair in means)
+        share, inside, outside, masked_inside, masked_outside = np.moveaxis(self.rows.stacked(), 1, 0)
+        shown = share > 0
         return ClassDiversity(
-            images=images,
-            mcsd=estimate_mean(inside.mean(axis=1)),
-            mocd=estimate_mean(outside.mean(axis=1)),
-            mcsd_region_mean=region_csd,
-            mocd_region_mean=region_ocd,
-            csd=by_name(self.class_names, over_images(inside)),
-            ocd=by_name(self.class_names, over_images(outside)),
-            csd_region_mean=by_name(self.class_names, class_csd),
-            ocd_region_mean=by_name(self.class_names, class_ocd),
+            images=len(share),
+            image_mean=self._reading(inside, outside),
+            region_mean=self._reading(
+                np.where(shown, divide(inside, share), np.nan),
+                np.where(shown, divide(outside, 1 - share), np.nan),
+            ),
+            masked=self._reading(masked_inside, masked_outside),
             shown_in=dict(zip(self.class_names, (int(count) for count in shown.sum(axis=0)), strict=True)),
         )
+
+    def _reading(self, csd: np.ndarray, ocd: np.ndarray) -> Reading:
+        (mcsd, csd_by_class), (mocd, ocd_by_class) = _over_images(csd), _over_images(ocd)
+        return Reading(
+            mcsd, mocd, by_name(self.class_names, csd_by_class), by_name(self.class_names, ocd_by_class)
+        )
+
+
+def _over_images(values: np.ndarray) -> tuple[Estimate, list[Estimate]]:
+    """Of float64 [N, C], NaN where not defined: the mean over images of each class, and the mean of these means."""
+    defined = ~np.isnan(values)
+    known, counted = np.where(defined, values, 0), defined.astype(np.float64)
+
+    def by_class(counts: np.ndarray) -> np.ndarray:
+        return divide(counts @ known, counts @ counted)
+
+    return estimate_with_parts(len(values), by_class)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,23 @@ def estimate_mean(values: np.ndarray) -> Estimate:
     return estimate(len(values), lambda counts: counts @ values / counts.sum(axis=1))
 
 
-def mean_of_defined(values: np.ndarray) -> np.ndarray:
+def estimate_with_parts(
+    images: int, parts: Callable[[np.ndarray], np.ndarray]
+) -> tuple[Estimate, list[Estimate]]:
+    """The mean over classes of a statistic that each class has, and the statistic of each.
+
+    Args:
+        parts: as the statistic of :func:`estimate`, but gives [R, C]; classes for which it is NaN are left out.
+    """
+    classes = parts(np.ones((1, images))).shape[1]
+    single = [
+        estimate(images, lambda counts, class_id=class_id: parts(counts)[:, class_id])  # type: ignore[misc]
+        for class_id in range(classes)
+    ]
+    return estimate(images, lambda counts: _mean_of_defined(parts(counts))), single
+
+
+def _mean_of_defined(values: np.ndarray) -> np.ndarray:
     """[R, C] -> [R]: the mean over the classes for which a value is defined (not NaN); NaN if there is none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Mean of empty slice")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 from torch import nn
@@ -28,7 +29,8 @@ def alexnet_lpips(weights: str | os.PathLike[str] | None = None, *, spatial: boo
     import lpips  # only measuring needs it
 
     trunk = imagenet_trunk("alexnet", _ALEXNET_LAYERS, weights).state_dict()
-    with torch.random.fork_rng(devices=[]):  # its trunk is drawn, and replaced
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():  # its trunk is drawn, and replaced
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # it asks in an old way
         metric = lpips.LPIPS(net="alex", spatial=spatial, pnet_rand=True, verbose=False)
     # lpips numbers torchvision's layers through its slices: "slice2.3.weight" is "features.3.weight".
     metric.net.load_state_dict({key: trunk[key.split(".", 1)[1]] for key in metric.net.state_dict()})

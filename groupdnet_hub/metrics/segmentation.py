@@ -15,7 +15,7 @@ from groupdnet_hub.metrics.estimates import (
     by_name,
     divide,
     estimate,
-    mean_of_defined,
+    estimate_with_parts,
 )
 
 
@@ -105,13 +105,10 @@ class SegmentationMeter:
         def accuracy(counts: np.ndarray) -> np.ndarray:
             return divide(counts @ hits.sum(axis=1), counts @ true.sum(axis=1))
 
-        by_class = [
-            estimate(images, lambda counts, class_id=class_id: iou(counts)[:, class_id])  # type: ignore[misc]
-            for class_id in range(len(self.class_names))
-        ]
+        miou, by_class = estimate_with_parts(images, iou)
         return SegmentationScores(
             images=images,
-            miou=estimate(images, lambda counts: mean_of_defined(iou(counts))),
+            miou=miou,
             pixel_accuracy=estimate(images, accuracy),
             iou=by_name(self.class_names, by_class),
             ignored=tuple(n for n, judged in zip(self.class_names, self.judged, strict=True) if not judged),
