@@ -114,7 +114,8 @@ def study_table(found: Mapping[Entry, Measured], about: Mapping[str, Any]) -> st
 def _title(key: str, found: Mapping[Entry, Measured]) -> str:
     name, arrow, _ = COLUMNS[key]
     if key == "fid" and found:
-        name = next(iter(found.values())).features
+        features = next(iter(found.values())).features
+        name = features if features == name else f"{features} ({name})"
     return f"{name} {arrow}"
 
 
