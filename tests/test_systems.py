@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, load_system
+from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, load_system, transfer_classes
 from groupdnet_hub.baselines import (
     SPADE,
     SYSTEMS,
@@ -233,6 +233,16 @@ def test_foreign_configurations_are_refused(tmp_path: Path) -> None:
         system_config("GroupDNet", LABELS, (64, 64), groups=(8, 3, 1, 1, 1))
     with pytest.raises(FileNotFoundError):
         load_system(tmp_path / "absent")
+
+
+def test_only_a_plain_groupdnet_is_carried_over_to_other_classes() -> None:
+    for model, message in (
+        (small("GroupEnc"), "a GroupEnc cannot be made one of other classes"),
+        (small("GroupDNet", class_order=tuple(range(7, -1, -1))), "of another class order"),
+    ):
+        assert isinstance(model, GroupDNet)
+        with pytest.raises(ValueError, match=message):
+            transfer_classes(model, LabelSet.from_names(["class 0", "new"]))
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
