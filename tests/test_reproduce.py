@@ -172,7 +172,7 @@ def test_the_table_says_how_it_was_made_and_where_it_differs(
     assert "FID: 28 of 28 pairs of systems stand in the paper's order." in text
     assert "Commit abc1234; a machine" in text
     assert "python train/reproduce.py --table 1 3" in text
-    assert "4,800 pictures of 64x64 in batches of 8" in text
+    assert "6,400 pictures of 64x64 in batches of 8" in text
     ablations = (out / "table-3.md").read_text()
     assert "| w/o split | 10.76 (10.76) |" in ablations
     assert ablations in capsys.readouterr().out
