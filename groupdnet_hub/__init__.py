@@ -1,5 +1,6 @@
 """GroupDNet: semantically multi-modal image synthesis, with one latent code for each class of a label map."""
 
+from groupdnet_hub.baselines import load_system
 from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.data import PairedImages, read_label_set
@@ -24,6 +25,8 @@ from groupdnet_hub.losses import (
     hinge_discriminator_loss,
     hinge_generator_loss,
     kl_loss,
+    least_squares_discriminator_loss,
+    least_squares_generator_loss,
 )
 from groupdnet_hub.model import GroupDNet
 from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
@@ -63,6 +66,9 @@ __all__ = [
     "instance_edges",
     "kl_loss",
     "label_picture",
+    "least_squares_discriminator_loss",
+    "least_squares_generator_loss",
+    "load_system",
     "one_hot",
     "photo_to_tensor",
     "read_instance_map",

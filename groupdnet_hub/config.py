@@ -6,8 +6,8 @@ Sections, tables and figures named here are those of "Semantically Multi-modal I
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,16 +16,17 @@ from groupdnet_hub.config_checks import (
     as_int_pair,
     as_sequence,
     check_choice,
+    check_class_order,
     check_classes,
     check_decoder,
     check_encoder,
     check_size,
     check_whole,
 )
+from groupdnet_hub.config_json import FORMAT_VERSION, JSONConfig
 from groupdnet_hub.presets import preset_fields
 from groupdnet_hub.schedule import BlockConfig, blocks_for_labels, encoder_multipliers
 
-FORMAT_VERSION = 1
 SPLIT_MODES = ("crop", "mask", "none")
 LATENT_MODES = ("map", "vector")
 NORM_KINDS = ("batch", "group")
@@ -42,7 +43,7 @@ class HasNamesAndPalette(Protocol):
 
 
 @dataclass(frozen=True)
-class GroupDNetConfig:
+class GroupDNetConfig(JSONConfig):
     """Everything that fixes the networks of a GroupDNet.
 
     Attributes:
@@ -55,6 +56,8 @@ class GroupDNetConfig:
         encoder_multipliers: output channels of each stride-2 encoder convolution, as multiples of w.
         class_slots: number of class positions in codes and label input; slots past the last class stay
             empty. More slots than classes let the groups of a prime number of classes divide evenly.
+        class_order: class ids in the order of their slots, so that chosen classes are neighbours and share groups;
+            empty for the order of the ids. Label maps, codes and names keep their ids whatever the order.
         latent_channels: z, channels of the latent code of one class.
         instance_edges: whether the label input holds the instance edge map (Cityscapes).
         split_mode: how the image is split by class for the encoder: ``crop`` (each class cut to its bounding
@@ -63,6 +66,14 @@ class GroupDNetConfig:
         norm_kind: ``batch`` or ``group`` (ablation "-> GroupNorm") inside CG-Norm.
         prior_rank: main directions of the prior that is fitted to each class's codes after training; 0 draws from
             N(0, 1), as the paper does (see ``networks/prior.py``).
+        encoder_grouped: one group for each class in the encoder. Without, it is an ordinary one (GroupDec), which with
+            ``split_mode="none"`` sees the picture once.
+        fc_groups: groups of the convolution in front of the first block; None for one per class slot. An ordinary
+            decoder has 1 (GroupEnc).
+        fusion_layers: ordinary 3x3 convolutions between the last block and the picture, the fusing module of GroupNet
+            and MulNet (Fig. 3).
+        separate_networks: every convolution with one group per class is as many convolutions, each with weights and
+            spectral norm of its own: the separate encoders and decoders of MulNet (Fig. 3a).
         spectral_norm: spectral normalisation of encoder, decoder and discriminator (ablation "w/o SpecNorm").
         discriminator_width: output channels of the discriminator's first convolution (Fig. 7).
         discriminator_scales: number of scales of the discriminator.
@@ -83,6 +94,11 @@ class GroupDNetConfig:
     latent_mode: str = "map"
     prior_rank: int = 0
     norm_kind: str = "batch"
+    encoder_grouped: bool = True
+    fc_groups: int | None = None
+    fusion_layers: int = 0
+    separate_networks: bool = False
+    class_order: tuple[int, ...] = ()
     spectral_norm: bool = True
     discriminator_width: int = 64
     discriminator_scales: int = 2
@@ -108,6 +124,11 @@ class GroupDNetConfig:
         return (self.num_classes, self.latent_channels, *spatial)
 
     @property
+    def encoder_groups(self) -> int:
+        """Groups of the encoder's convolutions."""
+        return self.num_classes if self.encoder_grouped else 1
+
+    @property
     def label_channels(self) -> int:
         """Channels of the decoder's label input: one per slot, or two (one-hot, edge) with instance edges."""
         return self.class_slots * (2 if self.instance_edges else 1)
@@ -116,6 +137,22 @@ class GroupDNetConfig:
     def discriminator_label_channels(self) -> int:
         """Channels of the discriminator's label input: one-hot, plus one edge map with instance edges."""
         return self.num_classes + (1 if self.instance_edges else 0)
+
+    @property
+    def discriminator_spectral_norm(self) -> bool:
+        """Whether the discriminator is spectrally normalised: as the other networks."""
+        return self.spectral_norm
+
+    @property
+    def system_name(self) -> str:
+        """The name in the paper's Table 1 of a network with these groups."""
+        if self.separate_networks:
+            return "MulNet"
+        if self.fusion_layers:
+            return "GroupNet"
+        if not self.encoder_grouped:
+            return "GroupDec"
+        return "GroupEnc" if self.fc_groups == 1 else "GroupDNet"
 
     # -- makers ----------------------------------------------------------------------------------------------
 
@@ -136,6 +173,7 @@ class GroupDNetConfig:
         width: int = 48,
         *,
         encoder_width: int | None = None,
+        groups: Sequence[int] | None = None,
         **fields: Any,
     ) -> GroupDNetConfig:
         """A valid network for any label set of 1 to 4096 classes.
@@ -146,6 +184,7 @@ class GroupDNetConfig:
             width: channels of the decoder's last block (160 in the paper's DeepFashion network).
             encoder_width: channels of the encoder's first convolution, a multiple of the number of classes; by
                 default the paper's ratio to ``width``, with at least 4 for each class.
+            groups: group count of each block; by default they fall from one per class to 1, as in Table 4.
             fields: any other field of the configuration, such as ``split_mode`` or ``norm_kind``.
 
         Raises:
@@ -168,7 +207,7 @@ class GroupDNetConfig:
                 f"image_size is {image_size}; with a smaller side of {small} both sides must be multiples of "
                 f"{factor}, for example {near}"
             )
-        blocks, fc_channels, slots = blocks_for_labels(num_classes, halvings + 1, width)
+        blocks, fc_channels, slots = blocks_for_labels(num_classes, halvings + 1, width, groups)
         if encoder_width is None:
             encoder_width = num_classes * max(4, min(32, round(1.6 * width / num_classes)))
         return cls(
@@ -183,58 +222,9 @@ class GroupDNetConfig:
             **fields,
         )
 
-    # -- JSON ------------------------------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; :meth:`from_dict` gives back an equal configuration."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> GroupDNetConfig:
-        """The reverse of :meth:`to_dict`.
-
-        Raises:
-            ValueError: for another format version, an unknown or missing key, or a value that cannot work.
-        """
-        if not isinstance(values, dict):
-            raise ValueError(f"a configuration is a JSON object, not {type(values).__name__}")
-        version = values.get("format_version")
-        if version != FORMAT_VERSION:
-            raise ValueError(
-                f"format_version is {version!r}, and this version of groupdnet_hub reads {FORMAT_VERSION}: "
-                "upgrade groupdnet_hub, or save the model again with the version that made it"
-            )
-        known = {field.name: field for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(f"unknown configuration keys: {', '.join(map(repr, unknown))}")
-        missing = sorted(
-            name
-            for name, field in known.items()
-            if field.default is dataclasses.MISSING and name not in values
-        )
-        if missing:
-            raise ValueError(f"configuration keys are missing: {', '.join(map(repr, missing))}")
-        values = dict(values)
-        values["blocks"] = _blocks_from_json(values["blocks"])
-        return cls(**values)
-
-    def to_json(self) -> str:
-        """:meth:`to_dict` as indented JSON text."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> GroupDNetConfig:
-        """The reverse of :meth:`to_json`."""
-        try:
-            values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"the configuration is not valid JSON: {error}") from None
-        return cls.from_dict(values)
-
-    def replace(self, **fields: Any) -> GroupDNetConfig:
-        """A validated copy with some fields changed."""
-        return dataclasses.replace(self, **fields)
+    def _fields_from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return values | {"blocks": _blocks_from_json(values["blocks"])}
 
     # -- validation ------------------------------------------------------------------------------------------
 
@@ -252,6 +242,8 @@ class GroupDNetConfig:
         object.__setattr__(
             self, "encoder_multipliers", tuple(as_sequence(self.encoder_multipliers, "encoder_multipliers"))
         )
+        order = as_sequence(self.class_order, "class_order")
+        object.__setattr__(self, "class_order", tuple(order))
         if self.format_version != FORMAT_VERSION:
             raise ValueError(
                 f"format_version is {self.format_version!r}; this version writes {FORMAT_VERSION}"
@@ -261,14 +253,18 @@ class GroupDNetConfig:
         check_choice(self.norm_kind, "norm_kind", NORM_KINDS)
         check_choice(self.instance_edges, "instance_edges", (True, False))
         check_choice(self.spectral_norm, "spectral_norm", (True, False))
+        check_choice(self.encoder_grouped, "encoder_grouped", (True, False))
+        check_choice(self.separate_networks, "separate_networks", (True, False))
+        check_whole(self.fusion_layers, "fusion_layers", 0, 16)
         check_whole(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
         check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
         check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
         check_classes(self.class_names, self.palette, self.class_slots)
+        check_class_order(self.class_order, self.num_classes)
         check_size(self.image_size, len(self.blocks))
         check_whole(self.prior_rank, "prior_rank", 0, math.prod(self.code_shape[1:]))
-        check_encoder(self.encoder_width, self.encoder_multipliers, self.num_classes, len(self.blocks))
-        check_decoder(self.blocks, self.fc_channels, self.class_slots, self.label_channels)
+        check_encoder(self.encoder_width, self.encoder_multipliers, self.encoder_groups, len(self.blocks))
+        check_decoder(self.blocks, self.fc_channels, self.class_slots, self.label_channels, self.fc_groups)
 
 
 def _blocks_from_json(value: Any) -> tuple[BlockConfig, ...]:

@@ -64,9 +64,7 @@ def check_size(image_size: tuple[int, int], num_blocks: int) -> None:
     if not 2 <= num_blocks <= 12:
         raise ValueError(f"blocks has {num_blocks} entries; 2 to 12 can be built")
     factor = 2 ** (num_blocks - 1)
-    for side in image_size:
-        check_whole(side, "a side of image_size", 1, MAX_SIDE)
-        _check_divides(factor, side, "a side of image_size", f"2**{num_blocks - 1}, its number of doublings")
+    check_sides(image_size, factor, f"2**{num_blocks - 1}, its number of doublings")
     if image_size == (factor, factor):
         raise ValueError(
             f"image_size {image_size} leaves a latent map of 1x1, in which instance normalisation has nothing to "
@@ -74,10 +72,27 @@ def check_size(image_size: tuple[int, int], num_blocks: int) -> None:
         )
 
 
-def check_encoder(width: Any, multipliers: Sequence[Any], num_classes: int, num_blocks: int) -> None:
-    """A width that divides by the classes, and as many halvings as the decoder has doublings."""
+def check_sides(image_size: tuple[int, int], factor: int, by: str = "its number of halvings") -> None:
+    """Sides that are whole numbers of a possible size, and multiples of ``factor``."""
+    for side in image_size:
+        check_whole(side, "a side of image_size", 1, MAX_SIDE)
+        _check_divides(factor, side, "a side of image_size", by)
+
+
+def check_class_order(order: Sequence[Any], num_classes: int) -> None:
+    """Every class once, or an empty order."""
+    if order and (
+        any(type(class_id) is not int for class_id in order) or sorted(order) != list(range(num_classes))
+    ):
+        raise ValueError(
+            f"class_order is {list(order)!r}; it must hold each class id from 0 to {num_classes - 1} once"
+        )
+
+
+def check_encoder(width: Any, multipliers: Sequence[Any], groups: int, num_blocks: int) -> None:
+    """A width that divides by the groups, and as many halvings as the decoder has doublings."""
     check_whole(width, "encoder_width", 1, MAX_CHANNELS)
-    _check_divides(num_classes, width, "encoder_width", "the number of classes")
+    _check_divides(groups, width, "encoder_width", "the number of classes")
     if len(multipliers) != num_blocks - 1:
         raise ValueError(
             f"encoder_multipliers has {len(multipliers)} entries; with {num_blocks} blocks the decoder doubles its "
@@ -87,10 +102,17 @@ def check_encoder(width: Any, multipliers: Sequence[Any], num_classes: int, num_
         check_whole(multiple, "an encoder multiple", 1, MAX_CHANNELS // width)
 
 
-def check_decoder(blocks: Sequence[Any], fc_channels: Any, class_slots: int, label_channels: int) -> None:
+def check_decoder(
+    blocks: Sequence[Any], fc_channels: Any, class_slots: int, label_channels: int, fc_groups: Any
+) -> None:
     """Channels that divide by the groups of every convolution."""
     check_whole(fc_channels, "fc_channels", 1, MAX_CHANNELS)
-    _check_divides(class_slots, fc_channels, "fc_channels", "class_slots")
+    if fc_groups is None:
+        _check_divides(class_slots, fc_channels, "fc_channels", "class_slots")
+    else:
+        check_whole(fc_groups, "fc_groups", 1, class_slots)
+        _check_divides(fc_groups, class_slots, "class_slots", "fc_groups")
+        _check_divides(fc_groups, fc_channels, "fc_channels", "fc_groups")
     channels = fc_channels
     for i, block in enumerate(blocks):
         here = f"blocks[{i}]"

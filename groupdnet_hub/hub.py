@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from huggingface_hub import HfApi, ModelHubMixin
@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.config_json import JSONConfig
 from groupdnet_hub.hub_files import (
     CARD_FILE,
     CONFIG_FILE,
@@ -36,12 +37,14 @@ class StrictHubMixin(ModelHubMixin):
     """``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` for a module that is built from a configuration.
 
     Attributes:
+        config_class: the class of the configuration.
         card_facts: what the model card says of the training: plain JSON values, saved and loaded with the model. Keys
             that the card knows: data, training_pictures, steps, batch_size, perceptual_net, loss_weights, precision,
             license, license_note, metrics (name: value), notes (list of sentences).
     """
 
-    config: GroupDNetConfig
+    config_class: ClassVar[type[JSONConfig]] = GroupDNetConfig
+    config: Any
     card_facts: dict[str, Any]
 
     def save_pretrained(
@@ -157,7 +160,7 @@ class StrictHubMixin(ModelHubMixin):
         )
         config_text = files[CONFIG_FILE].read_text(encoding="utf-8", errors="replace")
         try:
-            config = GroupDNetConfig.from_json(config_text)
+            config = cls.config_class.from_json(config_text)
         except ValueError as error:
             raise ValueError(f"{CONFIG_FILE} of {source}: {error}") from None
         facts = read_facts(files.get(FACTS_FILE), source)

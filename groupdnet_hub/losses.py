@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.imagenet_trunks import imagenet_trunk
 from groupdnet_hub.networks.encoder import Gaussian
 
 # Activations relu1_1 ... relu5_1 as positions in torchvision's ``features``, and their weights.
@@ -31,6 +31,22 @@ def hinge_discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> 
 def hinge_generator_loss(fake: Sequence[Tensor]) -> Tensor:
     """Hinge loss of the generator: minus the mean of its pictures' logits, mean over scales."""
     return torch.stack([-logits.float().mean() for logits in fake]).mean()
+
+
+def least_squares_discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Least-squares loss of the discriminator (LSGAN), mean over scales: (on generated, on real pictures).
+
+    Args:
+        fake, real: the patch logits of each scale; the goals are 0 and 1.
+    """
+    on_fake = torch.stack([logits.float().square().mean() for logits in fake]).mean()
+    on_real = torch.stack([(logits.float() - 1).square().mean() for logits in real]).mean()
+    return on_fake, on_real
+
+
+def least_squares_generator_loss(fake: Sequence[Tensor]) -> Tensor:
+    """Least-squares loss of the generator (LSGAN), mean over scales: its pictures' logits should be 1."""
+    return torch.stack([(logits.float() - 1).square().mean() for logits in fake]).mean()
 
 
 def feature_matching_loss(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -80,20 +96,8 @@ class PerceptualLoss(nn.Module):
             raise ValueError(
                 f"perceptual net {net!r} is not known; there are {', '.join(sorted(PERCEPTUAL_LAYERS))}"
             )
-        import torchvision  # only training needs it
-
         layers = PERCEPTUAL_LAYERS[net]
-        make = torchvision.models.vgg19 if net == "vgg19" else torchvision.models.vgg16
-        if weights is None:
-            trunk = make(weights="IMAGENET1K_V1").features[: layers[-1] + 1]
-        else:
-            with torch.device("meta"):
-                trunk = make(weights=None).features[: layers[-1] + 1]
-            trunk.load_state_dict(_trunk_weights(Path(weights), trunk), assign=True)
-        for module in trunk:
-            if isinstance(module, nn.ReLU):
-                module.inplace = False  # the activations in between are the result
-        self.trunk = trunk.eval().requires_grad_(False)
+        self.trunk = imagenet_trunk(net, layers[-1] + 1, weights)
         self.layers = layers
         self.normalise = normalise
         self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1), persistent=False)
@@ -120,28 +124,3 @@ class PerceptualLoss(nn.Module):
             ),
             start=image.new_zeros((), dtype=torch.float32),
         )
-
-
-def _trunk_weights(path: Path, trunk: nn.Module) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise ValueError(f"there is no file {path} of perceptual weights")
-    try:
-        found = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path.name} is not a safetensors file: {error}") from None
-    wanted = trunk.state_dict()
-    missing = [key for key in wanted if f"features.{key}" not in found]
-    if missing:
-        raise ValueError(
-            f"{path.name} lacks features.{missing[0]} ({len(missing)} of {len(wanted)} are missing)"
-        )
-    for key, value in wanted.items():
-        if found[f"features.{key}"].shape != value.shape:
-            raise ValueError(
-                f"features.{key} in {path.name} has shape {tuple(found[f'features.{key}'].shape)}, "
-                f"and this net needs {tuple(value.shape)}: are these the weights of another net?"
-            )
-    return {key: found[f"features.{key}"].float() for key in wanted}

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.hub import StrictHubMixin
-from groupdnet_hub.labels import LabelSet, instance_edges, one_hot
+from groupdnet_hub.labels import LabelSet, one_hot
+from groupdnet_hub.model_inputs import check_image, checked_edges, checked_label
+from groupdnet_hub.networks.class_order import codes_by_class, codes_in_slots, label_in_slots
 from groupdnet_hub.networks.decoder import GroupDecoder
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
 from groupdnet_hub.networks.prior import CodePrior
 from groupdnet_hub.networks.scene import Scene
+from groupdnet_hub.networks.separate import separate_networks
 from groupdnet_hub.presets import PRESETS
 from groupdnet_hub.smis_keys import encoder_key, generator_key, is_dead_generator_key
 from groupdnet_hub.smis_weights import LICENSE, LICENSE_NOTE, UNTRAINED_ENCODER, matched, read_checkpoint
@@ -30,6 +33,8 @@ class GroupDNet(nn.Module, StrictHubMixin):
         generator: draws the initial weights; by default they come from a generator seeded with 0.
     """
 
+    config: GroupDNetConfig
+
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
@@ -39,6 +44,8 @@ class GroupDNet(nn.Module, StrictHubMixin):
             generator = torch.Generator().manual_seed(0)
         self.encoder = GroupEncoder(config, generator=generator)
         self.decoder = GroupDecoder(config, generator=generator)
+        if config.separate_networks:
+            separate_networks(self, {config.num_classes, config.class_slots}, generator)
         self.prior = CodePrior(config.code_shape, config.prior_rank)
 
     @classmethod
@@ -110,15 +117,10 @@ class GroupDNet(nn.Module, StrictHubMixin):
             ValueError: for shapes that do not fit each other or the model, or an unknown class id.
         """
         label = self._checked_label(label)
-        if image.ndim != 4 or image.shape[1] != 3 or image.shape[0] != label.shape[0]:
-            raise ValueError(
-                f"image has shape {tuple(image.shape)}; it must be [B, 3, H, W] with the label map's B, {len(label)}"
-            )
-        if image.shape[2:] != label.shape[1:]:
-            raise ValueError(
-                f"the image is {_size(image)} (height x width) and its label map {_size(label)}: resize one of them"
-            )
-        return self.encoder(image.to(self.device, self.dtype), label)
+        check_image(image, label)
+        order = self.config.class_order
+        posterior = self.encoder(image.to(self.device, self.dtype), label_in_slots(label, order))
+        return Gaussian(codes_by_class(posterior.mean, order), codes_by_class(posterior.logvar, order))
 
     def prepare(
         self, label: Tensor, instance: Tensor | None = None, *, lookup: bool = True, keep: int = 1
@@ -136,18 +138,10 @@ class GroupDNet(nn.Module, StrictHubMixin):
             ValueError: as :meth:`encode`, and for a missing or an unused instance map.
         """
         label = self._checked_label(label)
-        edges = None
-        if self.config.instance_edges:
-            if instance is None:
-                raise ValueError(
-                    "this model draws instance edges: give decode or prepare an instance map, [B, H, W] of ids"
-                )
-            if instance.shape != label.shape:
-                raise ValueError(f"the instance map is {_size(instance)}, its label map {_size(label)}")
-            edges = instance_edges(instance.to(self.device))
-        elif instance is not None:
-            raise ValueError("this model was made without instance edges: leave the instance map out")
-        return self.decoder.prepare(label, edges, lookup=lookup, keep=keep)
+        edges = checked_edges(instance, label, self.config.instance_edges)
+        return self.decoder.prepare(
+            label_in_slots(label, self.config.class_order), edges, lookup=lookup, keep=keep
+        )
 
     def decode(self, codes: Tensor, label: Tensor | Scene, instance: Tensor | None = None) -> Tensor:
         """The picture of a label map with the given appearance.
@@ -173,7 +167,8 @@ class GroupDNet(nn.Module, StrictHubMixin):
             )
         if scene.label.shape[0] not in (1, codes.shape[0]):
             raise ValueError(f"{codes.shape[0]} codes cannot be drawn on {scene.label.shape[0]} label maps")
-        return self.decoder(codes.to(self.device, self.dtype), scene)
+        codes = codes_in_slots(codes.to(self.device, self.dtype), self.config.class_order)
+        return self.decoder(codes, scene)
 
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
@@ -220,6 +215,11 @@ class GroupDNet(nn.Module, StrictHubMixin):
         """True: every class has a code of its own."""
         return True
 
+    @property
+    def has_encoder(self) -> bool:
+        """True: pictures have codes."""
+        return True
+
     def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Codes [B, C, z, h, w] with those of one class drawn anew (Eq. 7); all others stay as they are."""
         factor = 2 ** (len(self.config.blocks) - 1)
@@ -260,26 +260,5 @@ class GroupDNet(nn.Module, StrictHubMixin):
         return other.train(self.training)
 
     def _checked_label(self, label: Tensor) -> Tensor:
-        if not isinstance(label, Tensor) or label.ndim != 3 or label.is_floating_point():
-            given = (
-                f"{label.dtype} {tuple(label.shape)}" if isinstance(label, Tensor) else type(label).__name__
-            )
-            raise ValueError(f"a label map is an integer tensor [B, H, W] of class ids, not {given}")
         factor = 2 ** (len(self.config.blocks) - 1)
-        if label.shape[1] % factor or label.shape[2] % factor or 0 in label.shape:
-            raise ValueError(
-                f"the label map is {_size(label)}; both sides must be multiples of {factor} "
-                f"(this model was made for {self.config.image_size[0]}x{self.config.image_size[1]})"
-            )
-        low, high = int(label.min()), int(label.max())
-        if low < 0 or high >= self.config.num_classes:
-            bad = low if low < 0 else high
-            raise ValueError(
-                f"the label map holds the class id {bad} at {int((label == bad).sum())} pixels; this model knows "
-                f"0 to {self.config.num_classes - 1}"
-            )
-        return label.to(self.device, torch.int64)
-
-
-def _size(maps: Tensor) -> str:
-    return f"{maps.shape[-2]}x{maps.shape[-1]}"
+        return checked_label(label, self.config.num_classes, factor, self.config.image_size, self.device)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from groupdnet_hub.config import GroupDNetConfig
 
@@ -23,7 +24,32 @@ _TRAINING_ROWS = (
 )
 
 
-def model_card(config: GroupDNetConfig, num_parameters: int, facts: Mapping[str, Any], name: str) -> str:
+class CardConfig(Protocol):
+    """What a card needs of the configuration of any system."""
+
+    @property
+    def system_name(self) -> str: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]: ...
+
+    @property
+    def image_size(self) -> tuple[int, int]: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def code_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def instance_edges(self) -> bool: ...
+
+
+def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any], name: str) -> str:
     """The text of a ``README.md`` for the Hub.
 
     Args:
@@ -39,8 +65,7 @@ def model_card(config: GroupDNetConfig, num_parameters: int, facts: Mapping[str,
         _front_matter(facts),
         CARD_MARK,
         f"# {_line(name.rsplit('/', 1)[-1])}",
-        "A GroupDNet (*Semantically Multi-modal Image Synthesis*, CVPR 2020): it turns a label map into a picture, "
-        "with one latent code for each class, so that one class can be drawn anew while the rest stays.\n\n"
+        f"{_introduction(config)}\n\n"
         f"Pictures of {height} x {width} pixels (height x width), {config.num_classes} classes, "
         f"{num_parameters / 1e6:.1f} million parameters (generator and encoder)." + _prior(config),
         _usage(config, name),
@@ -69,8 +94,23 @@ def _front_matter(facts: Mapping[str, Any]) -> str:
     return "---\n" + "\n".join(lines) + "\n---"
 
 
-def _prior(config: GroupDNetConfig) -> str:
-    if not config.prior_rank:
+def _introduction(config: CardConfig) -> str:
+    paper = "*Semantically Multi-modal Image Synthesis*, CVPR 2020"
+    if config.system_name == "GroupDNet":
+        named = f"A GroupDNet ({paper})"
+    else:
+        named = f"A {config.system_name}, one of the systems that GroupDNet ({paper}) is compared with"
+    if isinstance(config, GroupDNetConfig):
+        codes = "one latent code for each class, so that one class can be drawn anew while the rest stays"
+    elif math.prod(config.code_shape):
+        codes = "one latent code for the whole picture"
+    else:
+        codes = "no latent code: one picture for each map"
+    return f"{named}: it turns a label map into a picture, with {codes}."
+
+
+def _prior(config: CardConfig) -> str:
+    if not isinstance(config, GroupDNetConfig) or not config.prior_rank:
         return ""
     return (
         "\n\nNew codes are drawn, for each class, from a Gaussian that was fitted to the codes of the training "
@@ -79,7 +119,9 @@ def _prior(config: GroupDNetConfig) -> str:
     )
 
 
-def _usage(config: GroupDNetConfig, name: str) -> str:
+def _usage(config: CardConfig, name: str) -> str:
+    if not isinstance(config, GroupDNetConfig):
+        return _usage_of_baseline(config, name)
     # a JSON string is a Python string, whatever signs a name holds
     chosen = json.dumps(config.class_names[min(4, config.num_classes - 1)], ensure_ascii=False)
     source = json.dumps(name, ensure_ascii=False)
@@ -93,7 +135,29 @@ def _usage(config: GroupDNetConfig, name: str) -> str:
     )
 
 
-def _classes(config: GroupDNetConfig) -> str:
+def _usage_of_baseline(config: CardConfig, name: str) -> str:
+    height, width = config.image_size
+    source = json.dumps(name, ensure_ascii=False)
+    size = f"size=({height}, {width})"
+    lines = [f"system = load_system({source})"]
+    lines += [f'label = torch.from_numpy(read_label_map("mask.png", system.labels, {size}))[None]']
+    names, given = ["load_system", "read_label_map", "tensor_to_picture"], ""
+    if config.instance_edges:
+        lines += [f'instance = torch.from_numpy(read_instance_map("instances.png", {size}))[None]']
+        names, given = (
+            ["load_system", "read_instance_map", "read_label_map", "tensor_to_picture"],
+            ", instance",
+        )
+    lines += [
+        "with torch.no_grad():",
+        f"    picture = system.decode(system.sample_codes(1), label{given})",
+        'tensor_to_picture(picture[0]).save("picture.png")',
+    ]
+    head = f"import torch\nfrom groupdnet_hub import {', '.join(names)}\n\n"
+    return f"## Use\n\n```python\n{head}" + "\n".join(lines) + "\n```"
+
+
+def _classes(config: CardConfig) -> str:
     rows = [
         f"| {i} | {_cell(name)} | {colour[0]}, {colour[1]}, {colour[2]} |"
         for i, (name, colour) in enumerate(zip(config.class_names, config.palette, strict=True))
@@ -129,17 +193,23 @@ def _notes(facts: Mapping[str, Any]) -> str:
     return "## Notes\n\n" + "\n".join(f"- {_line(str(note))}" for note in notes) if notes else ""
 
 
-def _limitations(config: GroupDNetConfig) -> str:
+def _limitations(config: CardConfig) -> str:
     height, width = config.image_size
     return (
         "## Limitations\n\n"
         "- It knows only the classes above. A class that is rare in the training pictures may be drawn poorly.\n"
         f"- It was made for {height} x {width} pixels; label maps of another size, or unlike those of the training "
         "pictures, may give poorer ones.\n"
-        "- Codes are drawn for each class on its own: a random draw may combine what would not be seen together.\n"
+        f"{_limits_of_codes(config)}"
         "- It repeats what is one-sided in its training pictures. Say that its pictures are synthetic where that "
         "could be mistaken."
     )
+
+
+def _limits_of_codes(config: CardConfig) -> str:
+    if not isinstance(config, GroupDNetConfig):
+        return "- No class can be drawn anew alone: a baseline for comparison, not for use.\n"
+    return "- Codes are drawn for each class on its own: a random draw may combine what would not be seen together.\n"
 
 
 def _shown(value: Any) -> str:

@@ -95,7 +95,7 @@ def groups_for(num_classes: int, num_blocks: int) -> tuple[int, ...]:
 
 
 def blocks_for_labels(
-    num_classes: int, num_blocks: int, width: int
+    num_classes: int, num_blocks: int, width: int, groups: Sequence[int] | None = None
 ) -> tuple[tuple[BlockConfig, ...], int, int]:
     """A valid schedule for any number of classes, patterned on Table 4.
 
@@ -103,12 +103,22 @@ def blocks_for_labels(
         num_classes: C >= 1.
         num_blocks: number of CG-Blocks.
         width: output channels of the last block (160 in the paper's DeepFashion network).
+        groups: group count of each block, instead of those of :func:`groups_for`.
 
     Returns:
         (blocks, fc_channels, class_slots).
+
+    Raises:
+        ValueError: for groups that are not one for each block, or do not divide the class slots.
     """
     slots, _ = class_slots_for(num_classes)
-    groups = groups_for(num_classes, num_blocks)
+    if groups is None:
+        groups = groups_for(num_classes, num_blocks)
+    elif len(groups) != num_blocks or any(type(g) is not int or g < 1 or slots % g for g in groups):
+        raise ValueError(
+            f"groups are {list(groups)}; this network has {num_blocks} blocks, and the group count of each must "
+            f"divide its {slots} class slots, for example {list(groups_for(num_classes, num_blocks))}"
+        )
     multiples = [min(2 ** (num_blocks - 1 - i), 16) for i in range(num_blocks)]
     out = [_round_up(width * m, g) for m, g in zip(multiples, groups, strict=True)]
     # 128 hidden channels at width 160, and never fewer than two for each class.

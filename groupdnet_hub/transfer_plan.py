@@ -173,6 +173,12 @@ def config_for_classes(old: GroupDNetConfig, labels: LabelSet) -> GroupDNetConfi
     Raises:
         ValueError: if there is none, for example because the network would be too wide.
     """
+    if old.system_name != "GroupDNet" or old.class_order:
+        kind = "a GroupDNet of another class order" if old.class_order else f"a {old.system_name}"
+        raise ValueError(
+            f"{kind} cannot be made one of other classes: weights are carried over only for a GroupDNet whose classes "
+            "stand in the order of their ids"
+        )
     count = len(labels)
     fields = {
         "class_names": labels.names,

@@ -55,7 +55,9 @@ def flags(inputs: Path, output: Path, *more: str) -> list[str]:
     return [str(part) for pair in given.items() for part in pair] + list(more)
 
 
-def command_line(arguments: list[str], processes: int = 1, **extra: str) -> tuple[list[str], dict[str, str]]:
+def command_line(
+    arguments: list[str], processes: int = 1, *, script: str = "generate.py", **extra: str
+) -> tuple[list[str], dict[str, str]]:
     command = [sys.executable]
     if processes > 1:
         with socket.socket() as probe:
@@ -64,7 +66,7 @@ def command_line(arguments: list[str], processes: int = 1, **extra: str) -> tupl
         command += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
         command += ["--master_port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", **extra}
-    return [*command, str(ROOT / "train" / "generate.py"), *arguments], environment
+    return [*command, str(ROOT / "train" / script), *arguments], environment
 
 
 def run(arguments: list[str], processes: int = 1, **extra: str) -> str:

@@ -13,11 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "space" / "model"
 
 
-@pytest.fixture(autouse=True)
-def _global_random_state_stays() -> None:
-    """Making the LPIPS network draws weights that are then replaced."""
-
-
 @pytest.fixture(scope="module")
 def model() -> GroupDNet:
     return GroupDNet.from_pretrained(MODEL)
@@ -48,7 +43,9 @@ def test_rerolling_top_clothes_stays_in_its_region(model: GroupDNet, photos: lis
 
 def test_encode_then_decode_is_nearer_than_a_sample(model: GroupDNet, photos: list[dict]) -> None:
     pytest.importorskip("lpips")
-    from appearance_report import alexnet_lpips, reconstruction_share
+    from appearance_report import reconstruction_share
+
+    from groupdnet_hub.metrics import alexnet_lpips
 
     distance = alexnet_lpips(shared_folder("weights") / "alexnet_features.safetensors")
     found = reconstruction_share(model, photos, distance)

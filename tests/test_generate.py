@@ -14,8 +14,7 @@ import generate
 import numpy as np
 import pytest
 import torch
-from generate_codes import picture_seed
-from generate_inputs import Gallery, share
+from generate_inputs import Gallery
 from generate_runs import (
     MAPS,
     accelerate_state,
@@ -29,6 +28,7 @@ from generate_runs import (
     save_model,
 )
 from PIL import Image
+from shares import picture_seed, share
 
 from groupdnet_hub import (
     FIGURE_LABELS,

@@ -14,7 +14,8 @@ from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
-from arguments import build_parser, find_problem, neighbours, parse_arguments
+from argument_checks import neighbours
+from arguments import build_parser, find_problem, parse_arguments
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,8 @@ def test_a_ninth_class_is_trained(with_bags: Path, pretrained: Path, tmp_path: P
 def test_wrong_names_end_with_one_line(
     with_bags: Path, pretrained: Path, tmp_path: Path, flags: list[str], message: str
 ) -> None:
-    from inputs import build_labels, build_model
+    from inputs import build_labels
+    from system_choice import build_model
 
     args = ["--train_data_dir", str(with_bags), "--pretrained_model_name_or_path", str(pretrained)]
     arguments = parse_arguments([*args, "--init_class", *flags])

@@ -16,28 +16,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet, PairedImages
-
-
-def alexnet_lpips(weights: Path | None) -> nn.Module:
-    """LPIPS (AlexNet, v0.1): the trunk from a safetensors file with torchvision's keys, or torchvision's download.
-
-    Raises:
-        ValueError: if the file does not hold that trunk.
-    """
-    import lpips
-    from safetensors.torch import load_file
-
-    metric = lpips.LPIPS(net="alex", verbose=False, pnet_rand=weights is not None)
-    if weights is not None:
-        found = load_file(weights)
-        trunk = metric.net.state_dict()
-        # lpips numbers torchvision's layers through its slices: "slice2.3.weight" is "features.3.weight".
-        renamed = {key: found.get("features." + key.split(".", 1)[1]) for key in trunk}
-        missing = [key for key, value in renamed.items() if value is None]
-        if missing:
-            raise ValueError(f"{weights.name} lacks the AlexNet weights for {', '.join(missing)}")
-        metric.net.load_state_dict(renamed)
-    return metric.eval().requires_grad_(False)
+from groupdnet_hub.metrics import alexnet_lpips
 
 
 @torch.inference_mode()
@@ -58,8 +37,7 @@ def reroll_locality(
         if not region.any():
             continue
         codes = model.sample_codes(generator=generator)
-        rerolled = codes.clone()
-        rerolled[:, class_id] = model.sample_codes(generator=generator)[:, class_id]
+        rerolled = model.redraw(codes, class_id, generator=generator)
         scene = model.prepare(label)
         change = (model.decode(codes, scene) - model.decode(rerolled, scene)).abs().mean(dim=1)[0] * 127.5
         changes.append((float(change[region].mean()), float(change[~region].mean())))

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from argument_checks import find_problem
+
 from groupdnet_hub import PRESETS
+from groupdnet_hub.baselines import SYSTEMS
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags, by the names that users of Hugging Face's training examples know."""
     parser = argparse.ArgumentParser(
         prog="train.py",
-        description="Train or fine-tune a GroupDNet on pictures with label maps.",
+        description="Train or fine-tune a GroupDNet, or a system that it is compared with, on label maps.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -37,9 +40,14 @@ def build_parser() -> argparse.ArgumentParser:
     add("--image_column", default="image", help="picture column of --dataset_name")
     add("--label_column", default="label", help="label map column of --dataset_name")
 
-    add("--preset", choices=PRESETS, help="networks of the paper's Table 4")
-    add("--config", help="config.json of a GroupDNet")
-    add("--pretrained_model_name_or_path", help="GroupDNet to go on from: a folder or a Hub id")
+    add(
+        "--model",
+        choices=SYSTEMS,
+        help="system of the paper's Tables 1 to 3, for a new model; by default GroupDNet",
+    )
+    add("--preset", choices=PRESETS, help="that system at full width, for the labels of the paper's Table 4")
+    add("--config", help="config.json of a system")
+    add("--pretrained_model_name_or_path", help="model to go on from: a folder or a Hub id")
     add(
         "--init_class",
         nargs="+",
@@ -47,8 +55,30 @@ def build_parser() -> argparse.ArgumentParser:
         help="classes that the pretrained model lacks, each with the class of it that they start from; "
         "without one they start fresh",
     )
-    add("--width", type=int, default=48, help="channels of the decoder's last block, for a new model")
+    add(
+        "--width",
+        type=int,
+        default=48,
+        help="channels of the decoder's last block, for a new model; another system than GroupDNet gets the width "
+        "that goes with it, so that their parameters stand to each other as in Table 1",
+    )
     add("--encoder_width", type=int, help="channels of the encoder's first convolution, for a new model")
+    add(
+        "--discriminator_width", type=int, help="channels of the discriminator's first layer, for a new model"
+    )
+    add(
+        "--groups",
+        type=int,
+        nargs="+",
+        help="group count of each block of the decoder, for a new GroupDNet; by default they fall as in Table 4",
+    )
+    add(
+        "--class_order",
+        choices=("ids", "likeness"),
+        default="ids",
+        help="order of the classes inside a new GroupDNet: that of their ids, or alike ones side by side, so that they "
+        "share groups",
+    )
     add(
         "--resolution",
         type=int,
@@ -69,8 +99,23 @@ def build_parser() -> argparse.ArgumentParser:
         default="adam",
         help="adam (section 4.1), or plain sgd for checks",
     )
-    add("--learning_rate", type=float, default=1e-4, help="rate of encoder and decoder")
-    add("--discr_learning_rate", type=float, default=4e-4, help="rate of the discriminator")
+    add("--learning_rate", type=float, help="rate of encoder and decoder; by default the system's (1e-4)")
+    add(
+        "--discr_learning_rate",
+        type=float,
+        help="rate of the discriminator; by default the system's (4e-4)",
+    )
+    add(
+        "--sync_batch_norm",
+        action=argparse.BooleanOptionalAction,
+        help="batch statistics of all processes together; by default as --model has it",
+    )
+    add(
+        "--batch_norm_parts",
+        type=int,
+        help="parts of a process's batch that are normalised on their own; by default 1, and where batch norms are not "
+        "synchronised as many as make 4 with the number of processes, the paper's devices",
+    )
     add(
         "--lr_decay_start",
         type=float,
@@ -114,10 +159,17 @@ def build_parser() -> argparse.ArgumentParser:
     add("--feature_matching_weight", type=float, default=10.0, help="weight of feature matching")
     add("--perceptual_weight", type=float, default=10.0, help="weight of the perceptual loss")
     add(
+        "--l1_weight",
+        type=float,
+        default=10.0,
+        help="weight of BicycleGAN's and DSCGAN's distance to the picture",
+    )
+    add("--latent_weight", type=float, default=0.5, help="weight of BicycleGAN's distance to the random code")
+    add("--diversity_weight", type=float, default=8.0, help="weight of DSCGAN's regulariser")
+    add(
         "--kl_weight",
         type=float,
-        default=0.4,
-        help="weight of the KL divergence per picture (paper: 0.05 x 8)",
+        help="weight of the KL divergence per picture; by default the system's (0.4: the paper's 0.05 x 8 pictures)",
     )
     add("--kl_weight_start", type=float, help="weight of the KL divergence at the first step; rises linearly")
     add("--kl_warmup_steps", type=int, default=0, help="steps over which the KL weight rises to --kl_weight")
@@ -162,6 +214,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     problem = find_problem(args)
     if problem:
         parser.error(problem)
+    if not (args.model or args.config or args.pretrained_model_name_or_path):
+        args.model = "GroupDNet"
     args.resolution = tuple(args.resolution) if len(args.resolution) == 2 else (args.resolution[0],) * 2
     return args
 
@@ -182,84 +236,3 @@ def _read_args_file(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold one object of flags")
     return values
-
-
-def neighbours(starts: Sequence[str] | str | None) -> dict[str, str]:
-    """``--init_class NEW=OLD ...`` as a dictionary.
-
-    Raises:
-        ValueError: for another form, and for a class that is given twice.
-    """
-    pairs: dict[str, str] = {}
-    for start in [starts] if isinstance(starts, str) else starts or []:
-        new, equals, old = str(start).partition("=")
-        new, old = new.strip(), old.strip()
-        if not (new and equals and old):
-            raise ValueError(f"--init_class takes NEW=OLD, such as bag=top-clothes, not {start!r}")
-        if new in pairs:
-            raise ValueError(f"--init_class gives {new!r} two starts, {pairs[new]!r} and {old!r}: choose one")
-        pairs[new] = old
-    return pairs
-
-
-def find_problem(args: argparse.Namespace) -> str | None:
-    """What is wrong with a combination of flags, in words; None if nothing is."""
-    if not args.train_data_dir and not args.dataset_name:
-        return "name the data: --train_data_dir FOLDER or --dataset_name ID"
-    if args.train_data_dir and not Path(args.train_data_dir).is_dir():
-        return f"--train_data_dir: there is no folder {args.train_data_dir}"
-    if args.dataset_name and not args.train_data_dir and not args.classes:
-        return (
-            "--dataset_name needs --classes FILE: a classes.json with the names and colours of the label ids"
-        )
-    if args.streaming and not (args.dataset_name and args.max_train_steps):
-        return "--streaming needs --dataset_name, and --max_train_steps because the length is not known"
-    if args.streaming and args.dataloader_num_workers > 1:
-        return "--streaming is read by one process: --dataloader_num_workers can be 0 or 1"
-    given = [name for name in ("preset", "config", "pretrained_model_name_or_path") if getattr(args, name)]
-    if len(given) > 1:
-        return f"give only one of {', '.join('--' + name for name in given)}"
-    if args.init_class:
-        if not args.pretrained_model_name_or_path:
-            return "--init_class needs --pretrained_model_name_or_path, the model whose classes it names"
-        try:
-            neighbours(args.init_class)
-        except ValueError as error:
-            return str(error)
-    if len(args.resolution) > 2:
-        return "--resolution takes one side, or height and width"
-    for name in ("perceptual_weights", "classes", "config"):
-        path = getattr(args, name)
-        if path and not Path(path).is_file():
-            return f"--{name}: there is no file {path}"
-    if args.perceptual_weights and args.perceptual_net == "none":
-        return "--perceptual_weights has no use with --perceptual_net none"
-    for name in (
-        "train_batch_size",
-        "gradient_accumulation_steps",
-        "num_train_epochs",
-        "checkpointing_steps",
-        "validation_steps",
-        "logging_steps",
-    ):
-        if getattr(args, name) < 1:
-            return f"--{name} is {getattr(args, name)}; it must be at least 1"
-    for name in ("max_train_steps", "checkpoints_total_limit"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            return f"--{name} is {getattr(args, name)}; it must be at least 1"
-    if args.cache_gb < 0 or args.dataloader_num_workers < 0:
-        return "--cache_gb and --dataloader_num_workers must be 0 or more"
-    if args.prior_rank is not None and args.prior_rank < 0:
-        return f"--prior_rank is {args.prior_rank}; it must be 0 or more"
-    if not 0 <= args.lr_decay_start <= 1:
-        return f"--lr_decay_start is {args.lr_decay_start}; it is a share of the steps, from 0 to 1"
-    if not 0 < args.ema_decay < 1:
-        return f"--ema_decay is {args.ema_decay}; it must lie between 0 and 1"
-    if args.push_to_hub != bool(args.hub_model_id):
-        return "--push_to_hub and --hub_model_id user/name belong together"
-    if args.kl_warmup_steps and args.kl_weight_start is None:
-        return "--kl_warmup_steps needs --kl_weight_start"
-    resume = args.resume_from_checkpoint
-    if resume and resume != "latest" and not Path(resume).is_dir():
-        return f"--resume_from_checkpoint: there is no folder {resume}"
-    return None

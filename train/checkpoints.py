@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from groupdnet_hub import GroupDNet
+from groupdnet_hub.baselines import System
 
 _PROGRESS_FILE = "progress.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -27,7 +27,7 @@ def save_checkpoint(
     output_dir: Path,
     step: int,
     progress: Mapping[str, Any],
-    model: GroupDNet,
+    model: System,
     total_limit: int | None,
 ) -> Path:
     """Write ``checkpoint-STEP``: training state, progress, and the generator as ``from_pretrained`` reads it.
@@ -161,13 +161,16 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
 
 @torch.no_grad()
 def recalibrate(
-    model: GroupDNet,
+    model: System,
     batches: Iterable[Mapping[str, Tensor]],
-    noise: Callable[[tuple[int, ...]], Tensor],
+    noise: Callable[[int], Tensor],
 ) -> None:
     """Measure batch-norm statistics and singular vectors anew, for averaged weights.
 
     Statistics of the last few batches belong to the weights that made them, not to their average.
+
+    Args:
+        noise: makes what the model's forward takes for so many pictures.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -176,8 +179,7 @@ def recalibrate(
         norm.momentum = None  # cumulative mean
     model.train()
     for batch in batches:
-        shape = (batch["image"].shape[0], *model.config.code_shape)
-        model(batch["image"], batch["label"], batch.get("instance"), noise(shape))
+        model(batch["image"], batch["label"], batch.get("instance"), noise(len(batch["image"])))
     model.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,17 +60,43 @@ class AllReduceBatchNorm2d(nn.BatchNorm2d):
         return y.to(input.dtype)
 
 
+class DividedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation of each of several parts of a batch on its own.
+
+    So it does on one device what unsynchronised batch norms do on several (Table 3, "w/o SyncBN"). Running statistics
+    follow one part after the other.
+    """
+
+    def __init__(self, parts: int, *args: Any) -> None:
+        super().__init__(*args)
+        self.parts = parts
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        return torch.cat([super(DividedBatchNorm2d, self).forward(part) for part in input.chunk(self.parts)])
+
+
 def synchronise_batch_norm(module: nn.Module, device_type: str) -> nn.Module:
     """The module with every batch norm made to measure the batches of all processes; keys stay the same."""
     if device_type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    return _replace_batch_norm(module, AllReduceBatchNorm2d)
+
+
+def divide_batch_norm(module: nn.Module, parts: int) -> nn.Module:
+    """The module with every batch norm made to measure so many parts of a batch on their own; keys stay the same."""
+    return _replace_batch_norm(module, partial(DividedBatchNorm2d, parts))
+
+
+def _replace_batch_norm(module: nn.Module, make: Callable[..., nn.BatchNorm2d]) -> nn.Module:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            synchronised = AllReduceBatchNorm2d(child.num_features, child.eps, child.momentum, child.affine)
-            synchronised.load_state_dict(child.state_dict())
-            setattr(module, name, synchronised)
+            other = make(child.num_features, child.eps, child.momentum, child.affine)
+            other.load_state_dict(child.state_dict())
+            setattr(module, name, other)
         else:
-            synchronise_batch_norm(child, device_type)
+            _replace_batch_norm(child, make)
     return module
 
 

@@ -16,23 +16,21 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import broadcast_object_list
 from generate_arguments import parse_arguments
-from generate_codes import choose_photos, draw_codes, picture_seed
+from generate_codes import choose_photos, draw_codes
 from generate_folder import GeneratedFolder
-from generate_inputs import Gallery, LabelMaps, digest, in_shares, share
+from generate_inputs import Gallery, LabelMaps
+from shares import digest, in_shares, model_digest, picture_seed, share, start_accelerator
 from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet, tensor_to_picture
 
-# A process that has drawn its share waits for the slowest one, which may take long.
-_LONGEST_WAIT = timedelta(days=7)
 # Compressing PNG files takes longer than drawing on a GPU.
 _WRITERS = 4
 
@@ -40,12 +38,7 @@ _WRITERS = 4
 def main(argv: Sequence[str] | None = None) -> None:
     """One run, from the command line to the finished folder."""
     args = parse_arguments(argv)
-    accelerator = Accelerator(
-        mixed_precision=args.mixed_precision,
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
-    )
-    if accelerator.device.type == "cpu":
-        torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
+    accelerator = start_accelerator(args.mixed_precision)
     model = GroupDNet.from_pretrained(args.model, device=accelerator.device).requires_grad_(False)
     Generation(args, accelerator, model).run()
     accelerator.end_training()
@@ -80,7 +73,7 @@ class Generation:
             "mixed_precision": args.mixed_precision,
             "save_codes": args.save_codes,
             "classes_from_gallery": self.gallery and [model.labels.names[i] for i in self.gallery.photos],
-            "model": _model_digest(model),
+            "model": model_digest(model, model.config.to_json()),
             "label_maps": digest(*(one for one, _ in found)),
             "gallery": self.gallery and self.gallery.digest,
         }
@@ -203,13 +196,6 @@ class Generation:
                         ).items()
                     ]
                 yield line
-
-
-def _model_digest(model: GroupDNet) -> str:
-    parts: list[bytes | str] = [model.config.to_json()]
-    for key, value in sorted(model.state_dict().items()):
-        parts += [key, value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()]
-    return digest(*parts)
 
 
 if __name__ == "__main__":

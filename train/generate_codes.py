@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from generate_inputs import Gallery
 
 from groupdnet_hub import AppearanceCodes, GroupDNet
-
-
-def picture_seed(seed: int, map_index: int, number: int) -> int:
-    """The seed of one picture, below 2**53, so that every reader of JSON keeps it exactly."""
-    state = np.random.SeedSequence((seed, map_index, number)).generate_state(1, np.uint64)
-    return int(state[0]) >> 11
 
 
 def choose_photos(gallery: Gallery | None, seed: int, classes: Sequence[int]) -> dict[int, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import HfApi
 from PIL import Image
+from run_settings import refuse_other_settings
 from samples import save_picture
 from torch import Tensor
 
@@ -78,12 +79,7 @@ class GeneratedFolder:
             before = dict(json.loads(listing.read_text(encoding="utf-8"))["settings"])
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{listing} cannot be read: remove {self.split} and start again") from None
-        for key in {**settings, **before}:
-            if before.get(key) != settings.get(key):
-                raise ValueError(
-                    f"{self.split} was begun with {_shown(key, before.get(key))}, not "
-                    f"{_shown(key, settings.get(key))}: give the same again, or choose another --output_dir or --split"
-                )
+        refuse_other_settings(before, settings, self.split, "choose another --output_dir or --split")
 
     def begin(self, settings: Mapping[str, Any], sources: Mapping[str, str], labels: LabelSet) -> None:
         """Make the folders and record the settings; what a killed run left half written is removed.
@@ -203,12 +199,6 @@ def data_card(repo_id: str, model: GroupDNet, model_name: str) -> str:
     if note:
         lines += ["", f"Licence of the model: {note}"]
     return "\n".join(lines) + "\n"
-
-
-def _shown(key: str, value: Any) -> str:
-    if isinstance(value, str) and len(value) == 64:  # a digest says nothing to people
-        return f"{key.replace('_', ' ')} {value[:8]}..."
-    return f"{key} {json.dumps(value, ensure_ascii=False)}"
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from shares import digest, in_shares
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from groupdnet_hub import (
     GroupDNet,
@@ -29,46 +26,6 @@ from groupdnet_hub import (
 
 # Photos of the gallery whose codes are kept, so that memory does not grow with the gallery.
 _KEPT_PHOTOS = 1024
-
-
-def share(count: int, accelerator: Accelerator) -> range:
-    """This process's part of ``range(count)``: one run of neighbours, so that few label maps are read twice.
-
-    Not ``split_between_processes``, which gives the last item to every process that would have none.
-    """
-    index, processes = accelerator.process_index, accelerator.num_processes
-    return range(count * index // processes, count * (index + 1) // processes)
-
-
-def in_shares(
-    count: int, look: Callable[[int], Any], accelerator: Accelerator, description: str
-) -> list[Any]:
-    """``look(i)`` for i in 0..count-1, each on one process; the answers, in order, on all of them.
-
-    Raises:
-        ValueError: the first one that a look raised, on every process alike.
-    """
-    answers, problem = [], None
-    for i in tqdm(share(count, accelerator), desc=description, disable=not accelerator.is_main_process):
-        try:
-            answers.append(look(i))
-        except (ValueError, OSError) as error:
-            problem = str(error)
-            break
-    gathered = gather_object([(answers, problem)])
-    for _, found in gathered:
-        if found is not None:
-            raise ValueError(found)
-    return [answer for part, _ in gathered for answer in part]
-
-
-def digest(*parts: bytes | str) -> str:
-    """SHA-256 of several texts or bytes."""
-    total = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        total.update(len(data).to_bytes(8, "little") + data)
-    return total.hexdigest()
 
 
 class LabelMaps:
@@ -90,7 +47,7 @@ class LabelMaps:
         self.instance_names: Sequence[str | None] | None = None
         self.paired = (self.folder / "metadata.jsonl").is_file()
         if self.paired:
-            pairs = _paired_images(self.folder, model).pairs
+            pairs = paired_images(self.folder, model).pairs
             self.names = [os.path.relpath(pair[1], self.folder) for pair in pairs]
             if model.config.instance_edges:
                 self.instance_names = [pair[2] and os.path.relpath(pair[2], self.folder) for pair in pairs]
@@ -168,7 +125,7 @@ class Gallery:
         classes: Sequence[str] | None,
     ) -> None:
         self.model = model
-        self.data = _paired_images(Path(folder), model)
+        self.data = paired_images(Path(folder), model)
         self.names = [os.path.relpath(pair[0], folder) for pair in self.data.pairs]
         wanted = range(len(model.labels)) if classes is None else sorted(set(model.labels.ids_of(classes)))
         found = in_shares(len(self.names), self._describe, accelerator, "reading the gallery")
@@ -216,7 +173,12 @@ class Gallery:
         return posterior.mode()[0].float().cpu()
 
 
-def _paired_images(split: Path, model: GroupDNet) -> PairedImages:
+def paired_images(split: Path, model: GroupDNet) -> PairedImages:
+    """The pairs of a split's folder, at the model's size.
+
+    Raises:
+        ValueError: for a folder that is no split of a paired data set, or has other classes than the model's.
+    """
     split = Path(os.path.abspath(split))
     labels = _labels_for(split, model)
     return PairedImages.from_folder(split.parent, model.config.image_size, split=split.name, labels=labels)

@@ -1,4 +1,4 @@
-"""What a run starts from: the model, the pictures, and the few of them that are looked at."""
+"""The pictures of a run, and the few of them that are looked at."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arguments import neighbours
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from groupdnet_hub import (
-    GroupDNet,
-    GroupDNetConfig,
-    LabelSet,
-    PairedImages,
-    StreamedImages,
-    TransferReport,
-    read_label_set,
-    transfer_classes,
-)
+from groupdnet_hub import LabelSet, PairedImages, StreamedImages, read_label_set
 
 Data = PairedImages | StreamedImages
 
@@ -34,35 +24,6 @@ SHUFFLE_BUFFER = 1000
 def build_labels(args: argparse.Namespace) -> LabelSet:
     """The label set of the data: ``--classes``, or the data folder's own."""
     return LabelSet.from_file(args.classes) if args.classes else read_label_set(args.train_data_dir)
-
-
-def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[GroupDNet, TransferReport | None]:
-    """The model to train: a pretrained one, a configuration, a preset, or a new schedule for the label set.
-
-    Returns:
-        (model, what was carried over from a pretrained model of other classes).
-
-    Raises:
-        ValueError: if the model does not fit the classes of the data.
-    """
-    if args.pretrained_model_name_or_path:
-        model = GroupDNet.from_pretrained(args.pretrained_model_name_or_path)
-        if model.labels.names == labels.names and not args.init_class:
-            return model, None
-        generator = torch.Generator().manual_seed(args.seed)
-        return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
-    if args.config:
-        config = GroupDNetConfig.from_json(Path(args.config).read_text(encoding="utf-8"))
-    elif args.preset:
-        config = GroupDNetConfig.preset(args.preset)
-    else:
-        config = GroupDNetConfig.for_labels(
-            labels, args.resolution, args.width, encoder_width=args.encoder_width
-        )
-    if config.num_classes != len(labels.names):
-        raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")
-    config = config.replace(class_names=labels.names, palette=labels.palette)
-    return GroupDNet(config, generator=torch.Generator().manual_seed(args.seed)), None
 
 
 def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from steps import LossWeights
-
 
 def run_facts(
     args: argparse.Namespace,
     before: Mapping[str, Any],
-    weights: LossWeights,
+    weights: Mapping[str, float],
     *,
     step: int,
     pictures: int | None,
@@ -24,6 +22,7 @@ def run_facts(
     Args:
         before: those of the model that the run started from: its licence and notes stay, its metrics do not hold
             any more.
+        weights: those that count.
         pictures: how many there are to train on; None for a stream.
     """
     kept = {name: value for name, value in before.items() if name in ("license", "license_note", "notes")}
@@ -38,11 +37,6 @@ def run_facts(
         "steps": step,
         "batch_size": pictures_per_step,
         "perceptual_net": args.perceptual_net,
-        "loss_weights": {
-            "adversarial": weights.adversarial,
-            "feature_matching": weights.feature_matching,
-            "perceptual": weights.perceptual,
-            "kl": weights.kl,
-        },
+        "loss_weights": dict(weights),
         "precision": args.mixed_precision,
     }

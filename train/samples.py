@@ -10,34 +10,39 @@ from PIL import Image
 from torch import Tensor
 
 from groupdnet_hub import (
-    GroupDNet,
     PerceptualLoss,
     classes_present,
     colour_picture,
     tensor_to_picture,
     whole_file,
 )
+from groupdnet_hub.baselines import System
 
 
 @torch.no_grad()
 def sample_grid(
-    model: GroupDNet, batch: Mapping[str, Tensor], *, seed: int = 0, samples: int = 3
+    model: System, batch: Mapping[str, Tensor], *, seed: int = 0, samples: int = 3
 ) -> Image.Image:
     """One row a picture: label map, photo, reconstruction, ``samples`` samples, two rerolls of the first one.
 
-    The rerolled class is the largest present one besides class 0.
+    The rerolled class is the largest present one besides class 0; a system without class codes redraws its whole code,
+    and one without an encoder has no reconstruction.
     """
     label, instance = batch["label"], batch.get("instance")
     generator = torch.Generator().manual_seed(seed)
     columns = [[colour_picture(one.cpu(), model.labels) for one in label]]
-    codes = [model.encode(batch["image"], label).mode()]
-    codes += [model.sample_codes(len(label), generator=generator) for _ in range(samples)]
+    codes = [model.sample_codes(len(label), generator=generator) for _ in range(samples)]
     for _ in range(2):
-        rerolled, fresh = codes[1].clone(), model.sample_codes(len(label), generator=generator)
-        for i, one in enumerate(label):
-            chosen = _largest_class(one, model.config.num_classes)
-            rerolled[i, chosen] = fresh[i, chosen]
-        codes.append(rerolled)
+        fresh = model.sample_codes(len(label), generator=generator)
+        if model.has_class_codes:
+            rerolled = codes[0].clone()
+            for i, one in enumerate(label):
+                chosen = _largest_class(one, model.config.num_classes)
+                rerolled[i, chosen] = fresh[i, chosen]
+            fresh = rerolled
+        codes.append(fresh)
+    if model.has_encoder:
+        codes.insert(0, model.encode(batch["image"], label).mode())
     scene = model.prepare(label, instance)
     for pictures in (batch["image"], *(model.decode(one, scene) for one in codes)):
         columns.append([tensor_to_picture(picture.float().cpu()) for picture in pictures])
@@ -51,16 +56,20 @@ def sample_grid(
 
 @torch.no_grad()
 def posterior_report(
-    model: GroupDNet, batch: Mapping[str, Tensor], perceptual: PerceptualLoss | None, *, seed: int = 0
+    model: System, batch: Mapping[str, Tensor], perceptual: PerceptualLoss | None, *, seed: int = 0
 ) -> dict[str, float]:
     """Does the code say anything? KL by class, and the distance of reconstruction and of a sample to the photo."""
-    posterior = model.encode(batch["image"], batch["label"])
     scene = model.prepare(batch["label"], batch.get("instance"))
     fresh = model.sample_codes(len(batch["label"]), generator=torch.Generator().manual_seed(seed))
-    kl = posterior.kl().mean(dim=0)
-    report = {f"kl/{name}": float(value) for name, value in zip(model.labels.names, kl, strict=True)}
-    for name, codes in (("reconstruction", posterior.mode()), ("sample", fresh)):
-        picture = model.decode(codes, scene)
+    codes, report = {"sample": fresh}, {}
+    if model.has_encoder:
+        posterior = model.encode(batch["image"], batch["label"])
+        kl = posterior.kl().mean(dim=0)
+        names = model.labels.names if model.has_class_codes else ("all",)
+        report = {f"kl/{name}": float(value) for name, value in zip(names, kl, strict=True)}
+        codes = {"reconstruction": posterior.mode()} | codes
+    for name, these in codes.items():
+        picture = model.decode(these, scene)
         report[f"l1/{name}"] = float((picture - batch["image"]).abs().mean())
         if perceptual is not None:
             report[f"perceptual/{name}"] = float(perceptual(picture, batch["image"]))

@@ -1,4 +1,4 @@
-"""Train or fine-tune a GroupDNet: ``accelerate launch train/train.py --train_data_dir FOLDER ...``."""
+"""Train or fine-tune a GroupDNet or a rival: ``accelerate launch train/train.py --train_data_dir FOLDER ...``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from accelerate.utils import (
 )
 from arguments import parse_arguments
 from checkpoints import first_line, last_checkpoint
-from inputs import build_data, build_labels, build_model, grid_batch
+from inputs import build_data, build_labels, grid_batch
+from system_choice import build_model, complete_arguments, objective_of
 from trainer import Trainer
+
+from groupdnet_hub import GroupDNet
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -44,9 +47,13 @@ def main(argv: list[str] | None = None) -> None:
     if carried_over is not None:
         accelerator.print(carried_over.table())
     if args.prior_rank is not None:
+        if not isinstance(model, GroupDNet):
+            raise ValueError(f"--prior_rank has no use: a {model.config.system_name} has no codes of classes")
         model = model.with_prior_rank(args.prior_rank)
+    objective = objective_of(model.config)
+    complete_arguments(args, objective, accelerator)
     data = build_data(args, labels, model.config.image_size)
-    trainer = Trainer(args, accelerator, model, data, grid_batch(args, data))
+    trainer = Trainer(args, accelerator, model, objective, data, grid_batch(args, data))
     output_dir.mkdir(parents=True, exist_ok=True)
     if trackers:
         accelerator.init_trackers("groupdnet")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -12,41 +11,29 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from checkpoints import averaged, load_checkpoint, recalibrate, save_checkpoint
+from checkpoints import load_checkpoint, save_checkpoint
 from diffaugment import DiffAugment
-from distributed import NoiseSource, mean_over_processes, synchronise_batch_norm
+from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from inputs import Data, build_loader
+from objectives import RATES, LossWeights, used_weights, with_kl
 from pace import Pace
 from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
-from steps import (
-    LossWeights,
-    discriminator_condition,
-    discriminator_losses,
-    generator_losses,
-    kl_weight_at,
-    learning_rate_factor,
-    make_optimizer,
-)
+from shown_model import ShownModel
+from steps import kl_weight_at, learning_rate_factor, make_optimizer
+from system_choice import build_objective, loss_weights
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from groupdnet_hub import (
-    GroupDNet,
-    MultiScaleDiscriminator,
-    PerceptualLoss,
-    StreamedImages,
-)
-
-# Batches over which averaged weights are given batch-norm statistics of their own.
-_RECALIBRATION_BATCHES = 40
-# Pictures to whose codes a prior is fitted, at most.
-_PRIOR_PICTURES = 4096
+from groupdnet_hub import PerceptualLoss, StreamedImages
+from groupdnet_hub.baselines import System
 
 
 class Trainer:
     """Networks, optimisers and data of one run, on one process of perhaps many.
+
+    Args:
+        objective: one of ``RATES``.
 
     Attributes:
         step: updates made so far.
@@ -57,7 +44,8 @@ class Trainer:
         self,
         args: argparse.Namespace,
         accelerator: Accelerator,
-        model: GroupDNet,
+        model: System,
+        objective: str,
         data: Data,
         grid: Mapping[str, Tensor],
     ) -> None:
@@ -76,50 +64,50 @@ class Trainer:
         self.output_dir = Path(args.output_dir)
         self.grid = {name: value.to(accelerator.device) for name, value in grid.items()}
 
-        discriminator = MultiScaleDiscriminator(
-            self.config, generator=torch.Generator().manual_seed(args.seed + 1)
-        )
         model.to(accelerator.device, memory_format=torch.channels_last)
-        discriminator.to(memory_format=torch.channels_last)
         self.perceptual = None
         if args.perceptual_net != "none":
             self.perceptual = PerceptualLoss(
                 args.perceptual_net, args.perceptual_weights, normalise=args.perceptual_normalise
             ).to(accelerator.device, memory_format=torch.channels_last)
+        self.augment = None
+        if args.diffaugment:
+            self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
+        self.objective = build_objective(objective, self.config, self.perceptual, self.augment)
+        discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(args.seed + 1))
+        discriminator.to(memory_format=torch.channels_last)
         self.total_steps = args.max_train_steps or args.num_train_epochs * (
             (self.pictures or 0) // self.pictures_per_step
         )
-        # Copies with ordinary batch norms: the main process measures and saves them while the others wait.
-        self.ema = averaged(model, args.ema_decay) if args.use_ema else None
-        self.single = copy.deepcopy(model) if accelerator.num_processes > 1 and not args.use_ema else None
-        if accelerator.num_processes > 1:
+        self.shown = ShownModel(args, accelerator, model, data, self.objective.noise_shape())
+        if args.batch_norm_parts > 1:
+            divide_batch_norm(model, args.batch_norm_parts)
+        elif accelerator.num_processes > 1 and args.sync_batch_norm:
             synchronise_batch_norm(model, accelerator.device.type)
         if args.compile:
             # In place, so that names stay. Not the decoder: how many windows differ changes with every batch.
-            for network in (model.encoder, discriminator, self.perceptual):
+            for network in (getattr(model, "encoder", None), discriminator, self.perceptual):
                 if network is not None:
                     network.compile()
+        betas = RATES[objective].betas
         self.model, self.discriminator, self.optimizer, self.discr_optimizer, self.loader = (
             accelerator.prepare(
                 model,
                 discriminator,
-                make_optimizer(args.optimizer, model, args.learning_rate, accelerator.device.type),
+                make_optimizer(args.optimizer, model, args.learning_rate, betas, accelerator.device.type),
                 make_optimizer(
-                    args.optimizer, discriminator, args.discr_learning_rate, accelerator.device.type
+                    args.optimizer, discriminator, args.discr_learning_rate, betas, accelerator.device.type
                 ),
                 build_loader(args, data, accelerator.device),
             )
         )
         self.noise = NoiseSource(args.seed, accelerator.process_index, accelerator.num_processes)
         accelerator.register_for_checkpointing(self.noise)
-        self.augment = None
-        if args.diffaugment:
-            self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
+        if self.augment is not None:
             accelerator.register_for_checkpointing(self.augment)
-        if self.ema is not None:
-            accelerator.register_for_checkpointing(self.ema)
+        if self.shown.average is not None:
+            accelerator.register_for_checkpointing(self.shown.average)
         self.step, self.epoch, self.batch_number = 0, 0, 0
-        self.measured_at: int | None = None
         self.pace = Pace(accelerator.device)
 
     # -- the loop --------------------------------------------------------------------------------------------
@@ -184,33 +172,31 @@ class Trainer:
         ):
             for group in adam.param_groups:
                 group["lr"] = rate * factor
-        condition = discriminator_condition(batch, self.config.num_classes, self.config.instance_edges)
-        noise = self.noise.draw((len(batch["label"]), *self.config.code_shape), accelerator.device)
+        objective = self.objective
+        noise = self.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
         with accelerator.accumulate(self.model, self.discriminator):
             # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
             judge = accelerator.unwrap_model(self.discriminator).requires_grad_(False)
             with accelerator.autocast():
-                losses, fake, _ = generator_losses(
-                    self.model, judge, self.perceptual, batch, condition, noise, self._weights(), self.augment
-                )
+                losses, fakes = objective.generator_losses(self.model, judge, batch, noise, self._weights())
             accelerator.backward(torch.stack(list(losses.values())).sum())
             self.optimizer.step()
             self.optimizer.zero_grad()
 
             judge.requires_grad_(True)
             with accelerator.autocast():
-                discr_losses = discriminator_losses(self.discriminator, fake, batch, condition, self.augment)
+                discr_losses = objective.discriminator_losses(self.discriminator, fakes, batch)
             accelerator.backward(torch.stack(list(discr_losses.values())).sum())
             self.discr_optimizer.step()
             self.discr_optimizer.zero_grad()
-        if self.ema is not None and accelerator.sync_gradients:
-            self.ema.update_parameters(accelerator.unwrap_model(self.model))
+        if accelerator.sync_gradients:
+            self.shown.follow(accelerator.unwrap_model(self.model))
         return {**losses, **discr_losses}
 
     def _weights(self) -> LossWeights:
         args = self.args
         kl = kl_weight_at(self.step, args.kl_weight_start, args.kl_weight, args.kl_warmup_steps)
-        return LossWeights(args.adversarial_weight, args.feature_matching_weight, args.perceptual_weight, kl)
+        return with_kl(loss_weights(args), kl)
 
     def _log(self, losses: Mapping[str, Tensor], bar: Any) -> None:
         values = mean_over_processes(losses)
@@ -258,49 +244,16 @@ class Trainer:
                 self.accelerator.print(f"uploaded to {url}")
         self.accelerator.wait_for_everyone()
 
-    def _generator(self) -> GroupDNet:
-        """The model as it would be saved now: averaged, if asked, and with a fitted prior."""
-        shown = self._shown()
-        if self.measured_at != self.step:  # a sample grid and a checkpoint of one step share the work
-            self._measure(shown)
-            self.measured_at = self.step
-        return shown.eval()
-
-    def _shown(self) -> GroupDNet:
-        live = self.accelerator.unwrap_model(self.model)
-        if self.ema is not None:
-            return self.ema.module
-        if self.single is None:
-            return live
-        self.single.load_state_dict(live.state_dict() | self.single.prior.state_dict(prefix="prior."))
-        return self.single
-
-    def _measure(self, shown: GroupDNet) -> None:
-        """Batch-norm statistics of averaged weights, and the fitted prior."""
-        device = self.accelerator.device
-        if self.ema is not None:
-            noise = torch.Generator().manual_seed(self.args.seed)
-            batches = (
-                {name: value.to(device) for name, value in batch.items()}
-                for batch in self._in_order(_RECALIBRATION_BATCHES * self.args.train_batch_size)
-            )
-            with self.accelerator.autocast():
-                recalibrate(shown, batches, lambda shape: torch.randn(shape, generator=noise).to(device))
-        if self.config.prior_rank:
-            pictures = self._in_order(_PRIOR_PICTURES)
-            shown.fit_prior((batch["image"].to(device), batch["label"]) for batch in pictures)
-
-    def _in_order(self, pictures: int) -> Iterator[Mapping[str, Tensor]]:
-        """The first so many training pictures in batches, always the same ones."""
-        size = self.args.train_batch_size
-        return islice(iter(DataLoader(self.data, batch_size=size, drop_last=True)), -(-pictures // size))
+    def _generator(self) -> System:
+        """The model as it would be saved now."""
+        return self.shown.at(self.step, self.accelerator.unwrap_model(self.model))
 
     def _facts(self) -> dict[str, Any]:
         """What the model card says of this run."""
         return run_facts(
             self.args,
             self.started_with,
-            self._weights(),
+            used_weights(self.objective, self._weights()),
             step=self.step,
             pictures=self.pictures,
             pictures_per_step=self.pictures_per_step,

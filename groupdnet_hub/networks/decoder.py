@@ -25,9 +25,11 @@ class GroupDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.fc = GroupedConv2d(
-            config.class_slots * config.latent_channels, config.fc_channels, groups=config.class_slots
+            config.class_slots * config.latent_channels,
+            config.fc_channels,
+            groups=config.class_slots if config.fc_groups is None else config.fc_groups,
         )
-        blocks, channels, groups = [], config.fc_channels, config.class_slots
+        blocks, channels, groups = [], config.fc_channels, self.fc.groups
         for block in config.blocks:
             blocks.append(
                 CGBlock(
@@ -46,6 +48,10 @@ class GroupDecoder(nn.Module):
             )
             channels, groups = block.out_channels, block.groups
         self.blocks = nn.ModuleList(blocks)
+        self.fusion = nn.ModuleList(
+            GroupedConv2d(channels, channels, spectral_norm=config.spectral_norm)
+            for _ in range(config.fusion_layers)
+        )
         self.to_rgb = GroupedConv2d(channels, 3)
         initialise_network(self, generator)
 
@@ -77,7 +83,10 @@ class GroupDecoder(nn.Module):
 
     def _divisors_to_fold(self) -> list[Mapping[str, Tensor | None]] | None:
         """The singular values of each block's convolutions, or None where they cannot be folded in."""
-        if self.training or self.config.norm_kind != "batch" or _wants_gradients(*self.parameters()):
+        config = self.config
+        if self.training or config.norm_kind != "batch" or config.separate_networks:
+            return None
+        if _wants_gradients(*self.parameters()):
             return None
         divisors: list[Mapping[str, Tensor | None]] = [block.singular_values() for block in self._cg_blocks()]
         values = [value for block in divisors for value in block.values() if value is not None]
@@ -96,6 +105,15 @@ class GroupDecoder(nn.Module):
         super().train(mode)
         return self if mode else self.to(memory_format=torch.channels_last)
 
+    def first_features(self, codes: Tensor, scene: Scene) -> Tensor:
+        """The input [B, fc channels, h, w] of the first block."""
+        x = codes
+        unused = self.config.class_slots - self.config.num_classes
+        if unused:
+            x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, unused))
+        x = x.flatten(1, 2).expand(-1, -1, *scene.latent_size)
+        return self.fc(x.contiguous(memory_format=torch.channels_last))
+
     def forward(self, codes: Tensor, scene: Scene) -> Tensor:
         """codes [B, C, z, h, w] (or [B, C, z, 1, 1]) and a scene of batch B or 1 -> picture [B, 3, H, W] in [-1, 1].
 
@@ -111,12 +129,17 @@ class GroupDecoder(nn.Module):
         if not fast or torch.is_autocast_enabled(codes.device.type):
             return self.activations(codes, scene)[-1]
         return decode_folded(
-            codes, scene, tuple(self._cg_blocks()), self._first, self._picture, self.config.class_slots
+            codes,
+            scene,
+            tuple(self._cg_blocks()),
+            self.first_features,
+            self._picture,
+            (self.config.class_slots, self.fc.groups),
         )
 
     def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:
         """Outputs of ``fc``, of every block (before upsampling), and the picture."""
-        x = self._first(codes, scene.latent_size)
+        x = self.first_features(codes, scene)
         outputs = [x]
         for i, block in enumerate(self.blocks):
             if i:
@@ -126,14 +149,9 @@ class GroupDecoder(nn.Module):
         outputs.append(self._picture(x))
         return outputs
 
-    def _first(self, codes: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        unused = self.config.class_slots - self.config.num_classes
-        if unused:
-            codes = F.pad(codes, (0, 0, 0, 0, 0, 0, 0, unused))
-        x = codes.flatten(1, 2).expand(-1, -1, *latent_size)
-        return self.fc(x.contiguous(memory_format=torch.channels_last))
-
     def _picture(self, x: Tensor) -> Tensor:
+        for layer in self.fusion:
+            x = layer(F.leaky_relu(x, LEAKY_SLOPE))
         return torch.tanh(self.to_rgb(F.leaky_relu(x, LEAKY_SLOPE)).float()).to(self.fc.weight.dtype)
 
 

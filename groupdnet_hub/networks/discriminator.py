@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.networks.layers import GroupedConv2d, initialise_network, leaky_relu
+
+
+class HasDiscriminator(Protocol):
+    """What the configuration of any system says of its discriminator."""
+
+    @property
+    def discriminator_label_channels(self) -> int: ...
+
+    @property
+    def discriminator_width(self) -> int: ...
+
+    @property
+    def discriminator_scales(self) -> int: ...
+
+    @property
+    def discriminator_spectral_norm(self) -> bool: ...
 
 
 class PatchDiscriminator(nn.Module):
@@ -44,11 +61,13 @@ class PatchDiscriminator(nn.Module):
 class MultiScaleDiscriminator(nn.Module):
     """The same network, with weights of its own, on the input at full size, half size, ..."""
 
-    def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
+    def __init__(self, config: HasDiscriminator, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
             PatchDiscriminator(
-                config.discriminator_label_channels + 3, config.discriminator_width, config.spectral_norm
+                config.discriminator_label_channels + 3,
+                config.discriminator_width,
+                config.discriminator_spectral_norm,
             )
             for _ in range(config.discriminator_scales)
         )

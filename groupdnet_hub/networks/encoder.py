@@ -89,27 +89,29 @@ def _box_positions(occupied: Tensor) -> Tensor:
 
 
 class GroupEncoder(nn.Module):
-    """Stride-2 convolutions with one group per class, then mean and log-variance of each class's code."""
+    """Stride-2 convolutions with one group per class (or one), then mean and log-variance of each class's code."""
 
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
-        classes = config.num_classes
-        widths = [3 * classes, *(config.encoder_width * m for m in config.encoder_multipliers)]
+        classes, groups = config.num_classes, config.encoder_groups
+        # An ordinary encoder of the whole picture needs it once.
+        self.copies = classes if config.encoder_grouped or config.split_mode != "none" else 1
+        widths = [3 * self.copies, *(config.encoder_width * m for m in config.encoder_multipliers)]
         self.layers = nn.ModuleList(
             GroupedConv2d(
-                before, after, stride=2, groups=classes, bias=False, spectral_norm=config.spectral_norm
+                before, after, stride=2, groups=groups, bias=False, spectral_norm=config.spectral_norm
             )
             for before, after in itertools.pairwise(widths)
         )
         codes = classes * config.latent_channels
-        self.mean = GroupedConv2d(widths[-1], codes, groups=classes)
-        self.logvar = GroupedConv2d(widths[-1], codes, groups=classes)
+        self.mean = GroupedConv2d(widths[-1], codes, groups=groups)
+        self.logvar = GroupedConv2d(widths[-1], codes, groups=groups)
         initialise_network(self, generator)
 
     def forward(self, image: Tensor, label: Tensor) -> Gaussian:
         """image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W] -> Gaussian over codes [B, C, z, h, w]."""
-        x = split_by_class(image, label, self.config.num_classes, self.config.split_mode)
+        x = split_by_class(image, label, self.copies, self.config.split_mode)
         for layer in self.layers:
             x = leaky_relu(F.instance_norm(layer(x)))
         if self.config.latent_mode == "vector":

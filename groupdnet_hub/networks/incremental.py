@@ -27,25 +27,28 @@ def decode_folded(
     codes: Tensor,
     scene: Scene,
     blocks: Sequence[CGBlock],
-    first_features: Callable[[Tensor, tuple[int, int]], Tensor],
+    first_features: Callable[[Tensor, Scene], Tensor],
     to_picture: Callable[[Tensor], Tensor],
-    class_slots: int,
+    first_groups: tuple[int, int],
 ) -> Tensor:
     """Pictures of codes [B, C, z, h, w] on a folded scene; keeps, and starts from, single pictures.
 
     Args:
         first_features, to_picture: the decoder's first and last layers.
-        class_slots: groups of the first features.
+        first_groups: class slots, and the groups of the first features.
 
     Returns:
         [B, 3, H, W].
     """
-    single = codes.shape[0] == 1 and scene.kept.maxlen != 0
+    class_slots, groups = first_groups
+    single = codes.shape[0] == 1 and scene.kept.maxlen != 0 and groups > 1
     before, changed = nearest_kept(scene, codes) if single else (None, ())
     if before is not None and not changed:
         return before.image.clone()
-    pieces = first_features(codes, scene.latent_size).chunk(class_slots, dim=1)
-    reached: Collection[int] = range(class_slots) if before is None else changed
+    pieces = first_features(codes, scene).chunk(groups, dim=1)
+    reached: Collection[int] = range(groups)
+    if before is not None:
+        reached = _groups_reached(changed, class_slots, groups)
     kept = [_keep(pieces)]
     for number, (block, modulations) in enumerate(zip(blocks, scene.modulations, strict=True)):
         old = () if before is None else before.pieces[number + 1]

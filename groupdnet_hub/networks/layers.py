@@ -126,6 +126,22 @@ class GroupedConv2d(nn.Conv2d):
         return F.conv2d(input, self.weight[rows], bias, self.stride, self.padding, groups=count)
 
 
+class TransposedConv2d(nn.ConvTranspose2d):
+    """A transposed convolution whose weights come from a given generator."""
+
+    def reset_parameters(self) -> None:
+        """Zeros, as :meth:`GroupedConv2d.reset_parameters`."""
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
+        """Glorot-normal weight, zero bias."""
+        nn.init.xavier_normal_(self.weight, gain=gain, generator=generator)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
 def initialise_network(network: nn.Module, generator: torch.Generator | None, gain: float = 0.02) -> None:
     """Glorot initialisation with ``gain`` of every convolution (section 4.1).
 
@@ -135,7 +151,7 @@ def initialise_network(network: nn.Module, generator: torch.Generator | None, ga
     if generator is None:
         generator = torch.Generator().manual_seed(0)
     for module in network.modules():
-        if isinstance(module, GroupedConv2d) and not module.weight.is_meta:
+        if isinstance(module, (GroupedConv2d, TransposedConv2d)) and not module.weight.is_meta:
             module.initialise(gain, generator)
 
 

@@ -1,0 +1,92 @@
+"""What the configurations of all baselines hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from groupdnet_hub.config_checks import (
+    MAX_CHANNELS,
+    as_int_pair,
+    as_sequence,
+    check_choice,
+    check_classes,
+    check_sides,
+    check_whole,
+)
+from groupdnet_hub.config_json import FORMAT_VERSION, JSONConfig
+
+
+@dataclass(frozen=True)
+class BaselineConfig(JSONConfig):
+    """Everything that fixes the networks of a baseline, with their label set.
+
+    Attributes:
+        class_names: one name per class; the position is the class id.
+        palette: one RGB colour (0..255) per class, for coloured label maps.
+        image_size: (height, width) of the pictures.
+        width: channels of the generator's widest-resolution layer.
+        instance_edges: whether the label input holds the instance edge map (Cityscapes).
+        discriminator_width: output channels of the discriminator's first convolution.
+        discriminator_scales: number of scales of the discriminator.
+        format_version: version of this file format.
+    """
+
+    class_names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    image_size: tuple[int, int]
+    width: int
+    instance_edges: bool = False
+    discriminator_width: int = 64
+    discriminator_scales: int = 2
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def system_name(self) -> str:
+        """The name that tables and model cards print."""
+        return self.system_key or type(self).__name__
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.class_names)
+
+    @property
+    def label_channels(self) -> int:
+        """Channels of the label input: one-hot, plus one edge map with instance edges."""
+        return self.num_classes + (1 if self.instance_edges else 0)
+
+    @property
+    def discriminator_label_channels(self) -> int:
+        """Channels of the discriminator's label input."""
+        return self.label_channels
+
+    @property
+    def discriminator_spectral_norm(self) -> bool:
+        """Whether the discriminator is spectrally normalised."""
+        return False
+
+    @property
+    def size_factor(self) -> int:
+        """What both sides of a picture must be multiples of."""
+        return 1
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """Shape of the codes of one picture: (1, z, 1, 1), one code for all classes, or (0,) without any."""
+        return (0,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(as_sequence(self.class_names, "class_names")))
+        colours = (tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette"))
+        object.__setattr__(self, "palette", tuple(colours))
+        object.__setattr__(self, "image_size", as_int_pair(self.image_size, "image_size"))
+        if self.format_version != FORMAT_VERSION:
+            raise ValueError(
+                f"format_version is {self.format_version!r}; this version writes {FORMAT_VERSION}"
+            )
+        check_classes(self.class_names, self.palette, len(self.class_names))
+        check_whole(self.width, "width", 1, MAX_CHANNELS // 16)
+        check_choice(self.instance_edges, "instance_edges", (True, False))
+        check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
+        check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
+        check_sides(self.image_size, self.size_factor)

@@ -1,0 +1,77 @@
+"""What a system costs: parameters, multiplications, time (Table 1)."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from groupdnet_hub.system import ImageSynthesisSystem
+
+
+def count_parameters(system: nn.Module) -> int:
+    """Trained numbers of all its networks; of a system with an encoder that is generator and encoder, as in Table 1."""
+    return sum(parameter.numel() for parameter in system.parameters())
+
+
+def count_macs(system: ImageSynthesisSystem, label: Tensor, instance: Tensor | None = None) -> int:
+    """Multiply-accumulate operations of convolutions and matrix products in drawing one picture.
+
+    Args:
+        label: int64 [1, H, W]; its own processing is counted, as in Table 1's speed.
+        instance: int64 [1, H, W], for a system that needs it.
+    """
+    codes = _codes(system, label)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        system.decode(codes, label, instance)
+    return int(counter.get_total_flops()) // 2
+
+
+def frames_per_second(
+    system: ImageSynthesisSystem,
+    label: Tensor,
+    instance: Tensor | None = None,
+    *,
+    prepared: bool = False,
+    decodes: int = 20,
+    warm_up: int = 3,
+) -> float:
+    """Pictures drawn in a second, one at a time.
+
+    Args:
+        label: int64 [1, H, W].
+        prepared: leave the label map's processing out of the time, as for many pictures of one map.
+        decodes: timed ones, after ``warm_up`` that are not.
+
+    Raises:
+        ValueError: if none is timed.
+    """
+    if decodes < 1 or warm_up < 0:
+        raise ValueError(f"{decodes} timed decodes after {warm_up}: time at least 1")
+    codes = _codes(system, label)
+    with torch.inference_mode():
+        scene = system.prepare(label, instance) if prepared else None
+        for turn in range(warm_up + decodes):
+            if turn == warm_up:
+                _wait_for(system.device)
+                started = time.perf_counter()
+            if scene is None:
+                system.decode(codes, label, instance)
+            else:
+                system.decode(codes, scene)
+        _wait_for(system.device)
+        return decodes / (time.perf_counter() - started)
+
+
+def _codes(system: ImageSynthesisSystem, label: Tensor) -> Tensor:
+    size = (label.shape[1], label.shape[2])
+    return system.sample_codes(1, generator=torch.Generator().manual_seed(0), label_size=size)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

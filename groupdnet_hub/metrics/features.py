@@ -1,0 +1,118 @@
+"""Networks whose features the Frechet distance compares. Each knows what the distance with it is called."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groupdnet_hub.imagenet_trunks import imagenet_trunk
+
+# For each net: how many layers of torchvision's "features" lead to its last ReLU, and that ReLU's name.
+_LAST_RELU = {"vgg16": (30, "VGG16 relu5_3"), "alexnet": (12, "AlexNet relu5")}
+FEATURE_NETS = tuple(_LAST_RELU)
+
+
+class InceptionFeatures(nn.Module):
+    """The 2048 pooled features of the Inception network of the FID reference, as torch-fidelity rebuilds it.
+
+    Args:
+        weights: torch-fidelity's ``weights-inception-2015-12-05-6726825d.pth``, or the same tensors as safetensors;
+            downloaded from its release page if not given. Only tensors are read, no pickled code.
+
+    Attributes:
+        distance_name: what the Frechet distance of these features is called.
+
+    Raises:
+        ValueError: for a file that does not hold these weights.
+    """
+
+    distance_name = "FID"
+
+    def __init__(self, weights: str | os.PathLike[str] | None = None) -> None:
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+
+        if weights is None:
+            state = torch.hub.load_state_dict_from_url(
+                URL_INCEPTION_V3, map_location="cpu", check_hash=True, weights_only=True
+            )
+        else:
+            state = _read_tensors(Path(weights))
+        # The library unpickles whatever file it is given: it gets one that was just made, of tensors alone.
+        tensors = io.BytesIO()
+        torch.save(state, tensors)
+        tensors.seek(0)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self.network = FeatureExtractorInceptionV3(
+                    "inception-v3-compat", ["2048"], feature_extractor_weights_path=tensors
+                )
+        except RuntimeError as error:  # missing, unknown or misshapen tensors
+            raise ValueError(
+                f"{Path(weights or URL_INCEPTION_V3).name} does not hold the FID reference's Inception weights: "
+                f"{str(error)[:300]}"
+            ) from None
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """uint8 [B, 3, H, W] -> float32 [B, 2048]; the network resizes to 299x299 as the reference does."""
+        features: Tensor = self.network(pictures)[0]
+        return features
+
+
+class TrunkFeatures(nn.Module):
+    """The last ReLU of an ImageNet net, mean over all positions. Pictures keep their size.
+
+    Args:
+        net: ``vgg16`` or ``alexnet``.
+        weights: as :func:`groupdnet_hub.imagenet_trunks.imagenet_trunk`.
+
+    Attributes:
+        distance_name: what the Frechet distance of these features is called; it is not FID.
+
+    Raises:
+        ValueError: for another net, or a file that does not hold its weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: str = "vgg16", weights: str | os.PathLike[str] | None = None) -> None:
+        super().__init__()
+        if net not in _LAST_RELU:
+            raise ValueError(f"the feature net {net!r} is not known; there are {', '.join(FEATURE_NETS)}")
+        length, layer = _LAST_RELU[net]
+        self.distance_name = f"Frechet distance ({layer}, pooled)"
+        self.trunk = imagenet_trunk(net, length, weights)
+        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """uint8 [B, 3, H, W] -> float32 [B, D]: 512 numbers for VGG16, 256 for AlexNet."""
+        features: Tensor = self.trunk((pictures.to(self.mean) / 255 - self.mean) / self.std)
+        return features.mean(dim=(2, 3))
+
+
+def eight_bit(image: Tensor) -> Tensor:
+    """Pictures float [B, 3, H, W] in [-1, 1] as uint8, rounded as they are when saved."""
+    return ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def _read_tensors(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path} of Inception weights")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of either reader, for whatever the file is
+        raise ValueError(f"{path.name} cannot be read as tensors: {str(error)[:200]}") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path.name} holds no named tensors")
+    return state

@@ -1,0 +1,93 @@
+"""The Frechet distance of two sets of pictures, from the features of any network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class FeatureStatistics:
+    """Mean and covariance of features, batch by batch, in float64; shards merge into what one would have.
+
+    Attributes:
+        count: how many pictures were counted.
+        mean: float64 [D] on the CPU; empty before the first batch.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = torch.empty(0, dtype=torch.float64)
+        self._scatter = torch.empty(0, 0, dtype=torch.float64)  # sum of outer products of centred features
+
+    def update(self, features: Tensor) -> None:
+        """Count the features [B, D] of a batch.
+
+        Raises:
+            ValueError: for another shape or number of features, and values that are not finite.
+        """
+        if features.ndim != 2 or 0 in features.shape:
+            raise ValueError(f"the features have shape {tuple(features.shape)}; they must be [B, D]")
+        features = features.detach().cpu().double()
+        if not features.isfinite().all():
+            raise ValueError(
+                "the features hold values that are not finite: does the network fit its weights?"
+            )
+        batch = FeatureStatistics()
+        batch.count, batch.mean = len(features), features.mean(dim=0)
+        centred = features - batch.mean
+        batch._scatter = centred.T @ centred
+        self.merge(batch)
+
+    def merge(self, other: FeatureStatistics) -> None:
+        """Count what another shard counted. Centred sums are merged, which loses no digits to a large mean.
+
+        Raises:
+            ValueError: for features of another length.
+        """
+        if other.count == 0:
+            return
+        if self.count == 0:
+            self.count, self.mean, self._scatter = other.count, other.mean, other._scatter
+            return
+        if other.mean.shape != self.mean.shape:
+            raise ValueError(
+                f"the features have {len(other.mean)} numbers and those before {len(self.mean)}: use one network"
+            )
+        total, difference = self.count + other.count, other.mean - self.mean
+        between = torch.outer(difference, difference) * (self.count * other.count / total)
+        self._scatter = self._scatter + other._scatter + between
+        self.mean = self.mean + difference * (other.count / total)
+        self.count = total
+
+    def covariance(self) -> Tensor:
+        """The unbiased covariance, float64 [D, D].
+
+        Raises:
+            ValueError: for fewer than two pictures.
+        """
+        if self.count < 2:
+            raise ValueError(f"{self.count} pictures have no covariance: give at least 2")
+        return self._scatter / (self.count - 1)
+
+
+def frechet_distance(one: FeatureStatistics, other: FeatureStatistics) -> float:
+    """``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the two Gaussians (Heusel et al. 2017).
+
+    Only with the features of the FID reference's Inception network is this FID. Few pictures bias it upwards, so that
+    only figures of equally many pictures compare.
+
+    Raises:
+        ValueError: for fewer than two pictures in a set, or features of different networks.
+    """
+    first, second = one.covariance(), other.covariance()
+    if first.shape != second.shape:
+        raise ValueError(
+            f"the features have {len(first)} and {len(second)} numbers: use one network for both sets"
+        )
+    # tr (S1 S2)^(1/2) through symmetric matrices: real and stable also where few pictures leave S1 or S2 singular.
+    values, vectors = torch.linalg.eigh(first)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    product = root @ second @ root
+    trace = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum()
+    difference = one.mean - other.mean
+    return float(difference @ difference + first.trace() + second.trace() - 2 * trace)

@@ -1,0 +1,115 @@
+"""Segmentation performance (section 4.3): do drawn pictures show the classes that they were drawn for?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from groupdnet_hub.metrics.estimates import (
+    Estimate,
+    ImageRows,
+    by_name,
+    divide,
+    estimate,
+    estimate_with_parts,
+)
+
+
+@dataclass(frozen=True)
+class SegmentationScores:
+    """mIoU and pixel accuracy, shares from 0 to 1.
+
+    Pixels whose true class is ignored are left out altogether. ``IoU_c = hits / (true + predicted - hits)`` over the
+    pixels of all images; a class that is neither true nor predicted anywhere has none, and the mean leaves it out, as
+    it leaves out the ignored classes.
+    """
+
+    images: int
+    miou: Estimate
+    pixel_accuracy: Estimate
+    iou: Mapping[str, Estimate]
+    ignored: tuple[str, ...]
+
+
+class SegmentationMeter:
+    """Counts predicted classes against those of the label maps, in any order and on any number of processes.
+
+    Args:
+        class_names: of the label maps.
+        ignored: ids of classes that are not judged.
+
+    Attributes:
+        confusion: int64 [C, C], pixels by true class (rows) and predicted class (columns).
+
+    Raises:
+        ValueError: for an ignored id that is no class, or if none is left.
+    """
+
+    def __init__(self, class_names: tuple[str, ...], ignored: Collection[int] = ()) -> None:
+        self.class_names, classes = class_names, len(class_names)
+        if not set(ignored) < set(range(classes)):
+            raise ValueError(
+                f"the ignored classes are {sorted(ignored)}; the ids are 0 to {classes - 1}, and one must be left"
+            )
+        self.judged = np.array([class_id not in ignored for class_id in range(classes)])
+        self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+        self.rows = ImageRows((3, classes))  # hits, true, predicted
+
+    def update(self, index: int, label: Tensor, predicted: Tensor) -> None:
+        """Count image ``index``, once.
+
+        Args:
+            label, predicted: int64 [H, W], class ids.
+
+        Raises:
+            ValueError: for different shapes, an id that is no class, or an image that was counted.
+        """
+        label, predicted = label.cpu(), predicted.cpu()
+        if label.shape != predicted.shape:
+            raise ValueError(
+                f"the label map is {tuple(label.shape)} and the prediction {tuple(predicted.shape)}"
+            )
+        classes = len(self.class_names)
+        for what, ids in (("label map", label), ("prediction", predicted)):
+            if int(ids.min()) < 0 or int(ids.max()) >= classes:
+                raise ValueError(
+                    f"the {what} holds ids from {int(ids.min())} to {int(ids.max())}; there are {classes}"
+                )
+        pairs = (label * classes + predicted)[torch.from_numpy(self.judged)[label]]
+        confusion = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+        self.rows.add(index, torch.stack((confusion.diag(), confusion.sum(1), confusion.sum(0))).numpy())
+        self.confusion += confusion
+
+    def merge(self, other: SegmentationMeter) -> None:
+        """Count what another shard counted."""
+        self.rows.merge(other.rows)
+        self.confusion += other.confusion
+
+    def result(self) -> SegmentationScores:
+        """The scores so far.
+
+        Raises:
+            ValueError: if nothing was counted.
+        """
+        hits, true, predicted = np.moveaxis(self.rows.stacked(), 1, 0)
+        images = len(hits)
+
+        def iou(counts: np.ndarray) -> np.ndarray:
+            both = counts @ hits
+            return np.where(self.judged, divide(both, counts @ true + counts @ predicted - both), np.nan)
+
+        def accuracy(counts: np.ndarray) -> np.ndarray:
+            return divide(counts @ hits.sum(axis=1), counts @ true.sum(axis=1))
+
+        miou, by_class = estimate_with_parts(images, iou)
+        return SegmentationScores(
+            images=images,
+            miou=miou,
+            pixel_accuracy=estimate(images, accuracy),
+            iou=by_name(self.class_names, by_class),
+            ignored=tuple(n for n, judged in zip(self.class_names, self.judged, strict=True) if not judged),
+        )

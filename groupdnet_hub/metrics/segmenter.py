@@ -1,0 +1,125 @@
+"""A segmentation model of the Hub, and the table that maps its labels to ours."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from groupdnet_hub.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Which labels of a segmentation model stand for which of our classes.
+
+    Attributes:
+        labels: label set of the label maps.
+        targets: our class's id by the model's label. The model's other labels are left out: they are never predicted.
+        ignored: ids of our classes that are not judged.
+
+    Raises:
+        ValueError: for a class that no label stands for and that is not ignored, or one that is both.
+    """
+
+    labels: LabelSet
+    targets: Mapping[str, int]
+    ignored: frozenset[int]
+
+    def __post_init__(self) -> None:
+        reached = set(self.targets.values())
+        lost = [n for i, n in enumerate(self.labels.names) if i not in reached and i not in self.ignored]
+        if lost:
+            raise ValueError(f"no label stands for {', '.join(lost)}: map one to each, or list it as ignored")
+        both = [self.labels.names[i] for i in sorted(reached & self.ignored)]
+        if both:
+            raise ValueError(
+                f"labels stand for the ignored classes {', '.join(both)}: leave them out of one list"
+            )
+        if not reached:
+            raise ValueError("all classes are ignored: map at least one label")
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], labels: LabelSet) -> LabelTable:
+        """Read ``{"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}``.
+
+        Raises:
+            ValueError: for a file that is missing or not of this form, an unknown class, and as the constructor.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        try:
+            described = json.loads(path.read_text(encoding="utf-8"))
+            targets = {str(theirs): ours for theirs, ours in described["labels"].items()}
+            ignored = described.get("ignored", [])
+            unknown = set(described) - {"labels", "ignored"}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f'{path.name} is not a table of labels, {{"labels": {{"THEIR LABEL": "our class", ...}}, "ignored": '
+                f'["our class", ...]}}: {error!r}'
+            ) from None
+        if unknown:
+            raise ValueError(f"{path.name} has the unknown entries {', '.join(sorted(unknown))}")
+        try:
+            return cls(
+                labels,
+                {theirs: labels.id_of(ours) for theirs, ours in targets.items()},
+                frozenset(labels.ids_of(ignored)),
+            )
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error}") from None
+
+
+class Segmenter(nn.Module):
+    """``AutoModelForSemanticSegmentation`` of transformers, answering in our classes.
+
+    Args:
+        name: a folder or a Hub id, with safetensors weights and an image processor.
+        table: its labels in ours.
+        options: more for transformers' ``from_pretrained``: revision, cache_dir, token, local_files_only.
+
+    Raises:
+        ValueError: for a model that cannot be loaded, or lacks a label of the table.
+    """
+
+    def __init__(self, name: str | os.PathLike[str], table: LabelTable, **options: Any) -> None:
+        super().__init__()
+        from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+
+        try:
+            with torch.random.fork_rng(devices=[]):
+                network = AutoModelForSemanticSegmentation.from_pretrained(
+                    name, use_safetensors=True, **options
+                )
+            self.processor = AutoImageProcessor.from_pretrained(name, **options)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
+        self.network = network.eval().requires_grad_(False)
+        theirs = {label: int(position) for position, label in network.config.id2label.items()}
+        unknown = [label for label in table.targets if label not in theirs]
+        if unknown:
+            raise ValueError(
+                f"the segmentation model has no label {', '.join(map(repr, unknown))}; it has {', '.join(theirs)}"
+            )
+        self.register_buffer(
+            "channels", torch.tensor([theirs[label] for label in table.targets]), persistent=False
+        )
+        self.register_buffer("ours", torch.tensor(list(table.targets.values())), persistent=False)
+
+    channels: Tensor
+    ours: Tensor
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """uint8 [B, 3, H, W] -> class ids int64 [B, H, W]: for each pixel the most likely of the table's labels."""
+        inputs = self.processor(images=list(pictures.cpu()), return_tensors="pt").to(pictures.device)
+        logits = self.network(pixel_values=inputs["pixel_values"]).logits[:, self.channels].float()
+        logits = F.interpolate(logits, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+        return self.ours[logits.argmax(dim=1)]

@@ -1,0 +1,94 @@
+"""What train.py refuses of its command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def neighbours(starts: Sequence[str] | str | None) -> dict[str, str]:
+    """``--init_class NEW=OLD ...`` as a dictionary.
+
+    Raises:
+        ValueError: for another form, and for a class that is given twice.
+    """
+    pairs: dict[str, str] = {}
+    for start in [starts] if isinstance(starts, str) else starts or []:
+        new, equals, old = str(start).partition("=")
+        new, old = new.strip(), old.strip()
+        if not (new and equals and old):
+            raise ValueError(f"--init_class takes NEW=OLD, such as bag=top-clothes, not {start!r}")
+        if new in pairs:
+            raise ValueError(f"--init_class gives {new!r} two starts, {pairs[new]!r} and {old!r}: choose one")
+        pairs[new] = old
+    return pairs
+
+
+def find_problem(args: argparse.Namespace) -> str | None:
+    """What is wrong with a combination of flags, in words; None if nothing is."""
+    if not args.train_data_dir and not args.dataset_name:
+        return "name the data: --train_data_dir FOLDER or --dataset_name ID"
+    if args.train_data_dir and not Path(args.train_data_dir).is_dir():
+        return f"--train_data_dir: there is no folder {args.train_data_dir}"
+    if args.dataset_name and not args.train_data_dir and not args.classes:
+        return (
+            "--dataset_name needs --classes FILE: a classes.json with the names and colours of the label ids"
+        )
+    if args.streaming and not (args.dataset_name and args.max_train_steps):
+        return "--streaming needs --dataset_name, and --max_train_steps because the length is not known"
+    if args.streaming and args.dataloader_num_workers > 1:
+        return "--streaming is read by one process: --dataloader_num_workers can be 0 or 1"
+    given = [name for name in ("preset", "config", "pretrained_model_name_or_path") if getattr(args, name)]
+    if len(given) > 1:
+        return f"give only one of {', '.join('--' + name for name in given)}"
+    if args.model and (args.config or args.pretrained_model_name_or_path):
+        return "--model makes a new model: leave it out with --config and --pretrained_model_name_or_path"
+    if args.class_order == "likeness" and not args.train_data_dir:
+        return "--class_order likeness looks at the pictures: it needs --train_data_dir"
+    if args.init_class:
+        if not args.pretrained_model_name_or_path:
+            return "--init_class needs --pretrained_model_name_or_path, the model whose classes it names"
+        try:
+            neighbours(args.init_class)
+        except ValueError as error:
+            return str(error)
+    if len(args.resolution) > 2:
+        return "--resolution takes one side, or height and width"
+    for name in ("perceptual_weights", "classes", "config"):
+        path = getattr(args, name)
+        if path and not Path(path).is_file():
+            return f"--{name}: there is no file {path}"
+    if args.perceptual_weights and args.perceptual_net == "none":
+        return "--perceptual_weights has no use with --perceptual_net none"
+    for name in (
+        "train_batch_size",
+        "gradient_accumulation_steps",
+        "num_train_epochs",
+        "checkpointing_steps",
+        "validation_steps",
+        "logging_steps",
+    ):
+        if getattr(args, name) < 1:
+            return f"--{name} is {getattr(args, name)}; it must be at least 1"
+    for name in ("max_train_steps", "checkpoints_total_limit", "batch_norm_parts"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            return f"--{name} is {getattr(args, name)}; it must be at least 1"
+    if args.batch_norm_parts and args.train_batch_size % args.batch_norm_parts:
+        return f"--batch_norm_parts {args.batch_norm_parts} does not divide --train_batch_size {args.train_batch_size}"
+    if args.cache_gb < 0 or args.dataloader_num_workers < 0:
+        return "--cache_gb and --dataloader_num_workers must be 0 or more"
+    if args.prior_rank is not None and args.prior_rank < 0:
+        return f"--prior_rank is {args.prior_rank}; it must be 0 or more"
+    if not 0 <= args.lr_decay_start <= 1:
+        return f"--lr_decay_start is {args.lr_decay_start}; it is a share of the steps, from 0 to 1"
+    if not 0 < args.ema_decay < 1:
+        return f"--ema_decay is {args.ema_decay}; it must lie between 0 and 1"
+    if args.push_to_hub != bool(args.hub_model_id):
+        return "--push_to_hub and --hub_model_id user/name belong together"
+    if args.kl_warmup_steps and args.kl_weight_start is None:
+        return "--kl_warmup_steps needs --kl_weight_start"
+    resume = args.resume_from_checkpoint
+    if resume and resume != "latest" and not Path(resume).is_dir():
+        return f"--resume_from_checkpoint: there is no folder {resume}"
+    return None

@@ -1,0 +1,211 @@
+"""Measure a system as the paper does: ``accelerate launch train/evaluate.py --model ID --data_dir FOLDER ...``.
+
+What is guaranteed: the codes of a picture depend on ``--seed``, its label map's number and the redrawn class alone, and
+a batch holds the same pictures however many processes there are, so that on devices of one kind the figures do not
+depend on their number, nor on where a run was stopped. On a CPU each process has one thread, so start a process for
+each core: ``torchrun --nproc_per_node CORES train/evaluate.py ...``.
+
+All processes must see the folder of ``--output``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from evaluate_arguments import parse_arguments
+from evaluate_inputs import Inputs
+from evaluate_measures import measure_pictures, measure_rows, measure_speed
+from evaluate_report import report
+from evaluate_results import ResultsFile
+from evaluate_sheets import class_sheet, save_sheet, sheet_rows
+from shares import digest, in_shares, model_digest, start_accelerator
+from torch import nn
+
+from groupdnet_hub import whole_file
+from groupdnet_hub.metrics import (
+    ClassDiversityMeter,
+    ImageDiversityMeter,
+    InceptionFeatures,
+    LabelTable,
+    Segmenter,
+    TrunkFeatures,
+    alexnet_lpips,
+    count_macs,
+    count_parameters,
+    measure_classes,
+    measure_image,
+)
+
+# Metrics that are measured and finished together; every other one is a part by itself.
+_PART_OF = {"mcsd": "classes", "mocd": "classes", "miou": "segmentation"}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """One run, from the command line to the finished results file."""
+    args = parse_arguments(argv)
+    accelerator = start_accelerator()
+    Evaluation(args, accelerator).run()
+    accelerator.end_training()
+
+
+class Evaluation:
+    """All figures of one system, on one process of perhaps many."""
+
+    def __init__(self, args: argparse.Namespace, accelerator: Accelerator) -> None:
+        self.args, self.accelerator = args, accelerator
+        self.results = ResultsFile(args.output)
+        self.inputs = Inputs(args, accelerator)
+        # What all figures depend on. Contents and not paths: a folder may be moved, but not changed.
+        self.settings: dict[str, Any] = {
+            "format": 1,
+            "seed": args.seed,
+            "batch_size": args.batch_size,
+            "model": self.inputs.digest,
+            "data": self.inputs.data_digest,
+        }
+        self.networks: dict[str, nn.Module] = {}
+        self.table: LabelTable | None = None
+        wanted = {_PART_OF.get(metric, metric): None for metric in args.metrics}  # each once, in their order
+        with accelerator.local_main_process_first():  # weights are downloaded once
+            self.parts = {part: self._prepare(part) for part in wanted}
+
+    def run(self) -> None:
+        """Measure what is missing, then write the report and the contact sheets."""
+        args, accelerator, results = self.args, self.accelerator, self.results
+        results.open(self.settings, self.parts)
+        accelerator.wait_for_everyone()  # all have looked before anything is written
+        if accelerator.is_main_process:
+            results.begin(
+                {"model": Path(args.model).name, "data": f"{Path(args.data_dir).name} {args.split}"}
+            )
+        accelerator.wait_for_everyone()
+        missing = [part for part in self.parts if results.result(part) is None]
+        for part in missing:
+            if part in ("classes", "lpips"):
+                self._measure_diversity(part)
+        self._measure_pictures([part for part in missing if part in ("fid", "frechet", "segmentation")])
+        if accelerator.is_main_process:
+            for part in missing:
+                if part in ("fps", "macs", "params"):
+                    results.finish(part, self._cost(part))
+            self._report()
+        accelerator.wait_for_everyone()
+        if args.sheet_rows:
+            self._draw_sheets()
+
+    def _prepare(self, part: str) -> dict[str, Any]:
+        """Load what a part needs; its settings."""
+        args, device = self.args, self.accelerator.device
+        if part in ("classes", "lpips"):
+            if "lpips" not in self.networks:
+                self.networks["lpips"] = alexnet_lpips(args.alexnet_weights, spatial=True).to(device)
+            return {
+                "num_samples": args.num_samples,
+                "num_pairs": args.num_pairs,
+                "lpips_network": model_digest(self.networks["lpips"]),
+            }
+        if part == "fps":
+            return {"fps_decodes": args.fps_decodes}
+        if part in ("macs", "params"):
+            return {}
+        if part == "fid":
+            network: nn.Module = InceptionFeatures(args.inception_weights)
+        elif part == "frechet":
+            network = TrunkFeatures(args.frechet_net, args.frechet_weights)
+        else:
+            self.table = LabelTable.from_file(args.segmentation_labels, self.inputs.system.labels)
+            network = Segmenter(args.segmentation_model, self.table)
+        self.networks[part] = network.to(device)
+        settings = {"num_images": args.num_images, "network": model_digest(network)}
+        if part == "frechet":
+            settings["frechet_net"] = args.frechet_net
+        if part == "segmentation" and self.table:
+            settings["segmentation_labels"] = digest(
+                repr((dict(self.table.targets), sorted(self.table.ignored)))
+            )
+        return settings
+
+    def _measure_diversity(self, part: str) -> None:
+        measure = measure_classes if part == "classes" else measure_image
+        distance, pairs = self.networks["lpips"], self.args.num_pairs
+        indices = self.inputs.spread(self.args.num_samples)
+        rows = measure_rows(
+            self.inputs,
+            self.accelerator,
+            self.results,
+            part,
+            indices,
+            partial(measure, distance=distance, num_pairs=pairs),
+        )
+        if self.accelerator.is_main_process:
+            meter: ClassDiversityMeter | ImageDiversityMeter = (
+                ClassDiversityMeter(self.inputs.system.labels.names)
+                if part == "classes"
+                else ImageDiversityMeter()
+            )
+            for index, row in rows.items():
+                meter.update(index, row)
+            self.results.finish(part, asdict(meter.result()))
+        self.accelerator.wait_for_everyone()
+
+    def _measure_pictures(self, parts: Sequence[str]) -> None:
+        if not parts:
+            return
+        features = {part: self.networks[part] for part in parts if part != "segmentation"}
+        segmenter = None
+        if "segmentation" in parts:
+            segmenter = (self.networks["segmentation"], self.table)
+        indices = self.inputs.spread(self.args.num_images)
+        found = measure_pictures(self.inputs, self.accelerator, indices, features, segmenter)
+        if self.accelerator.is_main_process:
+            for part in parts:
+                self.results.finish(part, found[part])
+        self.accelerator.wait_for_everyone()
+
+    def _cost(self, part: str) -> Any:
+        index = self.inputs.spread(1)[0]
+        if part == "params":
+            return count_parameters(self.inputs.system)
+        if part == "fps":
+            return measure_speed(self.inputs, index, self.args.fps_decodes)
+        label, instance = self.inputs.label(index)
+        return count_macs(self.inputs.system, label[None], None if instance is None else instance[None])
+
+    def _report(self) -> None:
+        found = {part: self.results.result(part) for part in self.parts}
+        text = report(Path(self.args.model).name, found)
+        with whole_file(self.results.path.with_suffix(".md")) as file:
+            file.write_text(text, encoding="utf-8")
+        self.accelerator.print(f"{text}\nThe figures are in {self.results.path}.")
+
+    def _draw_sheets(self) -> None:
+        args, inputs = self.args, self.inputs
+        folder = self.results.path.with_suffix(".sheets")
+        indices = inputs.spread(args.num_samples)
+        names = inputs.system.labels.names
+
+        def draw(class_id: int) -> None:
+            rows = sheet_rows(inputs, indices, class_id, args.sheet_rows)
+            if rows:
+                save_sheet(
+                    class_sheet(inputs, rows, class_id, args.sheet_columns), folder, class_id, names[class_id]
+                )
+
+        in_shares(len(names), draw, self.accelerator, "contact sheets")
+        self.accelerator.print(f"The contact sheets are in {folder}.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"evaluate.py: {error}")
+    except ImportError as error:
+        sys.exit(f"evaluate.py: {error}; pip install 'groupdnet-hub[train,metrics]' has what metrics need")

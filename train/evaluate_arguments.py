@@ -1,0 +1,111 @@
+"""Command line of evaluate.py, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from groupdnet_hub.metrics import FEATURE_NETS
+
+METRICS = ("mcsd", "mocd", "lpips", "fid", "frechet", "miou", "fps", "macs", "params")
+# Those that need no more than LPIPS.
+_DEFAULT_METRICS = ("mcsd", "mocd", "lpips", "fps", "macs", "params")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate.py",
+        description="Measure a model as the paper does: diversity by class, quality, segmentation, cost.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--model", required=True, help="the system to measure: a folder or a Hub id")
+    add("--data_dir", required=True, help="data set folder of the model's classes")
+    add("--split", default="validation", help="its split with the label maps and real photos")
+    add(
+        "--metrics",
+        nargs="+",
+        choices=METRICS,
+        default=list(_DEFAULT_METRICS),
+        help="miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's",
+    )
+    add("--output", default="results.json", help="file of the figures; begun before, it is gone on with")
+    add(
+        "--num_samples",
+        type=int,
+        default=100,
+        help="label maps for mCSD, mOCD and LPIPS, spread over the split",
+    )
+    add("--num_pairs", type=int, default=19, help="pairs of pictures for each of them, and for each class")
+    add("--num_images", type=int, help="label maps for fid, frechet and miou; by default the whole split")
+    add("--batch_size", type=int, default=8, help="pictures drawn at a time")
+    add("--seed", type=int, default=0, help="fixes all codes")
+    add(
+        "--alexnet_weights",
+        help="AlexNet trunk of LPIPS, a safetensors file; by default torchvision downloads",
+    )
+    add("--inception_weights", help="Inception of FID, a file; by default torch-fidelity's is downloaded")
+    add("--frechet_net", choices=FEATURE_NETS, default="vgg16", help="features of frechet")
+    add("--frechet_weights", help="their trunk, a safetensors file; by default torchvision downloads")
+    add(
+        "--segmentation_model",
+        help="for miou: a semantic segmentation model of transformers, folder or Hub id",
+    )
+    add(
+        "--segmentation_labels",
+        help='for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}',
+    )
+    add("--fps_decodes", type=int, default=20, help="timed pictures of fps")
+    add(
+        "--sheet_rows",
+        type=int,
+        default=4,
+        help="label maps on the contact sheet of each class; 0 for no sheets",
+    )
+    add(
+        "--sheet_columns", type=int, default=6, help="pictures of each on it that differ in that class's code"
+    )
+    return parser
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The flags; wrong ones end with a message and exit status 2."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    problem = find_problem(args)
+    if problem:
+        parser.error(problem)
+    return args
+
+
+def find_problem(args: argparse.Namespace) -> str | None:
+    """What is wrong with the flags, in words; None if nothing is."""
+    split = Path(args.data_dir) / args.split
+    if not (split / "metadata.jsonl").is_file():
+        return (
+            f"--data_dir, --split: there is no metadata.jsonl in {split}; name a split of a paired data set"
+        )
+    for name in ("alexnet_weights", "inception_weights", "frechet_weights", "segmentation_labels"):
+        file = getattr(args, name)
+        if file is not None and not Path(file).is_file():
+            return f"--{name}: there is no file {file}"
+    for name in ("num_samples", "num_pairs", "num_images", "batch_size", "fps_decodes", "sheet_columns"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            return f"--{name} is {value}; it must be at least 1"
+    if args.sheet_rows < 0:
+        return f"--sheet_rows is {args.sheet_rows}; it must be 0 or more"
+    if not 0 <= args.seed < 2**63:
+        return f"--seed is {args.seed}; it must be a whole number from 0 to 2**63 - 1"
+    needed = (args.segmentation_model, args.segmentation_labels)
+    if "miou" in args.metrics and None in needed:
+        return "miou needs --segmentation_model and --segmentation_labels"
+    if "miou" not in args.metrics and needed != (None, None):
+        return "--segmentation_model and --segmentation_labels are for miou, which is not among --metrics"
+    if {"fid", "frechet"} & set(args.metrics) and args.num_images == 1:
+        return "--num_images is 1; a Frechet distance needs at least 2"
+    if Path(args.output).suffix != ".json" or Path(args.output).is_dir():
+        return f"--output is {args.output}; it must be a file NAME.json"
+    return None

@@ -1,0 +1,80 @@
+"""The figures as people read them: a row as the paper's tables print it, and a table by class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_NONE = "-"
+# The readings of mCSD and mOCD, and what their columns are called.
+_READINGS = (("image_mean", ""), ("region_mean", ", region mean"), ("masked", ", masked pictures"))
+
+
+def report(name: str, results: Mapping[str, Any]) -> str:
+    """Markdown: the row of Tables 1 and 2, then the classes.
+
+    Args:
+        name: of the model.
+        results: of the parts that are done: ``classes``, ``lpips``, ``fid``, ``frechet``, ``segmentation``, ``fps``,
+            ``macs``, ``params``.
+    """
+    return f"{_row(name, results)}\n{_class_table(results)}"
+
+
+def _row(name: str, results: Mapping[str, Any]) -> str:
+    classes, lpips, segmentation = (results.get(part) for part in ("classes", "lpips", "segmentation"))
+    columns = [("Model", name)]
+    for part in ("fid", "frechet"):
+        if part in results:
+            columns.append((f"{results[part]['name']} ↓", _figure(results[part]["value"], 2)))
+    for reading, added in _READINGS if classes else ():
+        for key, title, arrow in (("mcsd", "mCSD", "↑"), ("mocd", "mOCD", "↓")):
+            columns.append((f"{title}{added} {arrow}", _estimate(classes[reading][key], 4)))
+    if lpips:
+        columns.append(("LPIPS ↑", _estimate(lpips["lpips"], 3)))
+    if segmentation:
+        columns.append(("mIoU ↑", _estimate(segmentation["miou"], 1, 100)))
+        columns.append(("Accuracy ↑", _estimate(segmentation["pixel_accuracy"], 1, 100)))
+    if "fps" in results:
+        columns.append(("FPS ↑", _figure(results["fps"]["fps"], 1)))
+    if "macs" in results:
+        columns.append(("MACs (G) ↓", _figure(results["macs"], 1, 1e-9)))
+    if "params" in results:
+        columns.append(("# Para (M) ↓", _figure(results["params"], 1, 1e-6)))
+    return _table([title for title, _ in columns], [[value for _, value in columns]])
+
+
+def _class_table(results: Mapping[str, Any]) -> str:
+    classes, segmentation = results.get("classes"), results.get("segmentation")
+    names = list((classes or {}).get("csd", {})) or list((segmentation or {}).get("iou", {}))
+    columns: list[tuple[str, Callable[[str], str]]] = [("Class", str)]
+    if classes:
+        columns.append(("on label maps", lambda name: f"{classes['shown_in'][name]} of {classes['images']}"))
+        for reading, added in _READINGS:
+            for key, title, arrow in (("csd", "CSD", "↑"), ("ocd", "OCD", "↓")):
+                part = classes[reading][key]
+                columns.append((f"{title}{added} {arrow}", lambda name, part=part: _estimate(part[name], 4)))
+    if segmentation:
+        columns.append(("IoU ↑", lambda name: _estimate(segmentation["iou"][name], 1, 100)))
+    if len(columns) == 1:
+        return ""
+    return "\n" + _table(
+        [title for title, _ in columns], [[cell(name) for _, cell in columns] for name in names]
+    )
+
+
+def _estimate(estimate: Mapping[str, Any], digits: int, scale: float = 1.0) -> str:
+    text = _figure(estimate["value"], digits, scale)
+    if estimate["interval"] is None:
+        return text
+    low, high = (_figure(bound, digits, scale) for bound in estimate["interval"])
+    return f"{text} ({low} to {high})"
+
+
+def _figure(value: float | None, digits: int, scale: float = 1.0) -> str:
+    return _NONE if value is None else f"{value * scale:.{digits}f}"
+
+
+def _table(titles: list[str], rows: list[list[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)

@@ -1,0 +1,200 @@
+"""What each system is trained to do: its discriminator, its losses and the rates it is trained with.
+
+The trainer makes one generator step and one discriminator step a batch, whatever the objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from groupdnet_hub import (
+    MultiScaleDiscriminator,
+    PerceptualLoss,
+    feature_matching_loss,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+    instance_edges,
+    kl_loss,
+    least_squares_discriminator_loss,
+    least_squares_generator_loss,
+    one_hot,
+)
+from groupdnet_hub.baselines import SystemConfig
+
+Batch = Mapping[str, Tensor]
+# Label input and picture [B, channels, H, W] -> the same, augmented.
+Augment = Callable[[Tensor], Tensor]
+# For each scale of a discriminator its features, the logits last.
+Features = Sequence[Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the generator's losses; an objective uses those it has. The KL weight is per picture.
+
+    The first four are those of Eq. 6. ``l1`` and ``latent`` are BicycleGAN's distance to the picture and to the random
+    code, ``diversity`` is DSCGAN's.
+    """
+
+    adversarial: float = 1.0
+    feature_matching: float = 10.0
+    perceptual: float = 10.0
+    kl: float = 0.4
+    l1: float = 10.0
+    latent: float = 0.5
+    diversity: float = 8.0
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How the networks of an objective are optimised.
+
+    Attributes:
+        generator, discriminator: learning rates.
+        betas: Adam's moments.
+        kl_weight: weight of the KL divergence per picture.
+    """
+
+    generator: float
+    discriminator: float
+    betas: tuple[float, float]
+    kl_weight: float = 0.0
+
+
+# Section 4.1, and the papers of the others.
+RATES = {
+    "hinge": Rates(1e-4, 4e-4, (0.0, 0.9), 0.4),
+    "pix2pixhd": Rates(2e-4, 2e-4, (0.5, 0.999)),
+    "bicyclegan": Rates(2e-4, 2e-4, (0.5, 0.999), 0.01),
+    "dscgan": Rates(2e-4, 2e-4, (0.5, 0.999)),
+}
+
+
+class Objective(Protocol):
+    """Losses of one system.
+
+    Attributes:
+        used: names of the fields of :class:`LossWeights` that count here.
+    """
+
+    used: tuple[str, ...]
+
+    def make_discriminator(self, generator: torch.Generator) -> nn.Module:
+        """The discriminator, or several in one module; ``generator`` draws the weights."""
+
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise that the generator takes for one picture."""
+
+    def generator_losses(
+        self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        """(weighted losses by name, their sum is what is minimised; the pictures made)."""
+
+    def discriminator_losses(
+        self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
+    ) -> dict[str, Tensor]:
+        """Losses on pictures that the generator step made, and on the real ones."""
+
+
+def label_input(batch: Batch, config: SystemConfig) -> Tensor:
+    """The discriminator's label input [B, C (+ 1), H, W]: one-hot labels, and the edge map with instances."""
+    channels = one_hot(batch["label"], config.num_classes)
+    if config.instance_edges:
+        channels = torch.cat((channels, instance_edges(batch["instance"])), dim=1)
+    return channels
+
+
+def seen(condition: Tensor, pictures: Sequence[Tensor], augment: Augment | None) -> Tensor:
+    """What a discriminator sees of several batches of pictures of the same label maps, in one batch."""
+    pairs = [torch.cat((condition, picture), dim=1) for picture in pictures]
+    together = torch.cat(pairs if augment is None else [augment(pair) for pair in pairs])
+    return together.contiguous(memory_format=torch.channels_last)
+
+
+def halves(outputs: Features) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+    """The features of a batch's first and second half."""
+    return (
+        [[feature[: len(feature) // 2] for feature in scale] for scale in outputs],
+        [[feature[len(feature) // 2 :] for feature in scale] for scale in outputs],
+    )
+
+
+def logits(outputs: Features) -> list[Tensor]:
+    """The patch logits of each scale."""
+    return [scale[-1] for scale in outputs]
+
+
+class MultiScaleObjective:
+    """Adversarial loss, feature matching, perceptual loss, and KL divergence where there is an encoder (Eq. 6).
+
+    With the hinge loss it is that of GroupDNet, SPADE and all between; with least squares that of pix2pixHD.
+
+    Args:
+        least_squares: the adversarial loss.
+        augment: changes label input and picture before the discriminator sees them.
+    """
+
+    def __init__(
+        self,
+        config: SystemConfig,
+        perceptual: PerceptualLoss | None,
+        augment: Augment | None = None,
+        *,
+        least_squares: bool = False,
+    ) -> None:
+        self.config, self.perceptual, self.augment = config, perceptual, augment
+        self.used = ("adversarial", "feature_matching", "perceptual", *(() if least_squares else ("kl",)))
+        self._generator_loss = least_squares_generator_loss if least_squares else hinge_generator_loss
+        self._discriminator_loss = (
+            least_squares_discriminator_loss if least_squares else hinge_discriminator_loss
+        )
+
+    def make_discriminator(self, generator: torch.Generator) -> nn.Module:
+        """The multi-scale discriminator (Fig. 7)."""
+        return MultiScaleDiscriminator(self.config, generator=generator)
+
+    def noise_shape(self) -> tuple[int, ...]:
+        """That of the codes."""
+        return self.config.code_shape
+
+    def generator_losses(
+        self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        """Reconstruct a batch and weigh the result; ``model`` is called as (image, label, instance, noise)."""
+        fake, posterior = model(batch["image"], batch["label"], batch.get("instance"), noise)
+        condition = label_input(batch, self.config)
+        fakes, reals = halves(judge(seen(condition, (fake, batch["image"]), self.augment)))
+        losses = {
+            "adversarial": weights.adversarial * self._generator_loss(logits(fakes)),
+            "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals),
+        }
+        if posterior is not None:
+            losses["kl"] = weights.kl * kl_loss(posterior)
+        if self.perceptual is not None:
+            losses["perceptual"] = weights.perceptual * self.perceptual(fake, batch["image"])
+        return losses, (fake,)
+
+    def discriminator_losses(
+        self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
+    ) -> dict[str, Tensor]:
+        """On the reconstructions and on the real pictures."""
+        condition = label_input(batch, self.config)
+        pictures = (fakes[0].detach(), batch["image"])
+        on_fake, on_real = halves(discriminator(seen(condition, pictures, self.augment)))
+        fake, real = self._discriminator_loss(logits(on_fake), logits(on_real))
+        return {"discriminator_fake": fake, "discriminator_real": real}
+
+
+def used_weights(objective: Objective, weights: LossWeights) -> dict[str, float]:
+    """The weights that count, for the model card."""
+    return {name: getattr(weights, name) for name in objective.used}
+
+
+def with_kl(weights: LossWeights, kl: float) -> LossWeights:
+    """The same weights with another one of the KL divergence."""
+    return replace(weights, kl=kl)

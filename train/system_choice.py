@@ -1,0 +1,130 @@
+"""Which system a run trains, and to do what: from the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from argument_checks import neighbours
+from class_likeness import likeness_order
+from objectives import RATES, Augment, LossWeights, MultiScaleObjective, Objective
+from objectives_latent import BicycleObjective, DiversityObjective
+
+from groupdnet_hub import (
+    GroupDNet,
+    GroupDNetConfig,
+    LabelSet,
+    PairedImages,
+    PerceptualLoss,
+    TransferReport,
+    load_system,
+    transfer_classes,
+)
+from groupdnet_hub.baselines import (
+    SYSTEMS,
+    System,
+    SystemConfig,
+    build_system,
+    system_config,
+    system_from_json,
+    system_preset,
+)
+
+# Devices over which the paper's unsynchronised batch norms were spread (section 4.1).
+_PAPER_DEVICES = 4
+
+
+def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, TransferReport | None]:
+    """The model to train: a pretrained one, a configuration, a preset, or a new one for the label set.
+
+    Returns:
+        (model, what was carried over from a pretrained model of other classes).
+
+    Raises:
+        ValueError: if the model does not fit the classes of the data.
+    """
+    generator = torch.Generator().manual_seed(args.seed)
+    if args.pretrained_model_name_or_path:
+        model = load_system(args.pretrained_model_name_or_path)
+        if model.labels.names == labels.names and not args.init_class:
+            return model, None
+        if not isinstance(model, GroupDNet):
+            raise ValueError(
+                f"this {model.config.system_name} was made for other classes than the data has: only a GroupDNet "
+                "can be trained on for other classes"
+            )
+        return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
+    if args.config:
+        config = system_from_json(Path(args.config).read_text(encoding="utf-8"))
+    else:
+        fields = _fields(args, labels)
+        config = (
+            system_preset(args.model, args.preset, **fields)
+            if args.preset
+            else system_config(args.model, labels, args.resolution, args.width, **fields)
+        )
+    if config.num_classes != len(labels.names):
+        raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")
+    config = config.replace(class_names=labels.names, palette=labels.palette)
+    return build_system(config, generator=generator), None
+
+
+def _fields(args: argparse.Namespace, labels: LabelSet) -> dict[str, Any]:
+    """Fields of the configuration that the command line names."""
+    names = ("encoder_width", "discriminator_width", "groups")
+    fields = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.class_order == "likeness":
+        data = PairedImages.from_folder(args.train_data_dir, args.resolution, labels=labels)
+        fields["class_order"] = likeness_order(data)
+    return fields
+
+
+def objective_of(config: SystemConfig) -> str:
+    """The name of the objective that a system is trained with."""
+    if isinstance(config, GroupDNetConfig):
+        return "hinge"
+    return SYSTEMS[config.system_name].objective
+
+
+def complete_arguments(args: argparse.Namespace, objective: str, accelerator: Accelerator) -> None:
+    """Fill in what the command line leaves to the system: rates, the KL weight, batch normalisation."""
+    rates = RATES[objective]
+    for name, value in (
+        ("learning_rate", rates.generator),
+        ("discr_learning_rate", rates.discriminator),
+        ("kl_weight", rates.kl_weight),
+    ):
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.sync_batch_norm is None:
+        args.sync_batch_norm = args.model is None or SYSTEMS[args.model].synchronised
+    if args.batch_norm_parts is None:
+        parts = max(1, _PAPER_DEVICES // accelerator.num_processes)
+        args.batch_norm_parts = 1 if args.sync_batch_norm else parts
+
+
+def build_objective(
+    name: str, config: SystemConfig, perceptual: PerceptualLoss | None, augment: Augment | None
+) -> Objective:
+    """The objective ``name`` for a system."""
+    if name == "bicyclegan":
+        return BicycleObjective(config, augment)
+    if name == "dscgan":
+        return DiversityObjective(config, augment)
+    return MultiScaleObjective(config, perceptual, augment, least_squares=name == "pix2pixhd")
+
+
+def loss_weights(args: argparse.Namespace) -> LossWeights:
+    """The weights that the command line sets."""
+    return LossWeights(
+        args.adversarial_weight,
+        args.feature_matching_weight,
+        args.perceptual_weight,
+        args.kl_weight,
+        args.l1_weight,
+        args.latent_weight,
+        args.diversity_weight,
+    )
