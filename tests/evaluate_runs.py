@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from generate_runs import command_line, save_model
 from safetensors.torch import save_file
@@ -62,8 +63,21 @@ def write_segmenter(folder: Path, labels: tuple[str, ...] = THEIR_LABELS) -> Non
     transformers.SegformerImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
+def write_inception(path: Path) -> torch.nn.Module:
+    """The network of FID with drawn weights, and a file of them: the real ones cannot be fetched everywhere."""
+    from torch_fidelity import feature_extractor_inceptionv3 as library
+
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        patch.setattr(library, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(library.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        network = library.FeatureExtractorInceptionV3("drawn", ["2048"])
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    return network
+
+
 def flags(inputs: Path, output: Path, *more: str) -> list[str]:
-    """A small evaluation with every metric but FID, whose network is too large for a test."""
+    """A small evaluation with every metric but FID, whose network is large."""
     given = {
         "--model": inputs / "model",
         "--data_dir": inputs / "data",

@@ -14,7 +14,7 @@ import evaluate_inputs
 import pytest
 import torch
 from evaluate_arguments import build_parser, find_problem
-from evaluate_runs import IMAGES, evaluate_command, figures, flags, make_inputs
+from evaluate_runs import IMAGES, evaluate_command, figures, flags, make_inputs, write_inception
 from generate_runs import process_as_it_was, save_model
 from PIL import Image
 from synthetic_systems import ChangesEverything
@@ -148,6 +148,19 @@ def test_a_finished_part_stays_and_another_metric_is_added(
     monkeypatch.setattr(evaluate, "measure_image", never)
     evaluate.main(flags(inputs, output, "--sheet_rows", "0"))
     assert {**figures(output), "frechet": 0} == {**figures(whole), "frechet": 0}
+
+
+def test_fid_is_that_of_the_librarys_network(inputs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch_fidelity")
+    write_inception(tmp_path / "inception.safetensors")
+    more = ("--inception_weights", str(tmp_path / "inception.safetensors"), "--num_images", "2")
+    output = tmp_path / "results.json"
+    evaluate.main(flags(inputs, output, "--sheet_rows", "0", "--metrics", "fid", "miou", *more))
+    found = figures(output)
+    assert found["fid"]["name"] == "FID"
+    assert found["fid"]["images"] == found["segmentation"]["images"] == 2
+    assert found["fid"]["value"] > 0
+    assert output.with_suffix(".md").read_text().startswith("| Model | FID ↓ | mIoU ↑ |")
 
 
 @pytest.mark.parametrize(

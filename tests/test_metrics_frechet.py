@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import shared_folder
+from evaluate_runs import write_inception
 from safetensors.torch import save_file
 
 from groupdnet_hub.metrics import (
@@ -108,17 +109,8 @@ def test_other_features_are_not_called_fid(net: str, length: int, name: str) -> 
 
 @pytest.fixture(scope="module")
 def inception(tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Module, Path]:
-    """The library's network with drawn weights, and a file of them: the real ones cannot be fetched everywhere."""
-    from torch_fidelity import feature_extractor_inceptionv3 as library
-
-    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        patch.setattr(library, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr(library.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
-        network = library.FeatureExtractorInceptionV3("drawn", ["2048"])
     path = tmp_path_factory.mktemp("inception") / "weights.safetensors"
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
-    return network, path
+    return write_inception(path), path
 
 
 def test_inception_features_are_the_librarys(inception: tuple[torch.nn.Module, Path], tmp_path: Path) -> None:
