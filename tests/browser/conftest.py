@@ -83,9 +83,9 @@ def page_address(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
         server.wait(timeout=20)
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    """A fresh Chromium, 1280 x 1000."""
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium for the tests of a file; each of them opens the page anew."""
     selenium = pytest.importorskip("selenium.webdriver", reason="browser tests need selenium")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
@@ -102,7 +102,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
         "--window-size=1280,1000",
     ):
         options.add_argument(flag)
