@@ -49,7 +49,9 @@ def test_a_photo_is_parsed_into_our_classes_at_our_size(folder: Path) -> None:
     with torch.inference_mode():
         logits = model(**processor(images=photo, return_tensors="pt")).logits
     theirs = torch.nn.functional.interpolate(logits, size=(48, 32), mode="bilinear")[0].argmax(0).numpy()
-    ours = np.array([FIGURE_LABELS.id_of(n) for n in ("background", "hair", "shoes", "top-clothes", "background")])
+    ours = np.array(
+        [FIGURE_LABELS.id_of(n) for n in ("background", "hair", "shoes", "top-clothes", "background")]
+    )
     assert label.shape == (48, 32)
     assert len(np.unique(theirs)) > 1
     assert np.array_equal(label, ours[theirs])
@@ -71,7 +73,9 @@ def test_further_names_are_given_by_the_environment(folder: Path, monkeypatch: p
 
 def test_a_parser_of_other_things_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"knows none of sky, road, but Background, Hat"):
-        PhotoParser(str(folder)).parse(Image.new("RGB", (32, 32)), LabelSet.from_names(["sky", "road"]), (32, 32))
+        PhotoParser(str(folder)).parse(
+            Image.new("RGB", (32, 32)), LabelSet.from_names(["sky", "road"]), (32, 32)
+        )
 
 
 def test_a_parser_that_is_not_there_is_refused_without_its_path(tmp_path: Path) -> None:

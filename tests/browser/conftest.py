@@ -46,8 +46,14 @@ def model_folder(bundled: bool, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def page_address(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``python space/app.py`` on a free port."""
+def page_address(page_server: tuple[str, int]) -> str:
+    """Where the page is."""
+    return page_server[0]
+
+
+@pytest.fixture(scope="session")
+def page_server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """``python space/app.py`` on a free port: its address, and the process's number."""
     pytest.importorskip("gradio", reason="the page needs gradio")
     port = free_port()
     log = tmp_path_factory.mktemp("page") / "log.txt"
@@ -77,7 +83,7 @@ def page_address(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
                 time.sleep(0.5)
         else:
             pytest.fail(f"the page did not come up: {log.read_text()[-2000:]}")
-        yield address
+        yield address, server.pid
     finally:
         server.terminate()
         server.wait(timeout=20)
