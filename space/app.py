@@ -26,6 +26,7 @@ except ModuleNotFoundError as error:
 
 from endpoints import add_endpoints
 from events import add_stage_events
+from human_eval_page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from layout import make_parts
 from look_and_feel import STYLES, proportions, theme
 from photo_parser import PhotoParser
@@ -55,14 +56,21 @@ def open_studio() -> Studio:
     return Studio(source, HERE / "examples", PhotoParser.from_environment())
 
 
-def build_page(studio: Studio) -> gr.Blocks:
-    """The page and its events."""
+def build_page(studio: Studio, evaluation: Evaluation | None = None) -> gr.Blocks:
+    """The studio, and the pages of the human evaluation if there is one."""
     with gr.Blocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
+        gr.Navbar(main_page_name=MAIN_PAGE)
         state = gr.State(Session())  # each visitor gets a copy
         parts = make_parts(studio)
         add_stage_events(page, studio, state, parts)
         add_tool_events(studio, state, parts)
         add_endpoints(studio, state)
+    if evaluation is not None and evaluation.maps:
+        with page.route("Human evaluation", "evaluation"):
+            add_evaluation_page(page, evaluation)
+        # Raters are not shown the way to the results.
+        with page.route("Results of the human evaluation", "evaluation-results", show_in_navbar=False):
+            add_results_page(page, evaluation)
     return page
 
 
@@ -70,12 +78,13 @@ def main() -> None:
     """Serve the page; the model is loaded while it starts."""
     try:
         studio = open_studio()
+        evaluation = Evaluation.from_environment(studio, HERE / "examples", HERE / "answers.sqlite3")
     except (ValueError, OSError) as error:
         sys.exit(f"The model cannot be loaded: {error}")
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     if not port.isdecimal():
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
-    page = build_page(studio)
+    page = build_page(studio, evaluation)
     page.queue(max_size=32)
     # A failure is told to the visitor who asks for the first picture as well.
     threading.Thread(target=studio.enter, args=(Session(),), daemon=True).start()

@@ -52,7 +52,15 @@ def page_address(page_server: tuple[str, int]) -> str:
 
 
 @pytest.fixture(scope="session")
-def page_server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+def answers_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page writes the answers of the human evaluation."""
+    return tmp_path_factory.mktemp("evaluation") / "answers.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def page_server(
+    model_folder: Path, answers_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, int]]:
     """``python space/app.py`` on a free port: its address, and the process's number."""
     pytest.importorskip("gradio", reason="the page needs gradio")
     port = free_port()
@@ -62,6 +70,7 @@ def page_server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "HF_HUB_OFFLINE": "1",
+        "GROUPDNET_EVALUATION_ANSWERS": str(answers_file),
         "PYTHONPATH": str(ROOT),
     }
     environment.pop("GROUPDNET_MODEL", None)

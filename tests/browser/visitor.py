@@ -103,7 +103,8 @@ def upload(browser: Any, path: Path, selector: str = "#map-sources") -> None:
 
 
 def status(browser: Any, selector: str = "#status") -> str:
-    return browser.find_element("css selector", f"{selector} p").get_attribute("textContent")
+    found = browser.find_elements("css selector", f"{selector} p")
+    return found[0].get_attribute("textContent") if found else ""
 
 
 def message(browser: Any) -> str:
