@@ -28,6 +28,11 @@ def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap,
     return show(session, pipeline.sample(label_map, seed))
 
 
+def draw_maps(pipeline: GroupDNetPipeline, label_maps: Sequence[LabelMap], seed: int) -> list[Look]:
+    """A look for each label map, with ``seed`` and those after it."""
+    return [pipeline.sample(label_map, seed + i) for i, label_map in enumerate(label_maps)]
+
+
 def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
     """Every class that is not locked drawn anew on the same label map."""
     look = current(session)

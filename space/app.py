@@ -87,7 +87,7 @@ def main() -> None:
     page = build_page(studio, evaluation)
     page.queue(max_size=32)
     # A failure is told to the visitor who asks for the first picture as well.
-    threading.Thread(target=studio.enter, args=(Session(),), daemon=True).start()
+    threading.Thread(target=studio.warm_up, daemon=True).start()
     try:
         page.launch(
             server_name=os.environ.get("GRADIO_SERVER_NAME"),

@@ -155,6 +155,8 @@ def _map_panel(studio: Studio) -> dict[str, Any]:
     ]
     with gr.Column(elem_id="map-panel"):
         canvas = painter("painter", studio.labels, studio.size, actions=True)
+        if maps:
+            gr.HTML("<h2>Maps to start from</h2>", apply_default_css=False)
         with gr.Row(elem_id="map-sources"):
             examples = strip("examples", "Example label maps", "", maps)
             upload = _upload("Upload a label map", "upload")

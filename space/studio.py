@@ -14,7 +14,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from photo_parser import PhotoParser
 from session import Kept, Session
-from zero_gpu import on_gpu
+from zero_gpu import IS_LENT, on_gpu
 
 from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet, read_label_map
 
@@ -72,11 +72,15 @@ class Studio:
 
     @functools.cached_property
     def _opening(self) -> Session:
-        looks = []
-        for number, path in enumerate(self.examples, start=1):
-            look = self.run(actions.open_map, Session(), path, OPENING_SEED + number - 1).look
-            looks.append(Kept(f"example {number}", look))
-        return Session(look=looks[0].look if looks else None, bundled=tuple(looks))
+        looks = self.run(actions.draw_maps, self.examples, OPENING_SEED)
+        bundled = tuple(Kept(f"example {number}", look) for number, look in enumerate(looks, start=1))
+        return Session(look=bundled[0].look if bundled else None, bundled=bundled)
+
+    def warm_up(self) -> None:
+        """Load and draw ahead what the first visitor would wait for."""
+        self.pipeline  # noqa: B018
+        if not IS_LENT:  # a GPU is lent for a visitor's call only
+            self.enter(Session())
 
     def enter(self, session: Session) -> Session:
         """The session of a visitor, which starts with the first example drawn and all of them as bundled looks."""

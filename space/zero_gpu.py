@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,4 +15,6 @@ except ModuleNotFoundError:
         return function
 
 
-__all__ = ["on_gpu"]
+IS_LENT = bool(os.environ.get("SPACES_ZERO_GPU"))
+
+__all__ = ["IS_LENT", "on_gpu"]

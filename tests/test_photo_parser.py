@@ -9,33 +9,14 @@ import pytest
 import torch
 from photo_parser import PhotoParser
 from PIL import Image
+from small_parser import NAMES, save_small_parser
 
 from groupdnet_hub import FIGURE_LABELS, LabelSet
-
-NAMES = ("Background", "Hat", "Left-shoe", "Upper-clothes", "Kite")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained parser with names of its own."""
-    transformers = pytest.importorskip("transformers", reason="the parser needs transformers")
-    folder = tmp_path_factory.mktemp("parser")
-    config = transformers.SegformerConfig(
-        num_encoder_blocks=1,
-        depths=[1],
-        sr_ratios=[1],
-        hidden_sizes=[8],
-        patch_sizes=[3],
-        strides=[2],
-        num_attention_heads=[1],
-        decoder_hidden_size=8,
-        id2label=dict(enumerate(NAMES)),
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        transformers.SegformerForSemanticSegmentation(config).save_pretrained(folder)
-    transformers.SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
-    return folder
+    return save_small_parser(tmp_path_factory.mktemp("parser"))
 
 
 def test_a_photo_is_parsed_into_our_classes_at_our_size(folder: Path) -> None:

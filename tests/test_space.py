@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -9,12 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig, LabelSet, draw_figure, read_label_map
+from groupdnet_hub import (
+    FIGURE_LABELS,
+    GroupDNet,
+    GroupDNetConfig,
+    GroupDNetPipeline,
+    LabelSet,
+    draw_figure,
+    read_label_map,
+)
 
 pytest.importorskip("gradio", reason="the page needs gradio")
 
+import actions
 import app
+import session as sessions
+from human_eval import draw_pair, make_question
 from session import Session
 from studio import Studio
 
@@ -128,3 +141,47 @@ def test_without_gradio_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(SystemExit, match=r"groupdnet-hub\[space\]"):
         runpy.run_path(str(SPACE / "app.py"))
+
+
+def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """ZeroGPU runs a decorated function in another process, and wants the model loaded before."""
+    runs = []
+
+    def lent(function: Any) -> Any:
+        def wrapped(*arguments: Any) -> Any:
+            assert "_pipeline" in vars(lending)
+            runs.append(arguments[0])
+            return pickle.loads(pickle.dumps(function(*pickle.loads(pickle.dumps(arguments)))))
+
+        return wrapped
+
+    monkeypatch.setattr("studio.on_gpu", lent)
+    lending = Studio(studio.source, SPACE / "examples")
+    made = lending.enter(Session())
+    photo, label = draw_figure(1, (64, 64))
+    photo.save(tmp_path / "photo.png")
+    label = np.asarray(label)
+    made = lending.run(actions.sample, made, 3)
+    made = actions.pick(lending.run(actions.candidates, made, "hair", 4), 1)
+    made = lending.run(actions.edit, made, label)
+    made = lending.run(actions.mix, made, "current", {"hair": "example 2"})
+    made = lending.run(actions.morph, made, "current", "example 3", 1.5, ["hair"])
+    made = lending.run(actions.put_photo, made, tmp_path / "photo.png")
+    made = lending.run(actions.encode, made, label)
+    assert len(lending.run(actions.morph_frames, made, "photo 1", "current", [0.0, 1.0])) == 2
+    assert lending.run(draw_pair, make_question("r", 0, ["m"], [("a.png", ["hair"])]), label)
+    assert len(runs) == 10
+    assert [len(sessions.history(made)), len(made.shelf)] == [6, 1]
+
+
+def test_in_bfloat16_it_draws_the_same_but_for_rounding(studio: Studio) -> None:
+    """The precision that is used on a GPU."""
+    halved = GroupDNetPipeline.from_pretrained(studio.source, dtype=torch.bfloat16)
+    for action in (
+        lambda pipe: pipe.sample(SPACE / "examples" / "example_1.png", seed=3),
+        lambda pipe: pipe.encode(draw_figure(1, (64, 64))[0], np.asarray(draw_figure(1, (64, 64))[1])),
+    ):
+        exact, rounded = (np.asarray(action(pipe).image).astype(int) for pipe in (studio.pipeline, halved))
+        assert 0 < np.abs(exact - rounded).mean() < 6

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +62,30 @@ def answers_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page_server(
     model_folder: Path, answers_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, int]]:
-    """``python space/app.py`` on a free port: its address, and the process's number."""
+    """The page's address, and the number of its process."""
+    variables = {"GROUPDNET_EVALUATION_ANSWERS": str(answers_file)}
+    with serve(model_folder, tmp_path_factory.mktemp("page"), **variables) as server:
+        yield server
+
+
+@contextmanager
+def serve(model_folder: Path, folder: Path, **variables: str) -> Iterator[tuple[str, int]]:
+    """``python space/app.py`` on a free port, from when it answers: its address and process number.
+
+    Args:
+        folder: for its log.
+        variables: of its environment.
+    """
     pytest.importorskip("gradio", reason="the page needs gradio")
-    port = free_port()
-    log = tmp_path_factory.mktemp("page") / "log.txt"
+    port, log = free_port(), folder / "log.txt"
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "HF_HUB_OFFLINE": "1",
-        "GROUPDNET_EVALUATION_ANSWERS": str(answers_file),
         "PYTHONPATH": str(ROOT),
+        "GROUPDNET_EVALUATION_ANSWERS": str(folder / "answers.sqlite3"),
+        **variables,
     }
     environment.pop("GROUPDNET_MODEL", None)
     if model_folder != BUNDLED:
@@ -82,14 +96,14 @@ def page_server(
         )
     address = f"http://127.0.0.1:{port}/"
     try:
-        for _ in range(240):
+        for _ in range(1200):
             if server.poll() is not None:
                 pytest.fail(f"the page ended: {log.read_text()[-2000:]}")
             try:
                 urllib.request.urlopen(address, timeout=2).read()
                 break
             except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.5)
+                time.sleep(0.1)
         else:
             pytest.fail(f"the page did not come up: {log.read_text()[-2000:]}")
         yield address, server.pid

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from photo_parser import PhotoParser
 from PIL import Image
+from small_parser import save_small_parser
 
+from browser.conftest import serve
 from browser.visitor import (
     HAIR,
     TOP,
@@ -29,7 +32,7 @@ from browser.visitor import (
     upload,
     wait_for,
 )
-from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_picture
+from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_picture, read_photo
 
 pytestmark = pytest.mark.browser
 
@@ -222,3 +225,26 @@ def test_a_bad_photo_is_refused(browser: Any, page_address: str, tmp_path: Path)
     text = message(browser)
     assert "'holiday.jpg'" in text
     assert "/" not in text
+
+
+def test_a_photo_without_a_map_is_parsed(
+    browser: Any, model_folder: Path, pipe: GroupDNetPipeline, tmp_path: Path
+) -> None:
+    parser = save_small_parser(tmp_path / "parser")
+    photo, _ = photo_and_map(tmp_path)
+    expected = PhotoParser(str(parser)).parse(read_photo(photo), FIGURE_LABELS, pipe.model.config.image_size)
+    with serve(model_folder, tmp_path, GROUPDNET_PARSER=str(parser)) as (address, _):
+        open_page(browser, address)
+        open_tab(browser, "From a photo")
+        upload(browser, photo, "#photo-sources")
+        wait_for(lambda: status(browser, "#photo-status").startswith("Parsed."), "the parse")
+        wait_for(lambda: np.array_equal(canvas_map(browser, "#photo-painter"), expected), "the parsed map")
+        click(browser, f"#photo-painter [data-class='{HAIR}'] .class-name")
+        paint(browser, (0.9, 0.1), (0.95, 0.2), painter="#photo-painter")
+        corrected = canvas_map(browser, "#photo-painter")
+        assert (corrected != expected).any()
+        click(browser, "#photo-keep")
+        wait_for(lambda: len(sources(browser, "#shelf")) == 1, "the look on the shelf")
+        _, back = changed_by(browser, lambda: click(browser, "#shelf button"))
+        same(back, pipe.encode(photo, corrected))
+        assert severe_entries(browser) == []
