@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +45,8 @@ class Studio:
         self.size = self.config.image_size
         self.examples = self._fitting(examples)
         self._lock = threading.RLock()
+        # One thread for the model: each further one would bring its own pool of threads and its own memory.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
 
         @on_gpu
         def on_model(action: Callable[..., Any], *arguments: Any) -> Any:
@@ -96,7 +100,8 @@ class Studio:
             gradio.Error: with the sentence of the action's ValueError.
         """
         refusing(lambda: self.pipeline)()  # loaded before ZeroGPU copies the process
-        return self._on_model(action, *arguments)
+        context = contextvars.copy_context()  # by which ZeroGPU knows the visitor
+        return self._worker.submit(context.run, self._on_model, action, *arguments).result()
 
     def _fitting(self, folder: Path) -> list[Path]:
         fitting = []
