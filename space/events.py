@@ -11,7 +11,7 @@ import numpy as np
 import session as sessions
 from layout import Parts
 from painter import read_canvas
-from session import MAX_SEED, Session, checked_seed
+from session import CURRENT, MAX_SEED, Session, checked_seed
 from studio import Studio, refusing
 from views import candidates_view, first_choices, looks_view, stage_view
 
@@ -40,7 +40,8 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
         look, first = opened.look, first_choices(opened)
         message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
         view = stage_view(opened, labels, message)
-        lists = [gr.update(choices=opened.names, value=name) for name in first]
+        names = opened.names or [CURRENT]
+        lists = [gr.update(choices=names, value=name) for name in first]
         return [opened, *view[: -len(lists)], *lists]
 
     def open_map(made: Session, source: Any, typed: float | None, what: str) -> list[Any]:

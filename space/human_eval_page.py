@@ -91,7 +91,7 @@ def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
     gr.Navbar(main_page_name=MAIN_PAGE)
     gr.HTML(
         "<h1>Do the two pictures differ in one class only?</h1>"
-        "<p>Both were drawn for the label map on the left. One class, hair for example, may look different. "
+        "<p>Both were drawn for the same label map. One class, hair for example, may look different. "
         "Say <b>yes</b> if everything else is the same to your eye. Take all the time you need.</p>",
         elem_id="title",
         apply_default_css=False,

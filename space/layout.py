@@ -245,7 +245,9 @@ def _photo_panel(studio: Studio) -> dict[str, Any]:
     with gr.Row(elem_id="photo-sources"):
         made["photo_upload"] = _upload("Upload a photo", "photo-upload")
         made["photo_map_upload"] = _upload("Upload its label map", "photo-map-upload")
-        made["photo_keep"] = gr.Button("Put the look on the shelf", variant="primary", elem_id="photo-keep")
+        made["photo_keep"] = gr.Button(
+            "Put the look on the shelf", variant="primary", size="md", elem_id="photo-keep"
+        )
     made["photo_status"] = sentence("photo-status", "No photo yet.")
     made["photo_painter"] = painter("photo-painter", studio.labels, studio.size)
     return made
