@@ -100,8 +100,8 @@ def sentence(elem_id: str, text: str = "") -> gr.HTML:
     """One line that screen readers announce when it changes. Its value is plain text."""
     return gr.HTML(
         text,
-        html_template='<p class="sentence" role="status">{{value}}</p>',
-        js_on_load=None,
+        html_template='<p class="sentence" role="status"></p>',
+        js_on_load=script("sentence.js"),
         apply_default_css=False,
         elem_id=elem_id,
     )
