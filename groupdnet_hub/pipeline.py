@@ -166,6 +166,20 @@ class GroupDNetPipeline:
             for picture, code in zip(pictures, codes, strict=True)
         ]
 
+    def between(
+        self,
+        look_a: Look,
+        look_b: Look,
+        t: float,
+        classes: Iterable[ClassArgument] | ClassArgument | None = None,
+    ) -> Look:
+        """One look of a :meth:`morph`, at the position ``t``: 0 is ``look_a``, 1 the appearance of ``look_b``."""
+        if not np.isfinite(t):
+            raise ValueError(f"t is {t}; it must be a finite number")
+        chosen = None if classes is None else self._class_ids(classes)
+        codes = self._checked_codes(look_a.codes).interpolate(look_b.codes, t, chosen)
+        return self._draw(codes, look_a.mask, None, look_a.instance)
+
     def edit(
         self, look: Look, new_mask: Picture, *, seed: int | None = None, instance: Picture | None = None
     ) -> Look:

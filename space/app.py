@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 # Before gradio is imported: nothing is sent anywhere, and no pictures are recorded in the visitor's browser.
@@ -12,9 +13,10 @@ os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
 
 try:
     import gradio as gr
-    import torch
+    import torch  # noqa: F401  (only to say which package is missing)
+    import zero_gpu  # noqa: F401  (before torch)
 
-    from groupdnet_hub import GroupDNetPipeline, read_label_map
+    import groupdnet_hub  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name not in ("gradio", "torch", "groupdnet_hub"):
         raise
@@ -22,23 +24,26 @@ except ModuleNotFoundError as error:
         f'The page needs {error.name}: pip install "groupdnet-hub[space]", or pip install -e ".[space]" in a clone.'
     )
 
-import session as actions
 from endpoints import add_endpoints
-from events import add_page_events
+from events import add_stage_events
+from human_eval_page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from layout import make_parts
-from look_and_feel import ACCESSIBLE_NAMES, STYLE, class_colours, theme
-from session import OPENING_SEED, Session
+from look_and_feel import STYLES, proportions, theme
+from photo_parser import PhotoParser
+from session import Session
+from studio import Studio
+from tool_events import add_tool_events
 
 HERE = Path(__file__).resolve().parent
 # Pictures that were shown are deleted after a day; looked for every hour.
 CACHE_HOUR, CACHE_DAY = 3600, 24 * 3600
 
 
-def load_pipeline() -> GroupDNetPipeline:
+def open_studio() -> Studio:
     """The model named by ``GROUPDNET_MODEL`` (a folder or a Hub id), or the bundled one.
 
     Raises:
-        FileNotFoundError, ValueError, OSError: as ``GroupDNetPipeline.from_pretrained``.
+        FileNotFoundError, ValueError, OSError: if its configuration cannot be read.
     """
     source = os.environ.get("GROUPDNET_MODEL")
     if not source:
@@ -48,57 +53,52 @@ def load_pipeline() -> GroupDNetPipeline:
                 f"there is no folder {source}: put the bundled model there, or name another one, "
                 "GROUPDNET_MODEL=FOLDER_OR_HUB_ID"
             )
-    pipeline = GroupDNetPipeline.from_pretrained(source)
-    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+    return Studio(source, HERE / "examples", PhotoParser.from_environment())
 
 
-def fitting_examples(pipeline: GroupDNetPipeline) -> list[Path]:
-    """The example maps that are of this model's classes and proportions."""
-    fitting = []
-    for path in sorted((HERE / "examples").glob("*.png")):
-        try:
-            read_label_map(path, pipeline.labels, size=pipeline.model.config.image_size, resize=True)
-        except ValueError:
-            continue
-        fitting.append(path)
-    return fitting
-
-
-def build_page(pipeline: GroupDNetPipeline) -> gr.Blocks:
-    """The page and its events. A visitor finds the first example drawn, if there is one."""
-    examples = fitting_examples(pipeline)
-    opened = actions.open_map(pipeline, Session(), examples[0], OPENING_SEED) if examples else Session()
+def build_page(studio: Studio, evaluation: Evaluation | None = None) -> gr.Blocks:
+    """The studio, and the pages of the human evaluation if there is one."""
     with gr.Blocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
-        state = gr.State(opened)  # each visitor gets a copy
-        parts = make_parts(pipeline.labels, examples, opened)
-        add_page_events(pipeline, examples, state, parts)
-        add_endpoints(pipeline, state)
+        gr.Navbar(main_page_name=MAIN_PAGE)
+        state = gr.State(Session())  # each visitor gets a copy
+        parts = make_parts(studio)
+        add_stage_events(page, studio, state, parts)
+        add_tool_events(studio, state, parts)
+        add_endpoints(studio, state)
+    if evaluation is not None and evaluation.maps:
+        with page.route("Human evaluation", "evaluation"):
+            add_evaluation_page(page, evaluation)
+        # Raters are not shown the way to the results.
+        with page.route("Results of the human evaluation", "evaluation-results", show_in_navbar=False):
+            add_results_page(page, evaluation)
     return page
 
 
 def main() -> None:
-    """Load the model and serve the page."""
+    """Serve the page; the model is loaded while it starts."""
     try:
-        pipeline = load_pipeline()
+        studio = open_studio()
+        evaluation = Evaluation.from_environment(studio, HERE / "examples", HERE / "answers.sqlite3")
     except (ValueError, OSError) as error:
         sys.exit(f"The model cannot be loaded: {error}")
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     if not port.isdecimal():
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
-    page = build_page(pipeline)
+    page = build_page(studio, evaluation)
     page.queue(max_size=32)
+    # A failure is told to the visitor who asks for the first picture as well.
+    threading.Thread(target=studio.warm_up, daemon=True).start()
     try:
         page.launch(
             server_name=os.environ.get("GRADIO_SERVER_NAME"),
             server_port=int(port),
             theme=theme(),
-            css_paths=STYLE,
-            css=class_colours(pipeline.labels),
-            js=ACCESSIBLE_NAMES,
+            css_paths=STYLES,
+            css=proportions(studio.size),
             footer_links=["api", "settings"],
             max_file_size="25mb",
             # A session holds some twenty pictures with their codes: a few MB.
-            state_session_capacity=500,
+            state_session_capacity=200,
             ssr_mode=False,
         )
     except OSError as error:

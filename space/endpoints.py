@@ -2,62 +2,164 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
+import actions
 import gradio as gr
-import session as actions
-from events import WORKER, plainly
+import session as sessions
+from events import WORKER
+from film import film_positions, write_film
 from session import CURRENT, Session, checked_seed
+from studio import Studio, refusing
 
-from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub import colour_picture
 
 
-def add_endpoints(pipeline: GroupDNetPipeline, state: gr.State) -> None:
-    """``/open_map``, ``/sample``, ``/reroll``, ``/keep`` and ``/mix``; each returns the picture and a sentence."""
+def add_endpoints(studio: Studio, state: gr.State) -> None:
+    """Every action of the page; those that make a picture return it and a sentence."""
+    labels = studio.labels
 
-    @plainly
     def open_map(made: Session, label_map: str, seed: float) -> tuple[Any, ...]:
-        opened = actions.open_map(pipeline, made, label_map, checked_seed(seed))
+        opened = studio.run(actions.open_map, made, label_map, checked_seed(seed))
         return _answer(opened, f"Drawn with seed {checked_seed(seed)}.")
 
-    @plainly
     def sample(made: Session, seed: float) -> tuple[Any, ...]:
-        return _answer(
-            actions.sample(pipeline, made, checked_seed(seed)), f"Drawn with seed {checked_seed(seed)}."
+        drawn = studio.run(actions.sample, made, checked_seed(seed))
+        return _answer(drawn, f"Drawn with seed {checked_seed(seed)}.")
+
+    def reroll(made: Session, class_name: str, seed: float, keep_pixels: bool) -> tuple[Any, ...]:
+        drawn = studio.run(actions.reroll, made, class_name, checked_seed(seed), keep_pixels)
+        return _answer(drawn, f"Redrew {class_name}.")
+
+    def candidates(made: Session, class_name: str, seed: float, keep_pixels: bool) -> tuple[Any, ...]:
+        drawn = studio.run(actions.candidates, made, class_name, checked_seed(seed), keep_pixels)
+        pictures = [(look.image, f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates]
+        return (
+            drawn,
+            pictures,
+            f"{len(pictures)} candidates for {drawn.redrawn}; /pick takes one by its place.",
         )
 
-    @plainly
-    def reroll(made: Session, class_name: str, seed: float) -> tuple[Any, ...]:
-        return _answer(
-            actions.reroll(pipeline, made, class_name, checked_seed(seed)), f"Redrew {class_name}."
-        )
+    def pick(made: Session, place: float) -> tuple[Any, ...]:
+        return _answer(actions.pick(made, _whole(place)), f"Took candidate {_whole(place)}.")
 
-    @plainly
+    def lock(made: Session, classes: list[str]) -> tuple[Any, ...]:
+        locked = sessions.lock(made, labels, _names(classes))
+        return locked, f"Locked: {', '.join(locked.locked) or 'none'}."
+
+    def edit(made: Session, label_map: str) -> tuple[Any, ...]:
+        return _answer(studio.run(actions.edit, made, label_map), "The same appearance on this map.")
+
+    def undo(made: Session) -> tuple[Any, ...]:
+        return _answer(sessions.undo(made), "Back to the picture before.")
+
+    def redo(made: Session) -> tuple[Any, ...]:
+        return _answer(sessions.redo(made), "Forward to the picture after.")
+
     def keep(made: Session) -> tuple[Any, ...]:
-        kept = actions.keep(made)
+        kept = sessions.keep(made)
         return _answer(kept, kept.shelf[-1].name)
 
-    @plainly
-    def mix(made: Session, look_a: str, look_b: str, classes: list[str]) -> tuple[Any, ...]:
-        if not isinstance(classes, list):
-            raise ValueError('classes must be a list of class names, such as ["hair"].')
-        mixed = actions.mix(pipeline, made, look_a, look_b, classes)
-        return _answer(mixed, f"{look_a}, with {', '.join(map(str, classes))} of {look_b}.")
+    def looks(made: Session) -> tuple[Any, ...]:
+        return made, {kept.name: list(kept.look.classes) for kept in made.named_looks}
 
+    def show(made: Session, name: str) -> tuple[Any, ...]:
+        return _answer(sessions.take_back(made, name), f"Back to {name}.")
+
+    def mix(made: Session, base: str, sources: dict[str, str]) -> tuple[Any, ...]:
+        if not isinstance(sources, dict) or not all(isinstance(name, str) for name in sources.values()):
+            raise ValueError('sources must name a look for each class, such as {"hair": "look 1"}.')
+        mixed = studio.run(actions.mix, made, base, sources)
+        return _answer(
+            mixed, f"{base}, with " + ", ".join(f"{c} of {name}" for c, name in sources.items()) + "."
+        )
+
+    def morph(made: Session, first: str, second: str, t: float, classes: list[str] | None) -> tuple[Any, ...]:
+        chosen = None if classes is None else _names(classes)
+        morphed = studio.run(actions.morph, made, first, second, t, chosen)
+        return _answer(morphed, f"Between {first} and {second}, at {t:g}.")
+
+    def film(
+        made: Session, first: str, second: str, classes: list[str] | None, kind: str, whole: bool
+    ) -> tuple[Any, ...]:
+        chosen, pictures = None if classes is None else _names(classes), []
+        for positions in film_positions(whole):
+            pictures += studio.run(actions.morph_frames, made, first, second, positions, chosen)
+        return made, str(write_film(pictures, kind))
+
+    def parse(made: Session, photo: str) -> tuple[Any, ...]:
+        if studio.parser is None:
+            raise ValueError("no parser is configured: GROUPDNET_PARSER names one.")
+        put = studio.run(actions.put_photo, made, photo)
+        label = studio.parser.parse(actions.photo_of(put).picture, labels, studio.size)
+        return put, colour_picture(label, labels), "The photo's label map, as the parser sees it."
+
+    def encode(made: Session, photo: str, label_map: str) -> tuple[Any, ...]:
+        put = studio.run(actions.put_photo, made, photo)
+        label = studio.run(actions.photo_map, put, label_map)
+        kept = studio.run(actions.encode, put, label)
+        return kept, kept.shelf[-1].look.image, kept.shelf[-1].name
+
+    # One column of components that are never shown; their labels name the parameters.
     with gr.Column(visible=False):
         call = gr.Button()
         label_map = gr.File(type="filepath", label="label_map")
+        photo = gr.File(type="filepath", label="photo")
         seed = gr.Number(0, precision=0, label="seed")
         class_name = gr.Textbox(label="class_name")
-        look_a, look_b = gr.Textbox(CURRENT, label="look_a"), gr.Textbox(label="look_b")
+        keep_pixels = gr.Checkbox(False, label="keep_pixels")
+        place = gr.Number(0, precision=0, label="place")
         classes = gr.JSON(label="classes")
-        answer = [state, gr.Image(type="pil", format="png", label="picture"), gr.Textbox(label="message")]
-    call.click(open_map, [state, label_map, seed], answer, api_name="open_map", **WORKER)
-    call.click(sample, [state, seed], answer, api_name="sample", **WORKER)
-    call.click(reroll, [state, class_name, seed], answer, api_name="reroll", **WORKER)
-    call.click(keep, state, answer, api_name="keep", **WORKER)
-    call.click(mix, [state, look_a, look_b, classes], answer, api_name="mix", **WORKER)
+        name = gr.Textbox(label="name")
+        base, sources = gr.Textbox(CURRENT, label="base"), gr.JSON(label="sources")
+        first, second = gr.Textbox(CURRENT, label="first"), gr.Textbox(label="second")
+        t = gr.Number(0.5, label="t")
+        changing = gr.JSON(value=None, label="classes")
+        kind, whole = gr.Textbox("gif", label="kind"), gr.Checkbox(False, label="whole")
+        picture, message = gr.Image(type="pil", format="png", label="picture"), gr.Textbox(label="message")
+        pictures = gr.Gallery(format="png", label="pictures")
+        found, file = gr.JSON(label="looks"), gr.File(label="film")
+
+    def add(action: Callable[..., Any], inputs: list[Any], *outputs: Any) -> None:
+        @functools.wraps(action)
+        def on_call(made: Session, *arguments: Any) -> Any:
+            return refusing(action)(studio.enter(made), *arguments)
+
+        call.click(on_call, [state, *inputs], [state, *outputs], api_name=action.__name__, **WORKER)
+
+    drawn = (picture, message)
+    add(open_map, [label_map, seed], *drawn)
+    add(sample, [seed], *drawn)
+    add(reroll, [class_name, seed, keep_pixels], *drawn)
+    add(candidates, [class_name, seed, keep_pixels], pictures, message)
+    add(pick, [place], *drawn)
+    add(lock, [classes], message)
+    add(edit, [label_map], *drawn)
+    add(undo, [], *drawn)
+    add(redo, [], *drawn)
+    add(keep, [], *drawn)
+    add(looks, [], found)
+    add(show, [name], *drawn)
+    add(mix, [base, sources], *drawn)
+    add(morph, [first, second, t, changing], *drawn)
+    add(film, [first, second, changing, kind, whole], file)
+    add(parse, [photo], *drawn)
+    add(encode, [photo, label_map], *drawn)
 
 
 def _answer(made: Session, message: str) -> tuple[Any, ...]:
-    return made, actions.current(made).image, message
+    return made, sessions.current(made).image, message
+
+
+def _names(classes: Any) -> list[str]:
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError('classes must be a list of class names, such as ["hair"].')
+    return classes
+
+
+def _whole(value: float | None) -> int:
+    if value is None or not 0 <= value < actions.CANDIDATES:
+        raise ValueError(f"the place must be a whole number from 0 to {actions.CANDIDATES - 1}.")
+    return int(value)

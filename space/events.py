@@ -1,126 +1,155 @@
-"""What the page's buttons do."""
+"""What the buttons around the picture and its label map do."""
 
 from __future__ import annotations
 
-import functools
 import secrets
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
+import actions
 import gradio as gr
-import session as actions
+import numpy as np
+import session as sessions
 from layout import Parts
-from session import MAX_SEED, Session, checked_seed
-from views import mix_view, shelf_view, stage_view
-
-from groupdnet_hub import GroupDNetPipeline
+from painter import read_canvas
+from session import CURRENT, MAX_SEED, Session, checked_seed
+from studio import Studio, refusing
+from views import candidates_view, first_choices, looks_view, stage_view
 
 # One worker for all that changes a session. Two model calls at once would each take twice as long, and two changes
 # at once would start from the same state, so that one of them is lost.
 WORKER: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+# All of it is hidden from programs, which have ``endpoints.py``.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **WORKER}
 
 
-def plainly(action: Callable[..., Any]) -> Callable[..., Any]:
-    """Show a refusal as a sentence on the page; the session stays as it was."""
-
-    @functools.wraps(action)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return action(*args, **kwargs)
-        except ValueError as error:
-            text = str(error)
-            raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from None
-
-    return wrapped
+def drawing(parts: Parts) -> dict[str, Any]:
+    """Options of an event that draws: the wheel turns on the picture alone, all else would only flicker."""
+    return {"api_visibility": "private", "show_progress_on": parts.picture, **WORKER}
 
 
-def add_page_events(
-    pipeline: GroupDNetPipeline, examples: Sequence[Path], state: gr.State, parts: Parts
-) -> None:
-    """Connect the page's components; all of it is hidden from programs, which have ``endpoints.py``."""
-    labels = pipeline.labels
+def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Parts) -> None:
+    """Connect the picture, the label map, the history and the shelf."""
+    labels = studio.labels
 
-    def stage(made: Session, message: str, seed: int | None = None) -> list[Any]:
-        return [made, *stage_view(made, labels, message, seed)]
+    def stage(old: Session, new: Session, message: str, seed: int | None = None) -> list[Any]:
+        before = None if old.look is None else old.look.mask
+        return [new, *stage_view(new, labels, message, before=before, seed=seed)]
 
-    @plainly
-    def on_example(made: Session, typed: float | None, event: gr.SelectData) -> list[Any]:
-        seed = checked_seed(typed)
-        opened = actions.open_map(pipeline, made, examples[event.index], seed)
-        # Nothing stays selected, so that the same one can be pressed again.
-        return [*stage(opened, f"Example {event.index + 1}, seed {seed}."), gr.update(selected_index=None)]
+    def on_arrival(made: Session) -> list[Any]:
+        opened = studio.enter(made)
+        look, first = opened.look, first_choices(opened)
+        message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
+        view = stage_view(opened, labels, message)
+        names = opened.names or [CURRENT]
+        lists = [gr.update(choices=names, value=name) for name in first]
+        return [opened, *view[: -len(lists)], *lists]
 
-    @plainly
+    def open_map(made: Session, source: Any, typed: float | None, what: str) -> list[Any]:
+        made, seed = studio.enter(made), refusing(checked_seed)(typed)
+        opened = studio.run(actions.open_map, made, source, seed)
+        return stage(made, opened, f"{what}, seed {seed}.")
+
+    def on_example(made: Session, typed: float | None, event: gr.EventData) -> list[Any]:
+        index = refusing(_place)(event, len(studio.examples))
+        return open_map(made, studio.examples[index], typed, f"Example {index + 1}")
+
     def on_upload(made: Session, path: str, typed: float | None) -> list[Any]:
-        seed = checked_seed(typed)
-        return stage(actions.open_map(pipeline, made, path, seed), f"Your label map, seed {seed}.")
+        return open_map(made, path, typed, "Your label map")
 
-    @plainly
+    def sample(made: Session, seed: int, shown: int | None = None) -> list[Any]:
+        made = studio.enter(made)
+        locked = f", but {', '.join(made.locked)}" if made.locked else ""
+        drawn = studio.run(actions.sample, made, seed)
+        return stage(made, drawn, f"Drawn with seed {seed}{locked}.", shown)
+
     def on_draw(made: Session, typed: float | None) -> list[Any]:
-        seed = checked_seed(typed)
-        return stage(actions.sample(pipeline, made, seed), f"Drawn with seed {seed}.")
+        return sample(made, refusing(checked_seed)(typed))
 
-    @plainly
     def on_new_sample(made: Session) -> list[Any]:
         seed = secrets.randbelow(MAX_SEED)
-        return stage(actions.sample(pipeline, made, seed), f"Drawn with seed {seed}.", seed)
+        return sample(made, seed, seed)
 
-    @plainly
-    def on_reroll(name: str, made: Session) -> list[Any]:
-        seed = secrets.randbelow(MAX_SEED)
-        return stage(actions.reroll(pipeline, made, name, seed), f"Redrew **{name}** (seed {seed}).")
+    def on_reroll(made: Session, keep_pixels: bool, event: gr.EventData) -> list[Any]:
+        made, name = studio.enter(made), _data(event).get("class")
+        drawn = studio.run(actions.candidates, made, name, secrets.randbelow(MAX_SEED), keep_pixels)
+        return [drawn, candidates_view(drawn), f"Four candidates for {drawn.redrawn}: press one to take it."]
 
-    @plainly
+    def on_pick(made: Session, event: gr.EventData) -> list[Any]:
+        picked = refusing(actions.pick)(made, refusing(_place)(event, len(made.candidates)))
+        return stage(made, picked, f"Redrew {picked.redrawn} (seed {sessions.current(picked).seed}).")
+
+    def on_lock(made: Session, event: gr.EventData) -> list[Any]:
+        locked = refusing(sessions.lock)(studio.enter(made), labels, _data(event).get("locked") or [])
+        names = ", ".join(locked.locked)
+        return [locked, f"New samples keep {names} as it is." if names else "No class is locked."]
+
+    def on_paint(made: Session, canvas: str | None) -> list[Any]:
+        made = studio.enter(made)
+        label = refusing(read_canvas)(canvas, labels, studio.size)
+        look = made.look
+        if look is None:  # a model without examples: the first thing painted is the first picture
+            painted = studio.run(actions.open_map, made, label, secrets.randbelow(MAX_SEED))
+        else:
+            painted = studio.run(actions.edit, made, label)
+        new = [] if look is None else _new_classes(labels.names, look.mask, label)
+        message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
+        # The canvas holds this map, or one with a further stroke.
+        return [painted, *stage_view(painted, labels, message, before=label)]
+
     def on_undo(made: Session) -> list[Any]:
-        return stage(actions.undo(made), "Back to the picture before.")
+        return stage(made, refusing(sessions.undo)(made), "Back to the picture before.")
 
-    @plainly
+    def on_redo(made: Session) -> list[Any]:
+        return stage(made, refusing(sessions.redo)(made), "Forward to the picture after.")
+
+    def on_history(made: Session, event: gr.EventData) -> list[Any]:
+        index = refusing(_place)(event, len(refusing(sessions.history)(made)))
+        return stage(made, sessions.go_to(made, index), f"Back to picture {index + 1} of the history.")
+
     def on_keep(made: Session) -> list[Any]:
-        kept = actions.keep(made)
-        name = kept.shelf[-1].name
-        return [kept, *shelf_view(kept), *mix_view(kept, labels), f"Kept as {name}."]
+        kept = refusing(sessions.keep)(studio.enter(made))
+        return [kept, *looks_view(kept), f"Kept as {kept.shelf[-1].name}."]
 
-    @plainly
-    def on_shelf(made: Session, event: gr.SelectData) -> list[Any]:
-        name = made.shelf[event.index].name
-        return [
-            *stage(actions.take_back(made, name), f"Back to {name}."),
-            gr.update(selected_index=None),
-        ]
+    def on_shelf(made: Session, event: gr.EventData) -> list[Any]:
+        name = made.shelf[refusing(_place)(event, len(made.shelf))].name
+        return stage(made, refusing(sessions.take_back)(made, name), f"Back to {name}.")
 
-    @plainly
-    def on_choose(made: Session, first: str, second: str) -> list[Any]:
-        chosen = actions.choose(made, first, second)
-        return [chosen, *mix_view(chosen, labels)]
+    shown, draws = [state, *parts.stage], drawing(parts)
+    page.load(on_arrival, state, shown, **draws)
+    parts.examples.pick(on_example, [state, parts.seed], shown, **draws)
+    parts.upload.upload(on_upload, [state, parts.upload, parts.seed], shown, **draws)
+    parts.draw.click(on_draw, [state, parts.seed], shown, **draws)
+    parts.seed.submit(on_draw, [state, parts.seed], shown, **draws)
+    parts.new_sample.click(on_new_sample, state, shown, **draws)
+    parts.painter.reroll(
+        on_reroll,
+        [state, parts.keep_pixels],
+        [state, parts.candidates, parts.status],
+        **{**draws, "show_progress_on": parts.candidates},
+    )
+    parts.painter.lock(on_lock, state, [state, parts.status], trigger_mode="multiple", **QUIET)
+    # While one stroke is drawn the next may be painted: the last one counts.
+    parts.painter.paint(on_paint, [state, parts.painter], shown, trigger_mode="always_last", **QUIET)
+    parts.candidates.pick(on_pick, state, shown, **QUIET)
+    parts.undo.click(on_undo, state, shown, **QUIET)
+    parts.redo.click(on_redo, state, shown, **QUIET)
+    parts.history.pick(on_history, state, shown, **QUIET)
+    parts.keep.click(on_keep, state, [state, *parts.looks, parts.status], **QUIET)
+    parts.shelf.pick(on_shelf, state, shown, **QUIET)
 
-    @plainly
-    def on_mix(made: Session, *choices: str) -> list[Any]:
-        shared = actions.mixable(made.named(made.first), made.named(made.second))
-        # A class that is not shown may still hold a choice made for other looks.
-        from_b = [
-            name
-            for name, choice in zip(labels.names, choices, strict=True)
-            if choice == "B" and name in shared
-        ]
-        mixed = actions.mix(pipeline, made, made.first, made.second, from_b)
-        return stage(mixed, f"Mixed: {made.first} with {made.second}.")
 
-    # The wheel turns on the picture alone: all else changes with it, and would only flicker.
-    drawing: dict[str, Any] = {"api_visibility": "private", "show_progress_on": parts.picture, **WORKER}
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **WORKER}
-    shown = [state, *parts.stage]
+def _data(event: gr.EventData) -> dict[str, Any]:
+    """What a component of ours sent: from a visitor's browser, so it may be anything."""
+    data = event._data
+    return data if isinstance(data, dict) else {}
 
-    parts.examples.select(on_example, [state, parts.seed], [*shown, parts.examples], **drawing)
-    parts.upload.upload(on_upload, [state, parts.upload, parts.seed], shown, **drawing)
-    parts.draw.click(on_draw, [state, parts.seed], shown, **drawing)
-    parts.seed.submit(on_draw, [state, parts.seed], shown, **drawing)
-    parts.new_sample.click(on_new_sample, state, shown, **drawing)
-    for button, name in zip(parts.rerolls, labels.names, strict=True):
-        button.click(functools.partial(on_reroll, name), state, shown, **drawing)
-    parts.undo.click(on_undo, state, shown, **quiet)
-    parts.keep.click(on_keep, state, [state, *parts.shelves, *parts.mixing, parts.status], **quiet)
-    parts.shelf.select(on_shelf, state, [*shown, parts.shelf], **quiet)
-    for chosen in (parts.first, parts.second):
-        chosen.input(on_choose, [state, parts.first, parts.second], [state, *parts.mixing], **quiet)
-    parts.mix.click(on_mix, [state, *parts.choices], shown, **drawing)
+
+def _place(event: gr.EventData, count: int) -> int:
+    index = _data(event).get("index")
+    if type(index) is not int or not 0 <= index < count:
+        raise ValueError("this picture is gone: reload the page.")
+    return index
+
+
+def _new_classes(names: tuple[str, ...], before: np.ndarray, after: np.ndarray) -> list[str]:
+    return [names[class_id] for class_id in np.setdiff1d(after, before)]

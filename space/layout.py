@@ -1,248 +1,266 @@
-"""The components of the page and where they stand; ``events.py`` says what they do."""
+"""The components of the studio and where they stand; the ``*events.py`` say what they do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from session import CURRENT, MAX_SEED, OPENING_SEED, SHELF_SIZE, Session
+from actions import MORPH_SPAN
+from components import mixing_board, picture, sentence, strip, thumbnail
+from painter import painter
+from session import CURRENT, MAX_SEED
+from studio import OPENING_SEED, Studio
 
-from groupdnet_hub import LabelSet, colour_picture
+from groupdnet_hub import LabelSet, colour_picture, read_label_map
 
 # What the package reads; phones offer the right files by it.
 PICTURE_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
+WAITING = "The first picture is being drawn"
 
 
 @dataclass(frozen=True)
 class Parts:
     """The components that events read or change."""
 
-    picture: gr.Image
-    status: gr.Markdown
-    seed: gr.Number
-    draw: gr.Button
+    # the picture
+    picture: gr.HTML
+    status: gr.HTML
+    candidates: gr.HTML
+    keep_pixels: gr.Checkbox
     new_sample: gr.Button
     undo: gr.Button
+    redo: gr.Button
     keep: gr.Button
-    label_map: gr.Image
-    examples: gr.Gallery
+    seed: gr.Number
+    draw: gr.Button
+    history: gr.HTML
+    # its label map
+    painter: gr.HTML
+    examples: gr.HTML
     upload: gr.UploadButton
-    rerolls: list[gr.Button]
-    shelf: gr.Gallery
-    first: gr.Dropdown
-    second: gr.Dropdown
-    first_picture: gr.Image
-    second_picture: gr.Image
-    choices: list[gr.Radio]
+    # the shelf
+    shelf: gr.HTML
+    # mixing
+    board: gr.HTML
     mix: gr.Button
-
-    @property
-    def mixing(self) -> list[Any]:
-        """What ``mix_view`` fills."""
-        return [self.first_picture, self.second_picture, *self.choices]
+    # morphing
+    morph_tab: gr.Tab
+    morph_picture: gr.HTML
+    morph_first: gr.Dropdown
+    morph_second: gr.Dropdown
+    morph_position: gr.Slider
+    morph_classes: gr.CheckboxGroup
+    morph_use: gr.Button
+    film_format: gr.Radio
+    film_whole: gr.Checkbox
+    film_make: gr.Button
+    film: gr.DownloadButton
+    # photos
+    photo_upload: gr.UploadButton
+    photo_map_upload: gr.UploadButton
+    photo_painter: gr.HTML
+    photo_status: gr.HTML
+    photo_keep: gr.Button
 
     @property
     def stage(self) -> list[Any]:
         """What ``stage_view`` fills."""
-        changed = [self.picture, self.label_map, self.status, self.seed, self.undo]
-        return [*changed, *self.rerolls, *self.mixing]
+        return [
+            *(self.picture, self.painter, self.status, self.seed, self.undo, self.redo),
+            *(self.candidates, self.history, *self.looks),
+        ]
 
     @property
-    def shelves(self) -> list[Any]:
-        """What ``shelf_view`` fills."""
-        return [self.shelf, self.first, self.second]
+    def looks(self) -> list[Any]:
+        """What ``looks_view`` fills."""
+        return [self.shelf, self.board, self.morph_first, self.morph_second]
 
 
-def make_parts(labels: LabelSet, examples: Sequence[Path], opened: Session) -> Parts:
-    """Lay out the page.
-
-    Args:
-        examples: label maps to choose from.
-        opened: what a visitor finds; it may be without a picture.
-    """
-    gr.Markdown(
-        "# GroupDNet\nA label map becomes a picture, and every class of it has an appearance of its own. "
-        "**Redraw one, and the rest stays.**",
+def make_parts(studio: Studio) -> Parts:
+    """Lay out the page. The first picture comes when a visitor's page is ready; its place is kept."""
+    gr.HTML(
+        "<h1>GroupDNet</h1><p>Paint a label map, and it becomes a picture. Every class has an appearance of its own: "
+        "<b>redraw one, and the rest stays.</b></p>",
         elem_id="title",
+        apply_default_css=False,
     )
-    made: dict[str, Any] = {}
     with gr.Row(elem_id="stage"):
-        made |= _picture_panel(opened)
-        made |= _classes_panel(labels, opened)
-        made |= _controls_panel()
-        made |= _map_panel(labels, examples, opened)
-    with gr.Row(elem_id="looks"):
-        made |= _shelf_panel()
-        made |= _mix_panel(labels, opened)
-    with gr.Accordion("Label maps of your own", open=False, elem_id="own-maps"):
-        gr.HTML(_upload_help(labels))
-    return Parts(**made)
+        made = _picture_panel(studio) | _map_panel(studio)
+    with gr.Tabs(elem_id="tools"):
+        with gr.Tab("Mix looks", id="mix-tab"):
+            made |= _mix_panel(studio.labels)
+        with gr.Tab("Morph", id="morph-tab") as morph_tab:
+            made |= _morph_panel(studio) | {"morph_tab": morph_tab}
+        with gr.Tab("From a photo", id="photo-tab"):
+            made |= _photo_panel(studio)
+        with gr.Tab("Label maps of your own", id="own-maps-tab"):
+            gr.HTML(_upload_help(studio.labels), elem_id="own-maps", apply_default_css=False)
+    return Parts(**{field.name: made[field.name] for field in fields(Parts)})
 
 
-def _image(elem_id: str, value: Any, buttons: Sequence[str] = ()) -> gr.Image:
-    """A picture to look at. As PNG, since gradio's WebP would smear it."""
-    return gr.Image(
-        value,
-        type="pil",
-        format="png",
-        interactive=False,
-        show_label=False,
-        container=False,
-        buttons=list(buttons),
-        elem_id=elem_id,
+def _upload(text: str, elem_id: str) -> gr.UploadButton:
+    return gr.UploadButton(
+        text, file_types=PICTURE_FILES, file_count="single", type="filepath", size="md", elem_id=elem_id
     )
 
 
-def _picture_panel(opened: Session) -> dict[str, Any]:
+def _picture_panel(studio: Studio) -> dict[str, Any]:
+    made: dict[str, Any] = {}
     with gr.Column(elem_id="picture-panel"):
-        gr.Markdown("### Picture")
-        picture = _image("picture", opened.look and opened.look.image, ("download", "fullscreen"))
-        status = gr.Markdown(
-            "Upload a label map of this model's classes to begin."
-            if opened.look is None
-            else f"Drawn with seed {opened.look.seed}.",
-            elem_id="status",
+        empty = WAITING if studio.examples else "Upload a label map of this model's classes to begin"
+        made["status"] = sentence("status")
+        made["picture"] = picture("picture", studio.size, "The picture drawn from the label map", empty)
+        made["candidates"] = strip(
+            "candidates",
+            "Candidates of the class that was redrawn, to pick one",
+            "Press ⟳ beside a class: four new versions of it appear here, to pick one.",
+            reveal=True,
         )
-    return {"picture": picture, "status": status}
-
-
-def _controls_panel() -> dict[str, Any]:
-    with gr.Column(elem_id="controls"):
-        with gr.Row():
-            new_sample = gr.Button("New sample", variant="primary", elem_id="new-sample", min_width=90)
-            undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=60)
-            keep = gr.Button("Keep this look", elem_id="keep", min_width=90)
+        with gr.Row(elem_id="controls"):
+            made["new_sample"] = gr.Button(
+                "New sample", variant="primary", elem_id="new-sample", min_width=96
+            )
+            made["undo"] = gr.Button("Undo", interactive=False, elem_id="undo", min_width=56)
+            made["redo"] = gr.Button("Redo", interactive=False, elem_id="redo", min_width=56)
+            made["keep"] = gr.Button("Keep this look", elem_id="keep", min_width=96)
         with gr.Row(elem_id="seed-row"):
-            seed = gr.Number(
+            made["seed"] = gr.Number(
                 OPENING_SEED,
                 label="Seed",
                 precision=0,
                 minimum=0,
                 maximum=MAX_SEED,
                 elem_id="seed",
-                min_width=120,
+                min_width=100,
             )
-            draw = gr.Button("Draw this seed", elem_id="sample", min_width=120)
-    return {"seed": seed, "draw": draw, "new_sample": new_sample, "undo": undo, "keep": keep}
+            made["draw"] = gr.Button("Draw this seed", elem_id="sample", min_width=110)
+            made["keep_pixels"] = gr.Checkbox(
+                False, label="Keep every other pixel", elem_id="keep-pixels", min_width=170
+            )
+    return made
 
 
-def _map_panel(labels: LabelSet, examples: Sequence[Path], opened: Session) -> dict[str, Any]:
+def _map_panel(studio: Studio) -> dict[str, Any]:
+    maps = [
+        {
+            "src": thumbnail(_map_picture(studio, path), sharp=True),
+            "alt": f"Example label map {number}",
+            "caption": "",
+            "selected": False,
+        }
+        for number, path in enumerate(studio.examples, start=1)
+    ]
     with gr.Column(elem_id="map-panel"):
-        gr.Markdown("### Label map")
-        with gr.Row(elem_id="map-row"):
-            label_map = _image(
-                "label-map",
-                None if opened.look is None else colour_picture(opened.look.mask, labels),
-                ("download",),
+        canvas = painter("painter", studio.labels, studio.size, actions=True)
+        if maps:
+            gr.HTML("<h2>Maps to start from</h2>", apply_default_css=False)
+        with gr.Row(elem_id="map-sources"):
+            examples = strip("examples", "Example label maps", "", maps)
+            upload = _upload("Upload a label map", "upload")
+        gr.HTML("<h2>History</h2>", apply_default_css=False)
+        history = strip(
+            "history", "Pictures so far, to go back to", "Every picture you make is remembered here."
+        )
+        gr.HTML("<h2>Shelf</h2>", apply_default_css=False)
+        shelf = strip("shelf", "Kept looks, to bring back", "Keep a look, and it can be mixed and morphed.")
+    return {"painter": canvas, "examples": examples, "upload": upload, "history": history, "shelf": shelf}
+
+
+def _map_picture(studio: Studio, path: Any) -> Any:
+    label = read_label_map(path, studio.labels, size=studio.size, resize=True)
+    return colour_picture(label, studio.labels)
+
+
+def _mix_panel(labels: LabelSet) -> dict[str, Any]:
+    gr.HTML(
+        "<p>Choose for every class whose appearance it has. A press on a picture takes all that it shows.</p>",
+        elem_classes="hint",
+        apply_default_css=False,
+    )
+    board = mixing_board("board", labels, {"looks": [], "base": CURRENT, "sources": {}})
+    mix = gr.Button("Mix", variant="primary", elem_id="mix")
+    return {"board": board, "mix": mix}
+
+
+def _morph_panel(studio: Studio) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    names: dict[str, Any] = {"choices": [CURRENT], "value": CURRENT, "filterable": False, "min_width": 120}
+    with gr.Row(elem_id="morph-row"):
+        with gr.Column(elem_id="morph-picture-panel", min_width=220):
+            made["morph_picture"] = picture(
+                "morph-picture",
+                studio.size,
+                "The look between A and B",
+                "Choose two looks, and move the slider",
             )
-            with gr.Column(elem_id="map-sources"):
-                gallery = gr.Gallery(
-                    [str(path) for path in examples],
-                    columns=3,
-                    buttons=[],
-                    allow_preview=False,
-                    show_label=False,
-                    container=False,
-                    format="png",
-                    elem_id="examples",
-                    visible=bool(examples),
+        with gr.Column(elem_id="morph-controls"):
+            with gr.Row():
+                made["morph_first"] = gr.Dropdown(
+                    label="Look A, which gives the map", elem_id="morph-a", **names
                 )
-                upload = gr.UploadButton(
-                    "Upload a label map",
-                    file_types=PICTURE_FILES,
-                    file_count="single",
-                    type="filepath",
-                    size="md",
-                    elem_id="upload",
+                made["morph_second"] = gr.Dropdown(label="Look B", elem_id="morph-b", **names)
+            made["morph_position"] = gr.Slider(
+                *MORPH_SPAN,
+                value=0.5,
+                step=0.05,
+                label="Position: 0 is A, 1 is B, beyond them the change goes on",
+                elem_id="morph-position",
+            )
+            made["morph_classes"] = gr.CheckboxGroup(
+                list(studio.labels.names),
+                value=list(studio.labels.names),
+                label="Classes that change",
+                elem_id="morph-classes",
+            )
+            made["morph_use"] = gr.Button("Use this picture", elem_id="morph-use")
+            with gr.Row(elem_id="film-row"):
+                made["film_format"] = gr.Radio(
+                    ["GIF", "MP4"], value="GIF", label="Film", elem_id="film-format"
                 )
-    return {"label_map": label_map, "examples": gallery, "upload": upload}
-
-
-def _classes_panel(labels: LabelSet, opened: Session) -> dict[str, Any]:
-    shown = () if opened.look is None else opened.look.classes
-    with gr.Column(elem_id="classes-panel"):
-        gr.Markdown("### Classes on this map\nPress one to redraw it. All others keep their look.")
-        with gr.Row(elem_id="rerolls"):
-            rerolls = [
-                gr.Button(
-                    name,
-                    visible=name in shown,
-                    size="md",
-                    elem_id=f"reroll-{class_id}",
-                    elem_classes=["class-name", f"class-{class_id}"],
-                    min_width=120,
+                made["film_whole"] = gr.Checkbox(
+                    False, label="The whole slider, not only A to B", elem_id="film-whole", min_width=150
                 )
-                for class_id, name in enumerate(labels.names)
-            ]
-    return {"rerolls": rerolls}
+                made["film_make"] = gr.Button("Make the film", elem_id="film-make", min_width=110)
+                made["film"] = gr.DownloadButton(
+                    "Download", interactive=False, elem_id="film", min_width=100, variant="primary"
+                )
+    return made
 
 
-def _shelf_panel() -> dict[str, Any]:
-    with gr.Column(elem_id="shelf-panel"):
-        gr.Markdown(
-            f"### Shelf\nKeep up to {SHELF_SIZE} looks, to come back to or to mix. Press one to bring it back."
+def _photo_panel(studio: Studio) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    parsed = (
+        "A photo is parsed into a label map"
+        if studio.parser
+        else "Upload the photo's label map too, or paint it over the photo"
+    )
+    gr.HTML(
+        f"<p>Take a look from a photo. {parsed}; correct it here, then put the look on the shelf.</p>",
+        elem_classes="hint",
+        apply_default_css=False,
+    )
+    with gr.Row(elem_id="photo-sources"):
+        made["photo_upload"] = _upload("Upload a photo", "photo-upload")
+        made["photo_map_upload"] = _upload("Upload its label map", "photo-map-upload")
+        made["photo_keep"] = gr.Button(
+            "Put the look on the shelf", variant="primary", size="md", elem_id="photo-keep"
         )
-        shelf = gr.Gallery(
-            columns=4,
-            buttons=[],
-            allow_preview=False,
-            show_label=False,
-            container=False,
-            format="png",
-            elem_id="shelf",
-            visible=False,
-        )
-    return {"shelf": shelf}
-
-
-def _mix_panel(labels: LabelSet, opened: Session) -> dict[str, Any]:
-    shown = () if opened.look is None else opened.look.classes
-    image = opened.look and opened.look.image
-    names: dict[str, Any] = {"choices": [CURRENT], "value": CURRENT, "filterable": False, "min_width": 110}
-    with gr.Column(elem_id="mix-panel"):
-        gr.Markdown(
-            "### Mix two looks\nA gives the label map. Choose, class by class, whose appearance it has."
-        )
-        with gr.Row(elem_id="mix-row"):
-            with gr.Column(elem_classes="mix-look", min_width=110):
-                first_picture = _image("picture-a", image)
-                first = gr.Dropdown(label="Look A", elem_id="look-a", **names)
-            with gr.Column(elem_classes="mix-look", min_width=110):
-                second_picture = _image("picture-b", image)
-                second = gr.Dropdown(label="Look B", elem_id="look-b", **names)
-            with gr.Column(elem_id="choices", min_width=220):
-                choices = [
-                    gr.Radio(
-                        ["A", "B"],
-                        value="A",
-                        label=name,
-                        visible=name in shown,
-                        elem_id=f"from-{class_id}",
-                        elem_classes=["choice", f"class-{class_id}"],
-                    )
-                    for class_id, name in enumerate(labels.names)
-                ]
-                mix = gr.Button("Mix", variant="primary", elem_id="mix")
-    return {
-        "first": first,
-        "second": second,
-        "first_picture": first_picture,
-        "second_picture": second_picture,
-        "choices": choices,
-        "mix": mix,
-    }
+    made["photo_status"] = sentence("photo-status", "No photo yet.")
+    made["photo_painter"] = painter("photo-painter", studio.labels, studio.size)
+    return made
 
 
 def _upload_help(labels: LabelSet) -> str:
-    rows = "".join(
-        f'<li class="class-{class_id}"><i></i><b>{class_id}</b> {escape(name)} <small>{r}, {g}, {b}</small></li>'
-        for class_id, (name, (r, g, b)) in enumerate(zip(labels.names, labels.palette, strict=True))
+    rows: Mapping[str, Any] = dict(zip(labels.names, labels.palette, strict=True))
+    items = "".join(
+        f'<li><i class="swatch" style="background: rgb({r} {g} {b})"></i><b>{class_id}</b> {escape(name)} '
+        f"<small>{r}, {g}, {b}</small></li>"
+        for class_id, (name, (r, g, b)) in enumerate(rows.items())
     )
     return (
         "<p>A PNG whose pixels hold the class ids, or are painted in the colours below without smoothing. "
-        f"Other sizes of the same proportions are resized.</p><ul>{rows}</ul>"
+        f"Other sizes of the same proportions are resized.</p><ul>{items}</ul>"
     )

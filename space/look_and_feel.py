@@ -1,4 +1,4 @@
-"""Colours, type and names for screen readers; the layout's rules are in ``style.css``."""
+"""Colours and type; the layout's rules are in ``style.css`` and ``widgets.css``."""
 
 from __future__ import annotations
 
@@ -6,45 +6,13 @@ from pathlib import Path
 
 import gradio as gr
 
-from groupdnet_hub import LabelSet
-
-STYLE = Path(__file__).with_name("style.css")
+STYLES = [Path(__file__).with_name(name) for name in ("style.css", "widgets.css")]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
-# gradio's pictures come without a text; they are replaced at every change, so the names are set again each time.
-ACCESSIBLE_NAMES = """
-() => {
-  const names = {
-    "picture": "The picture drawn from the label map",
-    "label-map": "The label map, one colour for each class",
-    "picture-a": "Look A",
-    "picture-b": "Look B",
-  };
-  const name = () => {
-    for (const [id, text] of Object.entries(names))
-      for (const image of document.querySelectorAll(`#${id} img`))
-        if (image.alt !== text) image.alt = text;
-    document.querySelectorAll("#examples button").forEach((button, i) => {
-      const text = `Example label map ${i + 1}`;
-      if (button.getAttribute("aria-label") !== text) button.setAttribute("aria-label", text);
-    });
-    document.querySelectorAll(".class-name").forEach((button) => {
-      const text = `Redraw ${button.textContent.trim()}`;
-      if (button.title !== text) button.title = text;
-    });
-    document.querySelector("#status")?.setAttribute("aria-live", "polite");
-  };
-  name();
-  new MutationObserver(name).observe(document.body, { childList: true, subtree: true });
-}
-"""
 
-
-def class_colours(labels: LabelSet) -> str:
-    """CSS that gives every class's button, choice and legend its colour of the label map."""
-    return "".join(
-        f".class-{i} {{ --swatch: rgb({r} {g} {b}); }}\n" for i, (r, g, b) in enumerate(labels.palette)
-    )
+def proportions(size: tuple[int, int]) -> str:
+    """CSS that tells the layout the proportions of the model's pictures, (height, width)."""
+    return f":root {{ --aspect: {size[1] / size[0]:.6g}; }}"
 
 
 def theme() -> gr.themes.Base:

@@ -1,28 +1,41 @@
-"""What one visitor has made so far, and what each action makes of it: pure functions, no page."""
+"""What one visitor has made so far: pictures with undo and redo, a shelf of looks, locks. Pure functions, no page."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from groupdnet_hub import GroupDNetPipeline, Look
+import numpy as np
+from PIL import Image
+
+from groupdnet_hub import LabelSet, Look
 
 CURRENT = "current"
 # Looks on the shelf; the oldest leaves when another is kept.
 SHELF_SIZE = 8
 UNDO_STEPS = 10
 MAX_SEED = 2**31 - 1
-# What a visitor finds drawn; chosen by eye.
-OPENING_SEED = 42
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A look on the shelf. Its name stays its own when older ones leave."""
+    """A look with a name. It stays its own when older ones leave the shelf."""
 
     name: str
     look: Look
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that waits for its label map.
+
+    Attributes:
+        picture: of the model's proportions.
+        uncropped: (width, height) before it was cropped to them; a label map of these proportions is cropped alike.
+    """
+
+    picture: Image.Image
+    uncropped: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -32,22 +45,38 @@ class Session:
     Attributes:
         look: the picture on the page.
         earlier: the pictures before it, the newest last.
+        later: those that undo went back from, the nearest last.
+        candidates: what a class was redrawn to, to pick one from.
+        redrawn: the class that the candidates redraw.
+        locked: the classes that new samples and rerolls leave alone.
         shelf: kept looks, the oldest first.
-        kept_so_far: how many were ever kept; the last one's name has this number.
-        first, second: names of the looks that are chosen for mixing, A and B.
+        looks_so_far, photos_so_far: how many were ever kept; the names on the shelf count on.
+        bundled: looks that every visitor finds.
+        photo: an uploaded photo whose label map is being made.
     """
 
     look: Look | None = None
     earlier: tuple[Look, ...] = ()
+    later: tuple[Look, ...] = ()
+    candidates: tuple[Look, ...] = ()
+    redrawn: str = ""
+    locked: tuple[str, ...] = ()
     shelf: tuple[Kept, ...] = ()
-    kept_so_far: int = 0
-    first: str = CURRENT
-    second: str = CURRENT
+    looks_so_far: int = 0
+    photos_so_far: int = 0
+    bundled: tuple[Kept, ...] = ()
+    photo: Photo | None = None
+
+    @property
+    def named_looks(self) -> tuple[Kept, ...]:
+        """Every look that can be mixed: the picture on the page, the shelf, the bundled ones."""
+        here = () if self.look is None else (Kept(CURRENT, self.look),)
+        return (*here, *self.shelf, *self.bundled)
 
     @property
     def names(self) -> list[str]:
         """What the looks are called where one of them is chosen."""
-        return [CURRENT, *(kept.name for kept in self.shelf)]
+        return [kept.name for kept in self.named_looks]
 
     def named(self, name: str) -> Look:
         """A look by one of :attr:`names`.
@@ -57,7 +86,7 @@ class Session:
         """
         if name == CURRENT:
             return current(self)
-        for kept in self.shelf:
+        for kept in self.named_looks:
             if kept.name == name:
                 return kept.look
         raise ValueError(f"there is no look {name!r}; there are {', '.join(self.names)}.")
@@ -87,8 +116,12 @@ def current(session: Session) -> Look:
 
 def show(session: Session, look: Look) -> Session:
     """Another picture on the page; the one before can be brought back by :func:`undo`."""
-    earlier = session.earlier if session.look is None else (*session.earlier, session.look)
-    return replace(session, look=look, earlier=earlier[-UNDO_STEPS:])
+    earlier = session.earlier
+    if session.look is not None:
+        earlier = (*earlier, session.look)
+        if look.mask is not session.look.mask and np.array_equal(look.mask, session.look.mask):
+            look = replace(look, mask=session.look.mask)  # the pictures of a history mostly share one map
+    return replace(session, look=look, earlier=earlier[-UNDO_STEPS:], later=(), candidates=(), redrawn="")
 
 
 def undo(session: Session) -> Session:
@@ -99,92 +132,75 @@ def undo(session: Session) -> Session:
     """
     if not session.earlier:
         raise ValueError("there is no earlier picture.")
-    return replace(session, look=session.earlier[-1], earlier=session.earlier[:-1])
+    return go_to(session, len(session.earlier) - 1)
 
 
-def open_map(
-    pipeline: GroupDNetPipeline, session: Session, label_map: str | os.PathLike[str], seed: int
-) -> Session:
-    """A sample on another label map.
+def redo(session: Session) -> Session:
+    """The picture that undo went back from.
 
     Raises:
-        ValueError: if it cannot be read as a label map of the model's classes.
+        ValueError: if there is none.
     """
-    return show(session, pipeline.sample(label_map, seed))
+    if not session.later:
+        raise ValueError("there is no later picture.")
+    return go_to(session, len(session.earlier) + 1)
 
 
-def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
-    """Every class drawn anew on the same label map."""
-    return show(session, pipeline.sample(current(session).mask, seed))
+def history(session: Session) -> tuple[Look, ...]:
+    """All pictures that undo and redo reach, the oldest first, the one on the page among them."""
+    return (*session.earlier, current(session), *reversed(session.later))
 
 
-def reroll(pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int) -> Session:
-    """One class drawn anew; every other class keeps its code.
+def go_to(session: Session, index: int) -> Session:
+    """A picture of the history by its place in :func:`history`; none is lost.
 
     Raises:
-        ValueError: if the class is not on the label map.
+        ValueError: for a place that the history does not have.
     """
-    look = current(session)
-    name = pipeline.labels.names[pipeline.labels.id_of(class_)]
-    if name not in look.classes:
-        raise ValueError(f"{name} is not on this label map; it holds {', '.join(look.classes)}.")
-    return show(session, pipeline.reroll(look, name, seed))
+    pictures = history(session)
+    if not isinstance(index, int) or not 0 <= index < len(pictures):
+        raise ValueError(f"there is no picture {index!r} in the history, which holds {len(pictures)}.")
+    return replace(
+        session,
+        look=pictures[index],
+        earlier=pictures[:index],
+        later=tuple(reversed(pictures[index + 1 :])),
+        candidates=(),
+        redrawn="",
+    )
+
+
+def lock(session: Session, labels: LabelSet, classes: Iterable[str | int]) -> Session:
+    """Exactly these classes are locked from now on.
+
+    Raises:
+        ValueError: for an unknown class, and if no class would be left to draw.
+    """
+    ids = sorted(labels.ids_of(classes))
+    if len(ids) == len(labels):
+        raise ValueError("all classes would be locked: leave at least one to draw.")
+    return replace(session, locked=tuple(labels.names[class_id] for class_id in ids))
 
 
 def keep(session: Session) -> Session:
-    """Put the look on the shelf; it becomes look B of a mix if none was chosen yet."""
-    number = session.kept_so_far + 1
+    """Put the look on the shelf."""
+    number = session.looks_so_far + 1
     kept = Kept(f"look {number}", current(session))
-    shelf = (*session.shelf, kept)[-SHELF_SIZE:]
-    kept_now = replace(session, shelf=shelf, kept_so_far=number)
-    first, second = (name if name in kept_now.names else CURRENT for name in (session.first, session.second))
-    return choose(kept_now, first, kept.name if first == second == CURRENT else second)
+    return replace(session, shelf=(*session.shelf, kept)[-SHELF_SIZE:], looks_so_far=number)
+
+
+def keep_photo(session: Session, look: Look) -> Session:
+    """Put the look of a photo on the shelf."""
+    number = session.photos_so_far + 1
+    kept = Kept(f"photo {number}", look)
+    return replace(session, shelf=(*session.shelf, kept)[-SHELF_SIZE:], photos_so_far=number)
 
 
 def take_back(session: Session, name: str) -> Session:
-    """A look of the shelf as the picture on the page; it stays on the shelf."""
+    """A named look as the picture on the page; it stays where it was."""
     return show(session, session.named(name))
 
 
-def choose(session: Session, first: str, second: str) -> Session:
-    """Which two looks are to be mixed.
-
-    Raises:
-        ValueError: for a name that is not one of ``session.names``.
-    """
-    for name in (first, second):
-        if name not in session.names:
-            raise ValueError(f"there is no look {name!r}; there are {', '.join(session.names)}.")
-    return replace(session, first=first, second=second)
-
-
-def mixable(first: Look, second: Look) -> tuple[str, ...]:
-    """The classes that both looks show: only these can be taken from the second."""
-    return tuple(name for name in first.classes if name in second.classes)
-
-
-def mix(
-    pipeline: GroupDNetPipeline, session: Session, first: str, second: str, classes: Sequence[str | int]
-) -> Session:
-    """Look A, on its label map, with some classes' appearance taken from look B.
-
-    Args:
-        first, second: look A and look B, names from ``session.names``.
-        classes: what is taken from look B.
-
-    Raises:
-        ValueError: if both are the same look, no class is taken, or one is not on both label maps.
-    """
-    base, other = session.named(first), session.named(second)
-    if base is other:
-        raise ValueError(
-            "look A and look B are the same picture: keep one, draw another, then choose the two."
-        )
-    names = [pipeline.labels.names[class_id] for class_id in pipeline.labels.ids_of(classes)]
-    if not names:
-        raise ValueError("choose B for at least one class.")
-    shared = mixable(base, other)
-    for name in names:
-        if name not in shared:
-            raise ValueError(f"{name} is not on both label maps; they share {', '.join(shared)}.")
-    return show(session, pipeline.mix(base.mask, dict.fromkeys(names, other), base=base))
+def mixable(base: Look, other: Look) -> tuple[str, ...]:
+    """The classes that both looks show: only these can be taken from the other."""
+    return tuple(name for name in base.classes if name in other.classes)

@@ -5,42 +5,95 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-import session as actions
-from session import Session
+import numpy as np
+import session as sessions
+from components import data_url, thumbnail
+from painter import canvas_value
+from session import CURRENT, Kept, Session
 
-from groupdnet_hub import LabelSet, colour_picture
+from groupdnet_hub import LabelSet
 
 
-def stage_view(session: Session, labels: LabelSet, message: str, seed: int | None = None) -> list[Any]:
+def stage_view(
+    session: Session,
+    labels: LabelSet,
+    message: str,
+    *,
+    before: np.ndarray | None = None,
+    seed: int | None = None,
+) -> list[Any]:
     """For ``Parts.stage``: the picture and all that depends on it.
 
     Args:
         message: one sentence on what has just happened.
+        before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
+            which the visitor has begun meanwhile stays.
         seed: what the seed field is to show; None leaves it.
     """
-    look = actions.current(session)
+    look = session.look
+    if look is None:
+        return [gr.skip(), gr.skip(), message, *([gr.skip()] * 9)]
+    same_map = before is not None and np.array_equal(before, look.mask)
     return [
-        look.image,
-        colour_picture(look.mask, labels),
+        data_url(look.image),
+        gr.skip() if same_map else canvas_value(look.mask, labels),
         message,
         gr.skip() if seed is None else seed,
         gr.update(interactive=bool(session.earlier)),
-        *(gr.update(visible=name in look.classes) for name in labels.names),
-        *mix_view(session, labels),
+        gr.update(interactive=bool(session.later)),
+        candidates_view(session),
+        history_view(session),
+        *looks_view(session),
     ]
 
 
-def mix_view(session: Session, labels: LabelSet) -> list[Any]:
-    """For ``Parts.mixing``: the two looks, and a choice for each class that both show."""
-    first, second = session.named(session.first), session.named(session.second)
-    shared = actions.mixable(first, second)
-    return [first.image, second.image, *(gr.update(visible=name in shared) for name in labels.names)]
-
-
-def shelf_view(session: Session) -> list[Any]:
-    """For ``Parts.shelves``: the kept looks, and the lists to choose from."""
+def candidates_view(session: Session) -> list[dict[str, Any]]:
+    """The candidates at full size, and which of them is on the page."""
     return [
-        gr.update(value=[(kept.look.image, kept.name) for kept in session.shelf], visible=True),
-        gr.update(choices=session.names, value=session.first),
-        gr.update(choices=session.names, value=session.second),
+        {
+            "src": data_url(look.image),
+            "alt": f"Candidate {number} for {session.redrawn}, seed {look.seed}",
+            "caption": "",
+            "selected": look is session.look,
+        }
+        for number, look in enumerate(session.candidates, start=1)
     ]
+
+
+def history_view(session: Session) -> list[dict[str, Any]]:
+    """The pictures that undo and redo reach."""
+    return [
+        {
+            "src": thumbnail(look.image),
+            "alt": f"Picture {number} of the history",
+            "caption": "",
+            "selected": look is session.look,
+        }
+        for number, look in enumerate(sessions.history(session), start=1)
+    ]
+
+
+def looks_view(session: Session) -> list[Any]:
+    """For ``Parts.looks``: the shelf, the mixing board, and the lists of the morph."""
+    sources = {kept.name: thumbnail(kept.look.image) for kept in session.named_looks}
+    board = [
+        {"name": kept.name, "src": sources[kept.name], "classes": list(kept.look.classes)}
+        for kept in session.named_looks
+    ]
+    shelf = [_on_shelf(kept, sources[kept.name]) for kept in session.shelf]
+    return [
+        shelf,
+        {"looks": board},
+        gr.update(choices=session.names),
+        gr.update(choices=session.names),
+    ]
+
+
+def first_choices(session: Session) -> list[str]:
+    """What the morph's two lists hold when a page opens: the picture, and a look that is not the same one."""
+    others = [kept.name for kept in session.named_looks if kept.look is not session.look]
+    return [CURRENT, others[0] if others else CURRENT]
+
+
+def _on_shelf(kept: Kept, source: str) -> dict[str, Any]:
+    return {"src": source, "alt": f"Bring {kept.name} back", "caption": kept.name, "selected": False}

@@ -92,6 +92,17 @@ def test_morph_starts_and_ends_at_the_looks(pipe: GroupDNetPipeline, mask: np.nd
     assert torch.equal(partly[1].codes.pick("house"), b.codes.pick("house"))
 
 
+def test_between_is_one_look_of_a_morph(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
+    a, b = pipe.sample(mask, seed=0), pipe.sample(mask, seed=1)
+    morph = pipe.morph(a, b, steps=5, classes=["house"], span=(-0.5, 1.5))
+    for t, expected in zip((-0.5, 0.0, 0.5, 1.0, 1.5), morph, strict=True):
+        look = pipe.between(a, b, t, ["house"])
+        assert torch.equal(look.codes.tensor, expected.codes.tensor)
+        assert np.array_equal(pixels(look), pixels(expected))
+    with pytest.raises(ValueError, match="t is nan"):
+        pipe.between(a, b, float("nan"))
+
+
 def test_edit_keeps_the_codes(pipe: GroupDNetPipeline, mask: np.ndarray) -> None:
     look = pipe.sample(mask, seed=0)
     with_car = mask.copy()

@@ -1,7 +1,8 @@
-"""The session behind the page: what each action changes, and that refusals change nothing; how the page starts."""
+"""How the page starts, what it loads and when, and what it offers to programs."""
 
 from __future__ import annotations
 
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -21,33 +22,30 @@ from groupdnet_hub import (
     read_label_map,
 )
 
+pytest.importorskip("gradio", reason="the page needs gradio")
+
+import actions
+import app
+import session as sessions
+from human_eval import draw_pair, make_question
+from session import Session
+from studio import Studio
+
 SPACE = Path(__file__).resolve().parents[1] / "space"
-sys.path.insert(0, str(SPACE))
+ENDPOINTS = (
+    "open_map sample reroll candidates pick lock edit undo redo keep looks show mix morph film parse encode"
+)
 
-import session as actions  # noqa: E402
-from session import CURRENT, MAX_SEED, SHELF_SIZE, UNDO_STEPS, Session  # noqa: E402
 
-
-def tiny_pipeline(labels: LabelSet) -> GroupDNetPipeline:
-    return GroupDNetPipeline(GroupDNet(GroupDNetConfig.for_labels(labels, image_size=(64, 64), width=4)))
+def tiny_studio(folder: Path, labels: LabelSet) -> Studio:
+    config = GroupDNetConfig.for_labels(labels, image_size=(64, 64), width=4)
+    GroupDNet(config).save_pretrained(folder)
+    return Studio(str(folder), SPACE / "examples")
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> GroupDNetPipeline:
-    return tiny_pipeline(FIGURE_LABELS)
-
-
-@pytest.fixture
-def opened(pipeline: GroupDNetPipeline) -> Session:
-    return actions.open_map(pipeline, Session(), SPACE / "examples" / "example_1.png", 0)
-
-
-@pytest.fixture
-def app() -> Any:
-    pytest.importorskip("gradio", reason="the page needs gradio")
-    import app
-
-    return app
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    return tiny_studio(tmp_path_factory.mktemp("model"), FIGURE_LABELS)
 
 
 # -- examples ------------------------------------------------------------------------------------------------
@@ -73,157 +71,63 @@ def test_examples_are_what_their_script_draws() -> None:
         assert np.array_equal(stored, drawn)
 
 
-# -- actions -------------------------------------------------------------------------------------------------
-
-
-def test_reroll_changes_one_code(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    rerolled = actions.reroll(pipeline, opened, "hair", 5)
-    old, new = actions.current(opened).codes, actions.current(rerolled).codes
-    changed = [name for name in FIGURE_LABELS.names if not torch.equal(old.pick(name), new.pick(name))]
-    assert changed == ["hair"]
-
-
-def test_reroll_of_an_absent_class_is_refused(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    with pytest.raises(ValueError, match="shoes is not on this label map"):
-        actions.reroll(pipeline, opened, "shoes", 5)
-
-
-def test_actions_without_a_picture_say_so(pipeline: GroupDNetPipeline) -> None:
-    for action in (
-        lambda: actions.sample(pipeline, Session(), 0),
-        lambda: actions.reroll(pipeline, Session(), "hair", 0),
-        lambda: actions.keep(Session()),
-        lambda: actions.mix(pipeline, Session(), CURRENT, CURRENT, ["hair"]),
-    ):
-        with pytest.raises(ValueError, match="no picture yet"):
-            action()
-
-
-def test_undo_goes_back_picture_by_picture(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    sampled = actions.sample(pipeline, opened, 1)
-    rerolled = actions.reroll(pipeline, sampled, "hair", 2)
-    back = actions.undo(rerolled)
-    assert back.look is sampled.look
-    assert actions.undo(back).look is opened.look
-    with pytest.raises(ValueError, match="no earlier picture"):
-        actions.undo(opened)
-
-
-def test_only_the_newest_pictures_are_remembered(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    made = opened
-    for seed in range(UNDO_STEPS + 3):
-        made = actions.sample(pipeline, made, seed)
-    assert [look.seed for look in made.earlier] == list(range(2, UNDO_STEPS + 2))
-
-
-def test_mix_with_the_shelf(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    kept = actions.keep(opened)
-    sampled = actions.sample(pipeline, kept, 9)
-    mixed = actions.mix(pipeline, sampled, CURRENT, "look 1", ["top-clothes"])
-    codes = actions.current(mixed).codes
-    assert torch.equal(codes.pick("top-clothes"), actions.current(opened).codes.pick("top-clothes"))
-    assert torch.equal(codes.pick("hair"), actions.current(sampled).codes.pick("hair"))
-    with pytest.raises(ValueError, match="look 2"):
-        actions.mix(pipeline, sampled, CURRENT, "look 2", ["hair"])
-    with pytest.raises(ValueError, match="at least one class"):
-        actions.mix(pipeline, sampled, CURRENT, "look 1", [])
-    with pytest.raises(ValueError, match="same picture"):
-        actions.mix(pipeline, kept, CURRENT, "look 1", ["hair"])
-
-
-def test_mix_is_on_the_map_of_look_a_and_of_classes_that_both_show(
-    pipeline: GroupDNetPipeline, opened: Session
-) -> None:
-    kept = actions.keep(opened)
-    other = actions.open_map(pipeline, kept, SPACE / "examples" / "example_4.png", 3)
-    mixed = actions.mix(pipeline, other, "look 1", CURRENT, ["hair"])
-    assert np.array_equal(actions.current(mixed).mask, actions.current(opened).mask)
-    shared = actions.mixable(actions.current(opened), actions.current(other))
-    assert "bottom-clothes" not in shared
-    assert "shoes" not in shared
-    with pytest.raises(ValueError, match="shoes is not on both label maps"):
-        actions.mix(pipeline, other, "look 1", CURRENT, ["shoes"])
-
-
-def test_the_shelf_keeps_the_newest_under_their_own_names(
-    pipeline: GroupDNetPipeline, opened: Session
-) -> None:
-    made = actions.choose(actions.keep(opened), "look 1", CURRENT)
-    for seed in range(SHELF_SIZE + 1):
-        made = actions.keep(actions.sample(pipeline, made, seed))
-    assert [kept.name for kept in made.shelf] == [f"look {i}" for i in range(3, SHELF_SIZE + 3)]
-    assert made.named("look 5").seed == 3
-    # The look that was chosen as A has left the shelf.
-    assert made.first == CURRENT
-
-
-def test_the_first_kept_look_becomes_look_b_and_a_choice_stays(
-    pipeline: GroupDNetPipeline, opened: Session
-) -> None:
-    kept = actions.keep(opened)
-    assert (kept.first, kept.second) == (CURRENT, "look 1")
-    again = actions.keep(actions.sample(pipeline, kept, 1))
-    assert (again.first, again.second) == (CURRENT, "look 1")
-    with pytest.raises(ValueError, match="there is no look 'look 9'"):
-        actions.choose(again, "look 9", CURRENT)
-
-
-def test_a_kept_look_comes_back(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    sampled = actions.sample(pipeline, actions.keep(opened), 4)
-    back = actions.take_back(sampled, "look 1")
-    assert back.look is opened.look
-    assert actions.undo(back).look is sampled.look
-
-
-def test_sessions_are_values(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    before = actions.current(opened)
-    actions.sample(pipeline, opened, 3)
-    actions.keep(opened)
-    assert actions.current(opened) is before
-    assert opened.shelf == opened.earlier == ()
-
-
-@pytest.mark.parametrize("value", [None, -1, MAX_SEED + 1, 0.5, float("nan"), float("inf")])
-def test_seeds_outside_are_refused(value: float | None) -> None:
-    with pytest.raises(ValueError, match=f"whole number from 0 to {MAX_SEED}"):
-        actions.checked_seed(value)
-
-
-def test_seeds(pipeline: GroupDNetPipeline) -> None:
-    assert actions.checked_seed(7.0) == 7
-    assert actions.checked_seed(MAX_SEED) == MAX_SEED
-
-
 # -- the page ------------------------------------------------------------------------------------------------
 
 
-def test_whatever_changes_a_session_has_one_worker(app: Any, pipeline: GroupDNetPipeline) -> None:
+def test_whatever_changes_a_session_has_one_worker(studio: Studio) -> None:
     """Two changes at once would start from the same session, and one would be lost."""
-    page = app.build_page(pipeline)
+    page = app.build_page(studio)
     changing = [
         event for event in page.fns.values() if any(type(part).__name__ == "State" for part in event.outputs)
     ]
-    assert len(changing) > 10
+    assert len(changing) > 30
     assert {event.concurrency_id for event in changing} == {"model"}
     assert {event.concurrency_limit for event in changing} == {1}
 
 
-def test_only_the_endpoints_are_public(app: Any, pipeline: GroupDNetPipeline) -> None:
-    named = app.build_page(pipeline).get_api_info()["named_endpoints"]
-    assert set(named) == {"/open_map", "/sample", "/reroll", "/keep", "/mix"}
+def test_every_action_is_an_endpoint_and_nothing_else_is_public(studio: Studio) -> None:
+    named = app.build_page(studio).get_api_info()["named_endpoints"]
+    assert set(named) == {f"/{name}" for name in ENDPOINTS.split()}
+    names = [parameter["parameter_name"] for parameter in named["/reroll"]["parameters"]]
+    assert names == ["class_name", "seed", "keep_pixels"]
 
 
-def test_a_model_of_other_classes_gets_no_examples(app: Any) -> None:
-    other = tiny_pipeline(LabelSet.from_names(["sky", "road", "car"]))
-    assert app.fitting_examples(other) == []
+def test_the_endpoints_are_all_described() -> None:
+    readme = (SPACE / "README.md").read_text(encoding="utf-8")
+    assert [name for name in ENDPOINTS.split() if f"`/{name}`" not in readme] == []
+
+
+def test_the_model_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
+    studio = tiny_studio(tmp_path, FIGURE_LABELS)
+    app.build_page(studio)
+    assert "_pipeline" not in vars(studio)
+    opened = studio.enter(Session())
+    assert "_pipeline" in vars(studio)
+    assert opened.look is opened.bundled[0].look
+    assert [kept.name for kept in opened.bundled] == [f"example {i}" for i in range(1, 7)]
+    assert studio.enter(opened) is opened
+
+
+def test_a_model_of_other_classes_gets_no_examples(tmp_path: Path) -> None:
+    other = tiny_studio(tmp_path, LabelSet.from_names(["sky", "road", "car"]))
+    assert other.examples == []
+    assert other.enter(Session()) == Session()
     assert app.build_page(other).blocks
 
 
-def test_all_examples_fit_the_bundled_classes(app: Any, pipeline: GroupDNetPipeline) -> None:
-    assert len(app.fitting_examples(pipeline)) == 6
+def test_a_refusal_is_a_sentence_and_no_trace(studio: Studio) -> None:
+    import gradio as gr
+
+    def refuse(pipeline: Any) -> None:
+        raise ValueError("there is no such class.")
+
+    with pytest.raises(gr.Error) as refused:
+        studio.run(refuse)
+    assert refused.value.message == "There is no such class."
+    assert not refused.value.print_exception
 
 
-def test_a_missing_model_is_named(app: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GROUPDNET_MODEL", str(tmp_path / "nowhere"))
     with pytest.raises(SystemExit, match=r"The model cannot be loaded: .*nowhere"):
         app.main()
@@ -237,3 +141,47 @@ def test_without_gradio_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(SystemExit, match=r"groupdnet-hub\[space\]"):
         runpy.run_path(str(SPACE / "app.py"))
+
+
+def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """ZeroGPU runs a decorated function in another process, and wants the model loaded before."""
+    runs = []
+
+    def lent(function: Any) -> Any:
+        def wrapped(*arguments: Any) -> Any:
+            assert "_pipeline" in vars(lending)
+            runs.append(arguments[0])
+            return pickle.loads(pickle.dumps(function(*pickle.loads(pickle.dumps(arguments)))))
+
+        return wrapped
+
+    monkeypatch.setattr("studio.on_gpu", lent)
+    lending = Studio(studio.source, SPACE / "examples")
+    made = lending.enter(Session())
+    photo, label = draw_figure(1, (64, 64))
+    photo.save(tmp_path / "photo.png")
+    label = np.asarray(label)
+    made = lending.run(actions.sample, made, 3)
+    made = actions.pick(lending.run(actions.candidates, made, "hair", 4), 1)
+    made = lending.run(actions.edit, made, label)
+    made = lending.run(actions.mix, made, "current", {"hair": "example 2"})
+    made = lending.run(actions.morph, made, "current", "example 3", 1.5, ["hair"])
+    made = lending.run(actions.put_photo, made, tmp_path / "photo.png")
+    made = lending.run(actions.encode, made, label)
+    assert len(lending.run(actions.morph_frames, made, "photo 1", "current", [0.0, 1.0])) == 2
+    assert lending.run(draw_pair, make_question("r", 0, ["m"], [("a.png", ["hair"])]), label)
+    assert len(runs) == 10
+    assert [len(sessions.history(made)), len(made.shelf)] == [6, 1]
+
+
+def test_in_bfloat16_it_draws_the_same_but_for_rounding(studio: Studio) -> None:
+    """The precision that is used on a GPU."""
+    halved = GroupDNetPipeline.from_pretrained(studio.source, dtype=torch.bfloat16)
+    for action in (
+        lambda pipe: pipe.sample(SPACE / "examples" / "example_1.png", seed=3),
+        lambda pipe: pipe.encode(draw_figure(1, (64, 64))[0], np.asarray(draw_figure(1, (64, 64))[1])),
+    ):
+        exact, rounded = (np.asarray(action(pipe).image).astype(int) for pipe in (studio.pipeline, halved))
+        assert 0 < np.abs(exact - rounded).mean() < 6

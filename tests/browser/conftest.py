@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +47,45 @@ def model_folder(bundled: bool, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def page_address(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``python space/app.py`` on a free port."""
+def page_address(page_server: tuple[str, int]) -> str:
+    """Where the page is."""
+    return page_server[0]
+
+
+@pytest.fixture(scope="session")
+def answers_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page writes the answers of the human evaluation."""
+    return tmp_path_factory.mktemp("evaluation") / "answers.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def page_server(
+    model_folder: Path, answers_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, int]]:
+    """The page's address, and the number of its process."""
+    variables = {"GROUPDNET_EVALUATION_ANSWERS": str(answers_file)}
+    with serve(model_folder, tmp_path_factory.mktemp("page"), **variables) as server:
+        yield server
+
+
+@contextmanager
+def serve(model_folder: Path, folder: Path, **variables: str) -> Iterator[tuple[str, int]]:
+    """``python space/app.py`` on a free port, from when it answers: its address and process number.
+
+    Args:
+        folder: for its log.
+        variables: of its environment.
+    """
     pytest.importorskip("gradio", reason="the page needs gradio")
-    port = free_port()
-    log = tmp_path_factory.mktemp("page") / "log.txt"
+    port, log = free_port(), folder / "log.txt"
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(ROOT),
+        "GROUPDNET_EVALUATION_ANSWERS": str(folder / "answers.sqlite3"),
+        **variables,
     }
     environment.pop("GROUPDNET_MODEL", None)
     if model_folder != BUNDLED:
@@ -67,25 +96,25 @@ def page_address(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
         )
     address = f"http://127.0.0.1:{port}/"
     try:
-        for _ in range(240):
+        for _ in range(1200):
             if server.poll() is not None:
                 pytest.fail(f"the page ended: {log.read_text()[-2000:]}")
             try:
                 urllib.request.urlopen(address, timeout=2).read()
                 break
             except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.5)
+                time.sleep(0.1)
         else:
             pytest.fail(f"the page did not come up: {log.read_text()[-2000:]}")
-        yield address
+        yield address, server.pid
     finally:
         server.terminate()
         server.wait(timeout=20)
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    """A fresh Chromium, 1280 x 1000."""
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium for the tests of a file; each of them opens the page anew."""
     selenium = pytest.importorskip("selenium.webdriver", reason="browser tests need selenium")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
@@ -102,7 +131,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
         "--window-size=1280,1000",
     ):
         options.add_argument(flag)

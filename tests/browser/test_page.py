@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import time
-import urllib.request
-from collections.abc import Callable
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,184 +10,112 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groupdnet_hub import FIGURE_LABELS, draw_figure, label_picture
+from browser.visitor import (
+    TOP,
+    candidates_of,
+    canvas_map,
+    changed_by,
+    click,
+    draw_seed,
+    keep,
+    message,
+    open_page,
+    pixels,
+    severe_entries,
+    source,
+    sources,
+    status,
+    upload,
+    wait_for,
+)
+from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_picture
 
 pytestmark = pytest.mark.browser
-
-PATIENCE = 60.0
-TOP, HAIR = FIGURE_LABELS.id_of("top-clothes"), FIGURE_LABELS.id_of("hair")
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """What ``condition`` returns as soon as it is neither None nor False."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found = condition()
-        if found is not None and found is not False:
-            return found
-        time.sleep(0.2)
-    pytest.fail(f"waited {PATIENCE:.0f} s for {what}")
-
-
-def source(browser: Any, element: str) -> str | None:
-    """Address of the picture shown in an element."""
-    return browser.execute_script(
-        "const image = document.querySelector('#' + arguments[0] + ' img'); return image ? image.src : null",
-        element,
-    )
-
-
-def pixels(browser: Any, element: str) -> np.ndarray:
-    with urllib.request.urlopen(source(browser, element), timeout=30) as answer:
-        return np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGB")).astype(int)
-
-
-def is_shown(browser: Any, selector: str) -> bool:
-    return any(element.is_displayed() for element in browser.find_elements("css selector", selector))
-
-
-def click(browser: Any, selector: str) -> None:
-    element = wait_for(
-        lambda: next((e for e in browser.find_elements("css selector", selector) if e.is_displayed()), None),
-        selector,
-    )
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-    element.click()
-
-
-def upload(browser: Any, path: Path) -> None:
-    browser.find_element("css selector", "#map-sources input[type=file]").send_keys(str(path))
-
-
-def message(browser: Any) -> str:
-    """The sentence of the refusal that the page shows."""
-    return wait_for(
-        lambda: next(
-            (
-                e.text
-                for e in browser.find_elements("css selector", "[data-testid=toast-text]")
-                if e.text.strip()
-            ),
-            None,
-        ),
-        "the message",
-    )
-
-
-def changed_by(browser: Any, action: Callable[[], None]) -> tuple[np.ndarray, np.ndarray]:
-    """The picture before and after an action that changes it."""
-    before, address = pixels(browser, "picture"), source(browser, "picture")
-    action()
-    wait_for(lambda: source(browser, "picture") not in (None, address), "another picture")
-    return before, pixels(browser, "picture")
-
-
-def open_page(browser: Any, address: str) -> None:
-    browser.get(address)
-    wait_for(lambda: source(browser, "picture"), "the first picture")
-
-
-def seed_field(browser: Any) -> Any:
-    return browser.find_element("css selector", "#seed input")
-
-
-def draw_seed(browser: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture before and after another seed is typed in and drawn."""
-    field = seed_field(browser)
-    field.clear()
-    field.send_keys(str(seed))
-    return changed_by(browser, lambda: click(browser, "#sample"))
-
-
-def region(browser: Any, class_id: int) -> np.ndarray:
-    """bool [H, W] of the class on the label map that the page shows."""
-    shown = pixels(browser, "label-map")
-    return (shown == np.array(FIGURE_LABELS.palette[class_id])).all(axis=2)
-
-
-def severe_entries(browser: Any) -> list[dict[str, Any]]:
-    return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 def test_sample_and_reroll(browser: Any, page_address: str, bundled: bool) -> None:
     open_page(browser, page_address)
-    first, second = changed_by(
-        browser, lambda: click(browser, "#examples .gallery-item:nth-of-type(2) button")
-    )
-    top = region(browser, TOP)
+    first, second = changed_by(browser, lambda: click(browser, "#examples button:nth-of-type(2)"))
+    top = canvas_map(browser) == TOP
     assert 0.02 < top.mean() < 0.6
     assert np.abs(first - second).mean() > 1
 
     before, sampled = changed_by(browser, lambda: click(browser, "#new-sample"))
     assert np.abs(before - sampled)[top].mean() > 1
 
-    rerolls = [changed_by(browser, lambda: click(browser, f"#reroll-{TOP}")) for _ in range(3)]
-    inside = np.mean([np.abs(b - a)[top].mean() for b, a in rerolls])
-    outside = np.mean([np.abs(b - a)[~top].mean() for b, a in rerolls])
+    candidates = candidates_of(browser, TOP)
+    assert np.array_equal(pixels(browser), sampled)  # nothing is taken yet
+    inside = np.mean([np.abs(one - sampled)[top].mean() for one in candidates])
+    outside = np.mean([np.abs(one - sampled)[~top].mean() for one in candidates])
     assert inside > (2 if bundled else 0.1)
     assert inside > outside * (3 if bundled else 1)
+    for one, other in itertools.pairwise(candidates):
+        assert np.abs(one - other)[top].mean() > (1 if bundled else 0.05)
 
-    last, earlier = changed_by(browser, lambda: click(browser, "#undo"))
-    assert np.array_equal(earlier, rerolls[-1][0])
-    assert np.array_equal(last, rerolls[-1][1])
-
-    for class_id in range(len(FIGURE_LABELS)):
-        on_map = bool(region(browser, class_id).any())
-        assert is_shown(browser, f"#reroll-{class_id}") == on_map
+    _, picked = changed_by(browser, lambda: click(browser, "#candidates button:nth-of-type(3)"))
+    assert np.array_equal(picked, candidates[2])
+    _, other = changed_by(browser, lambda: click(browser, "#candidates button:nth-of-type(1)"))
+    assert np.array_equal(other, candidates[0])
+    _, earlier = changed_by(browser, lambda: click(browser, "#undo"))
+    assert np.array_equal(earlier, sampled)  # trying candidates is one step
+    _, later = changed_by(browser, lambda: click(browser, "#redo"))
+    assert np.array_equal(later, candidates[0])
+    _, oldest = changed_by(browser, lambda: click(browser, "#history button:nth-of-type(1)"))
+    assert np.array_equal(oldest, first)
+    assert len(sources(browser, "#history")) == 4
     assert severe_entries(browser) == []
 
 
 def test_the_same_seed_draws_the_same_picture(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
-    first, opening = pixels(browser, "picture"), seed_field(browser).get_attribute("value")
+    seed = browser.find_element("css selector", "#seed input")
+    first, opening = pixels(browser), seed.get_attribute("value")
     changed_by(browser, lambda: click(browser, "#new-sample"))
-    wait_for(lambda: seed_field(browser).get_attribute("value") != opening, "the seed of the new sample")
+    wait_for(lambda: seed.get_attribute("value") != opening, "the seed of the new sample")
+    assert status(browser) == f"Drawn with seed {seed.get_attribute('value')}."
     _, again = draw_seed(browser, int(opening))
     assert np.array_equal(again, first)
 
 
-def test_mixing_takes_the_chosen_class_from_look_b(browser: Any, page_address: str, bundled: bool) -> None:
+def test_keep_every_other_pixel(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
-    kept = pixels(browser, "picture")
-    click(browser, "#keep")
-    wait_for(lambda: source(browser, "shelf"), "the look on the shelf")
-    _, other = draw_seed(browser, 5)
-    # The first look that is kept is look B; look A is the current picture, on the same label map.
-    assert np.array_equal(pixels(browser, "picture-b"), kept)
-    assert np.array_equal(pixels(browser, "picture-a"), other)
-    click(browser, f"#from-{TOP} label:nth-of-type(2)")
-    _, mixed = changed_by(browser, lambda: click(browser, "#mix"))
-    top = region(browser, TOP)
-    change = np.abs(mixed - other)
-    assert change[top].mean() > change[~top].mean() * (3 if bundled else 1)
-    if bundled:
-        assert np.abs(mixed - kept)[top].mean() < np.abs(other - kept)[top].mean()
+    before, top = pixels(browser), canvas_map(browser) == TOP
+    free = candidates_of(browser, TOP)
+    assert any((one != before)[~top].any() for one in free)
+    click(browser, "#keep-pixels input")
+    for one in candidates_of(browser, TOP):
+        assert np.array_equal(one[~top], before[~top])
+        assert (one != before)[top].any()
 
-    _, back = changed_by(browser, lambda: click(browser, "#shelf .gallery-item button"))
+
+def test_a_locked_class_keeps_its_code(browser: Any, page_address: str, model_folder: Path) -> None:
+    open_page(browser, page_address)
+    pipe = GroupDNetPipeline.from_pretrained(model_folder)
+    opened = pipe.sample(canvas_map(browser), seed=42)
+    np.testing.assert_allclose(pixels(browser), np.asarray(opened.image).astype(int), atol=1)
+    click(browser, f"#painter [data-class='{TOP}'] [data-tool=lock]")
+    wait_for(lambda: "top-clothes" in status(browser), "the lock")
+    _, locked = draw_seed(browser, 7)
+    others = [name for name in pipe.labels.names if name != "top-clothes"]
+    expected = np.asarray(pipe.reroll(opened, others, seed=7).image).astype(int)
+    np.testing.assert_allclose(locked, expected, atol=1)
+    redraw = browser.find_element("css selector", f"#painter [data-class='{TOP}'] [data-tool=redraw]")
+    assert redraw.get_attribute("disabled")
+    click(browser, f"#painter [data-class='{TOP}'] [data-tool=lock]")
+    wait_for(lambda: status(browser) == "No class is locked.", "the lock's end")
+    _, free = draw_seed(browser, 7)
+    expected = np.asarray(pipe.sample(opened.mask, seed=7).image).astype(int)
+    np.testing.assert_allclose(free, expected, atol=1)
+
+
+def test_a_kept_look_comes_back(browser: Any, page_address: str) -> None:
+    open_page(browser, page_address)
+    kept = pixels(browser)
+    keep(browser)
+    changed_by(browser, lambda: click(browser, "#examples button:nth-of-type(4)"))
+    _, back = changed_by(browser, lambda: click(browser, "#shelf button"))
     assert np.array_equal(back, kept)
     assert severe_entries(browser) == []
-
-
-def test_mixing_across_maps_keeps_the_map_of_look_a(browser: Any, page_address: str) -> None:
-    open_page(browser, page_address)
-    click(browser, "#keep")
-    wait_for(lambda: source(browser, "shelf"), "the look on the shelf")
-    changed_by(browser, lambda: click(browser, "#examples .gallery-item:nth-of-type(4) button"))
-    # The same seed gives the same hair on every map.
-    draw_seed(browser, 5)
-    shown = pixels(browser, "label-map")
-    # Example 4 is a dress with socks and shoes, example 1 an upper body: they share neither.
-    assert is_shown(browser, f"#from-{HAIR}")
-    assert not is_shown(browser, f"#from-{FIGURE_LABELS.id_of('shoes')}")
-    click(browser, f"#from-{HAIR} label:nth-of-type(2)")
-    changed_by(browser, lambda: click(browser, "#mix"))
-    assert np.array_equal(pixels(browser, "label-map"), shown)
-
-
-def test_a_mix_without_a_choice_is_refused_in_words(browser: Any, page_address: str) -> None:
-    open_page(browser, page_address)
-    click(browser, "#mix")
-    assert message(browser).startswith("Look A and look B are the same picture")
 
 
 @pytest.mark.parametrize("kind", ["photo", "cut off", "not a picture"])
@@ -211,14 +136,14 @@ def test_a_bad_upload_says_so_and_changes_nothing(
         path.write_text("dear diary")
         expected = "'holiday.png' is not a picture that can be read"
     open_page(browser, page_address)
-    before, map_before = pixels(browser, "picture"), pixels(browser, "label-map")
+    before, map_before = pixels(browser), canvas_map(browser)
     upload(browser, path)
     text = message(browser)
     assert expected in text
     assert "\n" not in text.strip()
     assert "/" not in text
-    assert np.array_equal(pixels(browser, "picture"), before)
-    assert np.array_equal(pixels(browser, "label-map"), map_before)
+    assert np.array_equal(pixels(browser), before)
+    assert np.array_equal(canvas_map(browser), map_before)
 
 
 def test_an_uploaded_map_is_drawn(browser: Any, page_address: str, tmp_path: Path) -> None:
@@ -226,16 +151,15 @@ def test_an_uploaded_map_is_drawn(browser: Any, page_address: str, tmp_path: Pat
     _, label = draw_figure(77, (256, 256), crop="upper")
     label_picture(label, FIGURE_LABELS).save(tmp_path / "mask.png")
     changed_by(browser, lambda: upload(browser, tmp_path / "mask.png"))
-    shown = region(browser, TOP)
-    assert shown.shape == (128, 128)
-    assert (shown == (label[::2, ::2] == TOP)).mean() > 0.99
+    shown = wait_for(lambda: (m := canvas_map(browser)).any() and m, "the map")
+    height, width = shown.shape
+    rows, columns = np.arange(height) * 256 // height, np.arange(width) * 256 // width
+    assert (shown == label[rows][:, columns]).mean() > 0.99
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_fits_the_window_and_shows_the_picture_large(browser: Any, page_address: str, width: int) -> None:
-    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    open_page(browser, page_address)
+    open_page(browser, page_address, width=width, height=844)
     wide, inner = browser.execute_script(
         "const page = document.documentElement; return [page.scrollWidth, page.clientWidth]"
     )
@@ -245,10 +169,33 @@ def test_it_fits_the_window_and_shows_the_picture_large(browser: Any, page_addre
     wait_for(lambda: image.size["width"] > 300, "a large picture")
     assert image.size["height"] == pytest.approx(image.size["width"], abs=1)
     assert image.get_attribute("alt") == "The picture drawn from the label map"
+    unnamed = (
+        "return [...document.querySelectorAll('button, a, input')].filter((e) => e.checkVisibility() && "
+    )
+    unnamed += (
+        "!(e.textContent.trim() || e.title || e.ariaLabel || e.labels?.length)).map((e) => e.outerHTML)"
+    )
+    assert browser.execute_script(unnamed) == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_layout_does_not_jump(browser: Any, page_address: str, width: int) -> None:
+    open_page(browser, page_address, width=width, height=844)
+    place = "return ['#new-sample', '#painter .viewport', '#tools'].map((id) => "
+    place += "Math.round(document.querySelector(id).getBoundingClientRect().top + scrollY))"
+    before = browser.execute_script(place)
+    browser.execute_script(
+        f"document.querySelector('#painter [data-class=\"{TOP}\"] [data-tool=redraw]').click()"
+    )
+    wait_for(lambda: len(sources(browser, "#candidates")) == 4, "four candidates")
+    keep(browser)
+    changed_by(browser, lambda: click(browser, "#new-sample"))
+    assert browser.execute_script(place) == before
 
 
 def test_nothing_is_fetched_from_elsewhere(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     fetched = browser.execute_script("return performance.getEntriesByType('resource').map((e) => e.name)")
     assert fetched
+    assert source(browser, "#picture").startswith("data:")
     assert [name for name in fetched if not name.startswith((page_address, "data:", "blob:"))] == []

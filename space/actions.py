@@ -1,0 +1,244 @@
+"""What each action of a visitor makes of the session, with the model: pure functions, no page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from compositing import keep_other_pixels
+from PIL import Image
+from session import MAX_SEED, Photo, Session, current, keep_photo, mixable, show
+
+from groupdnet_hub import GroupDNetPipeline, Look, read_label_map, read_photo
+
+LabelMap = str | os.PathLike[str] | np.ndarray
+CANDIDATES = 4
+# How far a morph may go beyond its two looks.
+MORPH_SPAN = (-0.5, 1.5)
+
+
+def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap, seed: int) -> Session:
+    """A sample on another label map.
+
+    Raises:
+        ValueError: if it cannot be read as a label map of the model's classes.
+    """
+    return show(session, pipeline.sample(label_map, seed))
+
+
+def draw_maps(pipeline: GroupDNetPipeline, label_maps: Sequence[LabelMap], seed: int) -> list[Look]:
+    """A look for each label map, with ``seed`` and those after it."""
+    return [pipeline.sample(label_map, seed + i) for i, label_map in enumerate(label_maps)]
+
+
+def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
+    """Every class that is not locked drawn anew on the same label map."""
+    look = current(session)
+    if not session.locked:
+        return show(session, pipeline.sample(look.mask, seed, instance=look.instance))
+    free = [name for name in pipeline.labels.names if name not in session.locked]
+    return show(session, pipeline.reroll(look, free, seed))
+
+
+def reroll(
+    pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int, keep_pixels: bool = False
+) -> Session:
+    """One class drawn anew; every other class keeps its code.
+
+    Args:
+        keep_pixels: outside of the class, the picture keeps its pixels too.
+
+    Raises:
+        ValueError: if the class is not on the label map, or locked.
+    """
+    name = _redrawable(pipeline, session, class_)
+    return show(session, _redrawn(pipeline, current(session), name, seed, keep_pixels))
+
+
+def candidates(
+    pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int, keep_pixels: bool = False
+) -> Session:
+    """Four ways to redraw a class, with ``seed`` and those after it; :func:`pick` shows one of them.
+
+    Raises:
+        ValueError: as :func:`reroll`.
+    """
+    name, look = _redrawable(pipeline, session, class_), current(session)
+    seeds = [(seed + i) % (MAX_SEED + 1) for i in range(CANDIDATES)]
+    drawn = tuple(_redrawn(pipeline, look, name, one, keep_pixels) for one in seeds)
+    return replace(session, candidates=drawn, redrawn=name)
+
+
+def pick(session: Session, index: int) -> Session:
+    """One of the candidates as the picture on the page; all stay, to try another.
+
+    Raises:
+        ValueError: if there is no such candidate.
+    """
+    drawn = session.candidates
+    if not drawn:
+        raise ValueError("there are no candidates: redraw a class first.")
+    if not isinstance(index, int) or not 0 <= index < len(drawn):
+        raise ValueError(f"there is no candidate {index!r}; they are 0 to {len(drawn) - 1}.")
+    if any(session.look is one for one in drawn):  # another one of the same four: one step of the history
+        return replace(session, look=drawn[index])
+    return replace(show(session, drawn[index]), candidates=drawn, redrawn=session.redrawn)
+
+
+def edit(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap) -> Session:
+    """The same appearance on a changed label map (semantic manipulation)."""
+    return show(session, pipeline.edit(current(session), label_map))
+
+
+def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mapping[str, str]) -> Session:
+    """The look ``base``, on its label map, with the appearance of some classes taken from other looks.
+
+    Args:
+        base: a name of ``session.names``.
+        sources: class name to name of a look; several looks may be mixed at once.
+
+    Raises:
+        ValueError: for an unknown class or look, a class that is not on both label maps, and if nothing is taken.
+    """
+    look, taken = session.named(base), {}
+    for class_, name in sources.items():
+        class_name = pipeline.labels.names[pipeline.labels.id_of(class_)]
+        other, shared = session.named(name), mixable(look, session.named(name))
+        if class_name not in shared:
+            raise ValueError(
+                f"{class_name} is not on the label maps of both {base} and {name}; they share {', '.join(shared)}."
+            )
+        if other is not look:
+            taken[class_name] = other
+    if not taken:
+        raise ValueError(
+            f"nothing is taken from another look than {base}: choose one for at least one class."
+        )
+    return show(session, pipeline.mix(look.mask, taken, base=look, instance=look.instance))
+
+
+def between(
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    first: str,
+    second: str,
+    t: float,
+    classes: Sequence[str] | None = None,
+) -> Look:
+    """The look at ``t`` of the way from one look (0) to another (1), on the first one's label map.
+
+    Args:
+        t: within ``MORPH_SPAN``.
+        classes: those that change; all by default.
+
+    Raises:
+        ValueError: for an unknown look or class, no class at all, and a ``t`` outside.
+    """
+    start, end = MORPH_SPAN
+    if t is None or not start <= t <= end:
+        raise ValueError(f"the position must be from {start} to {end}.")
+    if classes is not None and not classes:
+        raise ValueError("choose at least one class that changes.")
+    return pipeline.between(session.named(first), session.named(second), float(t), classes)
+
+
+def morph(
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    first: str,
+    second: str,
+    t: float,
+    classes: Sequence[str] | None = None,
+) -> Session:
+    """:func:`between` as the picture on the page."""
+    return show(session, between(pipeline, session, first, second, t, classes))
+
+
+def morph_frames(
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    first: str,
+    second: str,
+    positions: Sequence[float],
+    classes: Sequence[str] | None = None,
+) -> list[Image.Image]:
+    """Pictures at several positions of a morph, for a film."""
+    return [between(pipeline, session, first, second, t, classes).image for t in positions]
+
+
+def put_photo(pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str]) -> Session:
+    """A photo to take a look from; its middle is cut out where its proportions are not the model's.
+
+    Raises:
+        ValueError: if it cannot be read as a photo.
+    """
+    photo = read_photo(path)
+    box = _middle(photo.size, pipeline.model.config.image_size)
+    return replace(session, photo=Photo(photo.crop(box), photo.size))
+
+
+def photo_map(
+    pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str] | np.ndarray
+) -> np.ndarray:
+    """The label map of the session's photo at the model's size, cropped as the photo was.
+
+    Raises:
+        ValueError: if it is no label map of the model's classes, or fits neither the photo nor its crop.
+    """
+    photo, size = photo_of(session), pipeline.model.config.image_size
+    ids = read_label_map(path, pipeline.labels)
+    height, width = ids.shape
+    whole = photo.uncropped
+    if abs((width / height) / (whole[0] / whole[1]) - 1) < 0.02:
+        left, top, right, bottom = _middle((width, height), size)
+        ids = ids[top:bottom, left:right]
+    return read_label_map(ids, pipeline.labels, size=size, resize=True)
+
+
+def photo_of(session: Session) -> Photo:
+    """The photo that waits for its label map.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if session.photo is None:
+        raise ValueError("there is no photo yet: upload one first.")
+    return session.photo
+
+
+def encode(pipeline: GroupDNetPipeline, session: Session, label_map: np.ndarray) -> Session:
+    """The look of the session's photo, on the shelf.
+
+    Args:
+        label_map: of the photo, at the model's size.
+    """
+    return keep_photo(session, pipeline.encode(photo_of(session).picture, label_map))
+
+
+def _redrawable(pipeline: GroupDNetPipeline, session: Session, class_: str | int) -> str:
+    look = current(session)
+    name = pipeline.labels.names[pipeline.labels.id_of(class_)]
+    if name not in look.classes:
+        raise ValueError(f"{name} is not on this label map; it holds {', '.join(look.classes)}.")
+    if name in session.locked:
+        raise ValueError(f"{name} is locked: unlock it to redraw it.")
+    return name
+
+
+def _redrawn(pipeline: GroupDNetPipeline, look: Look, name: str, seed: int, keep_pixels: bool) -> Look:
+    drawn = pipeline.reroll(look, name, seed)
+    if not keep_pixels:
+        return drawn
+    region = look.mask == pipeline.labels.id_of(name)
+    return replace(drawn, image=keep_other_pixels(look.image, drawn.image, region))
+
+
+def _middle(whole: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Box (left, top, right, bottom) of the middle part of a (width, height) that has the proportions of ``size``."""
+    width, height = whole
+    wanted = size[1] / size[0]
+    inner = min(width, max(1, round(height * wanted))), min(height, max(1, round(width / wanted)))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    return left, top, left + inner[0], top + inner[1]

@@ -1,0 +1,184 @@
+"""The pages of the human evaluation: 50 questions for a rater, and the results for whoever asked them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from components import data_url, picture, sentence
+from events import WORKER
+from human_eval import QUESTIONS, Answers, Question, Score, draw_pair, make_question
+from studio import Studio
+
+from groupdnet_hub import classes_present, colour_picture, read_label_map
+
+MAIN_PAGE = "Studio"
+_RATER = re.compile(r"[0-9a-f]{32}")
+
+
+class Evaluation:
+    """What is asked: label maps, and the models that are compared.
+
+    Args:
+        studios: by the name under which a model's answers are written; all of one label set and size.
+        folder: of the label maps.
+        answers: the file of the answers.
+
+    Raises:
+        ValueError: for models of different label sets or sizes.
+    """
+
+    def __init__(self, studios: Mapping[str, Studio], folder: Path, answers: Answers) -> None:
+        self.studios, self.answers = dict(studios), answers
+        first = next(iter(self.studios.values()))
+        for name, studio in self.studios.items():
+            if studio.labels.names != first.labels.names or studio.size != first.size:
+                raise ValueError(
+                    f"the models of an evaluation must be of one label set and size; {name} is not"
+                )
+        self.labels, self.size = first.labels, first.size
+        self.maps: dict[str, np.ndarray] = {}
+        for path in sorted(folder.glob("*.png")):
+            try:
+                self.maps[path.name] = read_label_map(path, self.labels, size=self.size, resize=True)
+            except ValueError:
+                continue
+        names = self.labels.names
+        self.shown = [
+            (name, [names[class_id] for class_id in classes_present(label, len(names))])
+            for name, label in self.maps.items()
+        ]
+
+    @classmethod
+    def from_environment(cls, studio: Studio, examples: Path, default_file: Path) -> Evaluation:
+        """What ``GROUPDNET_EVALUATION_MODELS``, ``_MAPS`` and ``_ANSWERS`` say; else the page's model and examples.
+
+        Raises:
+            ValueError, OSError: as above, and as :class:`Studio`.
+        """
+        sources = os.environ.get("GROUPDNET_EVALUATION_MODELS", studio.source).split(",")
+        folder = Path(os.environ.get("GROUPDNET_EVALUATION_MAPS", examples))
+        file = os.environ.get("GROUPDNET_EVALUATION_ANSWERS", default_file)
+        studios: dict[str, Studio] = {}
+        for one in map(str.strip, sources):
+            name = Path(one).resolve().name if Path(one).is_dir() else one
+            if name in studios:
+                raise ValueError(f"two models of the evaluation are called {name}: rename a folder")
+            studios[name] = studio if one == studio.source else Studio(one, examples)
+        return cls(studios, folder, Answers(file))
+
+    def question(self, rater: str, number: int) -> Question:
+        """The question with this number, 0 to ``QUESTIONS`` - 1."""
+        return make_question(rater, number, list(self.studios), self.shown)
+
+    def draw(self, question: Question) -> tuple[Any, Any, Any]:
+        """The label map in its colours, and the two pictures."""
+        label = self.maps[question.label_map]
+        pair = self.studios[question.model].run(draw_pair, question, label)
+        return colour_picture(label, self.labels), *pair
+
+
+def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
+    """The questions. A rater who comes back in the same browser goes on where they were."""
+    gr.Navbar(main_page_name=MAIN_PAGE)
+    gr.HTML(
+        "<h1>Do the two pictures differ in one class only?</h1>"
+        "<p>Both were drawn for the same label map. One class, hair for example, may look different. "
+        "Say <b>yes</b> if everything else is the same to your eye. Take all the time you need.</p>",
+        elem_id="title",
+        apply_default_css=False,
+    )
+    rater = gr.BrowserState("", storage_key="groupdnet-rater", secret="groupdnet")
+    asked = gr.State(0)
+    progress = sentence("question-number", "")
+    with gr.Row(elem_id="question"):
+        size, waiting = evaluation.size, "The question is being drawn"
+        shown = [
+            picture("question-map", size, "The label map", waiting),
+            picture("question-a", size, "One picture", waiting),
+            picture("question-b", size, "Another picture", waiting),
+        ]
+    with gr.Row(elem_id="answers"):
+        # Of one look: neither answer is to be suggested.
+        yes = gr.Button("Yes, only one class differs", elem_id="answer-yes")
+        no = gr.Button("No, more than that differs", elem_id="answer-no")
+    _legend(evaluation)
+
+    def ask(name: str) -> list[Any]:
+        number = evaluation.answers.next_number(name)
+        if number == QUESTIONS:
+            ended = f"All {QUESTIONS} questions are answered. Thank you!"
+            return [name, number, ended, None, None, None, *[gr.update(interactive=False)] * 2]
+        pictures = evaluation.draw(evaluation.question(name, number))
+        told = f"Question {number + 1} of {QUESTIONS}"
+        return [name, number, told, *map(data_url, pictures), *[gr.update(interactive=True)] * 2]
+
+    def on_arrival(name: Any) -> list[Any]:
+        return ask(_checked_rater(name))
+
+    def on_answer(name: Any, number: int, answer: bool) -> list[Any]:
+        known = _checked_rater(name)
+        # A second press, or a second window, answers a question that is no longer asked.
+        if name == known and number == evaluation.answers.next_number(known) < QUESTIONS:
+            evaluation.answers.add(evaluation.question(known, number), answer)
+        return ask(known)
+
+    outputs = [rater, asked, progress, *shown, yes, no]
+    options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shown[1:], **WORKER}
+    page.load(on_arrival, rater, outputs, **options)
+    yes.click(lambda name, number: on_answer(name, number, True), [rater, asked], outputs, **options)
+    no.click(lambda name, number: on_answer(name, number, False), [rater, asked], outputs, **options)
+
+
+def add_results_page(page: gr.Blocks, evaluation: Evaluation) -> None:
+    """The share of "yes" for each model, and all answers as CSV."""
+    gr.Navbar(main_page_name=MAIN_PAGE)
+    results = gr.HTML(elem_id="results", apply_default_css=False)
+    page.load(lambda: results_html(evaluation.answers), None, results, api_visibility="private", **WORKER)
+
+
+def results_html(answers: Answers) -> str:
+    """A table of all models, and a link with the CSV in it."""
+    scores = answers.scores()
+    if not scores:
+        return "<h1>Human evaluation</h1><p>No question has been answered yet.</p>"
+    table = base64.b64encode(answers.as_csv().encode()).decode()
+    return (
+        "<h1>Human evaluation</h1><p>Share of the pairs that people saw differ in one class only (SHE), with its 95 % "
+        "interval (Wilson).</p><table><thead><tr><th>model</th><th>SHE</th><th>interval</th><th></th><th>answers</th>"
+        f"<th>raters</th></tr></thead><tbody>{''.join(map(_row, scores))}</tbody></table>"
+        f'<p><a id="csv" download="answers.csv" href="data:text/csv;base64,{table}">All answers as CSV</a></p>'
+    )
+
+
+def _row(score: Score) -> str:
+    share, low, high = 100 * score.share, 100 * score.low, 100 * score.high
+    bar = (
+        f'<div class="interval" role="img" aria-label="{low:.1f} to {high:.1f} of 100">'
+        f'<i style="left: {low:.1f}%; width: {high - low:.1f}%"></i><b style="left: {share:.1f}%"></b></div>'
+    )
+    return (
+        f"<tr><td>{escape(score.model)}</td><td><b>{share:.1f} %</b></td>"
+        f"<td>{low:.1f} to {high:.1f} %</td><td>{bar}</td><td>{score.answers}</td><td>{score.raters}</td></tr>"
+    )
+
+
+def _legend(evaluation: Evaluation) -> None:
+    items = "".join(
+        f'<li><i class="swatch" style="background: rgb({r} {g} {b})"></i>{escape(name)}</li>'
+        for name, (r, g, b) in zip(evaluation.labels.names, evaluation.labels.palette, strict=True)
+    )
+    gr.HTML(f'<ul class="legend" aria-label="Classes">{items}</ul>', apply_default_css=False)
+
+
+def _checked_rater(name: Any) -> str:
+    """A rater's name as a browser keeps it, or a new one."""
+    return name if isinstance(name, str) and _RATER.fullmatch(name) else secrets.token_hex(16)

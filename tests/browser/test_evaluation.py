@@ -1,0 +1,82 @@
+"""The human evaluation in a real browser, from the first question to the results."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sqlite3
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from human_eval import QUESTIONS, Question, draw_pair
+
+from browser.visitor import click, pixels, severe_entries, source, status, wait_for
+from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, read_label_map
+
+pytestmark = pytest.mark.browser
+
+
+def open_evaluation(browser: Any, address: str) -> None:
+    browser.get(f"{address}evaluation")
+    wait_for(
+        lambda: source(browser, "#question-b") or "answered" in status(browser, "#question-number"),
+        "a question",
+    )
+
+
+def test_from_the_first_question_to_the_results(
+    browser: Any, page_address: str, model_folder: Path, answers_file: Path
+) -> None:
+    open_evaluation(browser, page_address)
+    shown = [pixels(browser, selector) for selector in ("#question-map", "#question-a", "#question-b")]
+    label = read_label_map(shown[0].astype(np.uint8), FIGURE_LABELS, tolerance=0)
+    for number in range(QUESTIONS):
+        asked = f"Question {number + 1} of {QUESTIONS}"
+        wait_for(lambda asked=asked: status(browser, "#question-number") == asked, asked)
+        if number == 7:  # coming back later
+            open_evaluation(browser, page_address)
+            assert status(browser, "#question-number") == asked
+        click(browser, "#answer-no" if number % 5 == 0 else "#answer-yes")
+    wait_for(lambda: "Thank you" in status(browser, "#question-number"), "the end")
+    assert source(browser, "#question-a") is None
+    open_evaluation(browser, page_address)
+    assert "Thank you" in status(browser, "#question-number")
+    text = browser.find_element("css selector", "body").text
+    assert model_folder.name not in text.split()  # blind to the model
+    assert severe_entries(browser) == []
+
+    # What was shown is what the rows say: the first question's pair.
+    rows = sqlite3.connect(answers_file).execute("SELECT * FROM answers ORDER BY number").fetchall()
+    assert len(rows) == QUESTIONS
+    assert sum(row[7] for row in rows) == QUESTIONS - QUESTIONS // 5
+    pair = draw_pair(GroupDNetPipeline.from_pretrained(model_folder), Question(*rows[0][:7]), label)
+    for picture, expected in zip(shown[1:], pair, strict=True):
+        np.testing.assert_allclose(picture, np.asarray(expected).astype(int), atol=1)
+    assert rows[0][4] in {FIGURE_LABELS.names[class_id] for class_id in np.unique(label)}
+
+    browser.get(f"{page_address}evaluation-results")
+    cells = wait_for(
+        lambda: [e.text for e in browser.find_elements("css selector", "#results tbody td")] or None,
+        "the results",
+    )
+    assert cells[0] == model_folder.name
+    assert cells[1] == "80.0 %"
+    assert cells[2] == "67.0 to 88.8 %"
+    assert cells[4:] == ["50", "1"]
+    address = browser.find_element("css selector", "#csv").get_attribute("href")
+    with urllib.request.urlopen(address) as answer:
+        table = list(csv.DictReader(io.StringIO(answer.read().decode())))
+    assert [int(row["answer"]) for row in table] == [int(n % 5 != 0) for n in range(QUESTIONS)]
+    assert severe_entries(browser) == []
+
+
+def test_the_studio_shows_the_way_to_it(browser: Any, page_address: str) -> None:
+    browser.get(page_address)
+    links = wait_for(
+        lambda: [e.text for e in browser.find_elements("css selector", "nav a") if e.text] or None,
+        "the links",
+    )
+    assert links == ["Studio", "Human evaluation"]

@@ -1,0 +1,135 @@
+"""Many clients at once: each gets its own session's results, none is lost, and memory does not grow."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import actions
+import numpy as np
+import pytest
+import session as sessions
+from PIL import Image
+from session import CURRENT, Session
+
+from groupdnet_hub import GroupDNetPipeline
+
+pytestmark = pytest.mark.browser
+
+CLIENTS = 16
+EXAMPLE = Path(__file__).resolve().parents[2] / "space" / "examples" / "example_1.png"
+
+
+class Visitor:
+    """A client that does the same calls on a session of its own, and compares every answer with it."""
+
+    def __init__(self, address: str, pipe: GroupDNetPipeline, number: int, folder: Path) -> None:
+        from gradio_client import Client
+
+        self.client = Client(address, verbose=False, download_files=str(folder), analytics_enabled=False)
+        self.pipe, self.random = pipe, random.Random(number)
+        self.session = actions.open_map(pipe, Session(), EXAMPLE, 42)  # what the page opens with
+
+    def calls(self, count: int) -> int:
+        """Do some calls; how many gave what they must."""
+        steps = (self.sample, self.reroll, self.keep, self.undo, self.show, self.mix, self.morph, self.looks)
+        return sum(self.random.choice(steps)() for _ in range(count))
+
+    def predict(self, name: str, *arguments: Any) -> bool:
+        picture, _ = self.client.predict(*arguments, api_name=f"/{name}")
+        shown = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+        expected = np.asarray(sessions.current(self.session).image).astype(int)
+        return bool(np.abs(shown - expected).max() <= 1)
+
+    def sample(self) -> bool:
+        seed = self.random.randrange(1000)
+        self.session = actions.sample(self.pipe, self.session, seed)
+        return self.predict("sample", seed)
+
+    def reroll(self) -> bool:
+        seed, class_ = self.random.randrange(1000), self.random.choice(("hair", "top-clothes", "face"))
+        self.session = actions.reroll(self.pipe, self.session, class_, seed)
+        return self.predict("reroll", class_, seed, False)
+
+    def keep(self) -> bool:
+        self.session = sessions.keep(self.session)
+        return self.predict("keep")
+
+    def undo(self) -> bool:
+        if not self.session.earlier:
+            return self.sample()
+        self.session = sessions.undo(self.session)
+        return self.predict("undo")
+
+    def show(self) -> bool:
+        name = self.random.choice(self.session.names)
+        self.session = sessions.take_back(self.session, name)
+        return self.predict("show", name)
+
+    def mix(self) -> bool:
+        others = [kept for kept in self.session.shelf if kept.look is not self.session.look]
+        if not others:
+            return self.reroll()
+        name = self.random.choice(others).name
+        self.session = actions.mix(self.pipe, self.session, CURRENT, {"hair": name})
+        return self.predict("mix", CURRENT, {"hair": name})
+
+    def morph(self) -> bool:
+        name, t = self.random.choice(self.session.names), self.random.choice((-0.5, 0.25, 1.5))
+        self.session = actions.morph(self.pipe, self.session, name, CURRENT, t)
+        return self.predict("morph", name, CURRENT, t, None)
+
+    def looks(self) -> bool:
+        own = [name for name in self.client.predict(api_name="/looks") if not name.startswith("example")]
+        return own == self.session.names
+
+
+def memory(process: int) -> float:
+    """MiB that a process holds."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def visit(server: tuple[str, int], model_folder: Path, folder: Path, calls: int) -> list[float]:
+    """All clients do their calls, in two halves; memory after each."""
+    pytest.importorskip("gradio_client", reason="the endpoints need gradio")
+    address, process = server
+    pipe = GroupDNetPipeline.from_pretrained(model_folder)
+    visitors = [Visitor(address, pipe, number, folder) for number in range(CLIENTS)]
+    held = []
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for half in (calls // 2, calls - calls // 2):
+            right = list(pool.map(lambda visitor, n=half: visitor.calls(n), visitors))
+            assert right == [half] * CLIENTS
+            held.append(memory(process))
+    return held
+
+
+def test_sixteen_clients_at_once(page_server: tuple[str, int], model_folder: Path, tmp_path: Path) -> None:
+    visit(page_server, model_folder, tmp_path, 6)
+
+
+@pytest.mark.slow
+def test_sixteen_clients_for_long(page_server: tuple[str, int], model_folder: Path, tmp_path: Path) -> None:
+    half, end = visit(page_server, model_folder, tmp_path, 200)
+    print(f"memory: {half:.0f} MiB after half of the calls, {end:.0f} MiB after all")
+    assert end < 1.15 * half
+
+
+def test_a_full_queue_says_so(page_address: str, tmp_path: Path) -> None:
+    gradio_client = pytest.importorskip("gradio_client", reason="the endpoints need gradio")
+    client = gradio_client.Client(
+        page_address, verbose=False, download_files=str(tmp_path), analytics_enabled=False
+    )
+    jobs = [client.submit(seed, api_name="/sample") for seed in range(80)]
+    messages = []
+    for job in jobs:
+        try:
+            assert job.result(timeout=120)[1].startswith("Drawn with seed")
+        except Exception as error:
+            messages.append(str(error))
+    assert 0 < len(messages) <= 80 - 32
+    assert all("ueue is full" in text and "/" not in text for text in messages), messages[0]
+    assert client.predict(5, api_name="/sample")[1] == "Drawn with seed 5."

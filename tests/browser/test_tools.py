@@ -1,0 +1,250 @@
+"""Mixing, morphing, films and photos in a real browser, checked against what the pipeline draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photo_parser import PhotoParser
+from PIL import Image
+from small_parser import save_small_parser
+
+from browser.conftest import serve
+from browser.visitor import (
+    HAIR,
+    TOP,
+    canvas_map,
+    changed_by,
+    click,
+    draw_seed,
+    keep,
+    message,
+    open_page,
+    open_tab,
+    paint,
+    pixels,
+    severe_entries,
+    source,
+    sources,
+    status,
+    upload,
+    wait_for,
+)
+from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_picture, read_photo
+
+pytestmark = pytest.mark.browser
+
+OPENING_SEED = 42
+
+
+@pytest.fixture(scope="module")
+def pipe(model_folder: Path) -> GroupDNetPipeline:
+    return GroupDNetPipeline.from_pretrained(model_folder)
+
+
+def same(shown: np.ndarray, expected: Any, atol: int = 1) -> None:
+    """The page may run with another number of threads, which rounds differently."""
+    np.testing.assert_allclose(shown, np.asarray(expected.image).astype(int), atol=atol)
+
+
+def choose(browser: Any, class_name: str, look: str) -> None:
+    click(browser, f"#board input[title='{class_name} of {look}']")
+
+
+def test_one_press_mixes_three_sources(browser: Any, page_address: str, pipe: GroupDNetPipeline) -> None:
+    open_page(browser, page_address)
+    first = pipe.sample(canvas_map(browser), seed=OPENING_SEED)
+    keep(browser)
+    _, other = draw_seed(browser, 5)
+    second = pipe.sample(first.mask, seed=5)
+    same(other, second)
+    wait_for(lambda: len(sources(browser, "#board")) == 8, "the current look, the shelf and six examples")
+    choose(browser, "top-clothes", "look 1")
+    choose(browser, "hair", "example 2")
+    choose(browser, "face", "example 3")
+    _, mixed = changed_by(browser, lambda: click(browser, "#mix"))
+    examples = [
+        pipe.sample(Path(__file__).parents[2] / f"space/examples/example_{n}.png", seed=OPENING_SEED + n - 1)
+        for n in (2, 3)
+    ]
+    taken = {"top-clothes": first, "hair": examples[0], "face": examples[1]}
+    same(mixed, pipe.mix(first.mask, taken, base=second))
+    assert status(browser).startswith("Mixed: current, with ")
+    assert severe_entries(browser) == []
+
+
+def test_the_base_gives_the_map_and_classes_it_lacks_cannot_be_chosen(
+    browser: Any, page_address: str, pipe: GroupDNetPipeline
+) -> None:
+    open_page(browser, page_address)
+    first = pipe.sample(canvas_map(browser), seed=OPENING_SEED)
+    click(browser, "#board input[title='Label map of example 4']")
+    rows = browser.execute_script(
+        "return [...document.querySelectorAll('#board tbody tr')].map((row) => row.dataset.class)"
+    )
+    assert {"shoes", "socks"} <= set(rows)
+    assert "bottom-clothes" not in rows
+    assert not browser.find_elements("css selector", "#board input[title='shoes of current']")
+    click(browser, "#board button[title='Take everything from current']")
+    _, mixed = changed_by(browser, lambda: click(browser, "#mix"))
+    base = pipe.sample(Path(__file__).parents[2] / "space/examples/example_4.png", seed=OPENING_SEED + 3)
+    shared = [name for name in base.classes if name in first.classes]
+    same(mixed, pipe.mix(base.mask, dict.fromkeys(shared, first), base=base))
+    assert np.array_equal(canvas_map(browser), base.mask)
+
+
+def test_mixing_nothing_is_refused(browser: Any, page_address: str) -> None:
+    open_page(browser, page_address)
+    before = pixels(browser)
+    wait_for(lambda: sources(browser, "#board"), "the board")
+    click(browser, "#mix")
+    assert "Nothing is taken from another look" in message(browser)
+    assert np.array_equal(pixels(browser), before)
+
+
+def set_position(browser: Any, t: float) -> None:
+    from selenium.webdriver import Keys
+
+    field = browser.find_element("css selector", "#morph-position input[type=number]")
+    field.click()
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(str(t), Keys.TAB)
+
+
+def downloaded(browser: Any, folder: Path, kind: str) -> Path:
+    """The film that the page offers, as the browser saves it."""
+    wait_for(lambda: kind in browser.find_element("css selector", "#film").text, f"the {kind}")
+    behaviour = {"behavior": "allow", "downloadPath": str(folder)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    click(browser, "#film")
+    path = folder / f"morph.{kind.lower()}"
+    wait_for(lambda: path.is_file() and not list(folder.glob("*.crdownload")), "the download")
+    return path
+
+
+def test_morph_slider_and_films(
+    browser: Any, page_address: str, pipe: GroupDNetPipeline, tmp_path: Path
+) -> None:
+    open_page(browser, page_address)
+    first = pipe.sample(canvas_map(browser), seed=OPENING_SEED)
+    second = pipe.sample(Path(__file__).parents[2] / "space/examples/example_2.png", seed=OPENING_SEED + 1)
+    open_tab(browser, "Morph")
+    wait_for(lambda: source(browser, "#morph-picture"), "the look between")
+    same(pixels(browser, "#morph-picture"), pipe.between(first, second, 0.5))
+    for t in (1.5, -0.5, 1.0):
+        changed_by(browser, lambda t=t: set_position(browser, t), "#morph-picture")
+        expected = np.asarray(pipe.between(first, second, t).image).astype(int)
+        wait_for(
+            lambda e=expected: np.abs(pixels(browser, "#morph-picture") - e).max() <= 1, f"the look at {t}"
+        )
+    # Only the hair.
+    for name in FIGURE_LABELS.names:
+        if name != "hair":
+            click(browser, f"#morph-classes input[name='{name}']")
+    expected = np.asarray(pipe.between(first, second, 1.0, ["hair"]).image).astype(int)
+    wait_for(lambda: np.abs(pixels(browser, "#morph-picture") - expected).max() <= 1, "hair alone")
+    _, used = changed_by(browser, lambda: click(browser, "#morph-use"))
+    assert np.abs(used - expected).max() <= 1
+
+    click(browser, "#undo")
+    wait_for(lambda: np.abs(pixels(browser) - np.asarray(first.image)).max() <= 1, "the picture before")
+    click(browser, "#film-make")
+    gif = Image.open(downloaded(browser, tmp_path, "GIF"))
+    assert (gif.format, gif.n_frames, gif.size) == ("GIF", 40, first.image.size)
+    gif.seek(20)  # there; then back
+    last = np.asarray(gif.convert("RGB")).astype(int)
+    assert np.abs(last - expected).mean() < 4  # 256 colours
+    click(browser, "#film-format input[value=MP4]")
+    click(browser, "#film-whole input")
+    click(browser, "#film-make")
+    import av
+
+    with av.open(str(downloaded(browser, tmp_path, "MP4"))) as film:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
+    assert len(frames) == 80
+    start = np.asarray(pipe.between(first, second, -0.5, ["hair"]).image).astype(int)
+    assert np.abs(frames[0] - start).mean() < 6  # colour is stored at half the size
+    assert severe_entries(browser) == []
+
+
+def photo_and_map(folder: Path) -> tuple[Path, Path]:
+    photo, label = draw_figure(5, (256, 256), crop="upper")
+    photo.save(folder / "photo.png")
+    label_picture(label, FIGURE_LABELS).save(folder / "map.png")
+    return folder / "photo.png", folder / "map.png"
+
+
+def test_a_photo_and_its_map_become_a_look(
+    browser: Any, page_address: str, pipe: GroupDNetPipeline, tmp_path: Path
+) -> None:
+    photo, label = photo_and_map(tmp_path)
+    open_page(browser, page_address)
+    open_tab(browser, "From a photo")
+    inputs = wait_for(
+        lambda: (
+            (found := browser.find_elements("css selector", "#photo-sources input[type=file]"))
+            and len(found) == 2
+            and found
+        ),
+        "the buttons",
+    )
+    inputs[0].send_keys(str(photo))
+    wait_for(lambda: "Now its label map" in status(browser, "#photo-status"), "the photo")
+    assert source(browser, "#photo-painter .sheet").startswith("data:")
+    inputs[1].send_keys(str(label))
+    wait_for(lambda: canvas_map(browser, "#photo-painter").any(), "the photo's map")
+    before = canvas_map(browser, "#photo-painter")
+    click(browser, f"#photo-painter [data-class='{HAIR}'] .class-name")
+    paint(browser, (0.1, 0.1), painter="#photo-painter")  # a correction
+    corrected = canvas_map(browser, "#photo-painter")
+    assert (corrected != before).any()
+    click(browser, "#photo-keep")
+    wait_for(lambda: len(sources(browser, "#shelf")) == 1, "the look on the shelf")
+    assert "photo 1" in status(browser, "#photo-status")
+    _, back = changed_by(browser, lambda: click(browser, "#shelf button"))
+    same(back, pipe.encode(photo, corrected))
+    top = corrected == TOP
+    assert top.any()
+    assert severe_entries(browser) == []
+
+
+def test_a_look_without_a_photo_is_refused(browser: Any, page_address: str) -> None:
+    open_page(browser, page_address)
+    open_tab(browser, "From a photo")
+    click(browser, "#photo-keep")
+    assert "There is no photo yet" in message(browser)
+
+
+def test_a_bad_photo_is_refused(browser: Any, page_address: str, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8\xff" + b"x" * 200)
+    open_page(browser, page_address)
+    open_tab(browser, "From a photo")
+    upload(browser, tmp_path / "holiday.jpg", "#photo-sources")
+    text = message(browser)
+    assert "'holiday.jpg'" in text
+    assert "/" not in text
+
+
+def test_a_photo_without_a_map_is_parsed(
+    browser: Any, model_folder: Path, pipe: GroupDNetPipeline, tmp_path: Path
+) -> None:
+    parser = save_small_parser(tmp_path / "parser")
+    photo, _ = photo_and_map(tmp_path)
+    expected = PhotoParser(str(parser)).parse(read_photo(photo), FIGURE_LABELS, pipe.model.config.image_size)
+    with serve(model_folder, tmp_path, GROUPDNET_PARSER=str(parser)) as (address, _):
+        open_page(browser, address)
+        open_tab(browser, "From a photo")
+        upload(browser, photo, "#photo-sources")
+        wait_for(lambda: status(browser, "#photo-status").startswith("Parsed."), "the parse")
+        wait_for(lambda: np.array_equal(canvas_map(browser, "#photo-painter"), expected), "the parsed map")
+        click(browser, f"#photo-painter [data-class='{HAIR}'] .class-name")
+        paint(browser, (0.9, 0.1), (0.95, 0.2), painter="#photo-painter")
+        corrected = canvas_map(browser, "#photo-painter")
+        assert (corrected != expected).any()
+        click(browser, "#photo-keep")
+        wait_for(lambda: len(sources(browser, "#shelf")) == 1, "the look on the shelf")
+        _, back = changed_by(browser, lambda: click(browser, "#shelf button"))
+        same(back, pipe.encode(photo, corrected))
+        assert severe_entries(browser) == []

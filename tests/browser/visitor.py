@@ -1,0 +1,182 @@
+"""What a visitor of the page does and sees, for the browser tests."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from groupdnet_hub import FIGURE_LABELS, read_label_map
+
+PATIENCE = 60.0
+TOP, HAIR = FIGURE_LABELS.id_of("top-clothes"), FIGURE_LABELS.id_of("hair")
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """What ``condition`` returns as soon as it is neither None nor False."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = condition()
+        if found is not None and found is not False:
+            return found
+        time.sleep(0.1)
+    pytest.fail(f"waited {PATIENCE:.0f} s for {what}")
+
+
+def open_page(browser: Any, address: str, width: int = 1280, height: int = 1000) -> None:
+    """A fresh visit, until the first picture is there."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(address)
+    wait_for(lambda: source(browser, "#picture"), "the first picture")
+    wait_for(lambda: source(browser, "#history"), "the history")
+
+
+def sources(browser: Any, selector: str) -> list[str]:
+    """Addresses of the pictures in an element, all of them data URLs."""
+    script = "return [...document.querySelectorAll(arguments[0] + ' img')].map((image) => image.src)"
+    return browser.execute_script(script, selector)
+
+
+def source(browser: Any, selector: str) -> str | None:
+    return next(iter(sources(browser, selector)), None)
+
+
+def decoded(address: str) -> np.ndarray:
+    """int [H, W, 3] of a data URL or a file of the page."""
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGB")).astype(int)
+
+
+def pixels(browser: Any, selector: str = "#picture") -> np.ndarray:
+    found = source(browser, selector)
+    assert found is not None
+    return decoded(found)
+
+
+def canvas_pixels(browser: Any, painter: str = "#painter") -> np.ndarray:
+    """int [H, W, 3] of the label canvas."""
+    script = "return document.querySelector(arguments[0] + ' canvas').toDataURL('image/png')"
+    return decoded(browser.execute_script(script, painter))
+
+
+def canvas_map(browser: Any, painter: str = "#painter") -> np.ndarray:
+    """The label map on the canvas; its colours must be the palette's, exactly."""
+    return read_label_map(canvas_pixels(browser, painter).astype(np.uint8), FIGURE_LABELS, tolerance=0)
+
+
+def is_shown(browser: Any, selector: str) -> bool:
+    return any(element.is_displayed() for element in browser.find_elements("css selector", selector))
+
+
+def click(browser: Any, selector: str) -> None:
+    element = wait_for(
+        lambda: next((e for e in browser.find_elements("css selector", selector) if e.is_displayed()), None),
+        selector,
+    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    element.click()
+
+
+def open_tab(browser: Any, name: str) -> None:
+    button = wait_for(
+        lambda: next(
+            (e for e in browser.find_elements("css selector", "[role=tab]") if e.text == name), None
+        ),
+        f"the tab {name}",
+    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
+
+
+def upload(browser: Any, path: Path, selector: str = "#map-sources") -> None:
+    """The input stands in the button's row; it is the row's first, or that of the button's id."""
+    browser.find_element("css selector", f"{selector} input[type=file]").send_keys(str(path))
+
+
+def status(browser: Any, selector: str = "#status") -> str:
+    found = browser.find_elements("css selector", f"{selector} p")
+    return found[0].get_attribute("textContent") if found else ""
+
+
+def message(browser: Any) -> str:
+    """The sentence of the refusal that the page shows."""
+    return wait_for(
+        lambda: next(
+            (
+                e.text
+                for e in browser.find_elements("css selector", "[data-testid=toast-text]")
+                if e.text.strip()
+            ),
+            None,
+        ),
+        "the message",
+    )
+
+
+def changed_by(
+    browser: Any, action: Callable[[], None], selector: str = "#picture"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The picture before and after an action that changes it."""
+    address = source(browser, selector)
+    before = None if address is None else decoded(address)
+    action()
+    wait_for(lambda: source(browser, selector) not in (None, address), "another picture")
+    return before, pixels(browser, selector)
+
+
+def draw_seed(browser: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture before and after another seed is typed in and drawn."""
+    field = browser.find_element("css selector", "#seed input")
+    field.clear()
+    field.send_keys(str(seed))
+    return changed_by(browser, lambda: click(browser, "#sample"))
+
+
+def candidates_of(browser: Any, class_id: int) -> list[np.ndarray]:
+    """The four pictures that a press on a class's redraw button brings."""
+    before = sources(browser, "#candidates")
+    click(browser, f"#painter [data-class='{class_id}'] [data-tool=redraw]")
+    wait_for(lambda: len(sources(browser, "#candidates")) == 4, "four candidates")
+    wait_for(lambda: sources(browser, "#candidates") != before, "new candidates")
+    return [decoded(address) for address in sources(browser, "#candidates")]
+
+
+def keep(browser: Any) -> None:
+    count = len(sources(browser, "#shelf"))
+    click(browser, "#keep")
+    wait_for(lambda: len(sources(browser, "#shelf")) == count + 1, "the look on the shelf")
+
+
+def paint(browser: Any, *points: tuple[float, float], painter: str = "#painter") -> None:
+    """A stroke of the mouse through points of the map, given as shares of its width and height."""
+    from selenium.webdriver import ActionChains
+
+    canvas = browser.find_element("css selector", f"{painter} canvas")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    wide, high = canvas.size["width"], canvas.size["height"]
+    offsets = [(round((x - 0.5) * wide), round((y - 0.5) * high)) for x, y in points]
+    chain = (
+        ActionChains(browser, duration=20).move_to_element_with_offset(canvas, *offsets[0]).click_and_hold()
+    )
+    for x, y in offsets[1:]:
+        chain = chain.move_to_element_with_offset(canvas, x, y)
+    chain.release().perform()
+
+
+def severe_entries(browser: Any) -> list[dict[str, Any]]:
+    return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def png_url(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

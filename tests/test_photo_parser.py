@@ -1,0 +1,66 @@
+"""Photos without a label map: a small segmentation model of transformers, saved as from the Hub, parses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from photo_parser import PhotoParser
+from PIL import Image
+from small_parser import NAMES, save_small_parser
+
+from groupdnet_hub import FIGURE_LABELS, LabelSet
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_small_parser(tmp_path_factory.mktemp("parser"))
+
+
+def test_a_photo_is_parsed_into_our_classes_at_our_size(folder: Path) -> None:
+    from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 60, 3), dtype=np.uint8)
+    photo = Image.fromarray(pixels)
+    label = PhotoParser(str(folder)).parse(photo, FIGURE_LABELS, (48, 32))
+    processor = AutoImageProcessor.from_pretrained(folder)
+    model = AutoModelForSemanticSegmentation.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        logits = model(**processor(images=photo, return_tensors="pt")).logits
+    theirs = torch.nn.functional.interpolate(logits, size=(48, 32), mode="bilinear")[0].argmax(0).numpy()
+    ours = np.array(
+        [FIGURE_LABELS.id_of(n) for n in ("background", "hair", "shoes", "top-clothes", "background")]
+    )
+    assert label.shape == (48, 32)
+    assert len(np.unique(theirs)) > 1
+    assert np.array_equal(label, ours[theirs])
+
+
+def test_further_names_are_given_by_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUPDNET_PARSER", str(folder))
+    monkeypatch.setenv("GROUPDNET_PARSER_CLASSES", '{"Kite": "sky", "upper clothes": "ground"}')
+    parser = PhotoParser.from_environment()
+    assert parser is not None
+    labels = LabelSet.from_names(["other", "sky", "ground"])
+    assert parser._table(dict(enumerate(NAMES)), labels).tolist() == [0, 0, 0, 2, 1]
+    monkeypatch.setenv("GROUPDNET_PARSER_CLASSES", "[1]")
+    with pytest.raises(ValueError, match="GROUPDNET_PARSER_CLASSES"):
+        PhotoParser.from_environment()
+    monkeypatch.delenv("GROUPDNET_PARSER")
+    assert PhotoParser.from_environment() is None
+
+
+def test_a_parser_of_other_things_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"knows none of sky, road, but Background, Hat"):
+        PhotoParser(str(folder)).parse(
+            Image.new("RGB", (32, 32)), LabelSet.from_names(["sky", "road"]), (32, 32)
+        )
+
+
+def test_a_parser_that_is_not_there_is_refused_without_its_path(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="the parser needs transformers")
+    with pytest.raises(ValueError, match="cannot be loaded") as refused:
+        PhotoParser(str(tmp_path)).parse(Image.new("RGB", (32, 32)), FIGURE_LABELS, (32, 32))
+    assert str(tmp_path) not in str(refused.value)
