@@ -86,7 +86,8 @@ class GroupDecoder(nn.Module):
         config = self.config
         if self.training or config.norm_kind != "batch" or config.separate_networks:
             return None
-        if _wants_gradients(*self.parameters()):
+        # Autocast would round what is folded; a model of lower precision folds first and rounds once.
+        if _wants_gradients(*self.parameters()) or torch.is_autocast_enabled(self.fc.weight.device.type):
             return None
         divisors: list[Mapping[str, Tensor | None]] = [block.singular_values() for block in self._cg_blocks()]
         values = [value for block in divisors for value in block.values() if value is not None]
