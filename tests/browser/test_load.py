@@ -108,7 +108,7 @@ def visit(server: tuple[str, int], model_folder: Path, folder: Path, calls: int)
 
 
 def test_sixteen_clients_at_once(page_server: tuple[str, int], model_folder: Path, tmp_path: Path) -> None:
-    visit(page_server, model_folder, tmp_path, 6)
+    visit(page_server, model_folder, tmp_path, 4)
 
 
 @pytest.mark.slow
