@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from groupdnet_hub import (
+    FIGURE_LABELS,
     PRESETS,
     GroupDNet,
     GroupDNetConfig,
@@ -105,8 +106,7 @@ def measure_preset(
 
 def measure_training(args: argparse.Namespace, device: torch.device) -> None:
     """One generator step, forward and backward, of a small network on a batch of 8 different maps."""
-    labels = people_labels()
-    model = GroupDNet(GroupDNetConfig.for_labels(labels, (128, 128), 40)).to(device).train()
+    model = GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (128, 128), 40)).to(device).train()
     model.to(memory_format=torch.channels_last)
     label = label_maps("deepfashion", args.data_dir, (128, 128), 8).to(device)
     codes = torch.randn(8, *model.config.code_shape, device=device)
@@ -284,12 +284,6 @@ def regions(classes: int, size: int, batch: int) -> Tensor:
     rows, columns = torch.arange(size)[:, None], torch.arange(size)[None]
     distance = (rows - places[:, :, :1, None]).square() + (columns - places[:, :, 1:, None]).square()
     return ids.gather(1, distance.argmin(dim=1).flatten(1)).view(batch, size, size)
-
-
-def people_labels() -> LabelSet:
-    """The eight classes of people."""
-    config = GroupDNetConfig.preset("deepfashion")
-    return LabelSet(config.class_names, config.palette)
 
 
 def synchronise(device: torch.device) -> None:
