@@ -46,7 +46,7 @@ def _row(name: str, results: Mapping[str, Any]) -> str:
 
 def _class_table(results: Mapping[str, Any]) -> str:
     classes, segmentation = results.get("classes"), results.get("segmentation")
-    names = list((classes or {}).get("csd", {})) or list((segmentation or {}).get("iou", {}))
+    names = list(classes["shown_in"] if classes else segmentation["iou"] if segmentation else ())
     columns: list[tuple[str, Callable[[str], str]]] = [("Class", str)]
     if classes:
         columns.append(("on label maps", lambda name: f"{classes['shown_in'][name]} of {classes['images']}"))
@@ -58,9 +58,7 @@ def _class_table(results: Mapping[str, Any]) -> str:
         columns.append(("IoU ↑", lambda name: _estimate(segmentation["iou"][name], 1, 100)))
     if len(columns) == 1:
         return ""
-    return "\n" + _table(
-        [title for title, _ in columns], [[cell(name) for _, cell in columns] for name in names]
-    )
+    return _table([title for title, _ in columns], [[cell(name) for _, cell in columns] for name in names])
 
 
 def _estimate(estimate: Mapping[str, Any], digits: int, scale: float = 1.0) -> str:
