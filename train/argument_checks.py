@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from checked_flags import count_problem
+
 
 def neighbours(starts: Sequence[str] | str | None) -> dict[str, str]:
     """``--init_class NEW=OLD ...`` as a dictionary.
@@ -61,19 +63,22 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name}: there is no file {path}"
     if args.perceptual_weights and args.perceptual_net == "none":
         return "--perceptual_weights has no use with --perceptual_net none"
-    for name in (
-        "train_batch_size",
-        "gradient_accumulation_steps",
-        "num_train_epochs",
-        "checkpointing_steps",
-        "validation_steps",
-        "logging_steps",
-    ):
-        if getattr(args, name) < 1:
-            return f"--{name} is {getattr(args, name)}; it must be at least 1"
-    for name in ("max_train_steps", "checkpoints_total_limit", "batch_norm_parts"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            return f"--{name} is {getattr(args, name)}; it must be at least 1"
+    problem = count_problem(
+        args,
+        (
+            "train_batch_size",
+            "gradient_accumulation_steps",
+            "num_train_epochs",
+            "checkpointing_steps",
+            "validation_steps",
+            "logging_steps",
+            "max_train_steps",
+            "checkpoints_total_limit",
+            "batch_norm_parts",
+        ),
+    )
+    if problem:
+        return problem
     if args.batch_norm_parts and args.train_batch_size % args.batch_norm_parts:
         return f"--batch_norm_parts {args.batch_norm_parts} does not divide --train_batch_size {args.train_batch_size}"
     if args.cache_gb < 0 or args.dataloader_num_workers < 0:

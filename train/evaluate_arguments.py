@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from checked_flags import count_problem, parse_checked, seed_problem
+
 from groupdnet_hub.metrics import FEATURE_NETS
 
 METRICS = ("mcsd", "mocd", "lpips", "fid", "frechet", "miou", "fps", "macs", "params")
@@ -72,12 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The flags; wrong ones end with a message and exit status 2."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    problem = find_problem(args)
-    if problem:
-        parser.error(problem)
-    return args
+    return parse_checked(build_parser(), find_problem, argv)
 
 
 def find_problem(args: argparse.Namespace) -> str | None:
@@ -91,14 +88,16 @@ def find_problem(args: argparse.Namespace) -> str | None:
         file = getattr(args, name)
         if file is not None and not Path(file).is_file():
             return f"--{name}: there is no file {file}"
-    for name in ("num_samples", "num_pairs", "num_images", "batch_size", "fps_decodes", "sheet_columns"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            return f"--{name} is {value}; it must be at least 1"
+    problem = count_problem(
+        args, ("num_samples", "num_pairs", "num_images", "batch_size", "fps_decodes", "sheet_columns")
+    )
+    if problem:
+        return problem
     if args.sheet_rows < 0:
         return f"--sheet_rows is {args.sheet_rows}; it must be 0 or more"
-    if not 0 <= args.seed < 2**63:
-        return f"--seed is {args.seed}; it must be a whole number from 0 to 2**63 - 1"
+    problem = seed_problem(args)
+    if problem:
+        return problem
     needed = (args.segmentation_model, args.segmentation_labels)
     if "miou" in args.metrics and None in needed:
         return "miou needs --segmentation_model and --segmentation_labels"

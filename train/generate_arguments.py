@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from checked_flags import count_problem, parse_checked, seed_problem
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags."""
@@ -45,12 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The flags; wrong ones end with a message and exit status 2."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    problem = find_problem(args)
-    if problem:
-        parser.error(problem)
-    return args
+    return parse_checked(build_parser(), find_problem, argv)
 
 
 def find_problem(args: argparse.Namespace) -> str | None:
@@ -63,11 +60,12 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--gallery_dir: there is no metadata.jsonl in {args.gallery_dir}; name a split of a paired data set"
     if args.classes_from_gallery and args.gallery_dir is None:
         return "--classes_from_gallery needs --gallery_dir"
-    for name in ("num_per_map", "batch_size"):
-        if getattr(args, name) < 1:
-            return f"--{name} is {getattr(args, name)}; it must be at least 1"
-    if not 0 <= args.seed < 2**63:
-        return f"--seed is {args.seed}; it must be a whole number from 0 to 2**63 - 1"
+    problem = count_problem(args, ("num_per_map", "batch_size"))
+    if problem:
+        return problem
+    problem = seed_problem(args)
+    if problem:
+        return problem
     if not re.fullmatch(r"\w[\w.-]*", args.split):
         return f"--split is {args.split!r}; it must be one name of letters, digits, '_', '-' and '.'"
     for folder in (Path(args.output_dir), Path(args.output_dir) / args.split):

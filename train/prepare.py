@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from checked_flags import parse_checked
 from prepare_ccp import read_tags
 from prepare_download import CCP_LICENCE, download_ccp
 from prepare_items import Recipe
@@ -210,10 +211,7 @@ def run(args: argparse.Namespace) -> Summary:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = build_parser()
-    args = parser.parse_args(argv)
-    problem = find_problem(args)
-    if problem:
-        parser.error(problem)
+    args = parse_checked(parser, find_problem, argv)
     if args.resolution is not None:
         args.resolution = tuple(args.resolution) if len(args.resolution) == 2 else (args.resolution[0],) * 2
     try:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from checked_flags import count_problem
 from paper_tables import PAPER_TABLES
 from reproduce_plan import SCALES, Entry, Scale, study_entries, table_entries, train_flags
 from reproduce_report import measured, study_table, system_table
@@ -62,9 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train what is missing, measure what is missing, write the tables."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    for name in ("pictures", "num_processes"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            parser.error(f"--{name} is {getattr(args, name)}; it must be at least 1")
+    problem = count_problem(args, ("pictures", "num_processes"))
+    if problem:
+        parser.error(problem)
     scale = SCALES[args.scale]
     labels = read_label_set(args.data_dir)
     if args.study:

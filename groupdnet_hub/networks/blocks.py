@@ -98,7 +98,7 @@ class CGBlock(nn.Module):
                 modulations[name],
             )
             if isinstance(modulation, FoldedModulation):
-                return convolution.forward_unnormalised(modulation.apply(x, slope))
+                return convolution.forward_groups(modulation.apply(x, slope), 0, self.groups)
             return convolution(modulation.apply(norm.norm(x), slope))
 
         skip = convolved(x, "norm_s", None) if self.has_skip_convolution else x

@@ -114,12 +114,11 @@ class GroupedConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(input, self.normalised_weight(), self.bias)
 
-    def forward_unnormalised(self, input: Tensor) -> Tensor:
-        """The convolution with the weight as it is, for an input that was divided by the singular value."""
-        return self._conv_forward(input, self.weight, self.bias)
-
     def forward_groups(self, input: Tensor, first: int, count: int) -> Tensor:
-        """:meth:`forward_unnormalised` of ``count`` groups from ``first`` on, on their input channels alone."""
+        """The convolution of ``count`` groups from ``first`` on, on their input channels alone.
+
+        The weight is taken as it is, for an input that was divided by the singular value already.
+        """
         width = self.out_channels // self.groups
         rows = slice(first * width, (first + count) * width)
         bias = None if self.bias is None else self.bias[rows]
