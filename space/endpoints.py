@@ -11,8 +11,9 @@ import gradio as gr
 import session as sessions
 from events import WORKER
 from film import film_positions, write_film
+from lazy_model import refusing
 from session import CURRENT, Session, checked_seed
-from studio import Studio, refusing
+from studio import Studio
 
 from groupdnet_hub import colour_picture
 

@@ -10,9 +10,10 @@ import gradio as gr
 import numpy as np
 import session as sessions
 from layout import Parts
+from lazy_model import refusing
 from painter import read_canvas
 from session import CURRENT, MAX_SEED, Session, checked_seed
-from studio import Studio, refusing
+from studio import Studio
 from views import candidates_view, first_choices, looks_view, stage_view
 
 # One worker for all that changes a session. Two model calls at once would each take twice as long, and two changes

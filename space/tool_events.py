@@ -10,9 +10,10 @@ from components import data_url
 from events import QUIET, drawing
 from film import film_positions, write_film
 from layout import Parts
+from lazy_model import refusing
 from painter import canvas_value, read_canvas
 from session import Session
-from studio import Studio, refusing
+from studio import Studio
 from views import looks_view, stage_view
 
 

@@ -14,7 +14,7 @@ import pytest
 from human_eval import QUESTIONS, Question, draw_pair
 
 from browser.visitor import click, pixels, severe_entries, source, status, wait_for
-from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, read_label_map
+from groupdnet_hub import FIGURE_LABELS, load_system, read_label_map
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,7 @@ def test_from_the_first_question_to_the_results(
     rows = sqlite3.connect(answers_file).execute("SELECT * FROM answers ORDER BY number").fetchall()
     assert len(rows) == QUESTIONS
     assert sum(row[7] for row in rows) == QUESTIONS - QUESTIONS // 5
-    pair = draw_pair(GroupDNetPipeline.from_pretrained(model_folder), Question(*rows[0][:7]), label)
+    pair = draw_pair(load_system(model_folder), Question(*rows[0][:7]), label)
     for picture, expected in zip(shown[1:], pair, strict=True):
         np.testing.assert_allclose(picture, np.asarray(expected).astype(int), atol=1)
     assert rows[0][4] in {FIGURE_LABELS.names[class_id] for class_id in np.unique(label)}
