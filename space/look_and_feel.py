@@ -31,6 +31,8 @@ def theme() -> gr.themes.Base:
         block_border_width="0px",
         block_shadow="none",
         block_padding="0px",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
         block_label_text_color="*body_text_color_subdued",
         block_title_text_color="*body_text_color_subdued",
         block_title_text_size="*text_sm",
