@@ -73,6 +73,7 @@ def test_a_wait_of_over_a_second_shows_progress(browser: Any, page_address: str)
     before = pixels(browser)
     changed_by(browser, lambda: click(browser, "#new-sample"))
     jobs = [client.submit("current", "example 2", None, "gif", True, api_name="/film") for _ in range(3)]
+    wait_for(lambda: any(job.status().code.name == "PROCESSING" for job in jobs), "the other visitor's turn")
     click(browser, "#undo")
     shown = """
         const wheel = document.querySelector("#picture [data-testid=status-tracker]");
@@ -136,3 +137,4 @@ def test_a_model_of_many_classes(browser: Any, tmp_path: Path, preset: str) -> N
                 )
                 assert wide <= inner
                 assert high < 600
+        browser.get("about:blank")  # before the server ends, which a page would complain of

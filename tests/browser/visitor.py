@@ -99,7 +99,10 @@ def open_tab(browser: Any, name: str) -> None:
 
 def upload(browser: Any, path: Path, selector: str = "#map-sources") -> None:
     """The input stands in the button's row; it is the row's first, or that of the button's id."""
-    browser.find_element("css selector", f"{selector} input[type=file]").send_keys(str(path))
+    fields = wait_for(
+        lambda: browser.find_elements("css selector", f"{selector} input[type=file]") or None, "the button"
+    )
+    fields[0].send_keys(str(path))
 
 
 def status(browser: Any, selector: str = "#status") -> str:
