@@ -49,6 +49,7 @@ def theme() -> gr.themes.Base:
         button_secondary_border_color_dark="*neutral_700",
         button_border_width="1px",
         button_large_text_weight="500",
+        button_medium_text_weight="500",
         button_large_text_size="*text_md",
         input_background_fill="white",
         input_background_fill_dark="*neutral_800",

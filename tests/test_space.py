@@ -29,6 +29,8 @@ import actions
 import app
 import session as sessions
 from human_eval_page import Evaluation
+from PIL import Image
+from served_files import served_picture
 from session import Session
 from studio import Studio
 
@@ -180,6 +182,20 @@ def test_a_missing_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(app, "HERE", tmp_path)
     with pytest.raises(SystemExit, match="GROUPDNET_MODEL"):
         app.main()
+
+
+def test_a_file_that_others_may_read_is_not_written_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two sessions may show the same picture at once."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
+    picture = draw_figure(1, (64, 64))[0]
+    path = Path(served_picture(picture))
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(picture))
+    path.write_bytes(b"as it was")
+    assert served_picture(picture) == str(path)
+    assert path.read_bytes() == b"as it was"
+    assert served_picture(draw_figure(2, (64, 64))[0]) != str(path)
 
 
 def test_another_system_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

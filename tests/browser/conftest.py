@@ -150,6 +150,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def _console_stays_empty(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test: no error on the browser's console, none of a request to elsewhere either."""
     opened = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
+    if opened is not None:
+        opened.get("about:blank")  # which may break off what the test before had begun
+        severe_entries(opened)
     yield
     if opened is not None:
         assert severe_entries(opened) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from browser.conftest import serve
-from browser.visitor import changed_by, click, open_page, open_tab, paint, pixels, upload, wait_for
+from browser.visitor import changed_by, click, leave, open_page, open_tab, paint, pixels, upload, wait_for
 from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, label_picture
 
 pytestmark = pytest.mark.browser
@@ -72,7 +72,7 @@ def test_a_wait_of_over_a_second_shows_progress(browser: Any, page_address: str)
     open_page(browser, page_address)
     before = pixels(browser)
     changed_by(browser, lambda: click(browser, "#new-sample"))
-    jobs = [client.submit("current", "example 2", None, "gif", True, api_name="/film") for _ in range(3)]
+    jobs = [client.submit("current", "example 2", None, "gif", True, api_name="/film") for _ in range(2)]
     wait_for(lambda: any(job.status().code.name == "PROCESSING" for job in jobs), "the other visitor's turn")
     click(browser, "#undo")
     shown = """
@@ -81,10 +81,10 @@ def test_a_wait_of_over_a_second_shows_progress(browser: Any, page_address: str)
     """
     wait_for(lambda: browser.execute_script(shown), "the sign that something is going on")
     assert not np.array_equal(pixels(browser), before)
-    wait_for(lambda: np.array_equal(pixels(browser), before), "the picture before")
+    wait_for(lambda: np.array_equal(pixels(browser), before), "the picture before", 180)
     wait_for(lambda: not browser.execute_script(shown), "the end of the sign")
     for job in jobs:
-        job.result(timeout=120)
+        job.result(timeout=180)
 
 
 @pytest.mark.parametrize("preset", ["cityscapes", "ade20k"])
@@ -137,4 +137,4 @@ def test_a_model_of_many_classes(browser: Any, tmp_path: Path, preset: str) -> N
                 )
                 assert wide <= inner
                 assert high < 600
-        browser.get("about:blank")  # before the server ends, which a page would complain of
+        leave(browser)

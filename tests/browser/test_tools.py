@@ -20,6 +20,7 @@ from browser.visitor import (
     click,
     draw_seed,
     keep,
+    leave,
     message,
     open_page,
     open_tab,
@@ -243,4 +244,4 @@ def test_a_photo_without_a_map_is_parsed(
         wait_for(lambda: len(sources(browser, "#shelf")) == 1, "the look on the shelf")
         _, back = changed_by(browser, lambda: click(browser, "#shelf button"))
         same(back, pipe.encode(photo, corrected))
-        browser.get("about:blank")  # before the server ends, which a page would complain of
+        leave(browser)
