@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from events import WORKER
 from human_eval import QUESTIONS, Answers, Question, Score, draw_pair, make_question
 from lazy_model import LazyModel, read_config
 from PIL import Image
-from studio import Studio
+from studio import Studio, example_maps
 
 from groupdnet_hub import (
     GroupDNetPipeline,
@@ -42,7 +42,7 @@ class Evaluation:
     Args:
         systems: by the name under which a system's answers are written, what draws the two pictures of a question on
             its label map.
-        folder: of the label maps; those of other classes or proportions are left out.
+        paths: of the label maps; those of other classes or proportions are left out.
         answers: the file of the answers.
     """
 
@@ -51,12 +51,12 @@ class Evaluation:
         systems: Mapping[str, DrawPair],
         labels: LabelSet,
         size: tuple[int, int],
-        folder: Path,
+        paths: Sequence[Path],
         answers: Answers,
     ) -> None:
         self.systems, self.labels, self.size, self.answers = dict(systems), labels, size, answers
         self.maps: dict[str, np.ndarray] = {}
-        for path in sorted(folder.glob("*.png")):
+        for path in paths:
             try:
                 self.maps[path.name] = read_label_map(path, labels, size=size, resize=True)
             except ValueError:
@@ -75,7 +75,7 @@ class Evaluation:
                 that cannot be read.
         """
         sources = os.environ.get("GROUPDNET_EVALUATION_MODELS", studio.source).split(",")
-        folder = Path(os.environ.get("GROUPDNET_EVALUATION_MAPS", examples))
+        folder = os.environ.get("GROUPDNET_EVALUATION_MAPS")
         file = os.environ.get("GROUPDNET_EVALUATION_ANSWERS", default_file)
         systems: dict[str, DrawPair] = {}
         configs: list[SystemConfig] = []
@@ -94,7 +94,8 @@ class Evaluation:
             else:
                 systems[name] = functools.partial(LazyModel(one, load_system, studio.worker).run, draw_pair)
         labels = LabelSet(configs[0].class_names, configs[0].palette)
-        return cls(systems, labels, configs[0].image_size, folder, Answers(file))
+        paths = sorted(Path(folder).glob("*.png")) if folder else example_maps(examples, labels)
+        return cls(systems, labels, configs[0].image_size, paths, Answers(file))
 
     def question(self, rater: str, number: int) -> Question:
         """The question with this number, 0 to ``QUESTIONS`` - 1."""

@@ -15,7 +15,7 @@ from photo_parser import PhotoParser
 from session import Kept, Session
 from zero_gpu import IS_LENT
 
-from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet, read_label_map
+from groupdnet_hub import FIGURE_LABELS, GroupDNetConfig, GroupDNetPipeline, LabelSet, read_label_map
 
 # What a visitor finds drawn; chosen by eye.
 OPENING_SEED = 42
@@ -27,7 +27,7 @@ class Studio:
 
     Args:
         source: only its configuration is read at first.
-        examples: folder of label maps; those that are not of the model's classes and proportions are left out.
+        examples: folder of the bundled label maps, for models of their classes and proportions.
         parser: a segmentation model that makes label maps of photos, if there is one.
 
     Raises:
@@ -78,10 +78,15 @@ class Studio:
 
     def _fitting(self, folder: Path) -> list[Path]:
         fitting = []
-        for path in sorted(folder.glob("*.png")):
+        for path in example_maps(folder, self.labels):
             try:
                 read_label_map(path, self.labels, size=self.size, resize=True)
             except ValueError:
                 continue
             fitting.append(path)
         return fitting
+
+
+def example_maps(folder: Path, labels: LabelSet) -> list[Path]:
+    """The bundled label maps, for a model of their classes: among more classes their ids would be other things."""
+    return sorted(folder.glob("*.png")) if labels.names == FIGURE_LABELS.names else []

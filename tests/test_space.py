@@ -111,8 +111,11 @@ def test_the_model_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
     assert studio.enter(opened) is opened
 
 
-def test_a_model_of_other_classes_gets_no_examples(tmp_path: Path) -> None:
-    other = tiny_studio(tmp_path, LabelSet.from_names(["sky", "road", "car"]))
+@pytest.mark.parametrize("names", [["sky", "road", "car"], [f"label-{n}" for n in range(20)]])
+def test_a_model_of_other_classes_gets_no_examples(tmp_path: Path, names: list[str]) -> None:
+    """Nor does the evaluation, though the ids of the maps are ids of other classes as well."""
+    other = tiny_studio(tmp_path, LabelSet.from_names(names))
+    assert not Evaluation.from_environment(other, SPACE / "examples", tmp_path / "answers.sqlite3").maps
     assert other.examples == []
     assert other.enter(Session()) == Session()
     assert app.build_page(other).blocks

@@ -113,7 +113,7 @@ def test_a_model_of_many_classes(browser: Any, tmp_path: Path, preset: str) -> N
         box = browser.find_element("css selector", "#painter .palette").rect
         assert box["height"] < 600
         click(browser, "#painter .finder button")
-        assert rows() == [labels.names[0], labels.names[7]]
+        wait_for(lambda: rows() == [labels.names[0], labels.names[7]], "the two classes on the map")
         click(browser, "#painter .finder button")
         field = browser.find_element("css selector", "#painter .finder input")
         field.send_keys(name.upper())
