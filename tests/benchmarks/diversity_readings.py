@@ -67,6 +67,8 @@ def main() -> None:
         data = PairedImages.from_folder(args.data_dir, system.config.image_size, split="validation")
         for scale in args.enlarge:
             for outside, kind in (("as drawn", Redrawing), ("put back", PutBack)):
+                if kind is PutBack and not system.has_class_codes:
+                    continue  # one set of pairs serves all its classes
                 meter = ClassDiversityMeter(system.labels.names)
                 for i in range(args.num_samples):
                     index = i * len(data) // args.num_samples
