@@ -21,12 +21,14 @@ from groupdnet_hub.hub_files import (
     CONFIG_FILE,
     FACTS_FILE,
     WEIGHTS_FILE,
+    check_tensor_count,
     config_digest,
     find_files,
     read_facts,
     read_weights,
 )
 from groupdnet_hub.model_card import CARD_MARK, model_card
+from groupdnet_hub.strict_json import read_short_text
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -144,8 +146,9 @@ class StrictHubMixin(ModelHubMixin):
             FileNotFoundError: for a folder that is missing or lacks a file, a file that the repository lacks, and
                 (``LocalEntryNotFoundError``) a model that is neither cached nor reachable.
             huggingface_hub.errors.RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError: of the Hub.
-            ValueError: for a damaged or foreign file, tensors that are missing, left over or of a wrong shape or
-                type, a configuration of another version or one that cannot work, and a dtype that is not known.
+            ValueError: for a damaged or foreign file, a link out of the folder, tensors that are missing, left over
+                or of a wrong shape or type, a configuration of a later version or one that cannot work, and a dtype
+                that is not known.
         """
         wanted = _checked_dtype(dtype)
         target = torch.device("cpu" if device is None else device)
@@ -158,11 +161,12 @@ class StrictHubMixin(ModelHubMixin):
             local_files_only=local_files_only,
             force_download=force_download,
         )
-        config_text = files[CONFIG_FILE].read_text(encoding="utf-8", errors="replace")
         try:
+            config_text = read_short_text(files[CONFIG_FILE], CONFIG_FILE)
             config = cls.config_class.from_json(config_text)
         except ValueError as error:
             raise ValueError(f"{CONFIG_FILE} of {source}: {error}") from None
+        check_tensor_count(files[WEIGHTS_FILE], source, config.separate_convolutions)
         facts = read_facts(files.get(FACTS_FILE), source)
         with torch.device("meta"):  # no memory before the weights are known to fit
             model = cls(config)

@@ -16,6 +16,7 @@ from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.images import read_photo
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import classes_present, label_picture
+from groupdnet_hub.strict_json import read_json
 
 _FORMAT = 1
 
@@ -90,7 +91,7 @@ class Look:
         """
         folder = Path(folder)
         try:
-            facts = json.loads((folder / "look.json").read_text(encoding="utf-8"))
+            facts = read_json(folder / "look.json", "look.json")
         except (OSError, ValueError):
             raise ValueError(f"{folder} is not a saved look: it has no readable look.json") from None
         if not isinstance(facts, dict) or facts.get("format") != _FORMAT:

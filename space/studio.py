@@ -139,4 +139,4 @@ def _read_config(source: str) -> GroupDNetConfig:
         raise FileNotFoundError(f"there is no folder {source}")
     else:
         path = Path(hf_hub_download(source, _CONFIG_FILE))
-    return GroupDNetConfig.from_json(path.read_text(encoding="utf-8", errors="replace"))
+    return GroupDNetConfig.from_file(path)

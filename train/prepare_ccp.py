@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +24,9 @@ from prepare_people import (
 )
 from scipy import io, ndimage
 
+_COMPRESSED = 15  # miCOMPRESSED, the type of an element of a .mat file (level 5) that is packed by zlib
+_TAGS_AT_MOST = 1000
+
 
 def _read_variable(path: Path, name: str, shape: tuple[int, int] | None) -> np.ndarray:
     """One variable of a .mat file. scipy reads values only: it runs and unpickles nothing.
@@ -38,10 +44,34 @@ def _read_variable(path: Path, name: str, shape: tuple[int, int] | None) -> np.n
                 f"{name} is {'x'.join(map(str, found[name]))} (height x width) and the photo "
                 f"{shape[0]}x{shape[1]}"
             )
+        _check_unpacked_size(path, math.prod(found[name]) if shape is not None else _TAGS_AT_MOST)
         return np.asarray(io.loadmat(str(path), variable_names=[name])[name])
     except Exception as error:  # scipy's and zlib's many errors for damaged files, all told the same way
         text = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"the MATLAB file {path.name!r} cannot be read: {text}") from None
+
+
+def _check_unpacked_size(path: Path, values: int) -> None:
+    """Refuse a compressed variable of more bytes than so many values take, without unpacking it whole.
+
+    Raises:
+        ValueError: for such a file.
+    """
+    limit = 2**16 + 64 * values
+    with path.open("rb") as file:
+        start = file.read(128)
+        order = {b"IM": "<", b"MI": ">"}.get(start[126:128])
+        while (
+            order is not None and len(tag := file.read(8)) == 8
+        ):  # else it is of MATLAB 4, which compresses nothing
+            kind, length = struct.unpack(f"{order}2I", tag)
+            if kind != _COMPRESSED:
+                file.seek(length, 1)
+                continue
+            packed = file.read(length)
+            unpacked = zlib.decompressobj().decompress(packed, limit + 1)
+            if len(unpacked) > limit:
+                raise ValueError("it unpacks to far more than its variable takes")
 
 
 def read_tags(path: Path) -> tuple[str, ...]:

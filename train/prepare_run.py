@@ -71,7 +71,7 @@ def prepare_all(
     for split in splits:
         _open_split(output / split, settings, with_instances=any(i.instance for i in found.items))
 
-    outcomes = {split: _read_done(output / split, found.items) for split in splits}
+    outcomes = {split: read_done(output / split, found.items) for split in splits}
     summary = Summary(problems=list(found.problems), remarks=list(found.remarks))
     summary.kept = sum(outcome.entry is not None for done in outcomes.values() for outcome in done.values())
     waiting = [item for item in found.items if item.name not in outcomes[item.split]]
@@ -116,17 +116,9 @@ def _check_classes(path: Path, labels: LabelSet) -> None:
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Refuse a split's folder that was made with other settings, or by something else."""
-    record = folder / _SETTINGS
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not record.is_file():
-        raise ValueError(f"{folder} holds files that prepare.py did not write: choose another --output")
-    try:
-        before = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{record} cannot be read ({error}): delete {folder} and start again") from None
-    if not isinstance(before, dict):
-        raise ValueError(f"{record} is no record of settings: delete {folder} and start again")
+    before = read_settings(folder)
     different = [
         f"{name} was {_short(before.get(name))} and is now {_short(settings.get(name))}"
         for name in sorted({*before, *settings})
@@ -137,6 +129,24 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
             f"{folder} was prepared with other settings ({'; '.join(different)}): choose another --output, or delete "
             "that folder"
         )
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that a split's folder was made with.
+
+    Raises:
+        ValueError: if there are none, or they cannot be read.
+    """
+    record = folder / _SETTINGS
+    if not record.is_file():
+        raise ValueError(f"{folder} holds files that prepare.py did not write: choose another --output")
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{record} cannot be read ({error}): delete {folder} and start again") from None
+    if not isinstance(before, dict):
+        raise ValueError(f"{record} is no record of settings: delete {folder} and start again")
+    return before
 
 
 def _short(value: Any) -> str:
@@ -159,14 +169,17 @@ def _as_line(outcome: Outcome) -> dict[str, Any]:
     return {**line, "counts": outcome.counts}
 
 
-def _read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
-    """What earlier runs did, by name; an item counts only while all of its files are there."""
+def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
+    """What earlier runs did, by name; an item counts only while all of its files are there.
+
+    Lines that are none of ours are passed over: their items are prepared again.
+    """
     path = folder / _DONE
     by_name = {item.name: item for item in items if item.split == folder.name}
     done: dict[str, Outcome] = {}
     if not path.is_file():
         return done
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     if text and not text.endswith(
         "\n"
     ):  # the line that a kill cut short; the next one must not be glued to it
@@ -177,11 +190,14 @@ def _read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
             record = json.loads(line)
             item, entry = by_name.get(record["name"]), record["entry"]
             files = [] if entry is None else [v for k, v in entry.items() if k.endswith("file_name")]
+            left_out, counts = record["left_out"], {str(k): int(v) for k, v in record["counts"].items()}
             outcome = None
+            if not isinstance(left_out, str | None):
+                continue
             if item is not None and all((folder / file).is_file() for file in files):
-                outcome = Outcome(item, entry, record["left_out"], counts=record["counts"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # not a line of ours: that item is prepared again
+                outcome = Outcome(item, entry, left_out, counts=counts)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
+            continue
         if outcome is not None:
             done[outcome.item.name] = outcome
     return done
