@@ -47,10 +47,10 @@ class JSONConfig:
         values = dict(values)
         system = values.pop("system", None)
         if system != cls.system_key:
+            found = system if isinstance(system, str) and len(system) < 40 else shown(system)
             raise ValueError(
-                f"this is the configuration of a {shown(system) if system else 'GroupDNet'}, not of a "
-                f"{cls.system_key or 'GroupDNet'}: "
-                "groupdnet_hub.load_system loads either"
+                f"this is the configuration of a {'GroupDNet' if system is None else found}, not of a "
+                f"{cls.system_key or 'GroupDNet'}: groupdnet_hub.load_system loads either"
             )
         check_format_version(values.get("format_version", 1))
         known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]

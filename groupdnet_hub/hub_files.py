@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 from torch import Tensor
 
+from groupdnet_hub.links import check_link
 from groupdnet_hub.strict_json import read_json
 from groupdnet_hub.tensor_files import header_length, header_limit, open_tensors
 
@@ -83,31 +84,6 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
     for path in files.values():
         check_link(path, source)
     return files
-
-
-def check_link(path: Path, source: str) -> None:
-    """Refuse a file that is a link out of its folder.
-
-    The files of a Hub cache are links as well: to ``blobs`` of their repository or of the whole cache. So these are
-    allowed for a folder ``models--.../snapshots/REVISION``.
-
-    Args:
-        path: a file in a folder, or below a folder that holds it.
-        source: folder or Hub id, for messages.
-
-    Raises:
-        ValueError: for such a link.
-    """
-    folder = path.parent.resolve()
-    allowed = [folder]
-    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
-        repository = folder.parent.parent
-        allowed += [repository / "blobs", repository.parent / "blobs"]
-    target = path.resolve()
-    if not any(target.is_relative_to(place) for place in allowed):
-        raise ValueError(
-            f"{path.name} of {source} is a link out of its folder, which is not followed: put the file itself there"
-        )
 
 
 def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:

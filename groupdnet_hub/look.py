@@ -16,6 +16,7 @@ from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.images import read_photo
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import classes_present, label_picture
+from groupdnet_hub.links import check_link
 from groupdnet_hub.strict_json import read_json
 
 _FORMAT = 1
@@ -90,6 +91,8 @@ class Look:
             ValueError: for a folder that is no saved look, or is damaged; the message names the file.
         """
         folder = Path(folder)
+        for name in ("look.json", "codes.safetensors", "mask.png", "image.png", "instance.png"):
+            check_link(folder / name, str(folder))
         try:
             facts = read_json(folder / "look.json", "look.json")
         except (OSError, ValueError):

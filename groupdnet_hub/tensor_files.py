@@ -88,7 +88,11 @@ def open_tensors(
             f"{described} does not fit: its header of {length} bytes describes far more tensors than there should be"
         )
     try:
-        with safe_open(path, framework="pt") as file:
+        opened = safe_open(path, framework="pt")
+    except (SafetensorError, RuntimeError) as error:  # RuntimeError: too large for this machine's memory
+        raise _damaged(described, error) from None
+    try:
+        with opened as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
             yield TensorFile(
                 {key: tuple(entry.get_shape()) for key, entry in slices.items()},
@@ -97,4 +101,8 @@ def open_tensors(
                 file,
             )
     except SafetensorError as error:
-        raise ValueError(f"{described} is damaged or cut off ({error}): download or copy it again") from None
+        raise _damaged(described, error) from None
+
+
+def _damaged(described: str, error: Exception) -> ValueError:
+    return ValueError(f"{described} is damaged or cut off ({error}): download or copy it again")

@@ -99,8 +99,17 @@ def read_progress(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / _PROGRESS_FILE).read_text())
         progress, files = dict(record["progress"]), dict(record["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{folder} is not a whole checkpoint: it has no readable {_PROGRESS_FILE}") from None
+    strange = [
+        path for path in folder.rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir())
+    ]
+    if strange:
+        raise ValueError(f"{folder} is not a whole checkpoint: {strange[0].name} is a link or no file")
+    if any(type(value) is not int or value < 0 for value in progress.values()):
+        raise ValueError(
+            f"{folder} is not a whole checkpoint: {_PROGRESS_FILE} holds other values than counts"
+        )
     found = _sums(folder)
     for name, expected in files.items():
         if name not in found:
@@ -128,7 +137,16 @@ def load_checkpoint(accelerator: Accelerator, output_dir: Path, choice: str) -> 
                 raise
             accelerator.print(f"passed over: {error}")
             continue
-        accelerator.load_state(str(folder))
+        try:
+            accelerator.load_state(str(folder))
+        except ValueError:
+            raise
+        except (
+            Exception
+        ) as error:  # of torch, safetensors and accelerate, for files of another run or of a stranger
+            raise ValueError(
+                f"{folder} cannot be loaded into this run ({first_line(error)[:300]}): was it written with other flags?"
+            ) from None
         return progress
     return None
 
