@@ -51,8 +51,8 @@ class _FolderPairs(Sequence[Pair]):
                 raise ValueError(
                     f"line {number} of {listing} is not a JSON object with file_name and label_file_name"
                 ) from None
-            for name in names:
-                if name is not None and not _lies_inside(name):
+            for name in names[:2] if names[2] is None else names:
+                if not _lies_inside(name):
                     raise ValueError(
                         f"line {number} of {listing} names the file {shown(name)}; names are those of files below "
                         "this folder, such as 'images/a.jpg'"

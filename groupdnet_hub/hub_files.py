@@ -82,7 +82,7 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
                 f"the repository {source} has no {file_name}: {_hint(_names_on_hub(source, options))}"
             ) from error
     for path in files.values():
-        check_link(path, source)
+        check_link(path, path.parent, source)
     return files
 
 
@@ -93,7 +93,7 @@ def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
             raise FileNotFoundError(f"the folder {source} has no {name}: {_hint(os.listdir(folder))}")
     found = {name: path for name, path in files.items() if path.is_file()}
     for path in found.values():
-        check_link(path, source)
+        check_link(path, folder, source)
     return found
 
 

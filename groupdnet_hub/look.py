@@ -92,7 +92,7 @@ class Look:
         """
         folder = Path(folder)
         for name in ("look.json", "codes.safetensors", "mask.png", "image.png", "instance.png"):
-            check_link(folder / name, str(folder))
+            check_link(folder / name, folder, str(folder))
         try:
             facts = read_json(folder / "look.json", "look.json")
         except (OSError, ValueError):

@@ -17,6 +17,8 @@ import torch
 
 _EXECUTING = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen")
 _seen: list[str] = []
+# How many files were refused as they should be; the summary of the test run tells.
+refused_files = 0
 _watching = False
 
 
@@ -65,7 +67,7 @@ def refusal(
     match: str, *, error: type[Exception] | tuple[type[Exception], ...] = ValueError, megabytes: int = 64
 ) -> Iterator[None]:
     """The block must end with this error, within a second of CPU time and so much more memory, and execute nothing."""
-    global _watching
+    global _watching, refused_files
     _seen.clear()
     before, started = _peak(reset=True), time.process_time()
     _watching = True
@@ -78,6 +80,7 @@ def refusal(
     assert (_peak() - before) / 2**20 < megabytes, "it took memory"
     assert len(str(caught.value)) < 2000, "the message is endless"
     assert not _seen
+    refused_files += 1
 
 
 def _peak(reset: bool = False) -> int:

@@ -137,12 +137,12 @@ def test_huge_networks_take_no_memory(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**values, "fc_channels": 30720, "blocks": wide}))
     refused(folder, "does not fit its config.json")
     many = LabelSet.from_names([f"class {i}" for i in range(4096)])
-    config = GroupDNetConfig.for_labels(many, (64, 64), 8, prior_rank=128)
+    config = GroupDNetConfig.for_labels(many, (16, 16), 4, prior_rank=128)
     (folder / "config.json").write_text(config.to_json())
     refused(folder, "does not fit its config.json")
-    config = system_config("MulNet", many, (64, 64), 8)
+    config = system_config("MulNet", many, (16, 16), 4)
     (folder / "config.json").write_text(config.to_json())
-    refused(folder, "of which a model has at least 1[0-9]{5} tensors")
+    refused(folder, "of which a model has at least [0-9]{5} tensors")
 
 
 # -- weights -----------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_a_file_of_a_terabyte(folder: Path) -> None:
     with (folder / WEIGHTS).open("wb") as file:
         file.write(safetensors({"a": tensor(2**38, end=2**40)}))
         file.truncate(file.tell() + 2**40)
-    refused(folder, "is missing")
+    refused(folder, "is missing|damaged or cut off")  # the latter where so much cannot even be addressed
 
 
 def test_pickles_in_disguise(folder: Path, tmp_path: Path) -> None:

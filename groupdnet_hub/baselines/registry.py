@@ -221,13 +221,8 @@ def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:
     Raises:
         As ``GroupDNet.from_pretrained``.
     """
-    where = {
-        "revision": None,
-        "cache_dir": None,
-        "token": None,
-        "local_files_only": False,
-        "force_download": False,
-    }
+    where: dict[str, Any] = dict.fromkeys(("revision", "cache_dir", "token"))
+    where |= dict.fromkeys(("local_files_only", "force_download"), False)
     where |= {key: value for key, value in options.items() if key in where}
     path = find_files(path_or_id, **where)[CONFIG_FILE]
     try:

@@ -106,10 +106,7 @@ def bombs() -> dict[str, dict[str, bytes]]:
         },
         "classes": {"deep": b'{"classes":' + _DEEP},
         "listing": {"deep": _DEEP, "number-as-name": b'{"file_name": 1, "label_file_name": 2}'},
-        "journal": {
-            "deep": _DEEP + b"\n",
-            "list-as-reason": b'{"name": "a", "entry": null, "left_out": [], "counts": {}}\n',
-        },
+        "journal": {"deep": _DEEP + b"\n"},
         "weights": {"header-of-2-to-60": (2**60).to_bytes(8, "little") + b"{}"},
         "codes": {
             "deep-labels": save(
