@@ -18,7 +18,16 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DISK = 10 * 2**30
-_SHOWN = ("torch", "torchvision", "huggingface_hub", "gradio", "accelerate", "datasets", "transformers", "numpy")
+_SHOWN = (
+    "torch",
+    "torchvision",
+    "huggingface_hub",
+    "gradio",
+    "accelerate",
+    "datasets",
+    "transformers",
+    "numpy",
+)
 _VERSIONS = """
 import importlib.metadata, platform, sys
 shown = [f"Python {platform.python_version()}"]
