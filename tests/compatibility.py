@@ -1,4 +1,4 @@
-"""The tests with chosen versions: ``python tests/compatibility.py --python python3.10 torch==2.8.0 huggingface_hub==1.0.0``.
+"""The tests with chosen versions: ``python tests/compatibility.py --python python3.10 torch==2.8.0 huggingface_hub==1.3``.
 
 Makes a virtual environment and a clone of the last commit in a temporary folder, installs ``.[test]`` with these
 versions, runs the tests that need no browser, prints what was installed and how it ended, and removes the folder. It
@@ -68,8 +68,10 @@ def _run(python: str, pins: Sequence[str], tests: Sequence[str], folder: Path) -
     subprocess.run(["git", "clone", "-q", str(_ROOT), str(checkout)], check=True)
     if not fresh.exists():
         subprocess.run([python, "-m", "venv", str(folder / "venv")], check=True)
-    install = [str(fresh), "-m", "pip", "install", "-q", "--no-cache-dir", "-e", f"{checkout}[test]", *pins]
-    subprocess.run(install, check=True)
+    # uv, because pip may try every version of every package to find what goes with an old one.
+    subprocess.run([str(fresh), "-m", "pip", "install", "-q", "uv"], check=True)
+    install = [str(fresh.with_name("uv")), "pip", "install", "-q", "--no-cache", "--python", str(fresh)]
+    subprocess.run([*install, "-e", f"{checkout}[test]", *pins], check=True)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(fresh), "-m", "pytest", "-q", "-m", "not slow and not browser", *tests],
