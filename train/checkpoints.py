@@ -58,8 +58,8 @@ def save_checkpoint(
     ) as error:  # torch and safetensors have errors of their own
         shutil.rmtree(partial, ignore_errors=True)
         raise ValueError(
-            f"{target.name} cannot be written to {output_dir} ({first_line(error)}): is the disk full? Free some space, "
-            "and --resume_from_checkpoint latest goes on"
+            f"{target.name} cannot be written to {output_dir} ({first_line(error)}): is the disk full? Free some "
+            "space, and --resume_from_checkpoint latest goes on"
         ) from None
     if accelerator.is_main_process:
         _put_into_place(partial)

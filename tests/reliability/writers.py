@@ -31,11 +31,13 @@ class Writer:
 
     Attributes:
         label: what is written, for people.
+        promises: how often :meth:`write` reports.
         folder: where; made by :meth:`begin`.
         scratch: for what the writer itself needs.
     """
 
     label = ""
+    promises = 1
 
     def __init__(self, folder: Path, scratch: Path) -> None:
         self.folder, self.scratch = folder, scratch
@@ -260,6 +262,7 @@ class AnswersWriter(Writer):
 
     label = "SHE answers (SQLite)"
     before, count = 5, 30
+    promises = count - before
 
     @property
     def answers(self) -> Answers:
@@ -274,7 +277,7 @@ class AnswersWriter(Writer):
             self._add(number)
 
     def write(self, report: Callable[[], None]) -> None:
-        for number in range(self.before, self.count):
+        for number in range(self.answers.next_number("rater"), self.count):
             self._add(number)
             report()
 
