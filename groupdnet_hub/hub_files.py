@@ -18,6 +18,7 @@ from torch import Tensor
 from groupdnet_hub.links import check_link
 from groupdnet_hub.strict_json import read_json
 from groupdnet_hub.tensor_files import header_length, header_limit, open_tensors
+from groupdnet_hub.whole_file import saved_file
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -87,7 +88,7 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
 
 
 def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
-    files = {name: folder / name for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE)}
+    files = {name: saved_file(folder, name) for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE)}
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not files[name].is_file():
             raise FileNotFoundError(f"the folder {source} has no {name}: {_hint(os.listdir(folder))}")

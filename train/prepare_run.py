@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from output_lock import sole_writer
 from prepare_items import Outcome, Recipe, prepare_item
 from prepare_sources import Found, Item, Problem
 from tqdm.auto import tqdm
 
-from groupdnet_hub import LabelSet, whole_file
+from groupdnet_hub import LabelSet, whole_file, writing_to
 
 # Beside the metadata of a split: the settings it is made with, and one line for each item that is done.
 _SETTINGS, _DONE = ".prepare.json", ".prepare.jsonl"
@@ -61,16 +62,27 @@ def prepare_all(
         num_workers: processes; 0 works in this one.
 
     Raises:
-        ValueError: if the folder holds something else, or a worker process died.
+        ValueError: if the folder holds something else, another run writes to it, or a worker process died.
         OSError: if a file cannot be written.
     """
     splits = sorted({item.split for item in found.items})
-    _check_classes(output / "classes.json", recipe.labels)
-    for split in splits:
-        _check_settings(output / split, settings)
-    for split in splits:
-        _open_split(output / split, settings, with_instances=any(i.instance for i in found.items))
 
+    def check() -> None:
+        _check_classes(output / "classes.json", recipe.labels)
+        for split in splits:
+            _check_settings(output / split, settings)
+
+    check()  # before anything is written
+    with sole_writer(output, "prepare", "choose another --output"), writing_to(output):
+        check()  # of another run, which may have ended meanwhile
+        for leftover in output.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
+        for split in splits:
+            _open_split(output / split, settings, with_instances=any(i.instance for i in found.items))
+        return _prepare(found, recipe, output, splits, num_workers)
+
+
+def _prepare(found: Found, recipe: Recipe, output: Path, splits: list[str], num_workers: int) -> Summary:
     outcomes = {split: read_done(output / split, found.items) for split in splits}
     summary = Summary(problems=list(found.problems), remarks=list(found.remarks))
     summary.kept = sum(outcome.entry is not None for done in outcomes.values() for outcome in done.values())
@@ -158,8 +170,8 @@ def _open_split(folder: Path, settings: dict[str, Any], *, with_instances: bool)
     """Make the folders and the record, and clear away files that a killed run left half written."""
     for part in ("images", "labels", *(["instances"] if with_instances else [])):
         (folder / part).mkdir(parents=True, exist_ok=True)
-        for partial in (folder / part).glob(".*.partial"):
-            partial.unlink(missing_ok=True)
+    for partial in folder.glob("**/.*.partial"):
+        partial.unlink(missing_ok=True)
     if not (folder / _SETTINGS).exists():
         _write_text(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
 
