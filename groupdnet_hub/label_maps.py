@@ -132,7 +132,7 @@ def _checked_ids(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
         return ids
     values, counts = np.unique(ids[wrong], return_counts=True)
     first, count = int(values[counts.argmax()]), int(counts.max())
-    row, column = np.argwhere(ids == first)[0]
+    row, column = np.unravel_index(int((ids == first).argmax()), ids.shape)
     others = f", and {len(values) - 1} other values are wrong too" if len(values) > 1 else ""
     shown = ", ".join(labels.names[:12]) + (", ..." if len(labels) > 12 else "")
     raise ValueError(
