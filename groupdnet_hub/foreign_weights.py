@@ -14,6 +14,7 @@ from torch import Tensor
 
 from groupdnet_hub.tensor_files import MAX_HEADER, open_tensors
 
+# Of the module pickle only the class of its error is used.
 _ZIP = b"PK\x03\x04"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import checkpoints
 import pytest
 import torch
 from accelerate import Accelerator
-from checkpoints import load_checkpoint, save_checkpoint
+from checkpoints import averaged, load_checkpoint, save_checkpoint
 from distributed import NoiseSource
 from hostile_files import Payload, pickles, refusal
 from hub_models import make_model
@@ -32,12 +33,14 @@ class Run:
             network, torch.optim.Adam(network.parameters(), lr=0.1)
         )
         self.noise = NoiseSource(3, 0, 1)
-        keep_own_state(self.accelerator, {"noise": self.noise})
+        self.average = averaged(copy.deepcopy(network), 0.9)
+        keep_own_state(self.accelerator, {"noise": self.noise, "average": self.average})
 
     def step(self) -> torch.Tensor:
         self.network(torch.ones(1, 2)).sum().backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.average.update_parameters(self.network)
         return self.noise.draw((4,), torch.device("cpu"))
 
 
@@ -72,6 +75,8 @@ def test_a_run_goes_on_with_its_noise(folder: Path) -> None:
         first.step()
         assert torch.equal(first.step(), second.step())
         assert torch.equal(first.network.weight, second.network.weight)
+        assert torch.equal(first.average.module.weight, second.average.module.weight)
+        assert not torch.equal(first.average.module.weight, first.network.weight)
     assert "own_state.safetensors" in {path.name for path in folder.iterdir()}
     assert not list(folder.glob("custom_checkpoint*"))
 

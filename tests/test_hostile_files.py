@@ -11,10 +11,19 @@ from typing import Any
 
 import pytest
 import torch
-from hostile_files import Payload, pickles, refusal, safetensors, tensor
+from hostile_files import Payload, peak_memory, pickles, refusal, safetensors, tensor
+from PIL import Image
 from safetensors.torch import save_file
 
-from groupdnet_hub import AppearanceCodes, GroupDNet, GroupDNetConfig, LabelSet, Look, PairedImages
+from groupdnet_hub import (
+    AppearanceCodes,
+    GroupDNet,
+    GroupDNetConfig,
+    LabelSet,
+    Look,
+    PairedImages,
+    read_label_map,
+)
 from groupdnet_hub.foreign_weights import read_foreign_tensors
 from groupdnet_hub.imagenet_trunks import imagenet_trunk
 
@@ -186,6 +195,24 @@ def test_the_watch_sees_what_unpickling_would_do(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         careless()
     assert (tmp_path / "executed").exists()
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_small_file_of_millions_of_pixels_takes_no_gigabytes(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "map.png"
+    picture = Image.new(mode, (4096, 4096), (9, 9, 9) if mode == "RGB" else 3)
+    picture.putpixel((4095, 4095), (0, 0, 0) if mode == "RGB" else 0)
+    picture.save(path)
+    assert path.stat().st_size < 100_000
+    with refusal(r"no class of the palette|is not a class id", megabytes=700, seconds=5):
+        read_label_map(path, LABELS)
+    Image.new("RGB", (4096, 4096), LABELS.palette[2]).save(path)
+    before = peak_memory(reset=True)
+    assert read_label_map(path, LABELS).min() == 2
+    assert (peak_memory() - before) / 2**20 < 512
 
 
 # -- data sets ---------------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ import warnings
 from pathlib import Path
 
 import atheris
-import scipy.io  # noqa: F401  (before the others: uninstrumented, for what reads there is compiled)
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "train"), str(HERE.parents[1] / "space")]
@@ -43,7 +42,16 @@ _READERS = {
 _PACKAGE = HERE.parents[1] / "groupdnet_hub"
 _MODULES = {".".join(path.relative_to(_PACKAGE).with_suffix("").parts) for path in _PACKAGE.rglob("*.py")}
 with atheris.instrument_imports(
-    include=["targets", "painter", "prepare_ccp", "prepare_run", "prepare_labels", "groupdnet_hub", "PIL"],
+    include=[
+        "targets",
+        "painter",
+        "prepare_ccp",
+        "prepare_matlab",
+        "prepare_run",
+        "prepare_labels",
+        "groupdnet_hub",
+        "PIL",
+    ],
     exclude=[f"groupdnet_hub.{name}" for name in _MODULES - _READERS],
 ):
     from PIL import GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401

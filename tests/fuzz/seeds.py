@@ -95,9 +95,11 @@ def seeds() -> dict[str, dict[str, bytes]]:
 
 def bombs() -> dict[str, dict[str, bytes]]:
     """Small files that ask for much memory or time, by target and name."""
-    packed = zlib.compress(bytes(2**24), 9)
-    element = (15).to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed
     matrix = matlab(False, groundtruth=IDS.astype(np.uint8))
+    values = bytes(2**26)  # behind those that the matrix should have
+    lengthened = (14).to_bytes(4, "little") + (len(matrix) - 136 + len(values)).to_bytes(4, "little")
+    packed = zlib.compress(lengthened + matrix[136:] + values, 9)
+    bomb = matrix[:128] + (15).to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed
     return {
         "config": {
             "deep": _DEEP,
@@ -118,5 +120,5 @@ def bombs() -> dict[str, dict[str, bytes]]:
                 {"format": "groupdnet-codes-1", "labels": '{"names": ["a"], "palette": [[0,0,0]]}'},
             ),
         },
-        "matlab_map": {"bomb.mat": matrix + element},
+        "matlab_map": {"bomb.mat": bomb},
     }
