@@ -70,8 +70,8 @@ def _run(python: str, pins: Sequence[str], tests: Sequence[str], folder: Path) -
         subprocess.run([python, "-m", "venv", str(folder / "venv")], check=True)
     # uv, because pip may try every version of every package to find what goes with an old one.
     subprocess.run([str(fresh), "-m", "pip", "install", "-q", "uv"], check=True)
-    install = [str(fresh.with_name("uv")), "pip", "install", "-q", "--no-cache", "--python", str(fresh)]
-    subprocess.run([*install, "-e", f"{checkout}[test]", *pins], check=True)
+    install = [str(fresh.with_name("uv")), "pip", "install", "-q", "--no-cache", "--compile-bytecode"]
+    subprocess.run([*install, "--python", str(fresh), "-e", f"{checkout}[test]", *pins], check=True)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(fresh), "-m", "pytest", "-q", "-m", "not slow and not browser", *tests],

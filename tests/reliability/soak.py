@@ -38,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.what == "pipeline":
         readings = pipeline_memory(args.calls, args.model)
-        unit = "calls"
+        unit = f"{args.calls} calls"
     else:
         readings = training_memory(args.steps)
-        unit = "steps"
+        unit = f"{args.steps} steps"
     first, last = _level(readings, len(readings) // 10), _level(readings, len(readings))
     growth = last / first - 1
     print(
-        f"{len(readings)} {unit}: {first:.1f} MiB after the first tenth, {last:.1f} MiB at the end: {growth:+.2%} "
+        f"{unit}: {first:.1f} MiB after the first tenth, {last:.1f} MiB at the end: {growth:+.2%} "
         f"(limit {LIMIT:.0%})"
     )
     return 0 if growth < LIMIT else 1
@@ -123,6 +123,7 @@ def training_memory(steps: int) -> list[float]:
         write_figures(Path(folder) / "drawn", 24, size=(32, 32))
         every = str(max(1, steps // 20))
         flags = ["--perceptual_net", "none", "--use_ema", "--random_flip", "--max_train_steps", str(steps)]
+        flags += ["--logging_steps", "1"]  # a line on the standard error for each step
         flags += [
             "--validation_steps",
             every,
@@ -132,8 +133,6 @@ def training_memory(steps: int) -> list[float]:
             "1",
         ]
         command, environment = command_line(Path(folder) / "drawn", Path(folder) / "run", *flags)
-        # One line on the standard error for each step.
-        environment |= {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1"}
         process = subprocess.Popen(
             command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
@@ -146,6 +145,8 @@ def training_memory(steps: int) -> list[float]:
                 readings[int(found[-1])] = resident(process.pid)
         if process.wait():
             sys.exit(f"train.py ended with {process.returncode}: {tail.decode(errors='replace')}")
+    if len(readings) < steps / 2:
+        sys.exit(f"only {len(readings)} of {steps} steps were seen")
     return [readings[step] for step in sorted(readings) if step]
 
 

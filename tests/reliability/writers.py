@@ -171,7 +171,7 @@ class CheckpointWriter(Writer):
     def _save(self, step: int, state: str) -> None:
         with torch.no_grad():
             self.network.weight.fill_(float(state == NEW))
-        save_checkpoint(self.accelerator, self.folder, step, {"state": state}, self.model, 1)
+        save_checkpoint(self.accelerator, self.folder, step, {"new": int(state == NEW)}, self.model, 1)
 
     def write_old(self) -> None:
         self._save(self.old_step, OLD)
@@ -188,7 +188,8 @@ class CheckpointWriter(Writer):
         shutil.copytree(self.folder, again)
         try:
             finish_checkpoints(self.accelerator, again)
-            state = load_checkpoint(self.accelerator, again, "latest")["state"]
+            progress = load_checkpoint(self.accelerator, again, "latest")
+            state = NEW if progress["new"] else OLD
             assert bool(self.network.weight.eq(float(state == NEW)).all())
             GroupDNet.from_pretrained(list_checkpoints(again)[-1] / "generator")
             assert not [path for path in again.iterdir() if path.name.startswith(".")]
