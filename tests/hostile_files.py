@@ -7,7 +7,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import torch
 
+from groupdnet_hub import GroupDNet, load_system
+
+LOADERS: tuple[Callable[[Path], Any], ...] = (GroupDNet.from_pretrained, load_system)
 _EXECUTING = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen")
 _seen: list[str] = []
 # How many files were refused as they should be; the summary of the test run tells.
@@ -85,6 +88,13 @@ def refusal(
     assert len(str(caught.value)) < 2000, "the message is endless"
     assert not _seen
     refused_files += 1
+
+
+def refused(folder: Path, match: str, **expected: Any) -> None:
+    """A model folder is refused so by every loader."""
+    for load in LOADERS:
+        with refusal(match, **expected):
+            load(folder)
 
 
 def peak_memory(reset: bool = False) -> int:
