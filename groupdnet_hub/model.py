@@ -123,7 +123,14 @@ class GroupDNet(nn.Module, StrictHubMixin):
         return Gaussian(codes_by_class(posterior.mean, order), codes_by_class(posterior.logvar, order))
 
     def prepare(
-        self, label: Tensor, instance: Tensor | None = None, *, lookup: bool = True, keep: int = 1
+        self,
+        label: Tensor,
+        instance: Tensor | None = None,
+        *,
+        lookup: bool = True,
+        keep: int = 1,
+        compiled: bool = False,
+        cuda_graphs: bool = False,
     ) -> Scene:
         """The label map's part of :meth:`decode`, for many codes on one map.
 
@@ -133,14 +140,25 @@ class GroupDNet(nn.Module, StrictHubMixin):
             lookup: ``False`` turns the window look-up off; the result is the same, the work is the paper's.
             keep: how many single pictures the scene keeps, in evaluation mode, so that :meth:`decode` of other
                 codes redoes only the groups that the changed classes reach.
+            compiled: in evaluation mode, scale, shift and activation run as one kernel of ``torch.compile``. The
+                first pictures wait for the compiler.
+            cuda_graphs: in evaluation mode, single pictures on this scene are drawn by CUDA graphs, one for each
+                set of groups that was redrawn; the first picture of a set is slow. They hold one picture's working
+                memory, instead of ``keep`` pictures.
 
         Raises:
-            ValueError: as :meth:`encode`, and for a missing or an unused instance map.
+            ValueError: as :meth:`encode`, for a missing or an unused instance map, and for ``cuda_graphs`` where
+                the model is not on a CUDA device.
         """
         label = self._checked_label(label)
         edges = checked_edges(instance, label, self.config.instance_edges)
         return self.decoder.prepare(
-            label_in_slots(label, self.config.class_order), edges, lookup=lookup, keep=keep
+            label_in_slots(label, self.config.class_order),
+            edges,
+            lookup=lookup,
+            keep=keep,
+            compiled=compiled,
+            cuda_graphs=cuda_graphs,
         )
 
     def decode(self, codes: Tensor, label: Tensor | Scene, instance: Tensor | None = None) -> Tensor:

@@ -39,11 +39,20 @@ class GroupDNetPipeline:
     Args:
         model: it is put into evaluation mode.
         kept_bytes: memory for what is kept; 0 keeps nothing from one call to the next.
+        compiled, cuda_graphs: of :meth:`GroupDNet.prepare`, for every picture; a scene without memory has no
+            CUDA graphs.
     """
 
-    def __init__(self, model: GroupDNet, *, kept_bytes: int = 512 * 2**20) -> None:
+    def __init__(
+        self,
+        model: GroupDNet,
+        *,
+        kept_bytes: int = 512 * 2**20,
+        compiled: bool = False,
+        cuda_graphs: bool = False,
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
-        self._scenes = SceneShelf(kept_bytes)
+        self._scenes = SceneShelf(kept_bytes, compiled=compiled, cuda_graphs=cuda_graphs)
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | os.PathLike[str], **options: Any) -> GroupDNetPipeline:

@@ -19,10 +19,12 @@ class SceneShelf:
 
     Args:
         limit: bytes that all scenes together may hold.
+        compiled, cuda_graphs: of :meth:`groupdnet_hub.GroupDNet.prepare`.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, compiled: bool = False, cuda_graphs: bool = False) -> None:
         self._limit = limit
+        self._compiled, self._cuda_graphs = compiled, cuda_graphs
         self._scenes: OrderedDict[object, Scene] = OrderedDict()
         self._lock = Lock()
 
@@ -32,7 +34,7 @@ class SceneShelf:
         A model whose weights changed in the meantime gets new ones.
         """
         if not self._limit:
-            return model.prepare(label, instance, keep=1)
+            return model.prepare(label, instance, compiled=self._compiled)
         maps = [label] if instance is None else [label, instance]
         key = (_weights_state(model), *((tuple(m.shape), m.numpy().tobytes()) for m in maps))
         with self._lock:
@@ -40,7 +42,9 @@ class SceneShelf:
             if found is not None:
                 self._scenes.move_to_end(key)
                 return found
-        scene = model.prepare(label, instance, keep=_PICTURES)
+        scene = model.prepare(
+            label, instance, keep=_PICTURES, compiled=self._compiled, cuda_graphs=self._cuda_graphs
+        )
         with self._lock:
             return self._scenes.setdefault(key, scene)
 

@@ -25,12 +25,12 @@ def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap,
     Raises:
         ValueError: if it cannot be read as a label map of the model's classes.
     """
-    return show(session, pipeline.sample(label_map, seed))
+    return show(session, _sampled(pipeline, label_map, seed))
 
 
 def draw_maps(pipeline: GroupDNetPipeline, label_maps: Sequence[LabelMap], seed: int) -> list[Look]:
     """A look for each label map, with ``seed`` and those after it."""
-    return [pipeline.sample(label_map, seed + i) for i, label_map in enumerate(label_maps)]
+    return [_sampled(pipeline, label_map, seed + i) for i, label_map in enumerate(label_maps)]
 
 
 def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
@@ -89,7 +89,8 @@ def pick(session: Session, index: int) -> Session:
 
 def edit(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap) -> Session:
     """The same appearance on a changed label map (semantic manipulation)."""
-    return show(session, pipeline.edit(current(session), label_map))
+    label = _read(pipeline, label_map)
+    return show(session, pipeline.edit(current(session), label, instance=_instances(pipeline, label)))
 
 
 def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mapping[str, str]) -> Session:
@@ -214,7 +215,26 @@ def encode(pipeline: GroupDNetPipeline, session: Session, label_map: np.ndarray)
     Args:
         label_map: of the photo, at the model's size.
     """
-    return keep_photo(session, pipeline.encode(photo_of(session).picture, label_map))
+    photo, instances = photo_of(session).picture, _instances(pipeline, label_map)
+    return keep_photo(session, pipeline.encode(photo, label_map, instance=instances))
+
+
+def _read(pipeline: GroupDNetPipeline, label_map: LabelMap) -> np.ndarray:
+    """A label map at the model's size, int64 [H, W]."""
+    return read_label_map(label_map, pipeline.labels, size=pipeline.model.config.image_size, resize=True)
+
+
+def _instances(pipeline: GroupDNetPipeline, label: np.ndarray) -> np.ndarray | None:
+    """What takes the place of an instance map for a model that draws instance edges.
+
+    A painted map knows no instances: the edges lie where classes meet, and things of one class that touch are one.
+    """
+    return label if pipeline.model.config.instance_edges else None
+
+
+def _sampled(pipeline: GroupDNetPipeline, label_map: LabelMap, seed: int) -> Look:
+    label = _read(pipeline, label_map)
+    return pipeline.sample(label, seed, instance=_instances(pipeline, label))
 
 
 def _redrawable(pipeline: GroupDNetPipeline, session: Session, class_: str | int) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 # Before gradio is imported: nothing is sent anywhere, and no pictures are recorded in the visitor's browser.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
+# Nor does it remember every call, to make a table of all of them after each: memory would grow with the calls.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 
 try:
     import gradio as gr

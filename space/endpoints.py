@@ -11,8 +11,10 @@ import gradio as gr
 import session as sessions
 from events import WORKER
 from film import film_positions, write_film
+from lazy_model import refusing
+from served_files import served_picture
 from session import CURRENT, Session, checked_seed
-from studio import Studio, refusing
+from studio import Studio
 
 from groupdnet_hub import colour_picture
 
@@ -35,7 +37,9 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
 
     def candidates(made: Session, class_name: str, seed: float, keep_pixels: bool) -> tuple[Any, ...]:
         drawn = studio.run(actions.candidates, made, class_name, checked_seed(seed), keep_pixels)
-        pictures = [(look.image, f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates]
+        pictures = [
+            (served_picture(look.image), f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates
+        ]
         return (
             drawn,
             pictures,
@@ -94,13 +98,17 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
             raise ValueError("no parser is configured: GROUPDNET_PARSER names one.")
         put = studio.run(actions.put_photo, made, photo)
         label = studio.parser.parse(actions.photo_of(put).picture, labels, studio.size)
-        return put, colour_picture(label, labels), "The photo's label map, as the parser sees it."
+        return (
+            put,
+            served_picture(colour_picture(label, labels)),
+            "The photo's label map, as the parser sees it.",
+        )
 
     def encode(made: Session, photo: str, label_map: str) -> tuple[Any, ...]:
         put = studio.run(actions.put_photo, made, photo)
         label = studio.run(actions.photo_map, put, label_map)
         kept = studio.run(actions.encode, put, label)
-        return kept, kept.shelf[-1].look.image, kept.shelf[-1].name
+        return kept, served_picture(kept.shelf[-1].look.image), kept.shelf[-1].name
 
     # One column of components that are never shown; their labels name the parameters.
     with gr.Column(visible=False):
@@ -118,7 +126,10 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
         t = gr.Number(0.5, label="t")
         changing = gr.JSON(value=None, label="classes")
         kind, whole = gr.Textbox("gif", label="kind"), gr.Checkbox(False, label="whole")
-        picture, message = gr.Image(type="pil", format="png", label="picture"), gr.Textbox(label="message")
+        picture, message = (
+            gr.Image(type="filepath", format="png", label="picture"),
+            gr.Textbox(label="message"),
+        )
         pictures = gr.Gallery(format="png", label="pictures")
         found, file = gr.JSON(label="looks"), gr.File(label="film")
 
@@ -150,7 +161,7 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
 
 
 def _answer(made: Session, message: str) -> tuple[Any, ...]:
-    return made, sessions.current(made).image, message
+    return made, served_picture(sessions.current(made).image), message
 
 
 def _names(classes: Any) -> list[str]:

@@ -10,21 +10,20 @@ import gradio as gr
 import numpy as np
 import session as sessions
 from layout import Parts
+from lazy_model import refusing
 from painter import read_canvas
 from session import CURRENT, MAX_SEED, Session, checked_seed
-from studio import Studio, refusing
+from studio import Studio
 from views import candidates_view, first_choices, looks_view, stage_view
 
 # One worker for all that changes a session. Two model calls at once would each take twice as long, and two changes
 # at once would start from the same state, so that one of them is lost.
 WORKER: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
-# All of it is hidden from programs, which have ``endpoints.py``.
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **WORKER}
 
 
-def drawing(parts: Parts) -> dict[str, Any]:
-    """Options of an event that draws: the wheel turns on the picture alone, all else would only flicker."""
-    return {"api_visibility": "private", "show_progress_on": parts.picture, **WORKER}
+def waiting_on(part: gr.components.Component) -> dict[str, Any]:
+    """Options of an event: the wheel turns on ``part`` alone, after a second; programs have ``endpoints.py``."""
+    return {"api_visibility": "private", "show_progress_on": part, **WORKER}
 
 
 def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Parts) -> None:
@@ -114,7 +113,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
         name = made.shelf[refusing(_place)(event, len(made.shelf))].name
         return stage(made, refusing(sessions.take_back)(made, name), f"Back to {name}.")
 
-    shown, draws = [state, *parts.stage], drawing(parts)
+    shown, draws = [state, *parts.stage], waiting_on(parts.picture)
     page.load(on_arrival, state, shown, **draws)
     parts.examples.pick(on_example, [state, parts.seed], shown, **draws)
     parts.upload.upload(on_upload, [state, parts.upload, parts.seed], shown, **draws)
@@ -125,17 +124,17 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
         on_reroll,
         [state, parts.keep_pixels],
         [state, parts.candidates, parts.status],
-        **{**draws, "show_progress_on": parts.candidates},
+        **waiting_on(parts.candidates),
     )
-    parts.painter.lock(on_lock, state, [state, parts.status], trigger_mode="multiple", **QUIET)
+    parts.painter.lock(on_lock, state, [state, parts.status], trigger_mode="multiple", **draws)
     # While one stroke is drawn the next may be painted: the last one counts.
-    parts.painter.paint(on_paint, [state, parts.painter], shown, trigger_mode="always_last", **QUIET)
-    parts.candidates.pick(on_pick, state, shown, **QUIET)
-    parts.undo.click(on_undo, state, shown, **QUIET)
-    parts.redo.click(on_redo, state, shown, **QUIET)
-    parts.history.pick(on_history, state, shown, **QUIET)
-    parts.keep.click(on_keep, state, [state, *parts.looks, parts.status], **QUIET)
-    parts.shelf.pick(on_shelf, state, shown, **QUIET)
+    parts.painter.paint(on_paint, [state, parts.painter], shown, trigger_mode="always_last", **draws)
+    parts.candidates.pick(on_pick, state, shown, **draws)
+    parts.undo.click(on_undo, state, shown, **draws)
+    parts.redo.click(on_redo, state, shown, **draws)
+    parts.history.pick(on_history, state, shown, **draws)
+    parts.keep.click(on_keep, state, [state, *parts.looks, parts.status], **draws)
+    parts.shelf.pick(on_shelf, state, shown, **draws)
 
 
 def _data(event: gr.EventData) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from actions import MORPH_SPAN
 from PIL import Image
+from served_files import served_folder
 
 FRAMES_PER_SECOND = 12
 # Positions from A to B; the film goes there and back.
@@ -38,10 +38,7 @@ def write_film(pictures: Sequence[Image.Image], kind: str) -> Path:
     if kind not in ("gif", "mp4"):
         raise ValueError(f"a film is gif or mp4, not {kind!r}.")
     frames = [*pictures, *reversed(pictures[1:-1])]
-    # gradio serves files from its own folder as they are, and deletes them after a day.
-    cache = os.environ.get("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "gradio"))
-    Path(cache).mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="film-", dir=cache)) / f"morph.{kind}"
+    path = Path(tempfile.mkdtemp(prefix="film-", dir=served_folder())) / f"morph.{kind}"
     if kind == "gif":
         options = {"duration": round(1000 / FRAMES_PER_SECOND), "loop": 0, "optimize": False}
         frames[0].save(path, save_all=True, append_images=frames[1:], **options)

@@ -19,9 +19,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
-from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub import tensor_to_picture
+from groupdnet_hub.baselines import System
 
 QUESTIONS = 50
 _SEEDS = 2**31 - 1
@@ -103,12 +105,24 @@ def make_question(
     )
 
 
-def draw_pair(
-    pipeline: GroupDNetPipeline, question: Question, label_map: np.ndarray
-) -> tuple[Image.Image, Image.Image]:
-    """The two pictures of a question; which of them is the redrawn one is left to chance as well."""
-    look = pipeline.sample(label_map, question.seed)
-    pair = [look.image, pipeline.reroll(look, question.class_, question.reroll_seed).image]
+@torch.inference_mode()
+def draw_pair(system: System, question: Question, label_map: np.ndarray) -> tuple[Image.Image, Image.Image]:
+    """The two pictures of a question; which of them is the redrawn one is left to chance as well.
+
+    A system without codes for single classes redraws its whole code, as when the paper measures one (section 4.2).
+    One that draws instance edges has them along the classes.
+
+    Args:
+        label_map: int64 [H, W].
+    """
+    maps = torch.from_numpy(label_map)[None]
+    scene = system.prepare(maps, maps if system.config.instance_edges else None)
+    size = (label_map.shape[0], label_map.shape[1])
+    # On the CPU: one seed then means one question on every device.
+    first, second = (torch.Generator().manual_seed(seed) for seed in (question.seed, question.reroll_seed))
+    codes = system.sample_codes(1, generator=first, label_size=size)
+    redrawn = system.redraw(codes, system.labels.id_of(question.class_), generator=second)
+    pair = [tensor_to_picture(system.decode(one, scene)[0].float().cpu()) for one in (codes, redrawn)]
     random.Random(f"{question.rater}/order {question.number}").shuffle(pair)
     return pair[0], pair[1]
 

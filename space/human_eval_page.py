@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,44 +17,52 @@ import numpy as np
 from components import data_url, picture, sentence
 from events import WORKER
 from human_eval import QUESTIONS, Answers, Question, Score, draw_pair, make_question
-from studio import Studio
+from lazy_model import LazyModel, read_config
+from PIL import Image
+from studio import Studio, example_maps
 
-from groupdnet_hub import classes_present, colour_picture, read_label_map
+from groupdnet_hub import (
+    GroupDNetPipeline,
+    LabelSet,
+    classes_present,
+    colour_picture,
+    load_system,
+    read_label_map,
+)
+from groupdnet_hub.baselines import SystemConfig
 
 MAIN_PAGE = "Studio"
+DrawPair = Callable[[Question, np.ndarray], tuple[Image.Image, Image.Image]]
 _RATER = re.compile(r"[0-9a-f]{32}")
 
 
 class Evaluation:
-    """What is asked: label maps, and the models that are compared.
+    """What is asked: label maps, and the systems that are compared.
 
     Args:
-        studios: by the name under which a model's answers are written; all of one label set and size.
-        folder: of the label maps.
+        systems: by the name under which a system's answers are written, what draws the two pictures of a question on
+            its label map.
+        paths: of the label maps; those of other classes or proportions are left out.
         answers: the file of the answers.
-
-    Raises:
-        ValueError: for models of different label sets or sizes.
     """
 
-    def __init__(self, studios: Mapping[str, Studio], folder: Path, answers: Answers) -> None:
-        self.studios, self.answers = dict(studios), answers
-        first = next(iter(self.studios.values()))
-        for name, studio in self.studios.items():
-            if studio.labels.names != first.labels.names or studio.size != first.size:
-                raise ValueError(
-                    f"the models of an evaluation must be of one label set and size; {name} is not"
-                )
-        self.labels, self.size = first.labels, first.size
+    def __init__(
+        self,
+        systems: Mapping[str, DrawPair],
+        labels: LabelSet,
+        size: tuple[int, int],
+        paths: Sequence[Path],
+        answers: Answers,
+    ) -> None:
+        self.systems, self.labels, self.size, self.answers = dict(systems), labels, size, answers
         self.maps: dict[str, np.ndarray] = {}
-        for path in sorted(folder.glob("*.png")):
+        for path in paths:
             try:
-                self.maps[path.name] = read_label_map(path, self.labels, size=self.size, resize=True)
+                self.maps[path.name] = read_label_map(path, labels, size=size, resize=True)
             except ValueError:
                 continue
-        names = self.labels.names
         self.shown = [
-            (name, [names[class_id] for class_id in classes_present(label, len(names))])
+            (name, [labels.names[class_id] for class_id in classes_present(label, len(labels))])
             for name, label in self.maps.items()
         ]
 
@@ -62,27 +71,40 @@ class Evaluation:
         """What ``GROUPDNET_EVALUATION_MODELS``, ``_MAPS`` and ``_ANSWERS`` say; else the page's model and examples.
 
         Raises:
-            ValueError, OSError: as above, and as :class:`Studio`.
+            ValueError, OSError: for systems of different label sets or sizes, two of one name, and a configuration
+                that cannot be read.
         """
         sources = os.environ.get("GROUPDNET_EVALUATION_MODELS", studio.source).split(",")
-        folder = Path(os.environ.get("GROUPDNET_EVALUATION_MAPS", examples))
+        folder = os.environ.get("GROUPDNET_EVALUATION_MAPS")
         file = os.environ.get("GROUPDNET_EVALUATION_ANSWERS", default_file)
-        studios: dict[str, Studio] = {}
+        systems: dict[str, DrawPair] = {}
+        configs: list[SystemConfig] = []
         for one in map(str.strip, sources):
             name = Path(one).resolve().name if Path(one).is_dir() else one
-            if name in studios:
+            if name in systems:
                 raise ValueError(f"two models of the evaluation are called {name}: rename a folder")
-            studios[name] = studio if one == studio.source else Studio(one, examples)
-        return cls(studios, folder, Answers(file))
+            config = studio.config if one == studio.source else read_config(one)
+            configs.append(config)
+            if (config.class_names, config.image_size) != (configs[0].class_names, configs[0].image_size):
+                raise ValueError(
+                    f"the models of an evaluation must be of one label set and size; {name} is not"
+                )
+            if one == studio.source:  # its weights are there already
+                systems[name] = functools.partial(studio.run, _draw_pair_of_pipeline)
+            else:
+                systems[name] = functools.partial(LazyModel(one, load_system, studio.worker).run, draw_pair)
+        labels = LabelSet(configs[0].class_names, configs[0].palette)
+        paths = sorted(Path(folder).glob("*.png")) if folder else example_maps(examples, labels)
+        return cls(systems, labels, configs[0].image_size, paths, Answers(file))
 
     def question(self, rater: str, number: int) -> Question:
         """The question with this number, 0 to ``QUESTIONS`` - 1."""
-        return make_question(rater, number, list(self.studios), self.shown)
+        return make_question(rater, number, list(self.systems), self.shown)
 
     def draw(self, question: Question) -> tuple[Any, Any, Any]:
         """The label map in its colours, and the two pictures."""
         label = self.maps[question.label_map]
-        pair = self.studios[question.model].run(draw_pair, question, label)
+        pair = self.systems[question.model](question, label)
         return colour_picture(label, self.labels), *pair
 
 
@@ -183,3 +205,9 @@ def _legend(evaluation: Evaluation) -> None:
 def _checked_rater(name: Any) -> str:
     """A rater's name as a browser keeps it, or a new one."""
     return name if isinstance(name, str) and _RATER.fullmatch(name) else secrets.token_hex(16)
+
+
+def _draw_pair_of_pipeline(
+    pipeline: GroupDNetPipeline, question: Question, label_map: np.ndarray
+) -> tuple[Image.Image, Image.Image]:
+    return draw_pair(pipeline.model, question, label_map)

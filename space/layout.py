@@ -90,13 +90,13 @@ def make_parts(studio: Studio) -> Parts:
     with gr.Row(elem_id="stage"):
         made = _picture_panel(studio) | _map_panel(studio)
     with gr.Tabs(elem_id="tools"):
-        with gr.Tab("Mix looks", id="mix-tab"):
+        with gr.Tab("Mix", id="mix-tab"):
             made |= _mix_panel(studio.labels)
         with gr.Tab("Morph", id="morph-tab") as morph_tab:
             made |= _morph_panel(studio) | {"morph_tab": morph_tab}
-        with gr.Tab("From a photo", id="photo-tab"):
+        with gr.Tab("Photo", id="photo-tab"):
             made |= _photo_panel(studio)
-        with gr.Tab("Label maps of your own", id="own-maps-tab"):
+        with gr.Tab("Map files", id="own-maps-tab"):
             gr.HTML(_upload_help(studio.labels), elem_id="own-maps", apply_default_css=False)
     return Parts(**{field.name: made[field.name] for field in fields(Parts)})
 
@@ -213,6 +213,7 @@ def _morph_panel(studio: Studio) -> dict[str, Any]:
                 list(studio.labels.names),
                 value=list(studio.labels.names),
                 label="Classes that change",
+                show_select_all=True,
                 elem_id="morph-classes",
             )
             made["morph_use"] = gr.Button("Use this picture", elem_id="morph-use")

@@ -17,6 +17,10 @@ const ICONS = {
 const SIZES = [1 / 128, 4 / 128, 10 / 128, 20 / 128].map((share) => Math.max(1, Math.round(share * width)));
 const map = new LabelMap(width, height, classes.map(({ colour }) => colour));
 
+// With more classes than this, one looks for them by name.
+const MANY = 12;
+const blank = Math.max(0, classes.findIndex(({ name }) => name === "background"));
+
 let tool = "brush";
 let size = SIZES[2];
 let chosen = Math.min(1, classes.length - 1);
@@ -58,7 +62,7 @@ function button(name, title, action, extra = {}) {
 const tools = {
   brush: button("brush", "Brush (B)", () => choose("brush")),
   fill: button("fill", "Fill an area (F)", () => choose("fill")),
-  eraser: button("eraser", `Eraser: paints ${classes[0].name} (E)`, () => choose("eraser")),
+  eraser: button("eraser", `Eraser: paints ${classes[blank].name} (E)`, () => choose("eraser")),
 };
 const sizes = SIZES.map((pixels, i) =>
   button(`size-${i}`, `Brush of ${pixels} pixel${pixels > 1 ? "s" : ""}`, () => resize(i), {
@@ -95,11 +99,27 @@ const rows = classes.map(({ name, colour }, id) => {
   return { brush, redraw, lock, row: make("div", { class: "class-row", "data-class": id }, brush, ...(actions ? [redraw, lock] : [])) };
 });
 const heads = actions ? [make("small", {}, "redraw"), make("small", {}, "lock")] : [];
+const wanted = make("input", {
+  type: "search",
+  placeholder: `Find one of ${classes.length}`,
+  "aria-label": "Find a class by its name",
+  oninput: () => filter(),
+  onkeydown: (event) => event.key === "Enter" && takeFirst(),
+});
+const onMap = make("button", { type: "button", title: "Show only the classes that are on the map", "aria-pressed": "false", onclick: () => filter(true) }, "on the map");
+const noneFound = make("p", { class: "none-found", hidden: true }, "No class is called so.");
+const many = classes.length > MANY;
 const palette = make(
   "div",
-  { class: "palette", role: "group", "aria-label": "Classes" },
-  make("div", { class: "palette-head" }, make("span", {}, "Paint with"), ...heads),
+  { class: many ? "palette many" : "palette", role: "group", "aria-label": "Classes" },
+  make(
+    "div",
+    { class: "palette-top" },
+    make("div", { class: "palette-head" }, make("span", {}, "Paint with"), ...heads),
+    ...(many ? [make("div", { class: "finder" }, wanted, onMap)] : []),
+  ),
   ...rows.map(({ row }) => row),
+  noneFound,
 );
 element
   .querySelector(".painter")
@@ -114,6 +134,21 @@ function draw() {
   });
   undo.disabled = !map.past.length;
   redo.disabled = !map.future.length;
+  filter();
+}
+
+// Which classes the palette shows: those whose names hold what is looked for, and perhaps only those on the map.
+function filter(toggled = false) {
+  if (toggled) onMap.setAttribute("aria-pressed", onMap.getAttribute("aria-pressed") !== "true");
+  const words = wanted.value.trim().toLowerCase();
+  const only = onMap.getAttribute("aria-pressed") === "true";
+  rows.forEach(({ row }, id) => (row.hidden = !classes[id].name.toLowerCase().includes(words) || (only && row.classList.contains("absent"))));
+  noneFound.hidden = rows.some(({ row }) => !row.hidden);
+}
+
+function takeFirst() {
+  const first = rows.findIndex(({ row }) => !row.hidden);
+  if (first >= 0) take(first);
 }
 
 function commit() {

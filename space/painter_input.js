@@ -8,7 +8,7 @@ function position(event) {
   return { x: ((event.clientX - box.left) / box.width) * width, y: ((event.clientY - box.top) / box.height) * height };
 }
 
-const painted = () => (tool === "eraser" ? 0 : chosen);
+const painted = () => (tool === "eraser" ? blank : chosen);
 
 function begin(point) {
   map.remember();

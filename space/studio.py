@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import threading
 from collections.abc import Callable
@@ -11,18 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import actions
-import gradio as gr
-import torch
-from huggingface_hub import hf_hub_download
+from lazy_model import LazyModel, read_config
 from photo_parser import PhotoParser
 from session import Kept, Session
-from zero_gpu import IS_LENT, on_gpu
+from zero_gpu import IS_LENT
 
-from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet, read_label_map
+from groupdnet_hub import FIGURE_LABELS, GroupDNetConfig, GroupDNetPipeline, LabelSet, read_label_map
 
 # What a visitor finds drawn; chosen by eye.
 OPENING_SEED = 42
-_CONFIG_FILE = "config.json"
 ResultT = TypeVar("ResultT")
 
 
@@ -31,48 +27,27 @@ class Studio:
 
     Args:
         source: only its configuration is read at first.
-        examples: folder of label maps; those that are not of the model's classes and proportions are left out.
+        examples: folder of the bundled label maps, for models of their classes and proportions.
         parser: a segmentation model that makes label maps of photos, if there is one.
 
     Raises:
-        FileNotFoundError, ValueError, OSError: if the model's configuration cannot be read.
+        FileNotFoundError, ValueError, OSError: if the model's configuration cannot be read, or is of another system.
     """
 
     def __init__(self, source: str, examples: Path, parser: PhotoParser | None = None) -> None:
-        self.source, self.parser = source, parser
-        self.config = _read_config(source)
-        self.labels = LabelSet(self.config.class_names, self.config.palette)
-        self.size = self.config.image_size
+        config = read_config(source)
+        if not isinstance(config, GroupDNetConfig):
+            raise ValueError(
+                f"{source} is a {config.system_name}, which has no codes for single classes; the page needs a "
+                "GroupDNet (the human evaluation takes any system)"
+            )
+        self.source, self.parser, self.config = source, parser, config
+        self.labels = LabelSet(config.class_names, config.palette)
+        self.size = config.image_size
         self.examples = self._fitting(examples)
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.model = LazyModel(source, GroupDNetPipeline.from_pretrained, self.worker)
         self._lock = threading.RLock()
-        # One thread for the model: each further one would bring its own pool of threads and its own memory.
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
-
-        @on_gpu
-        def on_model(action: Callable[..., Any], *arguments: Any) -> Any:
-            # Not through the lock: ZeroGPU runs this in a copy of the process, which may hold it.
-            return refusing(action)(self._pipeline, *arguments)
-
-        self._on_model = on_model
-
-    @functools.cached_property
-    def _pipeline(self) -> GroupDNetPipeline:
-        on_cuda = torch.cuda.is_available()
-        return GroupDNetPipeline.from_pretrained(
-            self.source,
-            device="cuda" if on_cuda else "cpu",
-            dtype=torch.bfloat16 if on_cuda else torch.float32,
-        )
-
-    @property
-    def pipeline(self) -> GroupDNetPipeline:
-        """The model, in bfloat16 on a GPU.
-
-        Raises:
-            FileNotFoundError, ValueError, OSError: as ``GroupDNetPipeline.from_pretrained``.
-        """
-        with self._lock:
-            return self._pipeline
 
     @functools.cached_property
     def _opening(self) -> Session:
@@ -82,7 +57,7 @@ class Studio:
 
     def warm_up(self) -> None:
         """Load and draw ahead what the first visitor would wait for."""
-        self.pipeline  # noqa: B018
+        self.model.loaded  # noqa: B018
         if not IS_LENT:  # a GPU is lent for a visitor's call only
             self.enter(Session())
 
@@ -97,15 +72,13 @@ class Studio:
         """``action(pipeline, *arguments)``, on the GPU where there is one.
 
         Raises:
-            gradio.Error: with the sentence of the action's ValueError.
+            gradio.Error: as :meth:`LazyModel.run`.
         """
-        refusing(lambda: self.pipeline)()  # loaded before ZeroGPU copies the process
-        context = contextvars.copy_context()  # by which ZeroGPU knows the visitor
-        return self._worker.submit(context.run, self._on_model, action, *arguments).result()
+        return self.model.run(action, *arguments)
 
     def _fitting(self, folder: Path) -> list[Path]:
         fitting = []
-        for path in sorted(folder.glob("*.png")):
+        for path in example_maps(folder, self.labels):
             try:
                 read_label_map(path, self.labels, size=self.size, resize=True)
             except ValueError:
@@ -114,29 +87,6 @@ class Studio:
         return fitting
 
 
-def refusing(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
-    """An action whose ValueError is shown as a sentence on the page; the session stays as it was."""
-
-    @functools.wraps(action)
-    def wrapped(*arguments: Any) -> ResultT:
-        try:
-            return action(*arguments)
-        except ValueError as error:
-            text = str(error)
-            raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from None
-
-    return wrapped
-
-
-def _read_config(source: str) -> GroupDNetConfig:
-    """The configuration of a folder or a Hub id, without the weights."""
-    folder = Path(source)
-    if folder.is_dir():
-        path = folder / _CONFIG_FILE
-        if not path.is_file():
-            raise FileNotFoundError(f"the folder {source} has no {_CONFIG_FILE}")
-    elif source.startswith((".", "~", "/")) or folder.exists():
-        raise FileNotFoundError(f"there is no folder {source}")
-    else:
-        path = Path(hf_hub_download(source, _CONFIG_FILE))
-    return GroupDNetConfig.from_file(path)
+def example_maps(folder: Path, labels: LabelSet) -> list[Path]:
+    """The bundled label maps, for a model of their classes: among more classes their ids would be other things."""
+    return sorted(folder.glob("*.png")) if labels.names == FIGURE_LABELS.names else []

@@ -7,12 +7,13 @@ from typing import Any
 import actions
 import gradio as gr
 from components import data_url
-from events import QUIET, drawing
+from events import waiting_on
 from film import film_positions, write_film
 from layout import Parts
+from lazy_model import refusing
 from painter import canvas_value, read_canvas
 from session import Session
-from studio import Studio, refusing
+from studio import Studio
 from views import looks_view, stage_view
 
 
@@ -80,23 +81,22 @@ def add_tool_events(studio: Studio, state: gr.State, parts: Parts) -> None:
             f"The look is on the shelf as {name}: mix it, or press it to see it.",
         ]
 
-    draws = drawing(parts)
-    here = {**draws, "show_progress_on": parts.morph_picture}
+    draws, here = waiting_on(parts.picture), waiting_on(parts.morph_picture)
     shown = [state, *parts.stage]
     ends = [state, parts.morph_first, parts.morph_second]
     morphing = [*ends, parts.morph_position, parts.morph_classes]
     parts.mix.click(on_mix, [state, parts.board], shown, **draws)
     # The picture follows the slider; positions that were passed while one was drawn are left out.
-    slide: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}
+    slide: dict[str, Any] = {"trigger_mode": "always_last", **here}
     parts.morph_position.input(on_slide, morphing, parts.morph_picture, **slide)
     for chosen in (parts.morph_first, parts.morph_second, parts.morph_classes):
         chosen.input(on_slide, morphing, parts.morph_picture, **slide)
-    parts.morph_tab.select(on_slide, morphing, parts.morph_picture, **QUIET)
+    parts.morph_tab.select(on_slide, morphing, parts.morph_picture, **here)
     parts.morph_use.click(on_use, morphing, shown, **draws)
     film_inputs = [*ends, parts.morph_classes, parts.film_format, parts.film_whole]
     parts.film_make.click(on_film, film_inputs, parts.film, **here)
     photo_parts = [parts.photo_painter, parts.photo_status]
-    loading = {**QUIET, "show_progress": "full", "show_progress_on": parts.photo_painter}
+    loading = waiting_on(parts.photo_painter)
     parts.photo_upload.upload(on_photo, [state, parts.photo_upload], [state, *photo_parts], **loading)
     parts.photo_map_upload.upload(on_photo_map, [state, parts.photo_map_upload], photo_parts, **loading)
     parts.photo_keep.click(

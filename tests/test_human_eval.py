@@ -12,10 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from human_eval import QUESTIONS, Answers, Question, draw_pair, make_question, wilson_interval
 
-from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig, GroupDNetPipeline, draw_figure
+from groupdnet_hub import (
+    FIGURE_LABELS,
+    GroupDNet,
+    GroupDNetConfig,
+    GroupDNetPipeline,
+    draw_figure,
+    load_system,
+)
+from groupdnet_hub.baselines import SYSTEMS, build_system, system_config
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "space" / "examples"
 MAPS = [("a.png", ["background", "hair"]), ("b.png", ["background", "face", "shoes"])]
 
 
@@ -47,10 +57,56 @@ def test_a_pair_differs_by_the_reroll_of_one_class() -> None:
         asked = Question("r", number, "one", "a.png", "hair", 5, 6)
         plain = pipe.sample(label, 5)
         redrawn = pipe.reroll(plain, "hair", 6)
-        pair = [np.asarray(one).tobytes() for one in draw_pair(pipe, asked, label)]
+        pair = [np.asarray(one).tobytes() for one in draw_pair(pipe.model, asked, label)]
         assert set(pair) == {np.asarray(one.image).tobytes() for one in (plain, redrawn)}
         firsts += pair[0] == np.asarray(plain.image).tobytes()
     assert 0 < firsts < 12
+
+
+@pytest.mark.parametrize("name", [name for name, spec in SYSTEMS.items() if not spec.ablation])
+def test_any_system_is_asked_about(name: str) -> None:
+    """Drawn from its own codes; those without codes for classes redraw all, and those without any draw the same."""
+    config = system_config(name, FIGURE_LABELS, (64, 64), 8, instance_edges=name == "VSPADE")
+    system = build_system(config).eval()
+    label = np.asarray(draw_figure(1, (64, 64))[1])
+    asked = Question("r", 0, name, "a.png", "top-clothes", 5, 6)
+    one, other = (np.asarray(picture).astype(int) for picture in draw_pair(system, asked, label))
+    again = draw_pair(system, asked, label)
+    assert np.array_equal(one, np.asarray(again[0]))
+    assert one.shape == (64, 64, 3)
+    codes = system.sample_codes(1, generator=torch.Generator().manual_seed(5))
+    assert (one != other).any() == (codes.numel() > 0)
+
+
+def test_systems_are_mixed_and_kept_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """``GROUPDNET_EVALUATION_MODELS`` with the page's model and others: each question's pair is of its own model."""
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    from human_eval_page import Evaluation
+    from studio import Studio
+
+    names = ["GroupDNet", "VSPADE", "BicycleGAN"]
+    for name in names:
+        built = build_system(system_config(name, FIGURE_LABELS, (64, 64), 8))
+        built.save_pretrained(tmp_path / name)
+    studio = Studio(str(tmp_path / "GroupDNet"), EXAMPLES)
+    sources = ",".join(str(tmp_path / name) for name in names)
+    monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", sources)
+    evaluation = Evaluation.from_environment(studio, EXAMPLES, tmp_path / "answers.sqlite3")
+    asked = [evaluation.question("r", number) for number in range(6)]
+    assert Counter(question.model for question in asked) == dict.fromkeys(names, 2)
+    for question in asked:
+        system = load_system(tmp_path / question.model)
+        pair = draw_pair(system, question, evaluation.maps[question.label_map])
+        for shown, expected in zip(evaluation.draw(question)[1:], pair, strict=True):
+            assert np.abs(np.asarray(shown).astype(int) - np.asarray(expected)).max() <= 1
+
+    build_system(system_config("SPADE", FIGURE_LABELS, (128, 128), 8)).save_pretrained(tmp_path / "large")
+    monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{tmp_path / 'large'}")
+    with pytest.raises(ValueError, match="of one label set and size; large is not"):
+        Evaluation.from_environment(studio, EXAMPLES, tmp_path / "answers.sqlite3")
+    monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{sources}")
+    with pytest.raises(ValueError, match="two models of the evaluation are called GroupDNet"):
+        Evaluation.from_environment(studio, EXAMPLES, tmp_path / "answers.sqlite3")
 
 
 def _answer_all(path: str, rater: str) -> int:

@@ -16,6 +16,7 @@ from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
 import reproduce
+import script_runs
 from paper_tables import PAPER_TABLES
 from reproduce_plan import SCALES, study_entries, table_entries, train_flags
 from reproduce_report import measured
@@ -80,7 +81,7 @@ def results(name: str) -> dict:
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> Scripts:
     stand_in = Scripts()
-    monkeypatch.setattr(reproduce.subprocess, "run", stand_in.run)
+    monkeypatch.setattr(script_runs.subprocess, "run", stand_in.run)
     monkeypatch.setattr(reproduce, "commit", lambda: "abc1234")
     monkeypatch.setattr(reproduce, "machine", lambda: "a machine")
     return stand_in

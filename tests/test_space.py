@@ -21,13 +21,16 @@ from groupdnet_hub import (
     draw_figure,
     read_label_map,
 )
+from groupdnet_hub.baselines import build_system, system_config
 
 pytest.importorskip("gradio", reason="the page needs gradio")
 
 import actions
 import app
 import session as sessions
-from human_eval import draw_pair, make_question
+from human_eval_page import Evaluation
+from PIL import Image
+from served_files import served_picture
 from session import Session
 from studio import Studio
 
@@ -100,16 +103,19 @@ def test_the_endpoints_are_all_described() -> None:
 def test_the_model_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
     studio = tiny_studio(tmp_path, FIGURE_LABELS)
     app.build_page(studio)
-    assert "_pipeline" not in vars(studio)
+    assert not studio.model.is_loaded
     opened = studio.enter(Session())
-    assert "_pipeline" in vars(studio)
+    assert studio.model.is_loaded
     assert opened.look is opened.bundled[0].look
     assert [kept.name for kept in opened.bundled] == [f"example {i}" for i in range(1, 7)]
     assert studio.enter(opened) is opened
 
 
-def test_a_model_of_other_classes_gets_no_examples(tmp_path: Path) -> None:
-    other = tiny_studio(tmp_path, LabelSet.from_names(["sky", "road", "car"]))
+@pytest.mark.parametrize("names", [["sky", "road", "car"], [f"label-{n}" for n in range(20)]])
+def test_a_model_of_other_classes_gets_no_examples(tmp_path: Path, names: list[str]) -> None:
+    """Nor does the evaluation, though the ids of the maps are ids of other classes as well."""
+    other = tiny_studio(tmp_path, LabelSet.from_names(names))
+    assert not Evaluation.from_environment(other, SPACE / "examples", tmp_path / "answers.sqlite3").maps
     assert other.examples == []
     assert other.enter(Session()) == Session()
     assert app.build_page(other).blocks
@@ -127,6 +133,50 @@ def test_a_refusal_is_a_sentence_and_no_trace(studio: Studio) -> None:
     assert not refused.value.print_exception
 
 
+def test_a_model_that_cannot_be_loaded_names_no_path_to_visitors(tmp_path: Path) -> None:
+    import gradio as gr
+
+    broken = tiny_studio(tmp_path / "secret-place", FIGURE_LABELS)
+    weights = tmp_path / "secret-place" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(gr.Error) as refused:
+        broken.enter(Session())
+    assert refused.value.message == "The model cannot be loaded; the log of the page says why."
+    assert not refused.value.print_exception
+
+
+def test_a_model_with_instance_edges_draws_them_where_classes_meet(tmp_path: Path) -> None:
+    """The page has no instance maps, and the codes and maps of its looks still fit each other."""
+    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(64, 64), width=4, instance_edges=True)
+    GroupDNet(config).save_pretrained(tmp_path / "model")
+    studio = Studio(str(tmp_path / "model"), SPACE / "examples")
+    pipe = studio.model.loaded
+    photo, label = draw_figure(1, (64, 64))
+    photo.save(tmp_path / "photo.png")
+    label = np.asarray(label)
+    other = read_label_map(SPACE / "examples" / "example_2.png", FIGURE_LABELS, size=(64, 64), resize=True)
+
+    def same(made: Session, expected: Any) -> None:
+        assert np.array_equal(np.asarray(sessions.current(made).image), np.asarray(expected.image))
+
+    made = studio.run(actions.open_map, studio.enter(Session()), label, 5)
+    opened = pipe.sample(label, 5, instance=label)
+    same(made, opened)
+    assert not np.array_equal(
+        np.asarray(opened.image), np.asarray(pipe.sample(label, 5, instance=np.zeros_like(label)).image)
+    )
+    same(studio.run(actions.sample, made, 6), pipe.sample(label, 6, instance=label))
+    same(studio.run(actions.reroll, made, "hair", 6), pipe.reroll(opened, "hair", 6))
+    same(studio.run(actions.edit, made, other), pipe.edit(opened, other, instance=other))
+    put = studio.run(actions.put_photo, made, tmp_path / "photo.png")
+    kept = sessions.take_back(studio.run(actions.encode, put, label), "photo 1")
+    same(kept, pipe.encode(photo, label, instance=label))
+    same(
+        studio.run(actions.mix, kept, "current", {"hair": "example 2"}),
+        pipe.mix(label, {"hair": made.named("example 2")}, base=sessions.current(kept), instance=label),
+    )
+
+
 def test_a_missing_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GROUPDNET_MODEL", str(tmp_path / "nowhere"))
     with pytest.raises(SystemExit, match=r"The model cannot be loaded: .*nowhere"):
@@ -134,6 +184,27 @@ def test_a_missing_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.delenv("GROUPDNET_MODEL")
     monkeypatch.setattr(app, "HERE", tmp_path)
     with pytest.raises(SystemExit, match="GROUPDNET_MODEL"):
+        app.main()
+
+
+def test_a_file_that_others_may_read_is_not_written_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two sessions may show the same picture at once."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
+    picture = draw_figure(1, (64, 64))[0]
+    path = Path(served_picture(picture))
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(picture))
+    path.write_bytes(b"as it was")
+    assert served_picture(picture) == str(path)
+    assert path.read_bytes() == b"as it was"
+    assert served_picture(draw_figure(2, (64, 64))[0]) != str(path)
+
+
+def test_another_system_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    build_system(system_config("VSPADE", FIGURE_LABELS, (64, 64), 8)).save_pretrained(tmp_path / "other")
+    monkeypatch.setenv("GROUPDNET_MODEL", str(tmp_path / "other"))
+    with pytest.raises(SystemExit, match="is a VSPADE, which has no codes for single classes"):
         app.main()
 
 
@@ -151,13 +222,13 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
 
     def lent(function: Any) -> Any:
         def wrapped(*arguments: Any) -> Any:
-            assert "_pipeline" in vars(lending)
+            assert lending.model.is_loaded
             runs.append(arguments[0])
             return pickle.loads(pickle.dumps(function(*pickle.loads(pickle.dumps(arguments)))))
 
         return wrapped
 
-    monkeypatch.setattr("studio.on_gpu", lent)
+    monkeypatch.setattr("lazy_model.on_gpu", lent)
     lending = Studio(studio.source, SPACE / "examples")
     made = lending.enter(Session())
     photo, label = draw_figure(1, (64, 64))
@@ -171,7 +242,8 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
     made = lending.run(actions.put_photo, made, tmp_path / "photo.png")
     made = lending.run(actions.encode, made, label)
     assert len(lending.run(actions.morph_frames, made, "photo 1", "current", [0.0, 1.0])) == 2
-    assert lending.run(draw_pair, make_question("r", 0, ["m"], [("a.png", ["hair"])]), label)
+    evaluation = Evaluation.from_environment(lending, SPACE / "examples", tmp_path / "answers.sqlite3")
+    assert len(evaluation.draw(evaluation.question("r", 0))) == 3
     assert len(runs) == 10
     assert [len(sessions.history(made)), len(made.shelf)] == [6, 1]
 
@@ -183,5 +255,7 @@ def test_in_bfloat16_it_draws_the_same_but_for_rounding(studio: Studio) -> None:
         lambda pipe: pipe.sample(SPACE / "examples" / "example_1.png", seed=3),
         lambda pipe: pipe.encode(draw_figure(1, (64, 64))[0], np.asarray(draw_figure(1, (64, 64))[1])),
     ):
-        exact, rounded = (np.asarray(action(pipe).image).astype(int) for pipe in (studio.pipeline, halved))
+        exact, rounded = (
+            np.asarray(action(pipe).image).astype(int) for pipe in (studio.model.loaded, halved)
+        )
         assert 0 < np.abs(exact - rounded).mean() < 6

@@ -18,10 +18,18 @@ def report(name: str, results: Mapping[str, Any]) -> str:
         results: of the parts that are done: ``classes``, ``lpips``, ``fid``, ``frechet``, ``segmentation``, ``fps``,
             ``macs``, ``params``.
     """
-    return f"{_row(name, results)}\n{_class_table(results)}"
+    return f"{comparison({name: results})}\n{_class_table(results)}"
 
 
-def _row(name: str, results: Mapping[str, Any]) -> str:
+def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown: a row for each model; a figure that a model lacks is left open."""
+    columns = {name: dict(_columns(name, found)) for name, found in results.items()}
+    titles = list(dict.fromkeys(title for row in columns.values() for title in row))
+    return _table(titles, [[row.get(title, _NONE) for title in titles] for row in columns.values()])
+
+
+def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Title and figure of each column of a model's row."""
     classes, lpips, segmentation = (results.get(part) for part in ("classes", "lpips", "segmentation"))
     columns = [("Model", name)]
     for part in ("fid", "frechet"):
@@ -41,7 +49,7 @@ def _row(name: str, results: Mapping[str, Any]) -> str:
         columns.append(("MACs (G) ↓", _figure(results["macs"], 1, 1e-9)))
     if "params" in results:
         columns.append(("# Para (M) ↓", _figure(results["params"], 1, 1e-6)))
-    return _table([title for title, _ in columns], [[value for _, value in columns]])
+    return columns
 
 
 def _class_table(results: Mapping[str, Any]) -> str:

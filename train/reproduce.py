@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -24,11 +23,10 @@ from output_lock import sole_writer
 from paper_tables import PAPER_TABLES
 from reproduce_plan import SCALES, Entry, Scale, study_entries, table_entries, train_flags
 from reproduce_report import measured, study_table, system_table
+from script_runs import run_script
 from surroundings import commit, machine
 
 from groupdnet_hub import read_label_set, whole_file
-
-_HERE = Path(__file__).resolve().parent
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -166,17 +164,7 @@ class Run:
         self._start("evaluate.py", [*flags, "--metrics", *metrics])
 
     def _start(self, script: str, flags: Sequence[str]) -> None:
-        command = [sys.executable]
-        if self.args.num_processes > 1:
-            command += ["-m", "torch.distributed.run", "--standalone"]
-            command += ["--nproc_per_node", str(self.args.num_processes)]
-        command += [str(_HERE / script), *flags]
-        done = subprocess.run(command, check=False)
-        if done.returncode:
-            raise ValueError(
-                f"{script} ended with status {done.returncode} for {self.folder.name}: mend what it says, and start "
-                "this command again to go on"
-            )
+        run_script(script, flags, processes=self.args.num_processes, about=self.folder.name)
 
 
 def _about(args: argparse.Namespace, argv: Sequence[str] | None, scale: Scale) -> dict[str, Any]:

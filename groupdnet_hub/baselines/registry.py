@@ -210,6 +210,16 @@ def system_from_json(text: str) -> SystemConfig:
     return cast(SystemConfig, _class_of(text).config_class.from_json(text))
 
 
+def system_from_file(path: str | os.PathLike[str]) -> SystemConfig:
+    """:func:`system_from_json` of a ``config.json``.
+
+    Raises:
+        ValueError: as :func:`system_from_json`, and for a file longer than 4 MiB or not UTF-8.
+        OSError: for a file that cannot be read.
+    """
+    return system_from_json(read_short_text(path, "the configuration"))
+
+
 def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:
     """Load whatever system was saved in a folder or on the Hub, in evaluation mode.
 

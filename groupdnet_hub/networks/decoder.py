@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,11 @@ from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.networks.blocks import CGBlock
-from groupdnet_hub.networks.incremental import decode_folded
+from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.label_windows import label_level
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+from groupdnet_hub.networks.recorded import RecordedDecode
 from groupdnet_hub.networks.scene import Scene
 
 
@@ -56,7 +58,14 @@ class GroupDecoder(nn.Module):
         initialise_network(self, generator)
 
     def prepare(
-        self, label: Tensor, edges: Tensor | None = None, *, lookup: bool = True, keep: int = 1
+        self,
+        label: Tensor,
+        edges: Tensor | None = None,
+        *,
+        lookup: bool = True,
+        keep: int = 1,
+        compiled: bool = False,
+        cuda_graphs: bool = False,
     ) -> Scene:
         """The label map's work: gamma and beta of every CG-Norm.
 
@@ -68,7 +77,16 @@ class GroupDecoder(nn.Module):
             edges: instance edge map [B, 1, H, W], for a configuration with ``instance_edges``.
             lookup: ``False`` convolves the whole maps throughout and folds nothing, as the paper's network does.
             keep: how many single pictures the scene keeps to start the next one from.
+            compiled, cuda_graphs: of the fast form, which see :meth:`groupdnet_hub.GroupDNet.prepare`.
+
+        Raises:
+            ValueError: for ``cuda_graphs`` on another device.
         """
+        if cuda_graphs and label.device.type != "cuda":
+            raise ValueError(
+                f"CUDA graphs need the model on a CUDA device; it is on {label.device.type}: "
+                "move it, or leave cuda_graphs off"
+            )
         modulations: list[Mapping[str, Modulation | FoldedModulation]] = []
         factor = 2 ** (len(self.blocks) - 1)
         latent_size = (label.shape[1] // factor, label.shape[2] // factor)
@@ -76,10 +94,15 @@ class GroupDecoder(nn.Module):
         for i, block in enumerate(self._cg_blocks()):
             size = (latent_size[0] * 2**i, latent_size[1] * 2**i)
             level = label_level(label, edges, size, self.config.num_classes, lookup=lookup)
-            modulations.append(
-                block.modulations(level) if divisors is None else block.folded_modulations(level, divisors[i])
-            )
-        return Scene(label, tuple(modulations), latent_size, deque(maxlen=keep))
+            if divisors is None:
+                modulations.append(block.modulations(level))
+            else:
+                folded = block.folded_modulations(level, divisors[i])
+                modulations.append({name: replace(m, compiled=compiled) for name, m in folded.items()})
+        scene = Scene(label, tuple(modulations), latent_size, deque(maxlen=keep))
+        if cuda_graphs and scene.folded:
+            scene = replace(scene, recorded=RecordedDecode(self.folded_network(), scene))
+        return scene
 
     def _divisors_to_fold(self) -> list[Mapping[str, Tensor | None]] | None:
         """The singular values of each block's convolutions, or None where they cannot be folded in."""
@@ -129,13 +152,15 @@ class GroupDecoder(nn.Module):
         fast = scene.folded and not _wants_gradients(codes, *self.parameters())
         if not fast or torch.is_autocast_enabled(codes.device.type):
             return self.activations(codes, scene)[-1]
-        return decode_folded(
-            codes,
-            scene,
-            tuple(self._cg_blocks()),
-            self.first_features,
-            self._picture,
-            (self.config.class_slots, self.fc.groups),
+        if scene.recorded is not None and codes.shape[0] == 1:
+            return scene.recorded.draw(codes)
+        return decode_folded(self.folded_network(), codes, scene)
+
+    def folded_network(self) -> FoldedNetwork:
+        """The layers as the fast form takes them."""
+        blocks = tuple(self._cg_blocks())
+        return FoldedNetwork(
+            blocks, self.first_features, self._picture, self.config.class_slots, self.fc.groups
         )
 
     def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:

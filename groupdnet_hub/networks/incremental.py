@@ -9,6 +9,7 @@ one drawn from the start.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -16,55 +17,76 @@ from torch import Tensor
 
 from groupdnet_hub.networks.blocks import CGBlock
 from groupdnet_hub.networks.modulation import FoldedModulation
-from groupdnet_hub.networks.scene import KeptDecode, Scene, nearest_kept
+from groupdnet_hub.networks.scene import KeptDecode, Pieces, Scene, nearest_kept
 
 # Below so many pixels a block costs next to nothing, and all its groups are computed in one call.
 _WHOLE_PIXELS = 128
 
 
-@torch.no_grad()
-def decode_folded(
-    codes: Tensor,
-    scene: Scene,
-    blocks: Sequence[CGBlock],
-    first_features: Callable[[Tensor, Scene], Tensor],
-    to_picture: Callable[[Tensor], Tensor],
-    first_groups: tuple[int, int],
-) -> Tensor:
-    """Pictures of codes [B, C, z, h, w] on a folded scene; keeps, and starts from, single pictures.
+@dataclass(frozen=True)
+class FoldedNetwork:
+    """The decoder's layers, as decoding group by group needs them.
 
-    Args:
-        first_features, to_picture: the decoder's first and last layers.
-        first_groups: class slots, and the groups of the first features.
-
-    Returns:
-        [B, 3, H, W].
+    Attributes:
+        blocks: in their order.
+        first_features, to_picture: the first and last layers.
+        class_slots: of the codes.
+        first_groups: of the first features.
     """
-    class_slots, groups = first_groups
-    single = codes.shape[0] == 1 and scene.kept.maxlen != 0 and groups > 1
-    before, changed = nearest_kept(scene, codes) if single else (None, ())
-    if before is not None and not changed:
-        return before.image.clone()
-    pieces = first_features(codes, scene).chunk(groups, dim=1)
-    reached: Collection[int] = range(groups)
-    if before is not None:
-        reached = _groups_reached(changed, class_slots, groups)
-    kept = [_keep(pieces)]
-    for number, (block, modulations) in enumerate(zip(blocks, scene.modulations, strict=True)):
-        old = () if before is None else before.pieces[number + 1]
-        reached = _groups_reached(reached, len(pieces), block.groups)
-        pieces = block.folded_forward(
-            pieces,
-            cast(Mapping[str, FoldedModulation], modulations),
-            upsample=number > 0,
-            whole=number == 0 or scene.pixels_at(number) < _WHOLE_PIXELS,
-            old={group: piece for group, piece in enumerate(old) if group not in reached},
+
+    blocks: Sequence[CGBlock]
+    first_features: Callable[[Tensor, Scene], Tensor]
+    to_picture: Callable[[Tensor], Tensor]
+    class_slots: int
+    first_groups: int
+
+    def groups_of(self, classes: Collection[int]) -> frozenset[int]:
+        """Groups of the first features that the codes of some classes reach."""
+        return _groups_reached(classes, self.class_slots, self.first_groups)
+
+    @torch.no_grad()
+    def draw(
+        self, codes: Tensor, scene: Scene, before: Pieces | None = None, reached: Collection[int] = ()
+    ) -> tuple[Pieces, Tensor]:
+        """The pieces (as :class:`KeptDecode` has them) and the picture [B, 3, H, W] of codes [B, C, z, h, w].
+
+        Args:
+            before: pieces of a picture on the same scene whose codes differ in some classes only.
+            reached: the groups of the first features that these classes reach.
+        """
+        pieces: Sequence[Tensor] = self.first_features(codes, scene).chunk(self.first_groups, dim=1)
+        reached = reached if before is not None else range(self.first_groups)
+        kept = [_keep(pieces)]
+        for number, (block, modulations) in enumerate(zip(self.blocks, scene.modulations, strict=True)):
+            old = () if before is None else before[number + 1]
+            reached = _groups_reached(reached, len(pieces), block.groups)
+            pieces = block.folded_forward(
+                pieces,
+                cast(Mapping[str, FoldedModulation], modulations),
+                upsample=number > 0,
+                whole=number == 0 or scene.pixels_at(number) < _WHOLE_PIXELS,
+                old={group: piece for group, piece in enumerate(old) if group not in reached},
+            )
+            kept.append(_keep(pieces))
+        return tuple(kept), self.to_picture(
+            pieces[0] if len(pieces) == 1 else torch.cat(tuple(pieces), dim=1)
         )
-        kept.append(_keep(pieces))
-    image = to_picture(pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1))
-    if single:
-        # A copy: the caller may change what it was given.
-        scene.kept.append(KeptDecode(codes.clone(), tuple(kept), image.clone()))
+
+
+def decode_folded(network: FoldedNetwork, codes: Tensor, scene: Scene) -> Tensor:
+    """Pictures [B, 3, H, W] of codes [B, C, z, h, w] on a folded scene; keeps, and starts from, single pictures."""
+    single = codes.shape[0] == 1 and scene.kept.maxlen != 0 and network.first_groups > 1
+    if not single:
+        return network.draw(codes, scene)[1]
+    before, changed = nearest_kept(scene, codes)
+    if before is None:
+        pieces, image = network.draw(codes, scene)
+    elif changed:
+        pieces, image = network.draw(codes, scene, before.pieces, network.groups_of(changed))
+    else:
+        return before.image.clone()
+    # A copy: the caller may change what it was given.
+    scene.kept.append(KeptDecode(codes.clone(), pieces, image.clone()))
     return image
 
 

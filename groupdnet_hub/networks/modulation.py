@@ -5,7 +5,8 @@ Work goes on in strips of a few image rows, so that what is looked up stays in t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,20 +52,20 @@ class FoldedModulation:
         tables: for each group of the convolution that follows, scale and shift [U, 2, C / groups].
         index: [B, H, W], row of each pixel; None where every pixel has a row of its own, in their order.
         size: (B, H, W) of the label maps.
+        compiled: :meth:`apply_group` runs as one kernel of ``torch.compile``, over whole maps.
     """
 
     tables: tuple[Tensor, ...]
     index: Tensor | None
     size: tuple[int, int, int]
+    compiled: bool = False
 
     def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
         """As :meth:`Modulation.apply`, for all groups at once; differentiable with respect to x."""
         rows = torch.cat(self.tables, dim=2)
         if self.index is not None:
             return scale_and_shift(x, rows[:, 0], rows[:, 1], self.index, slope)
-        scale, shift = rows.unflatten(0, self.size).permute(3, 0, 4, 1, 2).to(x.dtype)
-        out = torch.addcmul(shift, x, scale)
-        return out if slope is None else F.leaky_relu(out, slope, inplace=True)
+        return _scale_and_shift_all(x, rows.to(x.dtype), self.size, False, slope)
 
     def apply_group(
         self, pieces: Sequence[Tensor], group: int, *, upsample: bool = False, slope: float | None = None
@@ -78,8 +79,14 @@ class FoldedModulation:
         Returns:
             [B, C / groups, H, W], channels_last.
         """
-        maps, H, W = self.size
         table = self.tables[group]
+        if self.compiled:
+            x = pieces[0] if len(pieces) == 1 else torch.cat(tuple(pieces), dim=1)
+            looked_up, all_rows = _compiled_kernels()
+            if self.index is not None:
+                return looked_up(x, table, self.index, self.size, upsample, slope)
+            return all_rows(x, table, self.size, upsample, slope)
+        maps, H, W = self.size
         channels, batch, step = table.shape[2], pieces[0].shape[0], 2 if upsample else 1
         out = pieces[0].new_empty(batch, H, W, channels)
         sources = [piece.permute(0, 2, 3, 1) for piece in pieces]
@@ -113,6 +120,34 @@ class FoldedModulation:
     def nbytes(self) -> int:
         """Bytes of the tables."""
         return sum(table.numel() * table.element_size() for table in self.tables)
+
+
+def _scale_and_shift_all(
+    x: Tensor, rows: Tensor, size: tuple[int, int, int], upsample: bool, slope: float | None
+) -> Tensor:
+    """x [B, C, H, W], or half of it with ``upsample``, by a row [2, C] for every pixel of maps of ``size``."""
+    pixels = x.permute(0, 2, 3, 1)
+    if upsample:
+        pixels = pixels.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+    rows = rows.unflatten(0, size)
+    out = torch.addcmul(rows[..., 1, :], pixels, rows[..., 0, :])
+    out = out if slope is None else F.leaky_relu(out, slope, inplace=True)
+    return out.permute(0, 3, 1, 2)
+
+
+def _scale_and_shift_looked_up(
+    x: Tensor, table: Tensor, index: Tensor, size: tuple[int, int, int], upsample: bool, slope: float | None
+) -> Tensor:
+    """:func:`_scale_and_shift_all` by rows of a table."""
+    return _scale_and_shift_all(x, table[index.flatten()], size, upsample, slope)
+
+
+@functools.cache
+def _compiled_kernels() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    # Two functions, since torch.compile keeps few variants of each.
+    kernels = (_scale_and_shift_looked_up, _scale_and_shift_all)
+    looked_up, all_rows = (torch.compile(kernel, dynamic=True) for kernel in kernels)
+    return looked_up, all_rows
 
 
 def fold(

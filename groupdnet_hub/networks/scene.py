@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import Tensor
 
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+
+# For ``fc`` and each block, the features of each group.
+Pieces = tuple[tuple[Tensor, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +27,7 @@ class KeptDecode:
     """
 
     codes: Tensor
-    pieces: tuple[tuple[Tensor, ...], ...]
+    pieces: Pieces
     image: Tensor
 
     def changed_classes(self, codes: Tensor) -> list[int]:
@@ -35,6 +39,17 @@ class KeptDecode:
         """Bytes that it keeps alive."""
         tensors = [self.codes, self.image, *(piece for pieces in self.pieces for piece in pieces)]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class SingleDraw(Protocol):
+    """A quicker way to draw one picture on a scene."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it keeps alive."""
+
+    def draw(self, codes: Tensor) -> Tensor:
+        """The picture [1, 3, H, W] of codes [1, C, z, h, w]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +68,14 @@ class Scene:
         latent_size: (h, w) of the codes that fit.
         kept: the last single pictures, the newest last. Each is replaced whole, and which are there changes no
             picture, so that threads may share a scene.
+        recorded: draws single pictures instead, where there is one.
     """
 
     label: Tensor
     modulations: tuple[Mapping[str, Modulation | FoldedModulation], ...]
     latent_size: tuple[int, int]
     kept: deque[KeptDecode] = field(default_factory=lambda: deque(maxlen=1))
+    recorded: SingleDraw | None = None
 
     def pixels_at(self, block: int) -> int:
         """Pixels of one map at the resolution of a block."""
@@ -73,6 +90,7 @@ class Scene:
     def nbytes(self) -> int:
         """Bytes of the tables and of what is kept."""
         size = sum(kept.nbytes for kept in tuple(self.kept))
+        size += 0 if self.recorded is None else self.recorded.nbytes
         for block in self.modulations:
             for modulation in block.values():
                 if isinstance(modulation, FoldedModulation):

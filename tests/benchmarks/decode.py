@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +70,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data_dir", help="folder of data sets: fashion8/, camvid/ and coco130/")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--compiled", action="store_true", help="the fast forms with torch.compile")
+    parser.add_argument("--cuda_graphs", action="store_true", help="the fast forms as CUDA graphs")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
@@ -87,8 +91,8 @@ def measure_preset(
     as_published = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     for form in args.forms:
         with torch.no_grad():
-            plain = draws(as_published, label, instance, form, False)
-            fast = draws(model, label, instance, form, True)
+            plain = draws(as_published, label, instance, form, None)
+            fast = draws(model, label, instance, form, fast_options(vars(args)))
         times = alternately({"plain": plain, "fast": fast}, args.repeats, device)
         memory = "-"
         if not args.no_memory:
@@ -156,20 +160,34 @@ def measure_scaling(args: argparse.Namespace, device: torch.device, dtype: torch
         )  # fmt: skip
 
 
-def draws(model: GroupDNet, label: Tensor, instance: Tensor | None, form: str, lookup: bool) -> Draw:
-    """A function that draws once in one form; what the form takes for granted is done here, once."""
+def fast_options(args: Mapping[str, Any]) -> dict[str, bool]:
+    """How the fast forms prepare a scene."""
+    return {name: args[name] for name in ("compiled", "cuda_graphs")}
+
+
+def draws(
+    model: GroupDNet, label: Tensor, instance: Tensor | None, form: str, fast: Mapping[str, bool] | None
+) -> Draw:
+    """A function that draws once in one form; what the form takes for granted is done here, once.
+
+    Args:
+        fast: how a scene is prepared; None for the paper's network.
+    """
     batch = 16 if form == "batch of 16" else 1
     codes, others = (
         model.sample_codes(batch, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)
     )
-    if not lookup:  # the paper's network does all the work for every picture
+    if fast is None:  # the paper's network does all the work for every picture
         return lambda: model.decode(codes, model.prepare(label, instance, lookup=False))
     if form == "first decode":
-        return lambda: model.decode(codes, model.prepare(label, instance))
+        return lambda: model.decode(codes, model.prepare(label, instance, **fast))
     if form != "one-class reroll":
-        scene = model.prepare(label, instance, keep=0)
-        return lambda: model.decode(codes, scene)
-    rerolled, scene = codes.clone(), model.prepare(label, instance)
+        scene = model.prepare(label, instance, keep=0, **fast)
+        if not fast["cuda_graphs"]:
+            return lambda: model.decode(codes, scene)
+        turns = itertools.cycle((others, codes))  # nothing but the codes' difference is drawn
+        return lambda: model.decode(next(turns), scene)
+    rerolled, scene = codes.clone(), model.prepare(label, instance, **fast)
     shown = torch.unique(label).tolist()
     model.decode(codes, scene)
     turn = 0
@@ -219,7 +237,7 @@ def _peak_memory(preset: str, args: dict, form: str, lookup: bool) -> float:
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         before = _resident_peak()
     with torch.inference_mode():
-        draw = draws(model, label, instance, form, lookup)
+        draw = draws(model, label, instance, form, fast_options(args) if lookup else None)
         for _ in range(2):
             draw()
     if device.type == "cuda":

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from browser.visitor import severe_entries
 from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,6 +132,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        # Whatever is asked of elsewhere fails, and is then an error on the console.
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
         f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
         "--window-size=1280,1000",
     ):
@@ -141,3 +144,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield opened
     finally:
         opened.quit()
+
+
+@pytest.fixture(autouse=True)
+def _console_stays_empty(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test: no error on the browser's console, none of a request to elsewhere either."""
+    opened = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
+    if opened is not None:
+        opened.get("about:blank")  # which may break off what the test before had begun
+        severe_entries(opened)
+    yield
+    if opened is not None:
+        assert severe_entries(opened) == []

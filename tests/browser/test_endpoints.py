@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,27 @@ def test_each_client_has_a_session_of_its_own(client: Any, page_address: str) ->
     stranger = Client(page_address, verbose=False, analytics_enabled=False)
     with pytest.raises(AppError, match="no look 'look 1'"):
         stranger.predict("current", {"hair": "look 1"}, api_name="/mix")
+
+
+def test_the_python_lines_of_the_readme(page_address: str, tmp_path: Path) -> None:
+    pytest.importorskip("gradio_client", reason="the endpoints need gradio")
+    text = (SPACE / "README.md").read_text(encoding="utf-8")
+    script = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert script
+    shutil.copy(EXAMPLES / "example_4.png", tmp_path / "mask.png")
+    photo, label = draw_figure(5, (256, 256), crop="upper")
+    photo.save(tmp_path / "photo.jpg")
+    label_picture(label, FIGURE_LABELS).save(tmp_path / "photo-map.png")
+    lines = script[1].replace("http://localhost:7860", page_address)
+    lines += "\nprint(sentence, name, picture, film, sep='|')"
+    answer = subprocess.run(
+        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
+    sentence, name, picture, film = answer.stdout.strip().splitlines()[-1].split("|")
+    assert sentence == "current, with hair of look 1, shoes of example 2."
+    assert name == "photo 1"
+    assert Image.open(picture).mode == "RGB"
+    assert Path(film).read_bytes()[4:8] == b"ftyp"
 
 
 def test_the_curl_lines_of_the_readme(page_address: str) -> None:

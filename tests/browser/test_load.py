@@ -14,6 +14,7 @@ import session as sessions
 from PIL import Image
 from session import CURRENT, Session
 
+from browser.conftest import serve
 from groupdnet_hub import GroupDNetPipeline
 
 pytestmark = pytest.mark.browser
@@ -92,17 +93,17 @@ def memory(process: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-def visit(server: tuple[str, int], model_folder: Path, folder: Path, calls: int) -> list[float]:
-    """All clients do their calls, in two halves; memory after each."""
+def visit(server: tuple[str, int], model_folder: Path, folder: Path, *calls: int) -> list[float]:
+    """All clients do so many calls each, then so many more; memory after each part."""
     pytest.importorskip("gradio_client", reason="the endpoints need gradio")
     address, process = server
     pipe = GroupDNetPipeline.from_pretrained(model_folder)
     visitors = [Visitor(address, pipe, number, folder) for number in range(CLIENTS)]
     held = []
     with ThreadPoolExecutor(CLIENTS) as pool:
-        for half in (calls // 2, calls - calls // 2):
-            right = list(pool.map(lambda visitor, n=half: visitor.calls(n), visitors))
-            assert right == [half] * CLIENTS
+        for part in calls:
+            right = list(pool.map(lambda visitor, n=part: visitor.calls(n), visitors))
+            assert right == [part] * CLIENTS
             held.append(memory(process))
     return held
 
@@ -112,10 +113,14 @@ def test_sixteen_clients_at_once(page_server: tuple[str, int], model_folder: Pat
 
 
 @pytest.mark.slow
-def test_sixteen_clients_for_long(page_server: tuple[str, int], model_folder: Path, tmp_path: Path) -> None:
-    half, end = visit(page_server, model_folder, tmp_path, 200)
-    print(f"memory: {half:.0f} MiB after half of the calls, {end:.0f} MiB after all")
-    assert end < 1.15 * half
+@pytest.mark.parametrize("calls", [32, 200])
+def test_memory_does_not_grow(calls: int, model_folder: Path, tmp_path: Path) -> None:
+    """``pytest -m slow -s tests/browser/test_load.py``: 512 calls, and 3,200."""
+    tenth = calls // 10
+    with serve(model_folder, tmp_path) as server:
+        early, end = visit(server, model_folder, tmp_path, tenth, calls - tenth)
+    print(f"{early:.0f} MiB after {CLIENTS * tenth} calls, {end:.0f} MiB after {CLIENTS * calls}")
+    assert end < 1.05 * early
 
 
 def test_a_full_queue_says_so(page_address: str, tmp_path: Path) -> None:

@@ -20,15 +20,15 @@ PATIENCE = 60.0
 TOP, HAIR = FIGURE_LABELS.id_of("top-clothes"), FIGURE_LABELS.id_of("hair")
 
 
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """What ``condition`` returns as soon as it is neither None nor False."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         found = condition()
         if found is not None and found is not False:
             return found
         time.sleep(0.1)
-    pytest.fail(f"waited {PATIENCE:.0f} s for {what}")
+    pytest.fail(f"waited {patience:.0f} s for {what}")
 
 
 def open_page(browser: Any, address: str, width: int = 1280, height: int = 1000) -> None:
@@ -38,6 +38,13 @@ def open_page(browser: Any, address: str, width: int = 1280, height: int = 1000)
     browser.get(address)
     wait_for(lambda: source(browser, "#picture"), "the first picture")
     wait_for(lambda: source(browser, "#history"), "the history")
+
+
+def leave(browser: Any) -> None:
+    """Leave the page once nothing is going on: it would complain of an answer, or a server, that is gone."""
+    busy = "return document.querySelector('[data-testid=status-tracker]:not(.hide)') !== null"
+    wait_for(lambda: not browser.execute_script(busy), "the end of all that goes on")
+    browser.get("about:blank")
 
 
 def sources(browser: Any, selector: str) -> list[str]:
@@ -99,7 +106,10 @@ def open_tab(browser: Any, name: str) -> None:
 
 def upload(browser: Any, path: Path, selector: str = "#map-sources") -> None:
     """The input stands in the button's row; it is the row's first, or that of the button's id."""
-    browser.find_element("css selector", f"{selector} input[type=file]").send_keys(str(path))
+    fields = wait_for(
+        lambda: browser.find_elements("css selector", f"{selector} input[type=file]") or None, "the button"
+    )
+    fields[0].send_keys(str(path))
 
 
 def status(browser: Any, selector: str = "#status") -> str:

@@ -1,0 +1,157 @@
+"""The compiled kernels and the recorded decodes (CUDA graphs): the same pictures as without."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from network_models import generator, make_model, maps
+from torch import Tensor
+
+from groupdnet_hub import GroupDNet, GroupDNetPipeline
+from groupdnet_hub.networks.recorded import RecordedDecode
+
+CUDA = pytest.param(
+    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+)
+
+
+class Recorder:
+    """Records as a CUDA graph does: the work runs, on the same tensors, whenever the recording is played."""
+
+    def __init__(self) -> None:
+        self.recorded = self.played = 0
+
+    def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.recorded += 1
+        work()  # a warm-up, which must leave nothing behind that a second run would change
+
+        def play() -> None:
+            self.played += 1
+            work()
+
+        return play
+
+
+def model_and_map(device: str = "cpu") -> tuple[GroupDNet, Tensor]:
+    return make_model(8, (64, 64), 4).to(device), maps("cells", 1, 8, (64, 64)).to(device)
+
+
+def codes_to_draw(model: GroupDNet) -> list[Tensor]:
+    """Codes of which each differs from the one before in no, one, two or all classes."""
+    first, other, third = (model.sample_codes(1, generator=generator(seed)) for seed in range(3))
+    one, two = first.clone(), first.clone()
+    one[:, 5] = other[:, 5]
+    two[:, [0, 5]] = third[:, [0, 5]]
+    return [first, first, one, two, third, first, one]
+
+
+@torch.no_grad()
+def test_recorded_pictures_are_those_of_a_decode_from_the_start() -> None:
+    model, label = model_and_map()
+    scene, recorder = model.prepare(label, keep=0), Recorder()
+    recorded = RecordedDecode(model.decoder.folded_network(), scene, recorder)
+    for codes in codes_to_draw(model):
+        assert torch.equal(recorded.draw(codes), model.decode(codes, scene))
+    # {5}, {0, 5}, all but these, all of them, and {5} again.
+    assert (recorder.recorded, recorder.played) == (4, 5)
+
+
+@torch.no_grad()
+def test_a_picture_is_the_callers_own() -> None:
+    model, label = model_and_map()
+    scene = model.prepare(label, keep=0)
+    recorded = RecordedDecode(model.decoder.folded_network(), scene, Recorder())
+    codes = model.sample_codes(1, generator=generator())
+    expected = recorded.draw(codes).clone()
+    recorded.draw(codes).zero_()
+    codes_after = codes.clone()
+    codes.zero_()
+    assert torch.equal(recorded.draw(codes_after), expected)
+
+
+def test_recordings_outlive_inference_mode() -> None:
+    model, label = model_and_map()
+    codes = codes_to_draw(model)
+    with torch.inference_mode():
+        scene = model.prepare(label, keep=0)
+        recorded = RecordedDecode(model.decoder.folded_network(), scene, Recorder())
+        recorded.draw(codes[0])
+    with torch.no_grad():
+        assert torch.equal(recorded.draw(codes[2]), model.decode(codes[2], scene))
+
+
+@torch.no_grad()
+def test_old_recordings_leave() -> None:
+    model, label = model_and_map()
+    recorder = Recorder()
+    recorded = RecordedDecode(model.decoder.folded_network(), model.prepare(label, keep=0), recorder)
+    codes = model.sample_codes(1, generator=generator())
+    recorded.draw(codes)
+    for number in range(1, 60):
+        codes = codes.clone()
+        codes[:, [c for c in range(8) if number >> c & 1]] += 1
+        recorded.draw(codes)
+    assert len(recorded._recordings) == 32
+    assert recorder.recorded == 59
+
+
+def test_threads_take_turns() -> None:
+    model, label = model_and_map()
+    codes = codes_to_draw(model)
+    with torch.no_grad():
+        scene = model.prepare(label, keep=0)
+        recorded = RecordedDecode(model.decoder.folded_network(), scene, Recorder())
+        expected = [model.decode(c, scene) for c in codes]
+    with ThreadPoolExecutor(8) as pool:
+        drawn = list(pool.map(recorded.draw, codes * 6))
+    for i, image in enumerate(drawn):
+        assert torch.equal(image, expected[i % len(codes)])
+
+
+def test_cuda_graphs_need_cuda() -> None:
+    model, label = model_and_map()
+    with pytest.raises(ValueError, match="CUDA graphs need the model on a CUDA device; it is on cpu"):
+        model.prepare(label, cuda_graphs=True)
+
+
+@pytest.mark.parametrize("device", [CUDA])
+def test_cuda_graphs(device: str) -> None:
+    model, label = model_and_map(device)
+    with torch.no_grad():
+        plain, scene = model.prepare(label, keep=0), model.prepare(label, cuda_graphs=True)
+        assert plain.folded
+        for codes in codes_to_draw(model):
+            torch.testing.assert_close(
+                model.decode(codes, scene), model.decode(codes, plain), rtol=0, atol=1e-4
+            )
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: g++ is missing")
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_compiled_kernels(device: str) -> None:
+    model, label = model_and_map(device)
+    with torch.no_grad():
+        plain, scene = model.prepare(label, keep=0), model.prepare(label, compiled=True)
+        for codes in codes_to_draw(model)[1:4]:
+            torch.testing.assert_close(
+                model.decode(codes, scene), model.decode(codes, plain), rtol=0, atol=1e-4
+            )
+
+
+def test_the_pipeline_passes_the_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, label = model_and_map()
+    asked = []
+    prepare = model.prepare
+
+    def prepare_seen(*args: Tensor, **options: object) -> object:
+        asked.append((options.pop("compiled"), options.pop("cuda_graphs")))
+        return prepare(*args, **options)
+
+    monkeypatch.setattr(model, "prepare", prepare_seen)
+    pipe = GroupDNetPipeline(model, compiled=True, cuda_graphs=True)
+    pipe.sample(label[0].numpy().astype("uint8"), seed=0)
+    assert asked == [(True, True)]
