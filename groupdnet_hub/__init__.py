@@ -36,7 +36,7 @@ from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
 from groupdnet_hub.system import ImageSynthesisSystem
 from groupdnet_hub.transfer import TransferReport, transfer_classes
-from groupdnet_hub.whole_file import whole_file
+from groupdnet_hub.whole_file import CannotWriteError, whole_file, whole_files, writing_to
 
 __version__ = "0.1.0"
 
@@ -44,6 +44,7 @@ __all__ = [
     "FIGURE_LABELS",
     "PRESETS",
     "AppearanceCodes",
+    "CannotWriteError",
     "Gaussian",
     "GroupDNet",
     "GroupDNetConfig",
@@ -79,4 +80,6 @@ __all__ = [
     "tensor_to_picture",
     "transfer_classes",
     "whole_file",
+    "whole_files",
+    "writing_to",
 ]

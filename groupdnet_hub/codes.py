@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.strict_json import parse_json, shown
+from groupdnet_hub.tensor_files import open_tensors
 from groupdnet_hub.whole_file import whole_file
 
 _FORMAT = "groupdnet-codes-1"
+_MAX_HEADER = 4 * 2**20  # holds the names of thousands of classes
+_MAX_VALUES = 2**26  # 256 MiB; those of a picture of 2048 x 2048 and 182 classes take a tenth
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,18 +97,23 @@ class AppearanceCodes:
         if not path.is_file():
             raise ValueError(f"there is no codes file {path.name}")
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
+            with open_tensors(path, path.name, _MAX_HEADER) as file:
+                found = file.metadata.get("format")
+                if found != _FORMAT:
                     raise ValueError(
-                        f"{path.name} is not a codes file of this version: its format is "
-                        f"{metadata.get('format')!r}, not {_FORMAT!r}"
+                        f"{path.name} is not a codes file of this version: its format is {shown(found)}, "
+                        f"not {_FORMAT!r}"
                     )
-                described = json.loads(metadata["labels"])
+                if dict(file.types) != {"codes": "F32"} or math.prod(file.shapes["codes"]) > _MAX_VALUES:
+                    raise ValueError(
+                        f"{path.name} is not a codes file: it must hold one tensor, codes, of at most {_MAX_VALUES} "
+                        "float32 values"
+                    )
+                described = parse_json(file.metadata["labels"], f"the label set of {path.name}")
                 labels = LabelSet(described["names"], described["palette"])
-                return cls(file.get_tensor("codes"), labels)
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path.name} is damaged or not a codes file: {error}") from None
+                return cls(file.read("codes").clone(), labels)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path.name} is damaged or not a codes file: {error!r}") from None
 
     def _check_fit(self, other: AppearanceCodes) -> None:
         if other.labels.names != self.labels.names:

@@ -23,9 +23,10 @@ from groupdnet_hub.config_checks import (
     check_size,
     check_whole,
 )
-from groupdnet_hub.config_json import FORMAT_VERSION, JSONConfig
+from groupdnet_hub.config_json import FORMAT_VERSION, JSONConfig, check_format_version
 from groupdnet_hub.presets import preset_fields
 from groupdnet_hub.schedule import BlockConfig, blocks_for_labels, encoder_multipliers
+from groupdnet_hub.strict_json import shown
 
 SPLIT_MODES = ("crop", "mask", "none")
 LATENT_MODES = ("map", "vector")
@@ -144,6 +145,16 @@ class GroupDNetConfig(JSONConfig):
         return self.spectral_norm
 
     @property
+    def separate_convolutions(self) -> int:
+        """How many convolutions ``separate_networks`` makes, at least: those outside the norms."""
+        if not self.separate_networks:
+            return 0
+        per_class = {self.num_classes, self.class_slots}
+        encoder = self.num_classes * (len(self.encoder_multipliers) + 2) if self.encoder_grouped else 0
+        fc = self.class_slots if self.fc_groups is None else 0
+        return encoder + fc + sum(2 * block.groups for block in self.blocks if block.groups in per_class)
+
+    @property
     def system_name(self) -> str:
         """The name in the paper's Table 1 of a network with these groups."""
         if self.separate_networks:
@@ -244,10 +255,7 @@ class GroupDNetConfig(JSONConfig):
         )
         order = as_sequence(self.class_order, "class_order")
         object.__setattr__(self, "class_order", tuple(order))
-        if self.format_version != FORMAT_VERSION:
-            raise ValueError(
-                f"format_version is {self.format_version!r}; this version writes {FORMAT_VERSION}"
-            )
+        check_format_version(self.format_version)
         check_choice(self.split_mode, "split_mode", SPLIT_MODES)
         check_choice(self.latent_mode, "latent_mode", LATENT_MODES)
         check_choice(self.norm_kind, "norm_kind", NORM_KINDS)
@@ -273,7 +281,7 @@ def _blocks_from_json(value: Any) -> tuple[BlockConfig, ...]:
     for i, entry in enumerate(as_sequence(value, "blocks")):
         if not isinstance(entry, dict) or set(entry) != set(keys):
             raise ValueError(
-                f"blocks[{i}] is {entry!r}; it must be an object with the keys {', '.join(keys)}"
+                f"blocks[{i}] is {shown(entry)}; it must be an object with the keys {', '.join(keys)}"
             )
         blocks.append(BlockConfig(**entry))
     return tuple(blocks)

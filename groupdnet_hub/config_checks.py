@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from groupdnet_hub.schedule import BlockConfig
+from groupdnet_hub.strict_json import shown
 
 # No network of this family comes near these.
 MAX_CHANNELS = 32768
@@ -17,7 +19,7 @@ MAX_SIDE = 8192
 def as_sequence(value: Any, name: str) -> Sequence[Any]:
     """``value`` if it is a list or tuple, else a ValueError."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise ValueError(f"{name} is {value!r}; it must be a list")
+        raise ValueError(f"{name} is {shown(value)}; it must be a list")
     return value
 
 
@@ -25,20 +27,20 @@ def as_int_pair(value: Any, name: str) -> tuple[int, int]:
     """``value`` as (height, width), else a ValueError."""
     pair = as_sequence(value, name)
     if len(pair) != 2 or any(type(v) is not int for v in pair):
-        raise ValueError(f"{name} is {value!r}; it must be (height, width) in whole pixels")
+        raise ValueError(f"{name} is {shown(value)}; it must be (height, width) in whole pixels")
     return pair[0], pair[1]
 
 
 def check_whole(value: Any, name: str, low: int, high: int) -> None:
     """Refuse what is not a whole number from ``low`` to ``high``."""
     if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
+        raise ValueError(f"{name} is {shown(value)}; it must be a whole number from {low} to {high}")
 
 
 def check_choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
     """Refuse what is not one of ``allowed`` (1 is not True here)."""
     if not any(value == choice and type(value) is type(choice) for choice in allowed):
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}")
+        raise ValueError(f"{name} is {shown(value)}; it must be one of {', '.join(map(repr, allowed))}")
 
 
 def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_slots: Any) -> None:
@@ -47,13 +49,13 @@ def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_
     if any(not isinstance(name, str) or not name.strip() for name in names):
         raise ValueError("class_names holds a value that is not a name")
     if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"class_names holds {', '.join(map(repr, twice))} more than once")
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        raise ValueError(f"class_names holds {', '.join(map(shown, twice[:5]))} more than once")
     if len(palette) != len(names):
         raise ValueError(f"palette has {len(palette)} colours for {len(names)} classes")
     for colour in palette:
         if len(colour) != 3 or any(type(v) is not int or not 0 <= v <= 255 for v in colour):
-            raise ValueError(f"palette holds {colour!r}; a colour is three whole numbers from 0 to 255")
+            raise ValueError(f"palette holds {shown(colour)}; a colour is three whole numbers from 0 to 255")
     if len({tuple(colour) for colour in palette}) != len(names):
         raise ValueError("palette holds the same colour twice")
     check_whole(class_slots, "class_slots", len(names), 2 * MAX_CLASSES)
@@ -85,7 +87,7 @@ def check_class_order(order: Sequence[Any], num_classes: int) -> None:
         any(type(class_id) is not int for class_id in order) or sorted(order) != list(range(num_classes))
     ):
         raise ValueError(
-            f"class_order is {list(order)!r}; it must hold each class id from 0 to {num_classes - 1} once"
+            f"class_order is {shown(list(order))}; it must hold each class id from 0 to {num_classes - 1} once"
         )
 
 
@@ -117,7 +119,7 @@ def check_decoder(
     for i, block in enumerate(blocks):
         here = f"blocks[{i}]"
         if not isinstance(block, BlockConfig):
-            raise ValueError(f"{here} is {block!r}; it must be a BlockConfig")
+            raise ValueError(f"{here} is {shown(block)}; it must be a BlockConfig")
         for field in dataclasses.fields(BlockConfig):
             check_whole(getattr(block, field.name), f"{here}.{field.name}", 1, MAX_CHANNELS)
         _check_divides(block.groups, channels, f"input channels of {here}", "its groups")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch.utils.data import Dataset
 from groupdnet_hub.images import photo_to_tensor, read_photo
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import LabelSet, resize_label_map
+from groupdnet_hub.strict_json import parse_json, shown
 
 # A picture and its label map, each anything that the strict readers take; the instance map may be missing.
 Pair = tuple[Any, Any, Any]
@@ -45,12 +45,18 @@ class _FolderPairs(Sequence[Pair]):
             if not line.strip():
                 continue
             try:
-                entry = json.loads(line)
+                entry = parse_json(line, "the line")
                 names = (entry["file_name"], entry["label_file_name"], entry.get("instance_file_name"))
-            except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 raise ValueError(
                     f"line {number} of {listing} is not a JSON object with file_name and label_file_name"
                 ) from None
+            for name in names[:2] if names[2] is None else names:
+                if not _lies_inside(name):
+                    raise ValueError(
+                        f"line {number} of {listing} names the file {shown(name)}; names are those of files below "
+                        "this folder, such as 'images/a.jpg'"
+                    )
             self.names.append(names)
         if not self.names:
             raise ValueError(f"{listing} names no picture")
@@ -61,6 +67,12 @@ class _FolderPairs(Sequence[Pair]):
     def __getitem__(self, index: Any) -> Any:
         picture, label, instance = self.names[index]
         return self.folder / picture, self.folder / label, self.folder / instance if instance else None
+
+
+def _lies_inside(name: object) -> bool:
+    if not isinstance(name, str) or not name or "\0" in name:
+        return False
+    return not PurePath(name).is_absolute() and ".." not in PurePath(name).parts
 
 
 class _RowPairs(Sequence[Pair]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -21,12 +20,15 @@ from groupdnet_hub.hub_files import (
     CONFIG_FILE,
     FACTS_FILE,
     WEIGHTS_FILE,
+    check_tensor_count,
     config_digest,
     find_files,
     read_facts,
     read_weights,
 )
 from groupdnet_hub.model_card import CARD_MARK, model_card
+from groupdnet_hub.strict_json import read_short_text
+from groupdnet_hub.whole_file import whole_files
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -59,10 +61,10 @@ class StrictHubMixin(ModelHubMixin):
     ) -> str | None:
         """Write ``config.json``, ``model.safetensors``, ``training.json`` and a model card.
 
-        All files are written apart first and then moved into place, the configuration last, so that a failure
-        leaves the model that was there. Weights and configuration of different saves are told apart when they are
-        loaded. Weights keep their precision. A ``README.md`` that was edited by hand (its first comment removed) is
-        left alone.
+        All files appear together or not at all, so that a failure, or a kill at any moment, leaves the model that was
+        there or the new one. Weights and configuration of different saves are told apart when they are loaded.
+        Weights keep their precision. A ``README.md`` that was edited by hand (its first comment removed) is left
+        alone.
 
         Args:
             save_directory: a folder, made if it is missing.
@@ -73,28 +75,25 @@ class StrictHubMixin(ModelHubMixin):
 
         Raises:
             ValueError: for ``card_facts`` that are not plain JSON values.
+            CannotWriteError: for a full disk, a read-only folder and the like.
         """
         folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
         name = repo_id or (model_card_kwargs or {}).get("repo_id") or folder.resolve().name
         config_text = self.config.to_json()
         module = _as_module(self)
         tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
         metadata = {"format": "pt", "config_sha256": config_digest(config_text)}
         texts = {FACTS_FILE: _facts_text(self.card_facts)}
-        if _may_write_card(folder / CARD_FILE):
-            parameters = sum(p.numel() for p in module.parameters())
-            texts[CARD_FILE] = model_card(self.config, parameters, self.card_facts, name)
-        texts[CONFIG_FILE] = config_text
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as temporary:
-            apart = Path(temporary)
+        with whole_files(folder) as apart:
+            if _may_write_card(folder / CARD_FILE):
+                parameters = sum(p.numel() for p in module.parameters())
+                texts[CARD_FILE] = model_card(self.config, parameters, self.card_facts, name)
+            texts[CONFIG_FILE] = config_text
             for file_name, text in texts.items():
                 (apart / file_name).write_text(text, encoding="utf-8")
             save_file(tensors, apart / WEIGHTS_FILE, metadata=metadata)
             # safetensors lets only the owner read; the other files follow the user's umask
             (apart / WEIGHTS_FILE).chmod((apart / CONFIG_FILE).stat().st_mode)
-            for file_name in (WEIGHTS_FILE, *texts):
-                os.replace(apart / file_name, folder / file_name)
         if push_to_hub:
             return self.push_to_hub(repo_id or folder.resolve().name, **push_to_hub_kwargs)
         return None
@@ -144,8 +143,9 @@ class StrictHubMixin(ModelHubMixin):
             FileNotFoundError: for a folder that is missing or lacks a file, a file that the repository lacks, and
                 (``LocalEntryNotFoundError``) a model that is neither cached nor reachable.
             huggingface_hub.errors.RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError: of the Hub.
-            ValueError: for a damaged or foreign file, tensors that are missing, left over or of a wrong shape or
-                type, a configuration of another version or one that cannot work, and a dtype that is not known.
+            ValueError: for a damaged or foreign file, a link out of the folder, tensors that are missing, left over
+                or of a wrong shape or type, a configuration of a later version or one that cannot work, and a dtype
+                that is not known.
         """
         wanted = _checked_dtype(dtype)
         target = torch.device("cpu" if device is None else device)
@@ -158,11 +158,12 @@ class StrictHubMixin(ModelHubMixin):
             local_files_only=local_files_only,
             force_download=force_download,
         )
-        config_text = files[CONFIG_FILE].read_text(encoding="utf-8", errors="replace")
         try:
+            config_text = read_short_text(files[CONFIG_FILE], CONFIG_FILE)
             config = cls.config_class.from_json(config_text)
         except ValueError as error:
             raise ValueError(f"{CONFIG_FILE} of {source}: {error}") from None
+        check_tensor_count(files[WEIGHTS_FILE], source, config.separate_convolutions)
         facts = read_facts(files.get(FACTS_FILE), source)
         with torch.device("meta"):  # no memory before the weights are known to fit
             model = cls(config)

@@ -13,8 +13,12 @@ from typing import Any
 import torch
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from groupdnet_hub.links import check_link
+from groupdnet_hub.strict_json import read_json
+from groupdnet_hub.tensor_files import header_length, header_limit, open_tensors
+from groupdnet_hub.whole_file import saved_file
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -25,6 +29,7 @@ _FLOATS = {"F32", "F16", "BF16", "F64"}
 _COUNTERS = {"I64"}  # batch normalisation counts its batches; a model holds no other whole numbers
 _PICKLES = (".bin", ".pth", ".pt", ".pkl", ".ckpt")
 _SHOWN_PROBLEMS = 3
+_SHORTEST_HEADER_ENTRY = 50  # bytes that a tensor takes in the header of a weights file, at least
 
 
 def config_digest(config_text: str) -> str:
@@ -45,7 +50,7 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
         options: revision, cache_dir, token, local_files_only and force_download of ``hf_hub_download``.
 
     Raises:
-        FileNotFoundError: see ``StrictHubMixin.from_pretrained``.
+        FileNotFoundError, ValueError: see ``StrictHubMixin.from_pretrained``.
     """
     source = os.fspath(name)
     folder = Path(source)
@@ -77,15 +82,20 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
             raise FileNotFoundError(
                 f"the repository {source} has no {file_name}: {_hint(_names_on_hub(source, options))}"
             ) from error
+    for path in files.values():
+        check_link(path, path.parent, source)
     return files
 
 
 def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
-    files = {name: folder / name for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE)}
+    files = {name: saved_file(folder, name) for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE)}
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not files[name].is_file():
             raise FileNotFoundError(f"the folder {source} has no {name}: {_hint(os.listdir(folder))}")
-    return {name: path for name, path in files.items() if path.is_file()}
+    found = {name: path for name, path in files.items() if path.is_file()}
+    for path in found.values():
+        check_link(path, folder, source)
+    return found
 
 
 def _names_on_hub(source: str, options: Mapping[str, Any]) -> list[str]:
@@ -108,6 +118,18 @@ def _hint(names: Collection[str]) -> str:
     return "was it saved with save_pretrained?"
 
 
+def check_tensor_count(path: Path, source: str, least: int) -> None:
+    """Refuse a weights file that cannot hold ``least`` tensors: a model of so many parts takes long to build.
+
+    Raises:
+        ValueError: for such a file, or one that is no weights file.
+    """
+    if header_length(path, f"{path.name} of {source}") < least * _SHORTEST_HEADER_ENTRY:
+        raise ValueError(
+            f"{path.name} of {source} does not fit its {CONFIG_FILE}, of which a model has at least {least} tensors"
+        )
+
+
 def read_weights(
     path: Path, source: str, wanted: Mapping[str, Tensor], digest: str, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
@@ -123,33 +145,27 @@ def read_weights(
         ValueError: see ``StrictHubMixin.from_pretrained``.
     """
     described = f"{path.name} of {source}"
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-            shapes = {key: tuple(entry.get_shape()) for key, entry in slices.items()}
-            types = {key: entry.get_dtype() for key, entry in slices.items()}
-            problems = _problems(shapes, types, wanted)
-            if problems:
-                more = len(problems) - _SHOWN_PROBLEMS
-                shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f", and {more} more" if more > 0 else "")
-                raise ValueError(f"{described} does not fit its {CONFIG_FILE}: {shown}")
-            if (file.metadata() or {}).get("config_sha256", digest) != digest:
-                raise ValueError(
-                    f"{CONFIG_FILE} and {described} are not of the same save: save the model again, or restore the "
-                    "file that was replaced"
-                )
-            precisions = sorted(set(types.values()) & _FLOATS)
-            if dtype is None and len(precisions) > 1:
-                raise ValueError(
-                    f"{described} mixes the types {', '.join(precisions)}: name the dtype to load it in, not 'auto'"
-                )
-            # The library maps the file into memory: without a copy, a change of the file would change the model.
-            return {
-                key: file.get_tensor(key).to(dtype if value.is_floating_point() else None, copy=True)
-                for key, value in wanted.items()
-            }
-    except SafetensorError as error:
-        raise ValueError(f"{described} is damaged or cut off ({error}): download or copy it again") from None
+    with open_tensors(path, described, header_limit(wanted)) as file:
+        problems = _problems(file.shapes, file.types, wanted)
+        if problems:
+            more = len(problems) - _SHOWN_PROBLEMS
+            shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f", and {more} more" if more > 0 else "")
+            raise ValueError(f"{described} does not fit its {CONFIG_FILE}: {shown}")
+        if file.metadata.get("config_sha256", digest) != digest:
+            raise ValueError(
+                f"{CONFIG_FILE} and {described} are not of the same save: save the model again, or restore the "
+                "file that was replaced"
+            )
+        precisions = sorted(set(file.types.values()) & _FLOATS)
+        if dtype is None and len(precisions) > 1:
+            raise ValueError(
+                f"{described} mixes the types {', '.join(precisions)}: name the dtype to load it in, not 'auto'"
+            )
+        # The library maps the file into memory: without a copy, a change of the file would change the model.
+        return {
+            key: file.read(key).to(dtype if value.is_floating_point() else None, copy=True)
+            for key, value in wanted.items()
+        }
 
 
 def _problems(
@@ -176,10 +192,7 @@ def read_facts(path: Path | None, source: str) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path.name} of {source} is not valid JSON: {error}") from None
+    facts = read_json(path, f"{path.name} of {source}")
     if not isinstance(facts, dict):
         raise ValueError(f"{path.name} of {source} must hold a JSON object")
     return facts

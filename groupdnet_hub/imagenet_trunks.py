@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from groupdnet_hub.tensor_files import open_tensors
+
 NETS = ("alexnet", "vgg16", "vgg19")
 
 
@@ -41,25 +43,17 @@ def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None
 
 
 def _read_trunk(path: Path, trunk: nn.Module) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if not path.is_file():
         raise ValueError(f"there is no file {path} of ImageNet weights")
-    try:
-        found = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path.name} is not a safetensors file: {error}") from None
-    wanted = trunk.state_dict()
-    missing = [key for key in wanted if f"features.{key}" not in found]
-    if missing:
-        raise ValueError(
-            f"{path.name} lacks features.{missing[0]} ({len(missing)} of {len(wanted)} are missing)"
-        )
-    for key, value in wanted.items():
-        if found[f"features.{key}"].shape != value.shape:
-            raise ValueError(
-                f"features.{key} in {path.name} has shape {tuple(found[f'features.{key}'].shape)}, "
-                f"and this net needs {tuple(value.shape)}: are these the weights of another net?"
-            )
-    return {key: found[f"features.{key}"].float() for key in wanted}
+    wanted = {f"features.{key}": (key, tuple(value.shape)) for key, value in trunk.state_dict().items()}
+    with open_tensors(path, path.name) as file:
+        missing = [name for name in wanted if name not in file.shapes]
+        if missing:
+            raise ValueError(f"{path.name} lacks {missing[0]} ({len(missing)} of {len(wanted)} are missing)")
+        for name, (_, shape) in wanted.items():
+            if file.shapes[name] != shape or file.types[name] not in ("F32", "F16", "BF16"):
+                raise ValueError(
+                    f"{name} in {path.name} has shape {file.shapes[name]} and type {file.types[name]}, and this net "
+                    f"needs floats {shape}: are these the weights of another net?"
+                )
+        return {key: file.read(name).float().clone() for name, (key, _) in wanted.items()}

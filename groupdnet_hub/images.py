@@ -89,9 +89,10 @@ def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
     _check_size(picture.size, name)
     try:
         picture.load()
+        animated = _is_animation(picture)  # which reads on, to a second picture
     except _DECODER_ERRORS as error:
         raise _damaged(name, error) from None
-    if _is_animation(picture):
+    if animated:
         raise ValueError(f"{name} is an animation or has several pages: save one of them")
     try:
         return ImageOps.exif_transpose(picture) if upright else picture

@@ -132,7 +132,7 @@ def _checked_ids(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
         return ids
     values, counts = np.unique(ids[wrong], return_counts=True)
     first, count = int(values[counts.argmax()]), int(counts.max())
-    row, column = np.argwhere(ids == first)[0]
+    row, column = np.unravel_index(int((ids == first).argmax()), ids.shape)
     others = f", and {len(values) - 1} other values are wrong too" if len(values) > 1 else ""
     shown = ", ".join(labels.names[:12]) + (", ..." if len(labels) > 12 else "")
     raise ValueError(
@@ -146,10 +146,13 @@ def _ids_of_colours(pixels: np.ndarray, labels: LabelSet, tolerance: int, hint: 
         clear = int((pixels[:, :, 3] != 255).sum())
         if clear:
             raise ValueError(f"{clear} pixels of the label map are transparent: save it without transparency")
-    rgb = pixels[:, :, :3].astype(np.int64)
-    packed = (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]
-    colours, where, counts = np.unique(packed.reshape(-1), return_inverse=True, return_counts=True)
-    found = np.stack((colours >> 16, (colours >> 8) & 255, colours & 255), axis=1)
+    # A file of a few kilobytes may hold millions of pixels: four bytes for each, and not several times eight.
+    packed = pixels[:, :, 0].astype(np.uint32)
+    for channel in (1, 2):
+        packed <<= 8
+        packed |= pixels[:, :, channel]
+    colours, counts = np.unique(packed, return_counts=True)
+    found = np.stack((colours >> 16, (colours >> 8) & 255, colours & 255), axis=1).astype(np.uint8)
     palette = np.asarray(labels.palette, dtype=np.int16)
     nearest = np.empty(len(found), dtype=np.int64)
     distance = np.empty(len(found), dtype=np.int64)
@@ -171,4 +174,7 @@ def _ids_of_colours(pixels: np.ndarray, labels: LabelSet, tolerance: int, hint: 
             f"of the label map have it{others}; the nearest class is {near!r}, "
             f"{labels.palette[nearest[worst]]}.{hint}"
         )
-    return nearest[where].reshape(packed.shape)
+    ids = np.empty(packed.shape, dtype=np.int64)
+    for ids_row, packed_row in zip(ids, packed, strict=True):
+        ids_row[:] = nearest[np.searchsorted(colours, packed_row)]
+    return ids

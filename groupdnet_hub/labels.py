@@ -17,6 +17,7 @@ from torch import Tensor
 
 from groupdnet_hub.config_checks import as_sequence, check_classes
 from groupdnet_hub.presets import numbered_palette
+from groupdnet_hub.strict_json import read_json
 from groupdnet_hub.whole_file import whole_file
 
 
@@ -59,7 +60,7 @@ class LabelSet:
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
         try:
-            classes = sorted(json.loads(path.read_text(encoding="utf-8"))["classes"], key=lambda c: c["id"])
+            classes = sorted(read_json(path, path.name)["classes"], key=lambda c: c["id"])
             ids = [entry["id"] for entry in classes]
             names, colours = [entry["name"] for entry in classes], [entry["color"] for entry in classes]
         except (ValueError, KeyError, TypeError) as error:

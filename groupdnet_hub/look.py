@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,9 @@ from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.images import read_photo
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import classes_present, label_picture
+from groupdnet_hub.links import check_link
+from groupdnet_hub.strict_json import read_json
+from groupdnet_hub.whole_file import names_in, saved_file, whole_files
 
 _FORMAT = 1
 
@@ -47,10 +48,11 @@ class Look:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``image.png``, ``mask.png``, ``codes.safetensors`` and ``look.json`` into ``folder``.
 
-        The folder appears whole or not at all; a look that is already there is replaced.
+        They appear together or not at all; a look that is already there is replaced.
 
         Raises:
             ValueError: for a folder that holds anything else, or instance ids that do not fit 16 bits.
+            CannotWriteError: for a full disk, a read-only folder and the like; a look that was there stays.
         """
         folder = Path(folder)
         if self.instance is not None and self.instance.max() > 65535:
@@ -58,28 +60,19 @@ class Look:
                 f"the instance map holds the id {self.instance.max()}; saved ids are 0 to 65535: number them anew"
             )
         if folder.exists() and (
-            not folder.is_dir() or (any(folder.iterdir()) and not (folder / "look.json").is_file())
+            not folder.is_dir() or (names_in(folder) and not saved_file(folder, "look.json").is_file())
         ):
             raise ValueError(f"{folder} exists and is not a saved look: choose another folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        facts = {"format": _FORMAT, "seed": self.seed, "instance": self.instance is not None}
+        with whole_files(folder) as partial:
             self.image.save(partial / "image.png")
             label_picture(self.mask, self.codes.labels).save(partial / "mask.png")
             if self.instance is not None:
                 Image.fromarray(self.instance.astype(np.uint16)).save(partial / "instance.png")
             self.codes.save(partial / "codes.safetensors")
-            (partial / "look.json").write_text(json.dumps({"format": _FORMAT, "seed": self.seed}))
-            partial.chmod(0o755)
-            if folder.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-                os.replace(folder, old)
-                os.replace(partial, folder)
-                shutil.rmtree(old)
-            else:
-                os.replace(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            (partial / "look.json").write_text(json.dumps(facts))
+        if self.instance is None:  # of the look that was there
+            (folder / "instance.png").unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Look:
@@ -89,8 +82,9 @@ class Look:
             ValueError: for a folder that is no saved look, or is damaged; the message names the file.
         """
         folder = Path(folder)
+        facts_file = _own_file(folder, "look.json")
         try:
-            facts = json.loads((folder / "look.json").read_text(encoding="utf-8"))
+            facts = read_json(facts_file, "look.json")
         except (OSError, ValueError):
             raise ValueError(f"{folder} is not a saved look: it has no readable look.json") from None
         if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
@@ -98,12 +92,20 @@ class Look:
         seed = facts.get("seed")
         if seed is not None and type(seed) is not int:
             raise ValueError(f"look.json in {folder} holds the seed {seed!r}, which is not a whole number")
-        codes = AppearanceCodes.load(folder / "codes.safetensors")
-        mask = read_label_map(folder / "mask.png", codes.labels)
-        image = read_photo(folder / "image.png")
+        codes = AppearanceCodes.load(_own_file(folder, "codes.safetensors"))
+        mask = read_label_map(_own_file(folder, "mask.png"), codes.labels)
+        image = read_photo(_own_file(folder, "image.png"))
         if (image.height, image.width) != mask.shape:
             raise ValueError(f"image.png and mask.png in {folder} have different sizes")
         instance = None
-        if (folder / "instance.png").is_file():
-            instance = read_instance_map(folder / "instance.png", size=mask.shape)
+        instance_file = _own_file(folder, "instance.png")
+        if facts.get("instance", True) and instance_file.is_file():
+            instance = read_instance_map(instance_file, size=mask.shape)
         return cls(image, codes, mask, seed, instance)
+
+
+def _own_file(folder: Path, name: str) -> Path:
+    """Where a file of a saved look is; no link out of the folder."""
+    path = saved_file(folder, name)
+    check_link(path, folder, str(folder))
+    return path

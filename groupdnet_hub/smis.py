@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.labels import LabelSet
@@ -29,9 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         config = (
-            GroupDNetConfig.preset(args.preset)
-            if args.preset
-            else GroupDNetConfig.from_json(Path(args.config).read_text(encoding="utf-8"))
+            GroupDNetConfig.preset(args.preset) if args.preset else GroupDNetConfig.from_file(args.config)
         )
         if args.classes:
             labels = LabelSet.from_file(args.classes)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
+
+from groupdnet_hub.foreign_weights import read_foreign_tensors
 
 # What the card of a converted model says.
 LICENSE = "cc-by-nc-sa-4.0"
@@ -32,34 +28,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises:
         ValueError: for a missing, damaged or foreign file, or one that holds code.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    if path.suffix == ".safetensors":
-        try:
-            values: Any = load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path.name} is damaged or no safetensors file: {error}") from None
-    else:
-        try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
-        except (
-            pickle.UnpicklingError,
-            RuntimeError,
-            EOFError,
-            KeyError,
-            ValueError,
-            AttributeError,
-        ) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(
-                f"{path.name} cannot be read as plain tensors ({reason}): it is damaged, or it holds code, which is "
-                "never run"
-            ) from None
-    if not isinstance(values, Mapping) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise ValueError(f"{path.name} is not a state dict: it must map names to tensors")
     # Checkpoints saved from DataParallel have this in front of every name.
-    return {str(key).removeprefix("module."): value for key, value in values.items()}
+    return {key.removeprefix("module."): value for key, value in read_foreign_tensors(path).items()}
 
 
 def matched(

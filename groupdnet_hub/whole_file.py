@@ -1,24 +1,185 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, one or several together, whenever the process that writes them is killed."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+# In a folder: files that were saved together, on their way to their places.
+_SAVED = ".saved"
+_SAVING = "saving"
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space, or choose another folder",
+    errno.EDQUOT: "the disk quota is used up; free some space, or choose another folder",
+    errno.EFBIG: "the file is larger than is allowed there; choose another folder",
+    errno.EROFS: "it is on a read-only file system; choose another folder",
+    errno.EACCES: "that is not permitted; change its permissions, or choose another folder",
+    errno.EPERM: "that is not permitted; change its permissions, or choose another folder",
+}
+
+
+class CannotWriteError(OSError):
+    """A folder cannot be written to; says which, why, and what can be done. ``errno`` is the system's number."""
+
+
+@contextmanager
+def writing_to(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of a full disk, a read-only folder and the like become :class:`CannotWriteError`."""
+    try:
+        yield
+    except CannotWriteError:
+        raise
+    except (OSError, SafetensorError) as error:
+        number = _error_number(error)
+        if number not in _REMEDIES or _is_about_another_place(error, folder):
+            raise
+        problem = CannotWriteError(f"{folder} cannot be written to: {_REMEDIES[number]}")
+        problem.errno = number
+        raise problem from error
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; it becomes ``path`` if all goes well, and is removed if not.
 
-    It holds the process's number, so that processes that write the same file do not meet, begins with a dot and ends
-    with ``.partial``.
+    It begins with a dot, holds the numbers of the process and the thread, so that those that write the same file do
+    not meet, and ends with ``.partial``. A killed process leaves it behind.
+
+    Raises:
+        CannotWriteError: for a full disk, a read-only folder and the like.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path.parent, path.name)
+    with writing_to(path.parent):
+        try:
+            yield partial
+            os.replace(partial, path)
+        finally:
+            with suppress(OSError):  # on a read-only file system not even this is allowed
+                partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary folder to write files to: all of them become files of ``folder``, or none does.
+
+    One rename decides it, that of the temporary folder to ``.saved``; from there the files are moved to their places,
+    one by one. Who is killed on the way leaves ``.saved`` to the next writer, and until then :func:`saved_file` finds
+    each file where it is. Several writers may come at once: the last one's files stay, all of them. What killed
+    writers left half written is removed.
+
+    Args:
+        folder: made if it is missing; other files in it stay.
+
+    Raises:
+        CannotWriteError: for a full disk, a read-only folder and the like.
+    """
+    folder = Path(folder)
+    with writing_to(folder):
+        new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
+        _move_into_place(folder)
+        partial = _partial(folder, _SAVING)
+        partial.mkdir()
+        try:
+            yield partial
+            _commit(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            if new:
+                with suppress(OSError):  # it holds the files
+                    folder.rmdir()
+
+
+def saved_file(folder: str | os.PathLike[str], name: str) -> Path:
+    """Where a file of :func:`whole_files` is, also if its writer was killed; it need not exist."""
+    waiting = Path(folder) / _SAVED / name
+    return waiting if waiting.exists() else Path(folder) / name
+
+
+def names_in(folder: str | os.PathLike[str]) -> set[str]:
+    """What a folder holds, without the traces of :func:`whole_files` that was killed."""
+    names = set(os.listdir(folder))
+    if _SAVED in names:
+        names.update(os.listdir(Path(folder) / _SAVED))
+    return {name for name in names if name != _SAVED and _owner(name, _SAVING) is None}
+
+
+def _commit(partial: Path, folder: Path) -> None:
+    while True:
+        try:
+            os.rename(partial, folder / _SAVED)
+            break
+        except OSError:
+            if not (folder / _SAVED).exists():
+                raise
+            _move_into_place(folder)  # another writer was first
+    _move_into_place(folder)
+
+
+def _move_into_place(folder: Path) -> None:
+    """Any number of processes may do it at once: every move brings nearer what was committed last."""
+    saved = folder / _SAVED
+    with suppress(FileNotFoundError):
+        if saved.is_symlink():  # of a stranger: what it leads to is not ours to move
+            saved.unlink()
+        for name in os.listdir(saved):
+            with suppress(FileNotFoundError):
+                os.replace(saved / name, folder / name)
+        with suppress(OSError):  # filled anew meanwhile
+            saved.rmdir()
+
+
+def _partial(folder: Path, name: str) -> Path:
+    return folder / f".{name}.{os.getpid()}-{threading.get_native_id()}.partial"
+
+
+def _owner(file_name: str, name: str) -> int | None:
+    """The process whose :func:`_partial` a file is."""
+    match = re.fullmatch(rf"\.{re.escape(name)}\.(\d+)-\d+\.partial", file_name)
+    return int(match[1]) if match else None
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for file_name in os.listdir(folder):
+        owner = _owner(file_name, _SAVING)
+        if owner is not None and _is_gone(owner):
+            shutil.rmtree(folder / file_name, ignore_errors=True)
+
+
+def _is_gone(process: int) -> bool:
+    """Whether no process has this number; False where that cannot be told."""
+    if os.name != "posix":
+        return False
     try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _error_number(error: BaseException) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    match = re.search(r"os error (\d+)", str(error))  # all that safetensors tells
+    return int(match[1]) if match else None
+
+
+def _is_about_another_place(error: BaseException, folder: str | os.PathLike[str]) -> bool:
+    """Whether an error names a file that has nothing to do with the folder: one that was being read."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return False
+    place, here = Path(os.fsdecode(error.filename)).absolute(), Path(folder).absolute()
+    return not (place.is_relative_to(here) or here.is_relative_to(place))

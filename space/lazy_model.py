@@ -16,7 +16,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from zero_gpu import on_gpu
 
-from groupdnet_hub.baselines import SystemConfig, system_from_json
+from groupdnet_hub.baselines import SystemConfig, system_from_file
 
 _CONFIG_FILE = "config.json"
 ModelT = TypeVar("ModelT")
@@ -114,4 +114,4 @@ def read_config(source: str) -> SystemConfig:
         raise FileNotFoundError(f"there is no folder {source}")
     else:
         path = Path(hf_hub_download(source, _CONFIG_FILE))
-    return system_from_json(path.read_text(encoding="utf-8", errors="replace"))
+    return system_from_file(path)

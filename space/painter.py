@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 
 import gradio as gr
 import numpy as np
 from components import data_url, named_colours, script
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from groupdnet_hub import LabelSet, colour_picture, read_label_map
 
@@ -65,11 +64,10 @@ def read_canvas(value: object, labels: LabelSet, size: tuple[int, int]) -> np.nd
     try:
         file = io.BytesIO(base64.b64decode(value[len(_PREFIX) :], validate=True))
         with Image.open(file, formats=["PNG"]) as picture:
-            if picture.size != (width, height):
-                raise ValueError(
-                    f"the canvas sent a map of {picture.height}x{picture.width}; this model's are {height}x{width}."
-                )
-            pixels = picture.convert("RGB")
-    except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
+            sent = picture.size
+            pixels = picture.convert("RGB") if sent == (width, height) else None
+    except Exception:  # Pillow has dozens for damaged files
         raise ValueError("the canvas sent a PNG that cannot be read: reload the page.") from None
+    if pixels is None:
+        raise ValueError(f"the canvas sent a map of {sent[1]}x{sent[0]}; this model's are {height}x{width}.")
     return read_label_map(np.asarray(pixels), labels)

@@ -72,12 +72,14 @@ class PhotoParser:
         except ModuleNotFoundError:
             raise ValueError("the parser needs transformers: pip install transformers.") from None
         try:
-            processor = AutoImageProcessor.from_pretrained(self.source)
-            model = AutoModelForSemanticSegmentation.from_pretrained(self.source)
+            processor = AutoImageProcessor.from_pretrained(self.source, trust_remote_code=False)
+            model = AutoModelForSemanticSegmentation.from_pretrained(
+                self.source, use_safetensors=True, trust_remote_code=False
+            )
         except (OSError, ValueError):
             raise ValueError(
                 "the parser cannot be loaded: GROUPDNET_PARSER must be a folder or a Hub id of a model for semantic "
-                "segmentation."
+                "segmentation, with its weights as safetensors."
             ) from None
         return processor, model.eval()
 

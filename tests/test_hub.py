@@ -212,20 +212,39 @@ def test_a_save_that_fails_leaves_the_old_model(
     assert fingerprint(GroupDNet.from_pretrained(tmp_path)) == fingerprint(make_model(0))
 
 
-def test_a_save_cut_off_between_two_files_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_cut_off_between_two_files_is_the_new_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_model(0).save_pretrained(tmp_path)
+    other = GroupDNet(CONFIG.replace(class_names=("sea", "ship", "gull")))
     replace = os.replace
 
     def replace_weights_only(source: Path, target: Path) -> None:
-        if target.name != "model.safetensors":
+        if target.name == "model.safetensors":
+            replace(source, target)
             raise OSError("killed")
-        replace(source, target)
 
     monkeypatch.setattr(os, "replace", replace_weights_only)
     with pytest.raises(OSError, match="killed"):
-        GroupDNet(CONFIG.replace(class_names=("sea", "ship", "gull"))).save_pretrained(tmp_path)
+        other.save_pretrained(tmp_path)
+    assert fingerprint(GroupDNet.from_pretrained(tmp_path)) == fingerprint(other)
+    monkeypatch.undo()
+    make_model(1).save_pretrained(tmp_path)  # and the next one puts everything into its place
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "training.json",
+    }
+    assert fingerprint(GroupDNet.from_pretrained(tmp_path)) == fingerprint(make_model(1))
+
+
+def test_files_of_different_saves_are_told_apart(tmp_path: Path) -> None:
+    make_model(0).save_pretrained(tmp_path / "one")
+    GroupDNet(CONFIG.replace(class_names=("sea", "ship", "gull"))).save_pretrained(tmp_path / "other")
+    os.replace(tmp_path / "other" / "config.json", tmp_path / "one" / "config.json")
     with pytest.raises(ValueError, match="not of the same save"):
-        GroupDNet.from_pretrained(tmp_path)
+        GroupDNet.from_pretrained(tmp_path / "one")
 
 
 def test_files_have_the_permissions_of_the_user(tmp_path: Path) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hostile_files import Payload
 from photo_parser import PhotoParser
 from PIL import Image
 from small_parser import NAMES, save_small_parser
 
 from groupdnet_hub import FIGURE_LABELS, LabelSet
+from groupdnet_hub.metrics import LabelTable, Segmenter
+
+_AUTO = "AutoModelForSemanticSegmentation"
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +71,31 @@ def test_a_parser_that_is_not_there_is_refused_without_its_path(tmp_path: Path) 
     with pytest.raises(ValueError, match="cannot be loaded") as refused:
         PhotoParser(str(tmp_path)).parse(Image.new("RGB", (32, 32)), FIGURE_LABELS, (32, 32))
     assert str(tmp_path) not in str(refused.value)
+
+
+def pickled(folder: Path, canary: Path) -> Path:
+    """The parser with its weights as a harmful pickle only."""
+    (folder / "model.safetensors").unlink()
+    torch.save({"decode_head.classifier.bias": Payload(canary)}, folder / "pytorch_model.bin")
+    return folder
+
+
+def with_code(folder: Path, canary: Path) -> Path:
+    """The parser as a model with code of its own."""
+    (folder / "own.py").write_text(f"import os\nos.mkdir({str(canary)!r})\nclass Own: pass\n")
+    values = json.loads((folder / "config.json").read_text())
+    values |= {"model_type": "own", "auto_map": dict.fromkeys(("AutoConfig", _AUTO), "own.Own")}
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder
+
+
+@pytest.mark.parametrize("spoil", [pickled, with_code])
+def test_a_parser_of_a_stranger_runs_nothing(folder: Path, tmp_path: Path, spoil: Any) -> None:
+    canary = tmp_path / "executed"
+    spoilt = spoil(shutil.copytree(folder, tmp_path / "parser"), canary)
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        PhotoParser(str(spoilt)).parse(Image.new("RGB", (32, 32)), FIGURE_LABELS, (32, 32))
+    table = LabelTable(LabelSet.from_names(["a", "b"]), {NAMES[0]: 0, NAMES[1]: 1}, frozenset())
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        Segmenter(spoilt, table)
+    assert not canary.exists()

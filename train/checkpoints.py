@@ -20,6 +20,8 @@ from groupdnet_hub.baselines import System
 
 _PROGRESS_FILE = "progress.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
+# What is being written, and what is being removed.
+_PARTIAL, _OLD = ".partial-", ".old-"
 
 
 def save_checkpoint(
@@ -38,7 +40,7 @@ def save_checkpoint(
         ValueError: if it cannot be written, on a full disk for example; nothing of it is left.
     """
     target = output_dir / f"checkpoint-{step}"
-    partial = output_dir / f".partial-checkpoint-{step}"
+    partial = output_dir / f"{_PARTIAL}{target.name}"
     if accelerator.is_main_process and partial.exists():
         shutil.rmtree(partial)
     accelerator.wait_for_everyone()
@@ -56,16 +58,49 @@ def save_checkpoint(
     ) as error:  # torch and safetensors have errors of their own
         shutil.rmtree(partial, ignore_errors=True)
         raise ValueError(
-            f"{target.name} cannot be written ({first_line(error)}): is the disk full?"
+            f"{target.name} cannot be written to {output_dir} ({first_line(error)}): is the disk full? Free some "
+            "space, and --resume_from_checkpoint latest goes on"
         ) from None
     if accelerator.is_main_process:
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
+        _put_into_place(partial)
         for old in list_checkpoints(output_dir)[: -total_limit if total_limit else 0]:
-            shutil.rmtree(old)
+            _remove(old)
     accelerator.wait_for_everyone()
     return target
+
+
+def finish_checkpoints(accelerator: Accelerator, output_dir: Path) -> None:
+    """End what a killed run had begun: a checkpoint that was written whole gets its name, all else is removed."""
+    if accelerator.is_main_process:
+        for partial in output_dir.glob(f"{_PARTIAL}*"):
+            try:
+                read_progress(partial)
+            except ValueError:
+                shutil.rmtree(partial)
+            else:
+                _put_into_place(partial)
+        for old in output_dir.glob(f"{_OLD}*"):
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def _put_into_place(partial: Path) -> None:
+    """Give a whole checkpoint its name; one that had it before goes."""
+    target = partial.with_name(partial.name.removeprefix(_PARTIAL))
+    old = target.with_name(f"{_OLD}{target.name}")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+    partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Under another name first: what is named a checkpoint is whole."""
+    old = checkpoint.with_name(f"{_OLD}{checkpoint.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    checkpoint.rename(old)
+    shutil.rmtree(old)
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
@@ -99,8 +134,17 @@ def read_progress(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / _PROGRESS_FILE).read_text())
         progress, files = dict(record["progress"]), dict(record["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{folder} is not a whole checkpoint: it has no readable {_PROGRESS_FILE}") from None
+    strange = [
+        path for path in folder.rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir())
+    ]
+    if strange:
+        raise ValueError(f"{folder} is not a whole checkpoint: {strange[0].name} is a link or no file")
+    if any(type(value) is not int or value < 0 for value in progress.values()):
+        raise ValueError(
+            f"{folder} is not a whole checkpoint: {_PROGRESS_FILE} holds other values than counts"
+        )
     found = _sums(folder)
     for name, expected in files.items():
         if name not in found:
@@ -128,7 +172,16 @@ def load_checkpoint(accelerator: Accelerator, output_dir: Path, choice: str) -> 
                 raise
             accelerator.print(f"passed over: {error}")
             continue
-        accelerator.load_state(str(folder))
+        try:
+            accelerator.load_state(str(folder))
+        except ValueError:
+            raise
+        except (
+            Exception
+        ) as error:  # of torch, safetensors and accelerate, for files of another run or of a stranger
+            raise ValueError(
+                f"{folder} cannot be loaded into this run ({first_line(error)[:300]}): was it written with other flags?"
+            ) from None
         return progress
     return None
 

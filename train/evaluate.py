@@ -25,10 +25,10 @@ from evaluate_measures import measure_pictures, measure_rows, measure_speed
 from evaluate_report import report
 from evaluate_results import ResultsFile
 from evaluate_sheets import class_sheet, save_sheet, sheet_rows
-from shares import digest, in_shares, model_digest, start_accelerator
+from shares import digest, in_shares, model_digest, sole_run, start_accelerator
 from torch import nn
 
-from groupdnet_hub import whole_file
+from groupdnet_hub import whole_file, writing_to
 from groupdnet_hub.metrics import (
     ClassDiversityMeter,
     ImageDiversityMeter,
@@ -51,7 +51,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """One run, from the command line to the finished results file."""
     args = parse_arguments(argv)
     accelerator = start_accelerator()
-    Evaluation(args, accelerator).run()
+    evaluation = Evaluation(args, accelerator)
+    output = Path(args.output)
+    with (
+        sole_run(accelerator, output.parent, output.name, "choose another --output"),
+        writing_to(output.parent),
+    ):
+        evaluation.run()
     accelerator.end_training()
 
 

@@ -26,10 +26,10 @@ from generate_arguments import parse_arguments
 from generate_codes import choose_photos, draw_codes
 from generate_folder import GeneratedFolder
 from generate_inputs import Gallery, LabelMaps
-from shares import digest, in_shares, model_digest, picture_seed, share, start_accelerator
+from shares import digest, in_shares, model_digest, picture_seed, share, sole_run, start_accelerator
 from tqdm.auto import tqdm
 
-from groupdnet_hub import GroupDNet, tensor_to_picture
+from groupdnet_hub import GroupDNet, tensor_to_picture, writing_to
 
 # Compressing PNG files takes longer than drawing on a GPU.
 _WRITERS = 4
@@ -83,9 +83,21 @@ class Generation:
 
     def run(self) -> None:
         """Draw what is missing, then write the manifest and upload."""
+        split = self.folder.split
+        self._check()  # before anything is written
+        with (
+            sole_run(self.accelerator, split, "generate", "choose another --output_dir or --split"),
+            writing_to(split),
+        ):
+            self._check()  # of another run, which may have ended meanwhile
+            self._fill()
+
+    def _check(self) -> None:
+        self.folder.check(self.settings, self.model.labels)
+        self.accelerator.wait_for_everyone()  # all have looked before anything is written
+
+    def _fill(self) -> None:
         args, accelerator, folder = self.args, self.accelerator, self.folder
-        folder.check(self.settings, self.model.labels)
-        accelerator.wait_for_everyone()  # all have looked before anything is written
         jobs: list[Any] = [None]
         if accelerator.is_main_process:
             folder.begin(self.settings, self._sources(), self.model.labels)

@@ -161,7 +161,7 @@ class GeneratedFolder:
                 repo_id=repo_id,
                 repo_type="dataset",
                 folder_path=self.root,
-                ignore_patterns="*.partial",
+                ignore_patterns=["*.partial", "*.lock"],
                 commit_message="Pictures drawn by GroupDNet",
             )
         except Exception as error:  # the errors of whichever network library the Hub's client uses

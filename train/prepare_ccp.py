@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from prepare_labels import CCP, PEOPLE
+from prepare_matlab import read_numbers, read_texts
 from prepare_people import (
     BACKGROUND,
     BOTTOM,
@@ -19,29 +20,7 @@ from prepare_people import (
     merge,
     remove_specks,
 )
-from scipy import io, ndimage
-
-
-def _read_variable(path: Path, name: str, shape: tuple[int, int] | None) -> np.ndarray:
-    """One variable of a .mat file. scipy reads values only: it runs and unpickles nothing.
-
-    Raises:
-        ValueError: for a file that is damaged or has no such variable, and for another shape than ``shape``, before
-            the values are read.
-    """
-    try:
-        found = {entry[0]: tuple(entry[1]) for entry in io.whosmat(str(path))}
-        if name not in found:
-            raise ValueError(f"it holds {', '.join(found) or 'nothing'} and no {name!r}")
-        if shape is not None and found[name] != shape:
-            raise ValueError(
-                f"{name} is {'x'.join(map(str, found[name]))} (height x width) and the photo "
-                f"{shape[0]}x{shape[1]}"
-            )
-        return np.asarray(io.loadmat(str(path), variable_names=[name])[name])
-    except Exception as error:  # scipy's and zlib's many errors for damaged files, all told the same way
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"the MATLAB file {path.name!r} cannot be read: {text}") from None
+from scipy import ndimage
 
 
 def read_tags(path: Path) -> tuple[str, ...]:
@@ -50,8 +29,7 @@ def read_tags(path: Path) -> tuple[str, ...]:
     Raises:
         ValueError: if they are not the data set's tags.
     """
-    cells = _read_variable(path, "label_list", None).ravel()
-    tags = tuple(str(np.ravel(cell)[0]) if np.size(cell) else "" for cell in cells)
+    tags = read_texts(path, "label_list")
     strange = [tag for tag in tags if tag not in CCP]
     if strange or tags[:1] != ("null",) or len(set(tags)) != len(tags):
         raise ValueError(
@@ -67,8 +45,8 @@ def read_tag_map(path: Path, tags: Sequence[str], size: tuple[int, int]) -> np.n
     Raises:
         ValueError: for a damaged file, another size than ``size`` = (height, width), or an id that is no tag.
     """
-    values = _read_variable(path, "groundtruth", size)
-    if values.dtype.kind not in "uif" or not np.isfinite(values).all() or (values != np.floor(values)).any():
+    values = read_numbers(path, "groundtruth", size)
+    if not np.isfinite(values).all() or (values != np.floor(values)).any():
         raise ValueError(
             f"the MATLAB file {path.name!r} holds {values.dtype} values that are no whole numbers"
         )

@@ -67,7 +67,8 @@ def _fetch(url: str, path: Path) -> None:
         raise ValueError(f"cannot download {url}: only https:// and http:// addresses are fetched")
     request = urllib.request.Request(url, headers={"User-Agent": "groupdnet-hub"})
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, path.open("wb") as file:
+        # Only http(s), as checked above: no file:// address.
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, path.open("wb") as file:  # nosec B310
             length = answer.headers.get("Content-Length")
             total = int(length) if length is not None and length.isdecimal() else None
             with tqdm(total=total, desc="downloading", unit="B", unit_scale=True) as bar:

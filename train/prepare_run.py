@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from output_lock import sole_writer
 from prepare_items import Outcome, Recipe, prepare_item
 from prepare_sources import Found, Item, Problem
 from tqdm.auto import tqdm
 
-from groupdnet_hub import LabelSet, whole_file
+from groupdnet_hub import LabelSet, whole_file, writing_to
 
 # Beside the metadata of a split: the settings it is made with, and one line for each item that is done.
 _SETTINGS, _DONE = ".prepare.json", ".prepare.jsonl"
@@ -61,17 +62,28 @@ def prepare_all(
         num_workers: processes; 0 works in this one.
 
     Raises:
-        ValueError: if the folder holds something else, or a worker process died.
+        ValueError: if the folder holds something else, another run writes to it, or a worker process died.
         OSError: if a file cannot be written.
     """
     splits = sorted({item.split for item in found.items})
-    _check_classes(output / "classes.json", recipe.labels)
-    for split in splits:
-        _check_settings(output / split, settings)
-    for split in splits:
-        _open_split(output / split, settings, with_instances=any(i.instance for i in found.items))
 
-    outcomes = {split: _read_done(output / split, found.items) for split in splits}
+    def check() -> None:
+        _check_classes(output / "classes.json", recipe.labels)
+        for split in splits:
+            _check_settings(output / split, settings)
+
+    check()  # before anything is written
+    with sole_writer(output, "prepare", "choose another --output"), writing_to(output):
+        check()  # of another run, which may have ended meanwhile
+        for leftover in output.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
+        for split in splits:
+            _open_split(output / split, settings, with_instances=any(i.instance for i in found.items))
+        return _prepare(found, recipe, output, splits, num_workers)
+
+
+def _prepare(found: Found, recipe: Recipe, output: Path, splits: list[str], num_workers: int) -> Summary:
+    outcomes = {split: read_done(output / split, found.items) for split in splits}
     summary = Summary(problems=list(found.problems), remarks=list(found.remarks))
     summary.kept = sum(outcome.entry is not None for done in outcomes.values() for outcome in done.values())
     waiting = [item for item in found.items if item.name not in outcomes[item.split]]
@@ -116,17 +128,9 @@ def _check_classes(path: Path, labels: LabelSet) -> None:
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Refuse a split's folder that was made with other settings, or by something else."""
-    record = folder / _SETTINGS
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not record.is_file():
-        raise ValueError(f"{folder} holds files that prepare.py did not write: choose another --output")
-    try:
-        before = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{record} cannot be read ({error}): delete {folder} and start again") from None
-    if not isinstance(before, dict):
-        raise ValueError(f"{record} is no record of settings: delete {folder} and start again")
+    before = read_settings(folder)
     different = [
         f"{name} was {_short(before.get(name))} and is now {_short(settings.get(name))}"
         for name in sorted({*before, *settings})
@@ -139,6 +143,24 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that a split's folder was made with.
+
+    Raises:
+        ValueError: if there are none, or they cannot be read.
+    """
+    record = folder / _SETTINGS
+    if not record.is_file():
+        raise ValueError(f"{folder} holds files that prepare.py did not write: choose another --output")
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{record} cannot be read ({error}): delete {folder} and start again") from None
+    if not isinstance(before, dict):
+        raise ValueError(f"{record} is no record of settings: delete {folder} and start again")
+    return before
+
+
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
@@ -148,8 +170,8 @@ def _open_split(folder: Path, settings: dict[str, Any], *, with_instances: bool)
     """Make the folders and the record, and clear away files that a killed run left half written."""
     for part in ("images", "labels", *(["instances"] if with_instances else [])):
         (folder / part).mkdir(parents=True, exist_ok=True)
-        for partial in (folder / part).glob(".*.partial"):
-            partial.unlink(missing_ok=True)
+    for partial in folder.glob("**/.*.partial"):
+        partial.unlink(missing_ok=True)
     if not (folder / _SETTINGS).exists():
         _write_text(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
 
@@ -159,14 +181,17 @@ def _as_line(outcome: Outcome) -> dict[str, Any]:
     return {**line, "counts": outcome.counts}
 
 
-def _read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
-    """What earlier runs did, by name; an item counts only while all of its files are there."""
+def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
+    """What earlier runs did, by name; an item counts only while all of its files are there.
+
+    Lines that are none of ours are passed over: their items are prepared again.
+    """
     path = folder / _DONE
     by_name = {item.name: item for item in items if item.split == folder.name}
     done: dict[str, Outcome] = {}
     if not path.is_file():
         return done
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     if text and not text.endswith(
         "\n"
     ):  # the line that a kill cut short; the next one must not be glued to it
@@ -177,11 +202,14 @@ def _read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
             record = json.loads(line)
             item, entry = by_name.get(record["name"]), record["entry"]
             files = [] if entry is None else [v for k, v in entry.items() if k.endswith("file_name")]
+            left_out, counts = record["left_out"], {str(k): int(v) for k, v in record["counts"].items()}
             outcome = None
+            if not isinstance(left_out, str | None):
+                continue
             if item is not None and all((folder / file).is_file() for file in files):
-                outcome = Outcome(item, entry, record["left_out"], counts=record["counts"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # not a line of ours: that item is prepared again
+                outcome = Outcome(item, entry, left_out, counts=counts)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
+            continue
         if outcome is not None:
             done[outcome.item.name] = outcome
     return done

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from checked_flags import count_problem
+from output_lock import sole_writer
 from paper_tables import PAPER_TABLES
 from reproduce_plan import SCALES, Entry, Scale, study_entries, table_entries, train_flags
 from reproduce_report import measured, study_table, system_table
@@ -78,8 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for number, entry in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {entry.name}", flush=True)
         run = Run(args, scale, entry)
-        run.train()
-        run.measure()
+        with sole_writer(run.folder, "reproduce", f"leave {entry.name} out with --systems"):
+            run.train()
+            run.measure()
 
     output = Path(args.output_dir)
     about = _about(args, argv, scale)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, gather_object
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
+from output_lock import sole_writer
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -27,6 +30,26 @@ def start_accelerator(mixed_precision: str = "no") -> Accelerator:
     if accelerator.device.type == "cpu":
         torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
     return accelerator
+
+
+@contextmanager
+def sole_run(accelerator: Accelerator, folder: Path, name: str, otherwise: str) -> Iterator[None]:
+    """:func:`sole_writer`, held by the main process for all of a run's processes.
+
+    Raises:
+        ValueError: on every process alike, if another run holds it or the folder cannot be written to.
+    """
+    with ExitStack() as held:
+        problem: list[str | None] = [None]
+        if accelerator.is_main_process:
+            try:
+                held.enter_context(sole_writer(folder, name, otherwise))
+            except (ValueError, OSError) as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0] is not None:
+            raise ValueError(problem[0])
+        yield
 
 
 def share(count: int, accelerator: Accelerator) -> range:

@@ -14,8 +14,9 @@ from accelerate.utils import (
     set_seed,
 )
 from arguments import parse_arguments
-from checkpoints import first_line, last_checkpoint
+from checkpoints import finish_checkpoints, first_line, last_checkpoint
 from inputs import build_data, build_labels, grid_batch
+from shares import sole_run
 from system_choice import build_model, complete_arguments, objective_of
 from trainer import Trainer
 
@@ -54,19 +55,20 @@ def main(argv: list[str] | None = None) -> None:
     complete_arguments(args, objective, accelerator)
     data = build_data(args, labels, model.config.image_size)
     trainer = Trainer(args, accelerator, model, objective, data, grid_batch(args, data))
-    output_dir.mkdir(parents=True, exist_ok=True)
-    if trackers:
-        accelerator.init_trackers("groupdnet")
-    if args.resume_from_checkpoint:
-        trainer.resume(args.resume_from_checkpoint)
-    try:
-        trainer.train()
-        trainer.look()
-        trainer.save_final()
-    except (ValueError, OSError) as error:
-        where = f"stopped at step {trainer.step}"
-        raise ValueError(f"{where}: {first_line(error)}; {last_checkpoint(output_dir)}") from error
-    accelerator.end_training()
+    with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
+        finish_checkpoints(accelerator, output_dir)
+        if trackers:
+            accelerator.init_trackers("groupdnet")
+        if args.resume_from_checkpoint:
+            trainer.resume(args.resume_from_checkpoint)
+        try:
+            trainer.train()
+            trainer.look()
+            trainer.save_final()
+        except (ValueError, OSError) as error:
+            where = f"stopped at step {trainer.step}"
+            raise ValueError(f"{where}: {first_line(error)}; {last_checkpoint(output_dir)}") from error
+        accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from diffaugment import DiffAugment
 from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from inputs import Data, build_loader
 from objectives import RATES, LossWeights, used_weights, with_kl
+from own_state import keep_own_state
 from pace import Pace
 from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
@@ -102,11 +103,8 @@ class Trainer:
             )
         )
         self.noise = NoiseSource(args.seed, accelerator.process_index, accelerator.num_processes)
-        accelerator.register_for_checkpointing(self.noise)
-        if self.augment is not None:
-            accelerator.register_for_checkpointing(self.augment)
-        if self.shown.average is not None:
-            accelerator.register_for_checkpointing(self.shown.average)
+        own = {"noise": self.noise, "augmentation": self.augment, "average": self.shown.average}
+        keep_own_state(accelerator, {name: part for name, part in own.items() if part is not None})
         self.step, self.epoch, self.batch_number = 0, 0, 0
         self.pace = Pace(accelerator.device)
 
@@ -118,6 +116,8 @@ class Trainer:
         if progress is None:
             self.accelerator.print("there is no checkpoint yet: starting at step 0")
             return
+        if not {"step", "epoch", "batch"} <= set(progress):
+            raise ValueError(f"the checkpoint's progress is {progress}; it must have step, epoch and batch")
         self.step, self.epoch, self.batch_number = progress["step"], progress["epoch"], progress["batch"]
         self.accelerator.print(f"going on from step {self.step}")
 

@@ -14,6 +14,7 @@ from groupdnet_hub.baselines.registry import (
     build_system,
     load_system,
     system_config,
+    system_from_file,
     system_from_json,
     system_preset,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "build_system",
     "load_system",
     "system_config",
+    "system_from_file",
     "system_from_json",
     "system_preset",
 ]

@@ -13,7 +13,7 @@ from groupdnet_hub.config_checks import (
     check_sides,
     check_whole,
 )
-from groupdnet_hub.config_json import FORMAT_VERSION, JSONConfig
+from groupdnet_hub.config_json import FORMAT_VERSION, JSONConfig, check_format_version
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,7 @@ class BaselineConfig(JSONConfig):
         colours = (tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette"))
         object.__setattr__(self, "palette", tuple(colours))
         object.__setattr__(self, "image_size", as_int_pair(self.image_size, "image_size"))
-        if self.format_version != FORMAT_VERSION:
-            raise ValueError(
-                f"format_version is {self.format_version!r}; this version writes {FORMAT_VERSION}"
-            )
+        check_format_version(self.format_version)
         check_classes(self.class_names, self.palette, len(self.class_names))
         check_whole(self.width, "width", 1, MAX_CHANNELS // 16)
         check_choice(self.instance_edges, "instance_edges", (True, False))

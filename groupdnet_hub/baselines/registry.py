@@ -6,7 +6,6 @@ width at which its number of parameters stands to GroupDNet's as in Table 1.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from groupdnet_hub.labels import LabelSet
 from groupdnet_hub.model import GroupDNet
 from groupdnet_hub.presets import preset_fields
 from groupdnet_hub.schedule import class_slots_for
+from groupdnet_hub.strict_json import parse_json, read_short_text, shown
 
 SystemConfig = GroupDNetConfig | BaselineConfig
 System = GroupDNet | BaselineSystem
@@ -210,6 +210,16 @@ def system_from_json(text: str) -> SystemConfig:
     return cast(SystemConfig, _class_of(text).config_class.from_json(text))
 
 
+def system_from_file(path: str | os.PathLike[str]) -> SystemConfig:
+    """:func:`system_from_json` of a ``config.json``.
+
+    Raises:
+        ValueError: as :func:`system_from_json`, and for a file longer than 4 MiB or not UTF-8.
+        OSError: for a file that cannot be read.
+    """
+    return system_from_json(read_short_text(path, "the configuration"))
+
+
 def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:
     """Load whatever system was saved in a folder or on the Hub, in evaluation mode.
 
@@ -221,29 +231,23 @@ def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:
     Raises:
         As ``GroupDNet.from_pretrained``.
     """
-    where = {
-        "revision": None,
-        "cache_dir": None,
-        "token": None,
-        "local_files_only": False,
-        "force_download": False,
-    }
+    where: dict[str, Any] = dict.fromkeys(("revision", "cache_dir", "token"))
+    where |= dict.fromkeys(("local_files_only", "force_download"), False)
     where |= {key: value for key, value in options.items() if key in where}
-    text = find_files(path_or_id, **where)[CONFIG_FILE].read_text(encoding="utf-8", errors="replace")
+    path = find_files(path_or_id, **where)[CONFIG_FILE]
     try:
-        found = _class_of(text)
+        found = _class_of(read_short_text(path, "the configuration"))
     except ValueError as error:
         raise ValueError(f"{CONFIG_FILE} of {path_or_id}: {error}") from None
     return found.from_pretrained(path_or_id, **options)
 
 
 def _class_of(text: str) -> type[GroupDNet] | type[BaselineSystem]:
-    try:
-        values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"the configuration is not valid JSON: {error}") from None
+    values = parse_json(text, "the configuration")
     system = values.get("system") if isinstance(values, dict) else None
-    if system not in _CLASSES:
+    if not isinstance(system, str | None) or system not in _CLASSES:
         names = ", ".join(str(name) for name in _CLASSES if name)
-        raise ValueError(f"its system is {system!r}; this version of groupdnet_hub knows GroupDNet, {names}")
+        raise ValueError(
+            f"its system is {shown(system)}; this version of groupdnet_hub knows GroupDNet, {names}"
+        )
     return _CLASSES[system]

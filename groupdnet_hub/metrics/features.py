@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from groupdnet_hub.foreign_weights import read_foreign_tensors
 from groupdnet_hub.imagenet_trunks import imagenet_trunk
 
 # For each net: how many layers of torchvision's "features" lead to its last ReLU, and that ReLU's name.
@@ -42,7 +42,7 @@ class InceptionFeatures(nn.Module):
                 URL_INCEPTION_V3, map_location="cpu", check_hash=True, weights_only=True
             )
         else:
-            state = _read_tensors(Path(weights))
+            state = read_foreign_tensors(weights)
         # The library unpickles whatever file it is given: it gets one that was just made, of tensors alone.
         tensors = io.BytesIO()
         torch.save(state, tensors)
@@ -100,19 +100,3 @@ class TrunkFeatures(nn.Module):
 def eight_bit(image: Tensor) -> Tensor:
     """Pictures float [B, 3, H, W] in [-1, 1] as uint8, rounded as they are when saved."""
     return ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def _read_tensors(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"there is no file {path} of Inception weights")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of either reader, for whatever the file is
-        raise ValueError(f"{path.name} cannot be read as tensors: {str(error)[:200]}") from None
-    if not isinstance(state, dict):
-        raise ValueError(f"{path.name} holds no named tensors")
-    return state

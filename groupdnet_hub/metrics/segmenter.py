@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.strict_json import read_json
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class LabelTable:
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
         try:
-            described = json.loads(path.read_text(encoding="utf-8"))
+            described = read_json(path, path.name)
             targets = {str(theirs): ours for theirs, ours in described["labels"].items()}
             ignored = described.get("ignored", [])
             unknown = set(described) - {"labels", "ignored"}
@@ -97,9 +97,9 @@ class Segmenter(nn.Module):
         try:
             with torch.random.fork_rng(devices=[]):
                 network = AutoModelForSemanticSegmentation.from_pretrained(
-                    name, use_safetensors=True, **options
+                    name, use_safetensors=True, trust_remote_code=False, **options
                 )
-            self.processor = AutoImageProcessor.from_pretrained(name, **options)
+            self.processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **options)
         except (OSError, ValueError) as error:
             raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
         self.network = network.eval().requires_grad_(False)
