@@ -132,7 +132,9 @@ def _fill(encoder: nn.Module, path: Path) -> None:
     if not found:
         # Of another implementation: the same layers in the same order, then the classifier, which is left out.
         found = dict(zip(wanted, given.values(), strict=False))
-    fits = len(found) == len(wanted) and all(found[name].shape == value.shape for name, value in wanted.items())
+    fits = len(found) == len(wanted) and all(
+        found[name].shape == value.shape for name, value in wanted.items()
+    )
     if not fits:
         raise ValueError(f"{path.name!r} does not hold the weights of EfficientNet-Lite0")
     encoder.load_state_dict(found)

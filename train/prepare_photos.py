@@ -30,6 +30,7 @@ from groupdnet_hub.metrics import LabelTable, Segmenter
 _RARE = {"glove", "gloves"}
 # No person is so small or so large in a photo that is framed like the training data.
 _PERSON_SHARE = (0.03, 0.8)
+_NOBODY = "without a person in sight"
 _FRAMES = {"person": person_square, "upper": upper_square}
 
 
@@ -68,6 +69,8 @@ class PhotoRecipe:
             photo = read_photo(item.picture)
             if self.frame != "none":
                 rough = keep_main_person(parse(segmenter, photo).argmax(0))
+                if not rough.any():
+                    return Outcome(item, left_out=_NOBODY)
                 square = _FRAMES[self.frame](rough)
                 photo, _ = crop_square(photo, rough, square)
                 entry["crop"] = list(square)
@@ -77,12 +80,12 @@ class PhotoRecipe:
         ids = keep_main_person(shares.argmax(0))
         person = float((ids != BACKGROUND).mean())
         if not _PERSON_SHARE[0] <= person <= _PERSON_SHARE[1]:
-            return Outcome(item, left_out="without a person in sight")
+            return Outcome(item, left_out=_NOBODY)
         entry["sureness"] = round(sureness(shares, ids), 4)
         if entry["sureness"] < self.min_sureness:
             return Outcome(item, left_out="unsure")
         if self.cut_out:
-            photo = cut_out(photo, ids)
+            photo = cut_out(photo, ids, item.name)
         size = (self.resolution[1], self.resolution[0])
         photo = photo.resize(size, Image.Resampling.LANCZOS)
         files = write_item(item, photo, resize_map(ids, size), self.labels, output)
@@ -143,7 +146,7 @@ def find_photos(folder: Path, output: Path, *, split: str, validation_share: flo
     found = Found()
     tags = _tags(folder / "metadata.jsonl")
     rare = 0
-    for key, picture in picture_files(folder, output, found.problems).items():
+    for key, picture in picture_files(folder, [output], found.problems).items():
         name = key.rpartition("/")[2]
         if name in labelled:
             continue

