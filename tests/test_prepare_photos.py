@@ -9,11 +9,11 @@ import numpy as np
 import prepare_photos
 import pytest
 import torch
+from PIL import Image
 from prepare_labels import PEOPLE
 from prepare_people import keep_main_person, upper_square
 from prepare_photos import parse, sureness
 from prepare_runs import TAGS, entries, ids_of, prepare
-from PIL import Image
 from raw_data import ccp_person, save, write_ccp
 
 from groupdnet_hub import PairedImages

@@ -17,8 +17,9 @@ pytest.importorskip("transformers", reason="the parser needs transformers")
 pytest.importorskip("accelerate", reason="training needs accelerate")
 pytest.importorskip("timm", reason="a new parser needs timm")
 
-from parser_network import lite_weights, new_parser  # noqa: E402
-from train_parser import Batches, build_parser, find_problem, segmentation_loss, train  # noqa: E402
+from parser_network import lite_weights, new_parser
+from parser_objective import Batches, segmentation_loss
+from train_parser import ParserTrainer, build_parser, find_problem
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -85,8 +86,7 @@ def test_batches_go_on_where_they_were() -> None:
         return [next(batches) for _ in range(7)]
 
     assert some(0)[4:] == some(4)[:3]
-    epoch = sum(some(0)[:3], [])
-    assert len(set(epoch)) == 9
+    assert len({index for batch in some(0)[:3] for index in batch}) == 9
 
 
 def test_a_run_that_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
@@ -111,7 +111,8 @@ def test_a_run_that_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
 
     def run(output: Path, *more: str) -> None:
         with torch.random.fork_rng():
-            train(build_parser().parse_args([str(flag) for flag in (*flags, "--output_dir", output, *more)]))
+            args = build_parser().parse_args([str(flag) for flag in (*flags, "--output_dir", output, *more)])
+            ParserTrainer(args).train()
 
     run(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "parts" / "checkpoint-2")

@@ -99,6 +99,22 @@ def processor_for(name: str | os.PathLike[str] | None, size: int) -> Any:
     return AutoImageProcessor.from_pretrained(name, size=side)
 
 
+class SavedParser:
+    """A network and its image processor, saved as one folder."""
+
+    def __init__(self, network: Any, processor: Any) -> None:
+        self.network, self.processor = network, processor
+
+    def save_pretrained(self, save_directory: Path, /) -> None:
+        """Half precision on disk; ``from_pretrained`` gives float32 again."""
+        half = {
+            name: value.half() if value.is_floating_point() else value
+            for name, value in self.network.state_dict().items()
+        }
+        self.network.save_pretrained(save_directory, state_dict=half)
+        self.processor.save_pretrained(save_directory)
+
+
 def freeze_encoder(network: nn.Module, stages: int, *, depthwise: bool) -> None:
     """Keep what of a timm encoder is dear to train and changes least: the statistics of its batch norms, the weights of
     its stem and first ``stages``, and with ``depthwise`` the depthwise kernels.

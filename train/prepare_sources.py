@@ -14,8 +14,10 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to prepare: its split, the name of the files to write (without ending), and its raw files; no label map
-    where a parser makes it."""
+    """One picture to prepare: its split, the name of the files to write (without ending), and its raw files.
+
+    There is no label map where a parser makes it.
+    """
 
     split: str
     name: str
