@@ -10,7 +10,7 @@ import torch
 from evaluate_runs import write_segmenter
 from synthetic_systems import LABELS
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig
+from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.metrics import (
     Estimate,
     LabelTable,

@@ -57,8 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--segmentation_labels",
-        help='for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}; without it, '
-        "its labels are called as our classes are",
+        help='for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}; '
+        "by default its labels are called as our classes are",
     )
     add("--fps_decodes", type=int, default=20, help="timed pictures of fps")
     add(
