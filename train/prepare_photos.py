@@ -93,7 +93,12 @@ class PhotoRecipe:
 
 
 def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
-    """Probabilities of the classes, float32 [C, H, W]: the mean of those for the photo and for its mirror image.
+    """Probabilities of the classes, float32 [C, H, W]: the mean of those for the photo and for its mirror image."""
+    return parse_both(segmenter, photo).mean(axis=0)
+
+
+def parse_both(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
+    """Probabilities of the classes, float32 [2, C, H, W]: for the photo, and for its mirror image, mirrored back.
 
     A photo that is not square is parsed within a square of its longer side, so that the person keeps her proportions.
     """
@@ -105,8 +110,8 @@ def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
     square = F.pad(pixels[None].float(), padding, mode="replicate").to(torch.uint8)
     with torch.inference_mode():
         both = segmenter.probabilities(torch.cat((square, square.flip(-1))))
-    mean = (both[0] + both[1].flip(-1)) / 2
-    return mean[:, top : top + height, left : left + width].numpy()
+    both[1] = both[1].flip(-1)
+    return both[:, :, top : top + height, left : left + width].numpy()
 
 
 def sureness(shares: np.ndarray, ids: np.ndarray) -> float:
