@@ -108,9 +108,9 @@ def parse_both(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
     top, left = (side - height) // 2, (side - width) // 2
     padding = (left, side - width - left, top, side - height - top)
     square = F.pad(pixels[None].float(), padding, mode="replicate").to(torch.uint8)
-    with torch.inference_mode():
+    with torch.no_grad():
         both = segmenter.probabilities(torch.cat((square, square.flip(-1))))
-    both[1] = both[1].flip(-1)
+    both = torch.stack((both[0], both[1].flip(-1)))
     return both[:, :, top : top + height, left : left + width].numpy()
 
 
