@@ -33,14 +33,19 @@ def read_label_set(folder: str | os.PathLike[str], split: str = "train") -> Labe
 
 
 class _FolderPairs(Sequence[Pair]):
-    """Files named by ``SPLIT/metadata.jsonl`` (file_name, label_file_name, perhaps instance_file_name)."""
+    """Files named by ``SPLIT/metadata.jsonl`` (file_name, label_file_name, perhaps instance_file_name) of some folders,
+    one folder after another."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.pairs: list[tuple[Path, Path, Path | None]] = []
+        for folder in folders:
+            self._add(folder)
+
+    def _add(self, folder: Path) -> None:
+        before = len(self.pairs)
         listing = folder / "metadata.jsonl"
         if not listing.is_file():
             raise ValueError(f"there is no metadata.jsonl in {folder}: is this a split of a paired data set?")
-        self.names: list[tuple[str, str, str | None]] = []
         for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
             if not line.strip():
                 continue
@@ -51,22 +56,22 @@ class _FolderPairs(Sequence[Pair]):
                 raise ValueError(
                     f"line {number} of {listing} is not a JSON object with file_name and label_file_name"
                 ) from None
-            for name in names[:2] if names[2] is None else names:
+            picture, label, instance = names
+            for name in names[:2] if instance is None else names:
                 if not _lies_inside(name):
                     raise ValueError(
                         f"line {number} of {listing} names the file {shown(name)}; names are those of files below "
                         "this folder, such as 'images/a.jpg'"
                     )
-            self.names.append(names)
-        if not self.names:
+            self.pairs.append((folder / picture, folder / label, folder / instance if instance else None))
+        if len(self.pairs) == before:
             raise ValueError(f"{listing} names no picture")
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.pairs)
 
     def __getitem__(self, index: Any) -> Any:
-        picture, label, instance = self.names[index]
-        return self.folder / picture, self.folder / label, self.folder / instance if instance else None
+        return self.pairs[index]
 
 
 def _lies_inside(name: object) -> bool:
@@ -127,7 +132,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
     @classmethod
     def from_folder(
         cls,
-        folder: str | os.PathLike[str],
+        folder: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         image_size: tuple[int, int],
         *,
         split: str = "train",
@@ -138,14 +143,20 @@ class PairedImages(Dataset[dict[str, Tensor]]):
     ) -> PairedImages:
         """``folder/SPLIT`` with ``metadata.jsonl``, ``images/`` and ``labels/``; ``folder/classes.json``.
 
+        Several folders of the same classes give the pictures of one after those of another.
+
         Raises:
-            ValueError: where a part is missing; the message names it.
+            ValueError: where a part is missing, or folders differ in their classes; the message names it.
         """
-        root = Path(folder)
-        if not (root / split).is_dir():
-            raise ValueError(f"there is no folder {split} in {root}")
-        labels = read_label_set(root, split) if labels is None else labels
-        pairs = _FolderPairs(root / split)
+        roots = [Path(folder)] if isinstance(folder, (str, os.PathLike)) else [Path(one) for one in folder]
+        for root in roots:
+            if not (root / split).is_dir():
+                raise ValueError(f"there is no folder {split} in {root}")
+        labels = read_label_set(roots[0], split) if labels is None else labels
+        for root in roots[1:]:
+            if read_label_set(root, split) != labels:
+                raise ValueError(f"{root} holds other classes than {roots[0]}")
+        pairs = _FolderPairs([root / split for root in roots])
         return cls(pairs, labels, image_size, random_flip=random_flip, seed=seed, cache_bytes=cache_bytes)
 
     @classmethod

@@ -56,7 +56,9 @@ def open_studio() -> Studio:
                 f"there is no folder {source}: put the bundled model there, or name another one, "
                 "GROUPDNET_MODEL=FOLDER_OR_HUB_ID"
             )
-    return Studio(source, HERE / "examples", PhotoParser.from_environment())
+    studio = Studio(source, HERE / "examples")
+    studio.parser = PhotoParser.from_environment(studio.labels)
+    return studio
 
 
 def build_page(studio: Studio, evaluation: Evaluation | None = None) -> gr.Blocks:

@@ -95,7 +95,10 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
 
     def parse(made: Session, photo: str) -> tuple[Any, ...]:
         if studio.parser is None:
-            raise ValueError("no parser is configured: GROUPDNET_PARSER names one.")
+            raise ValueError(
+                "no parser is configured: install transformers and timm for the bundled one, or name one in "
+                "GROUPDNET_PARSER."
+            )
         put = studio.run(actions.put_photo, made, photo)
         label = studio.parser.parse(actions.photo_of(put).picture, labels, studio.size)
         return (

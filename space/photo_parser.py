@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ import torch
 from PIL import Image
 
 from groupdnet_hub import LabelSet
+
+# Made by train/train_parser.py; see its card.
+BUNDLED = Path(__file__).resolve().parent / "parser"
 
 # What parsers of people call things (LIP, CIHP and ATR), as the paper's classes for people.
 PEOPLE = {
@@ -45,14 +50,19 @@ class PhotoParser:
         self.source, self.classes = source, dict(classes or {})
 
     @classmethod
-    def from_environment(cls) -> PhotoParser | None:
+    def from_environment(cls, labels: LabelSet) -> PhotoParser | None:
         """The parser that ``GROUPDNET_PARSER`` names, with the classes of ``GROUPDNET_PARSER_CLASSES`` (JSON).
+
+        By default it is the bundled one, if it knows the classes of ``labels`` and what it needs is installed.
+        ``none`` is no parser.
 
         Raises:
             ValueError: if the latter is not a JSON object of names.
         """
         source = os.environ.get("GROUPDNET_PARSER")
         if not source:
+            source = str(BUNDLED) if _bundled_parses(labels) else "none"
+        if source == "none":
             return None
         text = os.environ.get("GROUPDNET_PARSER_CLASSES", "{}")
         try:
@@ -70,11 +80,13 @@ class PhotoParser:
         try:
             from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
         except ModuleNotFoundError:
-            raise ValueError("the parser needs transformers: pip install transformers.") from None
+            raise ValueError(
+                "the parser needs transformers and timm: pip install transformers timm."
+            ) from None
         try:
             processor = AutoImageProcessor.from_pretrained(self.source, trust_remote_code=False)
             model = AutoModelForSemanticSegmentation.from_pretrained(
-                self.source, use_safetensors=True, trust_remote_code=False
+                self.source, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
             )
         except (OSError, ValueError):
             raise ValueError(
@@ -115,6 +127,15 @@ class PhotoParser:
                 "name what they become in GROUPDNET_PARSER_CLASSES."
             )
         return table
+
+
+def _bundled_parses(labels: LabelSet) -> bool:
+    """Whether the bundled parser can be loaded here and has all these classes. Nothing is loaded to find out."""
+    config = BUNDLED / "config.json"
+    if not config.is_file() or not all(find_spec(name) for name in ("transformers", "timm")):
+        return False
+    known = json.loads(config.read_text(encoding="utf-8"))["id2label"].values()
+    return set(labels.names) <= set(known)
 
 
 def _plain(name: str) -> str:

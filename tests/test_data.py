@@ -10,7 +10,7 @@ import torch
 from conftest import shared_folder
 from torch.utils.data import DataLoader
 
-from groupdnet_hub import FIGURE_LABELS, PairedImages, StreamedImages, read_label_set
+from groupdnet_hub import FIGURE_LABELS, LabelSet, PairedImages, StreamedImages, read_label_set
 from groupdnet_hub.figures import write_figures
 
 
@@ -29,6 +29,18 @@ def test_items(drawn: Path) -> None:
     assert item["label"].shape == (32, 32)
     assert item["label"].dtype == torch.int64
     assert set(item["label"].unique().tolist()) <= set(range(8))
+
+
+def test_several_folders(drawn: Path, tmp_path: Path) -> None:
+    write_figures(tmp_path / "more", 2, size=(48, 48), seed=9)
+    data = PairedImages.from_folder([drawn, tmp_path / "more"], (32, 32))
+    first, second = (PairedImages.from_folder(folder, (32, 32)) for folder in (drawn, tmp_path / "more"))
+    assert len(data) == len(first) + len(second) == 8
+    assert torch.equal(data[5]["image"], first[5]["image"])
+    assert torch.equal(data[7]["label"], second[1]["label"])
+    LabelSet.from_names(["sky", "road"]).to_file(tmp_path / "more" / "classes.json")
+    with pytest.raises(ValueError, match="more holds other classes than"):
+        PairedImages.from_folder([drawn, tmp_path / "more"], (32, 32))
 
 
 def test_flips_depend_on_seed_epoch_and_item_alone(drawn: Path) -> None:

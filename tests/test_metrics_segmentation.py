@@ -10,7 +10,7 @@ import torch
 from evaluate_runs import write_segmenter
 from synthetic_systems import LABELS
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig
+from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.metrics import (
     Estimate,
     LabelTable,
@@ -124,6 +124,24 @@ def test_a_model_from_a_folder_answers_in_our_classes(segformer: Path, tmp_path:
         bias.data.zero_()[position] = 1e3
         bias.data[0] = 1e6
         assert (segmenter(pictures) == expected).all()
+
+
+def test_probabilities_are_added_up_by_class(segformer: Path, tmp_path: Path) -> None:
+    table = LabelTable.from_file(write_table(tmp_path, labels=TABLE, ignored=["house"]), LABELS)
+    segmenter = Segmenter(segformer, table)
+    segmenter.network.decode_head.classifier.weight.data.zero_()
+    segmenter.network.decode_head.classifier.bias.data.zero_()
+    shares = segmenter.probabilities(torch.zeros(1, 3, 32, 24, dtype=torch.uint8))
+    assert shares.shape == (1, len(LABELS.names), 32, 24)
+    # Four labels of the table, alike: the sky has two of them, the house has none.
+    assert shares[0, :, 0, 0].tolist() == pytest.approx([0.5, 0, 0.25, 0.25])
+
+
+def test_a_table_of_the_same_names(segformer: Path) -> None:
+    labels = LabelSet.from_names(list(reversed(THEIR_LABELS)))
+    segmenter = Segmenter(segformer, LabelTable.same_names(labels))
+    segmenter.network.decode_head.classifier.bias.data[THEIR_LABELS.index("oak")] = 1e6
+    assert (segmenter(torch.zeros(1, 3, 32, 24, dtype=torch.uint8)) == 0).all(), "the oak is our first"
 
 
 def test_a_table_that_does_not_fit_is_refused(segformer: Path, tmp_path: Path) -> None:

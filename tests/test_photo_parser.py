@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import shared_folder
 from hostile_files import Payload
-from photo_parser import PhotoParser
+from photo_parser import BUNDLED, PhotoParser
 from PIL import Image
 from small_parser import NAMES, save_small_parser
 
-from groupdnet_hub import FIGURE_LABELS, LabelSet
-from groupdnet_hub.metrics import LabelTable, Segmenter
+from groupdnet_hub import FIGURE_LABELS, LabelSet, draw_figure, read_label_map, read_photo
+from groupdnet_hub.metrics import LabelTable, SegmentationMeter, Segmenter
 
 _AUTO = "AutoModelForSemanticSegmentation"
+
+
+def refuse_connection(*_: Any) -> None:
+    raise OSError("no network in this test")
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +54,54 @@ def test_a_photo_is_parsed_into_our_classes_at_our_size(folder: Path) -> None:
 def test_further_names_are_given_by_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROUPDNET_PARSER", str(folder))
     monkeypatch.setenv("GROUPDNET_PARSER_CLASSES", '{"Kite": "sky", "upper clothes": "ground"}')
-    parser = PhotoParser.from_environment()
+    parser = PhotoParser.from_environment(FIGURE_LABELS)
     assert parser is not None
     labels = LabelSet.from_names(["other", "sky", "ground"])
     assert parser._table(dict(enumerate(NAMES)), labels).tolist() == [0, 0, 0, 2, 1]
     monkeypatch.setenv("GROUPDNET_PARSER_CLASSES", "[1]")
     with pytest.raises(ValueError, match="GROUPDNET_PARSER_CLASSES"):
-        PhotoParser.from_environment()
-    monkeypatch.delenv("GROUPDNET_PARSER")
-    assert PhotoParser.from_environment() is None
+        PhotoParser.from_environment(FIGURE_LABELS)
+    monkeypatch.setenv("GROUPDNET_PARSER", "none")
+    assert PhotoParser.from_environment(FIGURE_LABELS) is None
+
+
+def test_the_bundled_parser_is_the_default_for_its_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers", reason="the parser needs transformers")
+    pytest.importorskip("timm", reason="the bundled parser needs timm")
+    monkeypatch.delenv("GROUPDNET_PARSER", raising=False)
+    parser = PhotoParser.from_environment(FIGURE_LABELS)
+    assert parser is not None
+    assert parser.source == str(BUNDLED)
+    assert PhotoParser.from_environment(LabelSet.from_names(["sky", "road"])) is None
+    monkeypatch.setattr("photo_parser.find_spec", lambda name: None)
+    assert PhotoParser.from_environment(FIGURE_LABELS) is None
+
+
+def test_the_bundled_parser_is_small_and_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drawn figure is no photo, but its background is found, whatever the size of the picture."""
+    pytest.importorskip("timm", reason="the bundled parser needs timm")
+    assert sum(path.stat().st_size for path in BUNDLED.rglob("*")) <= 16 * 2**20
+    monkeypatch.setattr("socket.socket.connect", refuse_connection)
+    picture, truth = draw_figure(0, (200, 120))
+    label = PhotoParser(str(BUNDLED)).parse(picture, FIGURE_LABELS, (200, 120))
+    assert label.shape == (200, 120)
+    assert (label[truth == 0] == 0).mean() > 0.8
+
+
+def test_the_bundled_parser_on_real_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten people in the street that it was not trained on, each within a second."""
+    pytest.importorskip("timm", reason="the bundled parser needs timm")
+    split = shared_folder("data/ccp8") / "validation"
+    parser, scores = PhotoParser(str(BUNDLED)), SegmentationMeter(FIGURE_LABELS.names)
+    for index, path in enumerate(sorted((split / "images").iterdir())[::8]):
+        photo = read_photo(path)
+        started = time.process_time()
+        label = parser.parse(photo, FIGURE_LABELS, (256, 256))
+        seconds = time.process_time() - started
+        truth = read_label_map(split / "labels" / f"{path.stem}.png", FIGURE_LABELS)
+        scores.update(index, torch.from_numpy(truth), torch.from_numpy(label))
+    assert seconds < 2, "of one core, with the model loaded"
+    assert scores.result().miou.value > 0.6
 
 
 def test_a_parser_of_other_things_is_refused(folder: Path) -> None:

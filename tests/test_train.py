@@ -249,6 +249,8 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
     [
         ([], "name the data"),
         (["--train_data_dir", "/nowhere"], "no folder /nowhere"),
+        (["--train_data_dir", ".", "/nowhere"], "no folder /nowhere"),
+        (["--train_data_dir", ".", ".", "--dataset_name", "imagefolder"], "one --train_data_dir"),
         (["--dataset_name", "user/data"], "--classes"),
         (
             ["--train_data_dir", ".", "--preset", "ade20k", "--config", "c.json"],
@@ -272,6 +274,7 @@ def test_flags_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     file.write_text(f"train_data_dir: {tmp_path}\nlearning_rate: 0.5\nresolution: [64, 32]\n")
     args = parse_arguments(["--args_file", str(file), "--learning_rate", "0.25"])
     assert (args.learning_rate, args.resolution) == (0.25, (64, 32))
+    assert args.train_data_dir == [str(tmp_path)]
     file.write_text("learning_rat: 0.5\n")
     with pytest.raises(SystemExit):
         parse_arguments(["--args_file", str(file)])

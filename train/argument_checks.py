@@ -31,8 +31,11 @@ def find_problem(args: argparse.Namespace) -> str | None:
     """What is wrong with a combination of flags, in words; None if nothing is."""
     if not args.train_data_dir and not args.dataset_name:
         return "name the data: --train_data_dir FOLDER or --dataset_name ID"
-    if args.train_data_dir and not Path(args.train_data_dir).is_dir():
-        return f"--train_data_dir: there is no folder {args.train_data_dir}"
+    for folder in args.train_data_dir or ():
+        if not Path(folder).is_dir():
+            return f"--train_data_dir: there is no folder {folder}"
+    if args.dataset_name and len(args.train_data_dir or ()) > 1:
+        return "--dataset_name reads one --train_data_dir: leave it out to train on several folders"
     if args.dataset_name and not args.train_data_dir and not args.classes:
         return (
             "--dataset_name needs --classes FILE: a classes.json with the names and colours of the label ids"

@@ -30,7 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     add(
         "--train_data_dir",
-        help="folder with train/ (and validation/): images/, labels/, metadata.jsonl, classes.json",
+        nargs="+",
+        help="folder with train/ (and validation/): images/, labels/, metadata.jsonl, classes.json; or several of the "
+        "same classes, the first with the validation/ that is looked at",
     )
     add("--dataset_name", help="Hugging Face data set id, or 'imagefolder' together with --train_data_dir")
     flag(
@@ -209,6 +211,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         unknown = sorted(set(values) - set(vars(first)))
         if unknown:
             parser.error(f"{first.args_file} holds flags that do not exist: {', '.join(unknown)}")
+        if isinstance(values.get("train_data_dir"), str):
+            values["train_data_dir"] = [values["train_data_dir"]]
         parser.set_defaults(**values)
     args = parser.parse_args(argv)
     problem = find_problem(args)

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -24,15 +24,24 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 _PARTIAL, _OLD = ".partial-", ".old-"
 
 
+class Savable(Protocol):
+    """What knows how it is saved."""
+
+    def save_pretrained(self, save_directory: Path, /) -> Any:
+        """Write the folder that ``from_pretrained`` reads."""
+
+
 def save_checkpoint(
     accelerator: Accelerator,
     output_dir: Path,
     step: int,
     progress: Mapping[str, Any],
-    model: System,
+    model: Savable,
     total_limit: int | None,
+    name: str = "generator",
 ) -> Path:
-    """Write ``checkpoint-STEP``: training state, progress, and the generator as ``from_pretrained`` reads it.
+    """Write ``checkpoint-STEP``: training state, progress, and in its folder ``name`` the model as ``from_pretrained``
+    reads it.
 
     It is written under another name first, so that a folder named ``checkpoint-N`` is always whole.
 
@@ -47,7 +56,7 @@ def save_checkpoint(
     try:
         accelerator.save_state(str(partial))
         if accelerator.is_main_process:
-            model.save_pretrained(partial / "generator")
+            model.save_pretrained(partial / name)
             # Last, and with the sums of all the others: a folder that was cut short is found out.
             record = {"progress": dict(progress), "files": _sums(partial)}
             (partial / _PROGRESS_FILE).write_text(json.dumps(record))

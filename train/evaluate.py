@@ -126,7 +126,12 @@ class Evaluation:
         elif part == "frechet":
             network = TrunkFeatures(args.frechet_net, args.frechet_weights)
         else:
-            self.table = LabelTable.from_file(args.segmentation_labels, self.inputs.system.labels)
+            labels = self.inputs.system.labels
+            self.table = (
+                LabelTable.from_file(args.segmentation_labels, labels)
+                if args.segmentation_labels
+                else LabelTable.same_names(labels)
+            )
             network = Segmenter(args.segmentation_model, self.table)
         self.networks[part] = network.to(device)
         settings = {"num_images": args.num_images, "network": model_digest(network)}

@@ -57,7 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--segmentation_labels",
-        help='for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}',
+        help='for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}; '
+        "by default its labels are called as our classes are",
     )
     add("--fps_decodes", type=int, default=20, help="timed pictures of fps")
     add(
@@ -98,10 +99,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
     problem = seed_problem(args)
     if problem:
         return problem
-    needed = (args.segmentation_model, args.segmentation_labels)
-    if "miou" in args.metrics and None in needed:
-        return "miou needs --segmentation_model and --segmentation_labels"
-    if "miou" not in args.metrics and needed != (None, None):
+    if "miou" in args.metrics and args.segmentation_model is None:
+        return "miou needs --segmentation_model, such as space/parser for its classes of people"
+    if "miou" not in args.metrics and (args.segmentation_model or args.segmentation_labels):
         return "--segmentation_model and --segmentation_labels are for miou, which is not among --metrics"
     if {"fid", "frechet"} & set(args.metrics) and args.num_images == 1:
         return "--num_images is 1; a Frechet distance needs at least 2"

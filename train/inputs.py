@@ -23,7 +23,7 @@ SHUFFLE_BUFFER = 1000
 
 def build_labels(args: argparse.Namespace) -> LabelSet:
     """The label set of the data: ``--classes``, or the data folder's own."""
-    return LabelSet.from_file(args.classes) if args.classes else read_label_set(args.train_data_dir)
+    return LabelSet.from_file(args.classes) if args.classes else read_label_set(args.train_data_dir[0])
 
 
 def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:
@@ -36,7 +36,7 @@ def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int
         )
     from datasets import load_dataset
 
-    where = {"data_dir": args.train_data_dir} if args.train_data_dir else {}
+    where = {"data_dir": args.train_data_dir[0]} if args.train_data_dir else {}
     rows = load_dataset(args.dataset_name, split="train", streaming=args.streaming, **where)
     how |= {"image_column": args.image_column, "label_column": args.label_column}
     if args.streaming:
@@ -61,7 +61,7 @@ def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> 
 
 def grid_batch(args: argparse.Namespace, data: Data) -> dict[str, Tensor]:
     """A few pictures to look at, evenly spread over the validation split, or else over the training data."""
-    folder = Path(args.train_data_dir or "")
+    folder = Path(args.train_data_dir[0] if args.train_data_dir else "")
     if args.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file():
         data = PairedImages.from_folder(folder, data.image_size, split="validation", labels=data.labels)
     if isinstance(data, StreamedImages):

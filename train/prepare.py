@@ -6,7 +6,8 @@ SOURCE is one of
 - ``deepfashion``: DeepFashion In-shop and a human parser's label maps (LIP, CIHP or ATR ids);
 - ``cityscapes``: leftImg8bit and gtFine, with instance maps;
 - ``ade20k``: the scene parsing benchmark, ADEChallengeData2016;
-- ``folder``: any folder of pictures and one of label maps.
+- ``folder``: any folder of pictures and one of label maps;
+- ``photos``: photos without label maps, which a parser labels; those where it is sure are kept.
 
 It writes OUTPUT/classes.json and, for each split, OUTPUT/SPLIT/ with images/, labels/, instances/ where there are any,
 and metadata.jsonl. A run that was stopped goes on when it is started again with the same flags. Pairs that cannot be
@@ -27,14 +28,18 @@ from prepare_ccp import read_tags
 from prepare_download import CCP_LICENCE, download_ccp
 from prepare_items import Recipe
 from prepare_labels import CITYSCAPES, PARSER_RULES, PEOPLE, ade20k_label_set
+from prepare_photos import PhotoRecipe, find_photos
 from prepare_push import push, require_datasets
-from prepare_run import Summary, prepare_all
+from prepare_run import Preparation, Summary, prepare_all
 from prepare_sources import Found, find_ade20k, find_ccp, find_cityscapes, find_folder_pair
 
 from groupdnet_hub import LabelSet
 
 # Raised when the rules change what is written for the same flags: folders of both must not mix.
-_RULES = 1
+_RULES = 2
+# The parser that ships, and the sureness at which its maps are worth training on (see its card).
+PARSER = Path(__file__).resolve().parent.parent / "space" / "parser"
+MIN_SURENESS = 0.8
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,7 +69,14 @@ def build_parser() -> argparse.ArgumentParser:
         add("--hub_private", action="store_true", help="make that data set private")
         # What other sources ask for, so that every source has the same fields.
         one.set_defaults(
-            labels=None, label_set=None, frame="none", cut_out=False, keep_gloves=False, **defaults
+            labels=None,
+            label_set=None,
+            frame="none",
+            cut_out=False,
+            keep_gloves=False,
+            parser=None,
+            min_sureness=None,
+            **defaults,
         )
         return one
 
@@ -117,6 +129,32 @@ def build_parser() -> argparse.ArgumentParser:
     folder.add_argument("--instances", type=Path, help="folder of instance maps, if there are any")
     folder.add_argument("--classes", type=Path, required=True, help="classes.json of the maps")
     one_split(folder, 0.0)
+
+    photos = source(
+        "photos",
+        "photos without label maps, labelled by a parser",
+        "folder of the photos; of Clothing Co-Parsing, those without a label map are taken",
+    )
+    add = photos.add_argument
+    add("--parser", default=str(PARSER), help="segmentation model of transformers, folder or Hub id")
+    add("--classes", type=Path, help="classes.json of the maps; by default the paper's 8 classes of people")
+    add("--labels", type=Path, help="JSON file of the parser's labels in them, as evaluate.py takes it")
+    add(
+        "--min_sureness",
+        type=float,
+        default=MIN_SURENESS,
+        help="mean probability of a class on its pixels, over the classes shown and the mirrored photo: where it is "
+        "less, the photo is left out",
+    )
+    add(
+        "--frame",
+        choices=("none", "person", "upper"),
+        default="none",
+        help="cut to the person, or head to hips",
+    )
+    add("--cut_out", action="store_true", help="put the person on a plain light backdrop")
+    one_split(photos, 0.0)
+    photos.set_defaults(resolution=[256])
     return parser
 
 
@@ -134,6 +172,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--split is {args.split!r}; it names a folder: letters, digits and _"
     if args.num_workers < 0:
         return f"--num_workers is {args.num_workers}; it must be 0 or more"
+    if args.min_sureness is not None and not 0 <= args.min_sureness <= 1:
+        return f"--min_sureness is {args.min_sureness}; it is a probability, from 0 to 1"
     if args.max_items is not None and args.max_items < 1:
         return f"--max_items is {args.max_items}; it must be at least 1"
     if args.hub_private and not args.push_to_hub:
@@ -141,7 +181,7 @@ def find_problem(args: argparse.Namespace) -> str | None:
     return None
 
 
-def find_items(args: argparse.Namespace) -> tuple[Found, Recipe]:
+def find_items(args: argparse.Namespace) -> tuple[Found, Preparation]:
     """The pairs of the source that the flags name, and how they are prepared.
 
     Raises:
@@ -149,6 +189,17 @@ def find_items(args: argparse.Namespace) -> tuple[Found, Recipe]:
     """
     shared = {"split": args.split, "validation_share": args.validation_share}
     raw_names: tuple[str, ...] = ()
+    if args.source == "photos":
+        photos = PhotoRecipe(
+            LabelSet.from_file(args.classes) if args.classes else PEOPLE,
+            args.parser,
+            args.labels,
+            args.resolution,
+            args.frame,
+            args.cut_out,
+            args.min_sureness,
+        )
+        return find_photos(args.input, args.output, **shared).limited(args.max_items), photos
     if args.source == "ccp":
         labels, found = PEOPLE, find_ccp(args.input, **shared)
         raw_names = read_tags(args.input / "label_list.mat")
@@ -178,6 +229,7 @@ def find_items(args: argparse.Namespace) -> tuple[Found, Recipe]:
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What must be equal for two runs to share a folder."""
     names = ("source", "resolution", "label_set", "frame", "cut_out", "keep_gloves", "validation_share")
+    names += ("parser", "min_sureness")
     settings: dict[str, Any] = {name: getattr(args, name) for name in names}
     settings["resolution"] = list(args.resolution) if args.resolution else None
     for name in ("input", "labels", "instances"):

@@ -49,6 +49,10 @@ class Recipe:
     cut_out: bool = False
     keep_gloves: bool = False
 
+    def prepare(self, item: Item, output: Path) -> Outcome:
+        """See :func:`prepare_item`."""
+        return prepare_item(item, self, output)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -95,15 +99,15 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
             photo, ids = crop_square(photo, ids, square)
             entry["crop"] = list(square)
         if recipe.cut_out:
-            photo = cut_out(photo, ids)
+            photo = cut_out(photo, ids, item.name)
     except ValueError as error:
         return Outcome(item, problem=" ".join(str(error).split()), problem_path=reading)
     if recipe.resolution is not None:
         size = (recipe.resolution[1], recipe.resolution[0])
         photo = photo.resize(size, Image.Resampling.LANCZOS)
-        ids = _resize_map(ids, size)
-        instance = None if instance is None else _resize_map(instance, size)
-    files = _write(item, photo, label_picture(ids, recipe.labels), instance, output / item.split)
+        ids = resize_map(ids, size)
+        instance = None if instance is None else resize_map(instance, size)
+    files = write_item(item, photo, ids, recipe.labels, output, instance)
     return Outcome(item, entry={**files, **entry}, counts=counts)
 
 
@@ -143,16 +147,22 @@ def _check_size(ids: np.ndarray, photo: Image.Image, what: str) -> None:
         )
 
 
-def _resize_map(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize_map(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Nearest, by pixel centres as Lanczos has them: picture and map stay in step."""
     picture = Image.fromarray(ids.astype(np.int32))
     return np.asarray(picture.resize(size, Image.Resampling.NEAREST)).astype(np.int64)
 
 
-def _write(
-    item: Item, photo: Image.Image, label: Image.Image, instance: np.ndarray | None, folder: Path
+def write_item(
+    item: Item,
+    photo: Image.Image,
+    ids: np.ndarray,
+    labels: LabelSet,
+    output: Path,
+    instance: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Write the files, the label map last; return their names for metadata.jsonl."""
+    """Write the files below ``output``, the label map last; return their names for metadata.jsonl."""
+    folder = output / item.split
     jpeg = item.picture.suffix.lower() in (".jpg", ".jpeg")
     files: dict[str, Any] = {"file_name": f"images/{item.name}.{'jpg' if jpeg else 'png'}"}
     files["label_file_name"] = f"labels/{item.name}.png"
@@ -163,7 +173,7 @@ def _write(
     if instance is not None:
         files["instance_file_name"] = f"instances/{item.name}.png"
         _save(Image.fromarray(instance.astype(np.uint16)), folder / files["instance_file_name"], format="PNG")
-    _save(label, folder / files["label_file_name"], format="PNG")
+    _save(label_picture(ids, labels), folder / files["label_file_name"], format="PNG")
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,7 +19,10 @@ UNDECIDED = -1
 _SPECK = 0.004
 # The square of --frame person, in units of the longer side of the labelled person.
 _FRAME = 1.08
-_BACKDROP = (238, 238, 236)
+# The square of --frame upper, in units of the person's height, and the share of it that is left above the head.
+_UPPER, _ABOVE_HEAD = 0.60, 0.04
+# Light greys, from warm to cool, and how much lighter than that the top is, and darker the bottom.
+_BACKDROPS, _SHADE = ((232, 229, 222), (234, 234, 234), (226, 225, 230), (218, 221, 226)), 7
 
 
 def merge(raw: np.ndarray, names: Sequence[str], rules: Mapping[str, str]) -> np.ndarray:
@@ -54,6 +58,21 @@ def remove_specks(ids: np.ndarray) -> np.ndarray:
     small = sizes < _SPECK * sizes.max()
     small[0] = False
     return np.where(small[pieces], BACKGROUND, ids)
+
+
+def keep_main_person(ids: np.ndarray) -> np.ndarray:
+    """The largest labelled piece and what lies in its columns; everything else becomes background.
+
+    A parser labels passers-by too, and a bag may part a person into several pieces.
+    """
+    ids = remove_specks(ids)
+    pieces, count = ndimage.label(ids != BACKGROUND)
+    if count < 2:
+        return ids
+    spans = [span[1] for span in ndimage.find_objects(pieces)]
+    main = spans[int(np.bincount(pieces.ravel())[1:].argmax())]
+    kept = [False, *(main.start <= (span.start + span.stop - 1) / 2 < main.stop for span in spans)]
+    return np.where(np.array(kept)[pieces], ids, BACKGROUND)
 
 
 def body_rows(ids: np.ndarray) -> tuple[int, int]:
@@ -101,16 +120,45 @@ def person_square(ids: np.ndarray) -> tuple[int, int, int]:
         ValueError: if nothing is labelled.
     """
     top, height = body_rows(ids)
-    columns = np.flatnonzero((ids != BACKGROUND).any(axis=0))
-    left, width = int(columns[0]), int(columns[-1] - columns[0] + 1)
+    left, width = _columns(ids)
     # No more than the picture's longer side: the person fits into that, and less has to be padded.
     side = min(round(_FRAME * max(height, width)), max(ids.shape))
+    return (
+        _place(left + (width - side) / 2, side, ids.shape[1]),
+        _place(top + (height - side) / 2, side, ids.shape[0]),
+        side,
+    )
 
-    def place(start: int, length: int, available: int) -> int:
-        wanted = round(start + (length - side) / 2)
-        return min(max(wanted, 0), available - side) if side <= available else wanted
 
-    return place(left, width, ids.shape[1]), place(top, height, ids.shape[0]), side
+def upper_square(ids: np.ndarray) -> tuple[int, int, int]:
+    """The square from just above the head to the hips: (left, top, side) in pixels.
+
+    Its side is 0.6 x the height of the labelled person, no more than the picture's shorter side, and it lies inside
+    the picture.
+
+    Raises:
+        ValueError: if nothing is labelled.
+    """
+    top, height = body_rows(ids)
+    side = max(1, min(round(_UPPER * height), *ids.shape))
+    left, width = _columns(ids[top : top + side])
+    return (
+        _place(left + (width - side) / 2, side, ids.shape[1]),
+        _place(top - _ABOVE_HEAD * side, side, ids.shape[0]),
+        side,
+    )
+
+
+def _columns(ids: np.ndarray) -> tuple[int, int]:
+    """First labelled column, and the number of columns from there to the last one."""
+    columns = np.flatnonzero((ids != BACKGROUND).any(axis=0))
+    return int(columns[0]), int(columns[-1] - columns[0] + 1)
+
+
+def _place(wanted: float, side: int, available: int) -> int:
+    """Where a square of ``side`` begins: inside the picture if it fits."""
+    start = round(wanted)
+    return min(max(start, 0), available - side) if side <= available else start
 
 
 def crop_square(
@@ -135,9 +183,16 @@ def crop_square(
     return Image.fromarray(picture), label
 
 
-def cut_out(photo: Image.Image, ids: np.ndarray) -> Image.Image:
-    """The labelled person on a plain light backdrop, with an edge one pixel soft."""
+def cut_out(photo: Image.Image, ids: np.ndarray, name: str) -> Image.Image:
+    """The labelled person on a plain light backdrop, with an edge one pixel soft.
+
+    The backdrop is a little lighter at the top than at the bottom; which of :data:`_BACKDROPS` it is depends on
+    ``name`` alone.
+    """
     person = Image.fromarray(np.where(ids != BACKGROUND, 255, 0).astype(np.uint8))
     # Shrunk by a pixel before it is softened: the outermost pixels are mixed with the street behind.
     edge = person.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.8))
-    return Image.composite(photo, Image.new("RGB", photo.size, _BACKDROP), edge)
+    colour = _BACKDROPS[hashlib.sha256(name.encode()).digest()[0] % len(_BACKDROPS)]
+    light = np.linspace(_SHADE, -_SHADE, photo.height)[:, None, None] + np.array(colour)
+    rows = np.broadcast_to(light.round().astype(np.uint8), (photo.height, photo.width, 3))
+    return Image.composite(photo, Image.fromarray(np.ascontiguousarray(rows)), edge)

@@ -14,11 +14,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from output_lock import sole_writer
-from prepare_items import Outcome, Recipe, prepare_item
+from prepare_items import Outcome
 from prepare_sources import Found, Item, Problem
 from tqdm.auto import tqdm
 
@@ -26,6 +26,15 @@ from groupdnet_hub import LabelSet, whole_file, writing_to
 
 # Beside the metadata of a split: the settings it is made with, and one line for each item that is done.
 _SETTINGS, _DONE = ".prepare.json", ".prepare.jsonl"
+
+
+class Preparation(Protocol):
+    """How one item becomes files; worker processes get copies of it."""
+
+    labels: LabelSet
+
+    def prepare(self, item: Item, output: Path) -> Outcome:
+        """Write an item's files below ``output``; each appears whole or not at all."""
 
 
 @dataclass
@@ -52,7 +61,7 @@ class Summary:
 
 
 def prepare_all(
-    found: Found, recipe: Recipe, settings: dict[str, Any], output: Path, *, num_workers: int
+    found: Found, recipe: Preparation, settings: dict[str, Any], output: Path, *, num_workers: int
 ) -> Summary:
     """Prepare every item of ``found`` into ``output``, keep those that an earlier run with the same settings did, and
     write ``classes.json`` and each split's ``metadata.jsonl``.
@@ -82,7 +91,7 @@ def prepare_all(
         return _prepare(found, recipe, output, splits, num_workers)
 
 
-def _prepare(found: Found, recipe: Recipe, output: Path, splits: list[str], num_workers: int) -> Summary:
+def _prepare(found: Found, recipe: Preparation, output: Path, splits: list[str], num_workers: int) -> Summary:
     outcomes = {split: read_done(output / split, found.items) for split in splits}
     summary = Summary(problems=list(found.problems), remarks=list(found.remarks))
     summary.kept = sum(outcome.entry is not None for done in outcomes.values() for outcome in done.values())
@@ -215,21 +224,21 @@ def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
     return done
 
 
-def _outcomes(items: list[Item], recipe: Recipe, output: Path, num_workers: int) -> Iterator[Outcome]:
+def _outcomes(items: list[Item], recipe: Preparation, output: Path, num_workers: int) -> Iterator[Outcome]:
     """Outcomes as they come, with a progress bar."""
     if not items:
         return
     bar: Callable[..., Any] = tqdm
     if num_workers == 0 or len(items) < 2:
         for item in bar(items, desc="preparing", unit="picture"):
-            yield prepare_item(item, recipe, output)
+            yield recipe.prepare(item, output)
         return
     # Fresh processes: torch's threads do not survive a fork.
     pool = ProcessPoolExecutor(
         min(num_workers, len(items)), multiprocessing.get_context("spawn"), initializer=_start_worker
     )
     try:
-        futures = [pool.submit(prepare_item, item, recipe, output) for item in items]
+        futures = [pool.submit(recipe.prepare, item, output) for item in items]
         for future in bar(as_completed(futures), total=len(futures), desc="preparing", unit="picture"):
             yield future.result()
     except BrokenProcessPool:

@@ -14,12 +14,15 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to prepare: its split, the name of the files to write (without ending), and its raw files."""
+    """One picture to prepare: its split, the name of the files to write (without ending), and its raw files.
+
+    There is no label map where a parser makes it.
+    """
 
     split: str
     name: str
     picture: Path
-    label: Path
+    label: Path | None = None
     instance: Path | None = None
 
 
@@ -64,7 +67,7 @@ def _need_folder(folder: Path, what: str) -> Path:
     return folder
 
 
-def _files(
+def picture_files(
     folder: Path, without: Iterable[Path], problems: list[Problem], ending: str = ""
 ) -> dict[str, Path]:
     """Pictures below ``folder`` by their path in it, without ``ending`` or else their suffix.
@@ -143,9 +146,13 @@ def find_folder_pair(
     if maps.resolve() == pictures.resolve():
         raise ValueError(f"the pictures and the label maps are the same folder, {maps}: keep them apart")
     apart = [folder for folder in (pictures, maps, instances, output) if folder is not None]
-    photos = _files(pictures, apart, found.problems)
-    label_files = _files(maps, apart, found.problems)
-    edges = _files(_need_folder(instances, "the instance maps"), apart, found.problems) if instances else {}
+    photos = picture_files(pictures, apart, found.problems)
+    label_files = picture_files(maps, apart, found.problems)
+    edges = (
+        picture_files(_need_folder(instances, "the instance maps"), apart, found.problems)
+        if instances
+        else {}
+    )
 
     def flat(key: str) -> tuple[str, ...]:
         return (key.replace("/", "-"), key.replace("/", "_")) if "/" in key else ()
@@ -173,7 +180,7 @@ def find_ccp(folder: Path, *, split: str, validation_share: float) -> Found:
             "(--download fetches it)"
         )
     found = Found()
-    photos = _files(folder / "photos", [], found.problems)
+    photos = picture_files(folder / "photos", [], found.problems)
     for path in sorted(annotations.glob("*.mat")):
         photo = photos.pop(path.stem, None)
         if photo is None:
@@ -203,9 +210,9 @@ def find_cityscapes(folder: Path, only: str | None) -> Found:
             continue
         _need_folder(photos_at, "the pictures")
         _need_folder(maps_at, "the label maps")
-        photos = _files(photos_at, [], found.problems, "_leftImg8bit.png")
-        maps = _files(maps_at, [], found.problems, "_gtFine_labelIds.png")
-        instances = _files(maps_at, [], found.problems, "_gtFine_instanceIds.png")
+        photos = picture_files(photos_at, [], found.problems, "_leftImg8bit.png")
+        maps = picture_files(maps_at, [], found.problems, "_gtFine_labelIds.png")
+        instances = picture_files(maps_at, [], found.problems, "_gtFine_instanceIds.png")
         for key, photo, label in _pairs(photos, maps, found.problems):
             if key in instances:
                 found.items.append(Item(split, key.rpartition("/")[2], photo, label, instances[key]))
@@ -229,7 +236,7 @@ def find_ade20k(folder: Path, only: str | None) -> Found:
             continue
         _need_folder(photos_at, "the pictures")
         _need_folder(maps_at, "the label maps")
-        photos, maps = (_files(place, [], found.problems) for place in (photos_at, maps_at))
+        photos, maps = (picture_files(place, [], found.problems) for place in (photos_at, maps_at))
         for key, photo, label in _pairs(photos, maps, found.problems):
             found.items.append(Item(split, key.replace("/", "-"), photo, label))
     return _some(found, folder, "images/training|validation and annotations/training|validation")

@@ -32,7 +32,9 @@ def run_facts(
         kept["notes"] = [*kept.get("notes", []), f"Trained on from {Path(start).name}{steps}."]
     return {
         **kept,
-        "data": Path(args.train_data_dir).name if args.train_data_dir else args.dataset_name,
+        "data": " and ".join(Path(folder).name for folder in args.train_data_dir)
+        if args.train_data_dir
+        else args.dataset_name,
         "training_pictures": pictures,
         "steps": step,
         "batch_size": pictures_per_step,

@@ -47,6 +47,11 @@ class LabelTable:
             raise ValueError("all classes are ignored: map at least one label")
 
     @classmethod
+    def same_names(cls, labels: LabelSet) -> LabelTable:
+        """For a model whose labels are called as our classes are."""
+        return cls(labels, {name: class_id for class_id, name in enumerate(labels.names)}, frozenset())
+
+    @classmethod
     def from_file(cls, path: str | os.PathLike[str], labels: LabelSet) -> LabelTable:
         """Read ``{"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}``.
 
@@ -97,12 +102,13 @@ class Segmenter(nn.Module):
         try:
             with torch.random.fork_rng(devices=[]):
                 network = AutoModelForSemanticSegmentation.from_pretrained(
-                    name, use_safetensors=True, trust_remote_code=False, **options
+                    name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, **options
                 )
             self.processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **options)
         except (OSError, ValueError) as error:
             raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
         self.network = network.eval().requires_grad_(False)
+        self.classes = len(table.labels.names)
         theirs = {label: int(position) for position, label in network.config.id2label.items()}
         unknown = [label for label in table.targets if label not in theirs]
         if unknown:
@@ -119,7 +125,16 @@ class Segmenter(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """uint8 [B, 3, H, W] -> class ids int64 [B, H, W]: for each pixel the most likely of the table's labels."""
+        return self.ours[self._logits(pictures).argmax(dim=1)]
+
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """uint8 [B, 3, H, W] -> float32 [B, C, H, W]: of each of our classes, the sum over its labels."""
+        shares = self._logits(pictures).softmax(dim=1)
+        ours = shares.new_zeros(shares.shape[0], self.classes, *shares.shape[2:])
+        return ours.index_add_(1, self.ours, shares)
+
+    def _logits(self, pictures: Tensor) -> Tensor:
+        """float32 [B, labels of the table, H, W]."""
         inputs = self.processor(images=list(pictures.cpu()), return_tensors="pt").to(pictures.device)
         logits = self.network(pixel_values=inputs["pixel_values"]).logits[:, self.channels].float()
-        logits = F.interpolate(logits, size=pictures.shape[2:], mode="bilinear", align_corners=False)
-        return self.ours[logits.argmax(dim=1)]
+        return F.interpolate(logits, size=pictures.shape[2:], mode="bilinear", align_corners=False)

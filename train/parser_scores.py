@@ -1,0 +1,169 @@
+"""How good a parser is: ``python train/parser_scores.py --parser FOLDER --data_dir FOLDER ...``.
+
+It prints, as Markdown, mIoU and each class's IoU for every folder, and how sureness (see prepare.py photos) goes with
+mIoU, by which ``--min_sureness`` is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from checked_flags import parse_checked
+from prepare_people import keep_main_person
+from prepare_photos import parse_both, sureness
+from tqdm.auto import tqdm
+
+from groupdnet_hub import PairedImages, read_label_set, tensor_to_picture
+from groupdnet_hub.metrics import LabelTable, SegmentationMeter, SegmentationScores, Segmenter
+
+# Photos by which the time is measured.
+_TIMED = 5
+
+
+@dataclass(frozen=True)
+class ParserScores:
+    """Of one folder.
+
+    Attributes:
+        plain: of the parser as the page and evaluate.py use it.
+        mirrored: of the mean over a photo and its mirror image, as prepare.py uses it.
+        sureness: float64 [photos].
+        right: share of the person's pixels that the latter labels right, float64 [photos].
+        seconds: a photo, plain: the median of the first ones.
+    """
+
+    plain: SegmentationScores
+    mirrored: SegmentationScores
+    sureness: np.ndarray
+    right: np.ndarray
+    seconds: float
+
+
+def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> ParserScores:
+    """Parse every picture of ``data`` and compare with its label map."""
+    meters = [SegmentationMeter(table.labels.names, table.ignored) for _ in range(2)]
+    sure, right, seconds = [], [], []
+    for index in tqdm(range(len(data)), desc="parsing", unit="picture"):
+        item = data[index]
+        picture, label = tensor_to_picture(item["image"]), item["label"]
+        if index < _TIMED:
+            pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)
+            started = time.perf_counter()
+            with torch.inference_mode():
+                segmenter(pixels[None])
+            seconds.append(time.perf_counter() - started)
+        both = parse_both(segmenter, picture)
+        shares = both.mean(axis=0)
+        ids = shares.argmax(0)
+        for meter, predicted in zip(meters, (both[0].argmax(0), ids), strict=True):
+            meter.update(index, label, torch.from_numpy(predicted))
+        kept, truth = keep_main_person(ids), label.numpy()
+        person = (truth > 0) | (kept > 0)
+        sure.append(sureness(shares, kept))
+        right.append(float((kept == truth)[person].mean()) if person.any() else 1.0)
+    return ParserScores(
+        meters[0].result(), meters[1].result(), np.array(sure), np.array(right), float(np.median(seconds))
+    )
+
+
+def score_table(found: dict[str, ParserScores]) -> str:
+    """mIoU with its 95 % interval and each class's IoU, in percent."""
+    names = next(iter(found.values())).plain.iou
+    lines = [
+        f"| data | mIoU | with mirror image | accuracy | {' | '.join(names)} |",
+        "|---" * (4 + len(names)) + "|",
+    ]
+    for name, scores in found.items():
+        plain = scores.plain
+        low, high = plain.miou.interval or (None, None)
+        figures = [
+            f"{_percent(plain.miou.value)} ({_percent(low)} to {_percent(high)})",
+            _percent(scores.mirrored.miou.value),
+            _percent(plain.pixel_accuracy.value),
+            *(_percent(one.value) for one in plain.iou.values()),
+        ]
+        lines.append(f"| {name} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def sureness_table(found: dict[str, ParserScores]) -> str:
+    """For some thresholds: the share of photos kept, and the mean share of the person labelled right in these."""
+    sure = np.concatenate([scores.sureness for scores in found.values()])
+    right = np.concatenate([scores.right for scores in found.values()])
+    lines = [
+        "| sureness at least | photos kept | person labelled right: kept | left out |",
+        "|---|---|---|---|",
+    ]
+    for share in (1.0, 0.9, 0.8, 0.7, 0.5, 0.3):
+        least = np.quantile(sure, 1 - share)
+        kept = sure >= least
+        out = f"{100 * right[~kept].mean():.1f} %" if (~kept).any() else "-"
+        lines.append(
+            f"| {least:.3f} | {100 * kept.mean():.0f} % | {100 * right[kept].mean():.1f} % | {out} |"
+        )
+    correlation = np.corrcoef(sure, right)[0, 1] if len(sure) > 2 else float("nan")
+    return "\n".join((*lines, "", f"Correlation of sureness and the share labelled right: {correlation:.2f}"))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags."""
+    parser = argparse.ArgumentParser(
+        prog="parser_scores.py",
+        description="Measure a parser on label maps.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--parser", required=True, help="segmentation model of transformers, folder or Hub id")
+    add(
+        "--parser_labels",
+        help="JSON file of its labels in the data's classes, where they are called otherwise",
+    )
+    add("--data_dir", nargs="+", required=True, help="data set folders")
+    add("--split", default="validation")
+    add("--resolution", type=int, default=256, help="side of the pictures and label maps")
+    return parser
+
+
+def find_problem(args: argparse.Namespace) -> str | None:
+    """What is wrong with the flags, in words; None if nothing is."""
+    missing = [folder for folder in args.data_dir if not (Path(folder) / args.split).is_dir()]
+    if missing:
+        return f"--data_dir, --split: there is no folder {args.split} in {missing[0]}"
+    if args.resolution < 32:
+        return f"--resolution is {args.resolution}; it must be at least 32"
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    args = parse_checked(build_parser(), find_problem, argv)
+    try:
+        found = {}
+        for folder in args.data_dir:
+            labels = read_label_set(folder, args.split)
+            table = LabelTable.same_names(labels)
+            if args.parser_labels:
+                table = LabelTable.from_file(args.parser_labels, labels)
+            segmenter = Segmenter(args.parser, table)
+            data = PairedImages.from_folder(folder, (args.resolution,) * 2, split=args.split, labels=labels)
+            found[Path(folder).name] = measure(segmenter, table, data)
+    except (ValueError, OSError) as error:
+        sys.exit(f"parser_scores.py: {error}")
+    print(score_table(found))
+    print(f"\n{next(iter(found.values())).seconds:.3f} s a photo\n")
+    print(sureness_table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Random views of pictures with their label maps, by which a parser learns from few."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Views:
+    """How views are drawn.
+
+    Attributes:
+        size: (height, width) of a view in pixels.
+        scale: range of its pixels for one of the picture, log-uniform.
+        stretch: largest ratio of width to height, and of height to width.
+        rotation: largest angle, in degrees.
+        colour: how far brightness, contrast, saturation and each channel's strength may change.
+        plain_share: share of the views whose first class, the background, becomes a plain colour: studio pictures.
+    """
+
+    size: tuple[int, int] = (256, 160)
+    scale: tuple[float, float] = (0.9, 1.6)
+    stretch: float = 1.15
+    rotation: float = 8.0
+    colour: float = 0.3
+    plain_share: float = 0.15
+
+    def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One view of each picture.
+
+        A view is centred near a pixel of a class drawn from those in the map, so that small classes are seen as often
+        as large ones; half of the views are mirrored.
+
+        Args:
+            images: float32 [B, 3, H, W] in [-1, 1].
+            labels: int64 [B, H, W].
+
+        Returns:
+            float32 [B, 3, *size] in [-1, 1] and int64 [B, *size].
+        """
+        grid = torch.stack([self._grid(label, generator) for label in labels])
+        views = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        maps = F.grid_sample(
+            labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
+        )
+        maps = maps[:, 0].round().long()
+        return self._recolour(self._on_plain(views, maps, generator), generator), maps
+
+    def _grid(self, label: Tensor, generator: torch.Generator) -> Tensor:
+        """Where each pixel of the view lies in the picture, float32 [*size, 2], x first, from -1 to 1."""
+        height, width = label.shape
+
+        def uniform(low: float, high: float) -> float:
+            return low + (high - low) * float(torch.rand((), generator=generator))
+
+        scale = math.exp(uniform(math.log(self.scale[0]), math.log(self.scale[1])))
+        stretch = math.exp(uniform(-1, 1) * math.log(self.stretch) / 2)
+        angle = math.radians(uniform(-self.rotation, self.rotation))
+        mirror = -1.0 if uniform(0, 1) < 0.5 else 1.0
+        # Half of the view's height and width, in pixels of the picture.
+        half = (self.size[0] / scale * stretch / 2, self.size[1] / scale / stretch / 2)
+
+        classes = label.unique()
+        chosen = classes[int(torch.randint(len(classes), (), generator=generator))]
+        places = (label == chosen).nonzero()
+        centre = places[int(torch.randint(len(places), (), generator=generator))].tolist()
+        for axis, length in enumerate((height, width)):
+            wanted = centre[axis] + uniform(-0.6, 0.6) * half[axis]
+            low, high = half[axis], length - half[axis]
+            centre[axis] = min(max(wanted, low), high) if low <= high else length / 2
+
+        rows = _pixel_centres(self.size[0])[:, None] * half[0]
+        columns = _pixel_centres(self.size[1])[None] * half[1] * mirror
+        y = centre[0] + math.cos(angle) * rows + math.sin(angle) * columns
+        x = centre[1] - math.sin(angle) * rows + math.cos(angle) * columns
+        return torch.stack((2 * x / width - 1, 2 * y / height - 1), dim=-1)
+
+    def _on_plain(self, views: Tensor, maps: Tensor, generator: torch.Generator) -> Tensor:
+        """Some of the views on a plain colour, mostly a light one."""
+        count = len(views)
+        plain = torch.rand(count, 1, 1, 1, generator=generator) < self.plain_share
+        grey = 1 - 1.2 * torch.rand(count, 1, 1, 1, generator=generator) ** 2
+        colour = (grey + 0.1 * torch.randn(count, 3, 1, 1, generator=generator)).clamp(-1, 1)
+        return torch.where(plain & (maps == 0)[:, None], colour, views)
+
+    def _recolour(self, views: Tensor, generator: torch.Generator) -> Tensor:
+        def factor(*shape: int) -> Tensor:
+            return 1 + self.colour * (2 * torch.rand(shape, generator=generator) - 1)
+
+        count = len(views)
+        light = (views + 1) / 2 * factor(count, 1, 1, 1) * (1 + (factor(count, 3, 1, 1) - 1) / 3)
+        mean = light.mean(dim=(1, 2, 3), keepdim=True)
+        light = mean + (light - mean) * factor(count, 1, 1, 1)
+        grey = light.mean(dim=1, keepdim=True)
+        return (grey + (light - grey) * factor(count, 1, 1, 1)).clamp(0, 1) * 2 - 1
+
+
+def _pixel_centres(count: int) -> Tensor:
+    return (2 * torch.arange(count) + 1) / count - 1
