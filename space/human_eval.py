@@ -127,6 +127,10 @@ def draw_pair(system: System, question: Question, label_map: np.ndarray) -> tupl
     return pair[0], pair[1]
 
 
+class AnswersError(OSError):
+    """The file of the answers cannot be read or written."""
+
+
 class Answers:
     """The answers in an SQLite file, one row each. Many raters may write at once, from many processes.
 
@@ -179,11 +183,20 @@ class Answers:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own for each use: SQLite's locks then hold between threads and between processes."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self.path, timeout=30)) as file, file:
-            file.execute(_SCHEMA)
-            yield file
+        """A connection of its own for each use: SQLite's locks then hold between threads and between processes.
+
+        Raises:
+            AnswersError: on a full disk, in a read-only folder and the like; what was answered before is whole.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=30)) as file, file:
+                file.execute(_SCHEMA)
+                yield file
+        except (sqlite3.OperationalError, OSError) as error:
+            raise AnswersError(
+                f"{self.path} cannot be written to ({error}): free some space there, or name another file for answers"
+            ) from error
 
 
 def wilson_interval(yes: int, count: int, z: float = 1.96) -> tuple[float, float]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import functools
+import logging
 import os
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 import numpy as np
 from components import data_url, picture, sentence
 from events import WORKER
-from human_eval import QUESTIONS, Answers, Question, Score, draw_pair, make_question
+from human_eval import QUESTIONS, Answers, AnswersError, Question, Score, draw_pair, make_question
 from lazy_model import LazyModel, read_config
 from PIL import Image
 from studio import Studio, example_maps
@@ -33,6 +34,7 @@ from groupdnet_hub.baselines import SystemConfig
 
 MAIN_PAGE = "Studio"
 DrawPair = Callable[[Question, np.ndarray], tuple[Image.Image, Image.Image]]
+ResultT = TypeVar("ResultT")
 _RATER = re.compile(r"[0-9a-f]{32}")
 
 
@@ -144,9 +146,11 @@ def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
         told = f"Question {number + 1} of {QUESTIONS}"
         return [name, number, told, *map(data_url, pictures), *[gr.update(interactive=True)] * 2]
 
+    @_telling
     def on_arrival(name: Any) -> list[Any]:
         return ask(_checked_rater(name))
 
+    @_telling
     def on_answer(name: Any, number: int, answer: bool) -> list[Any]:
         known = _checked_rater(name)
         # A second press, or a second window, answers a question that is no longer asked.
@@ -159,6 +163,23 @@ def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
     page.load(on_arrival, rater, outputs, **options)
     yes.click(lambda name, number: on_answer(name, number, True), [rater, asked], outputs, **options)
     no.click(lambda name, number: on_answer(name, number, False), [rater, asked], outputs, **options)
+
+
+def _telling(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
+    """An action that says on the page when answers cannot be written; why is for whoever runs it."""
+
+    @functools.wraps(action)
+    def wrapped(*arguments: Any) -> ResultT:
+        try:
+            return action(*arguments)
+        except AnswersError:
+            logging.getLogger(__name__).exception("The human evaluation stands still")
+            raise gr.Error(
+                "Answers cannot be saved at the moment; those given before are safe. Answer again later.",
+                print_exception=False,
+            ) from None
+
+    return wrapped
 
 
 def add_results_page(page: gr.Blocks, evaluation: Evaluation) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from human_eval import QUESTIONS, Answers, Question, draw_pair, make_question, wilson_interval
+from human_eval import QUESTIONS, Answers, AnswersError, Question, draw_pair, make_question, wilson_interval
 
 from groupdnet_hub import (
     FIGURE_LABELS,
@@ -159,3 +159,12 @@ def test_the_interval_is_wilsons(yes: int, count: int) -> None:
     stats = pytest.importorskip("scipy.stats", reason="compares with scipy")
     expected = stats.binomtest(yes, count).proportion_ci(0.95, method="wilson")
     assert wilson_interval(yes, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+def test_answers_that_cannot_be_written_are_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answers = Answers(tmp_path / "file" / "answers.sqlite3")
+    with pytest.raises(
+        AnswersError, match=r"answers\.sqlite3 cannot be written to .*: free some space there"
+    ):
+        answers.next_number("rater")
