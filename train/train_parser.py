@@ -18,11 +18,20 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from checked_flags import parse_checked
-from checkpoints import averaged, first_line, last_checkpoint, load_checkpoint, save_checkpoint
+from checkpoints import (
+    averaged,
+    finish_checkpoints,
+    first_line,
+    last_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from own_state import keep_own_state
 from parser_arguments import build_parser, find_problem
 from parser_network import SavedParser, freeze_encoder, lite_weights, load_parser, new_parser, processor_for
 from parser_objective import Batches, parameter_groups, segmentation_loss
 from parser_views import Views
+from shares import sole_run
 from steps import learning_rate_factor
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -64,25 +73,31 @@ class ParserTrainer:
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.ema = averaged(network, args.ema_decay)
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
-        self.accelerator.register_for_checkpointing(self.ema)
+        keep_own_state(self.accelerator, {"averages": self.ema})
         processor = processor_for(start, args.parse_size)
         self.mean, self.deviation = (
             torch.tensor(values, device=self.accelerator.device).view(3, 1, 1)
             for values in (processor.image_mean, processor.image_std)
         )
         self.saved = SavedParser(self.ema.module, processor)
-        if args.resume_from_checkpoint:
-            progress = load_checkpoint(self.accelerator, self.output_dir, args.resume_from_checkpoint)
-            self.step = int(progress["step"]) if progress else 0
 
     def train(self) -> Path:
         """Make the updates that are left; returns the folder of the parser.
 
         Raises:
-            ValueError, OSError: if the run cannot go on.
+            ValueError, OSError: if the run cannot go on, or another one writes to its folder.
         """
+        with sole_run(self.accelerator, self.output_dir, "train", "choose another --output_dir"):
+            finish_checkpoints(self.accelerator, self.output_dir)
+            if self.args.resume_from_checkpoint:
+                progress = load_checkpoint(
+                    self.accelerator, self.output_dir, self.args.resume_from_checkpoint
+                )
+                self.step = int(progress["step"]) if progress else 0
+            return self._train()
+
+    def _train(self) -> Path:
         args, losses, started = self.args, [], time.process_time()
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         loader = DataLoader(
             self.data,
             batch_sampler=Batches(len(self.data), args.train_batch_size, args.seed, self.step),
