@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from browser.conftest import serve
-from browser.visitor import TOP, changed_by, click, open_page, sources, wait_for
+from browser.visitor import TOP, changed_by, click, leave, open_page, sources, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,6 +37,7 @@ def test_waits_are_short(browser: Any, model_folder: Any, tmp_path: Any) -> None
             f"page ready {ready:.1f} s after the command, drawn {opened:.1f} s after it was opened; "
             f"sample {first:.2f} s, four candidates {rerolls[2]:.2f} s (median) after the click"
         )
+        leave(browser)
     assert ready <= 15
     assert first <= 3
     assert rerolls[2] <= 1.5

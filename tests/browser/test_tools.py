@@ -252,7 +252,7 @@ def test_a_real_photo_is_parsed_by_the_bundled_parser(
     browser: Any, model_folder: Path, pipe: GroupDNetPipeline, tmp_path: Path
 ) -> None:
     pytest.importorskip("timm", reason="the bundled parser needs timm")
-    photo = sorted((shared_folder("data/ccp8") / "validation" / "images").iterdir())[0]
+    photo = sorted((shared_folder("data/ccp8") / "validation" / "images").iterdir())[0].resolve()
     expected = PhotoParser(str(BUNDLED)).parse(read_photo(photo), FIGURE_LABELS, pipe.model.config.image_size)
     assert len(np.unique(expected)) > 4
     with serve(model_folder, tmp_path, GROUPDNET_PARSER="") as (address, _):

@@ -35,7 +35,8 @@ def test_a_kill_leaves_the_old_or_the_new_whole() -> None:
 def test_so_does_a_kill_at_each_file_operation() -> None:
     output = kills("--kills", "0", "--operations", "--writers", "model", "look", "checkpoint")
     for line in output.splitlines()[1:]:
-        old, new = (int(line.split(f" {word},")[0].split()[-1]) for word in ("old", "new"))
+        at_operations = line.split("; ")[1]
+        old, new = (int(at_operations.split(f" {word},")[0].split()[-1]) for word in ("old", "new"))
         assert old > 5  # operations before the one that decides,
         assert new > 2  # and after it
 
