@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from groupdnet_hub.labels import LabelSet
@@ -84,7 +84,8 @@ class AppearanceCodes:
             "labels": json.dumps({"names": self.labels.names, "palette": self.labels.palette}),
         }
         with whole_file(path) as partial:
-            save_file({"codes": self.tensor}, partial, metadata=metadata)
+            # Not save_file, which writes to a name of its own first: killed there, it would leave that behind.
+            partial.write_bytes(save({"codes": self.tensor}, metadata=metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AppearanceCodes:

@@ -1,4 +1,4 @@
-"""The tests with chosen versions: ``tests/compatibility.py --python python3.10 torch==2.8.0 huggingface_hub==1.3.0``.
+"""The tests with chosen versions: ``tests/compatibility.py --python python3.10 torch==2.8.0 huggingface_hub==1.16.0``.
 
 Makes a virtual environment and a clone of the last commit in a temporary folder, installs ``.[test]`` with these
 versions, runs the tests that need no browser, prints what was installed and how it ended, and removes the folder. It
