@@ -1,7 +1,7 @@
 """How much of mOCD a model could avoid: ``python tests/benchmarks/diversity_readings.py --models space/model ...``.
 
-Each model is measured as it is, and with every pixel outside the redrawn class put back, which no model can beat. What
-is left of mOCD then is not the model's doing: the features of LPIPS see far beyond a class's border. Enlarging the
+Each model is measured as it is, and with every pixel outside the redrawn class put back. What is
+left of mOCD then is no change outside the class: the features of LPIPS see far beyond a class's border. Enlarging the
 pictures before they are compared makes what the features see smaller.
 """
 

@@ -113,15 +113,14 @@ def test_sixteen_clients_at_once(page_server: tuple[str, int], model_folder: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("calls", "growth"), [(32, 1.05), (200, 1.10)])
-def test_memory_does_not_grow(calls: int, growth: float, model_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("calls", [32, 200])
+def test_memory_does_not_grow(calls: int, model_folder: Path, tmp_path: Path) -> None:
     """``pytest -m slow -s tests/browser/test_load.py``: 512 calls, and 3,200."""
     tenth = calls // 10
     with serve(model_folder, tmp_path) as server:
         early, end = visit(server, model_folder, tmp_path, tenth, calls - tenth)
     print(f"{early:.0f} MiB after {CLIENTS * tenth} calls, {end:.0f} MiB after {CLIENTS * calls}")
-    # The longer run may still fill the memory for prepared label maps, which has a limit of its own (512 MiB).
-    assert end < growth * early
+    assert end < 1.05 * early
 
 
 def test_a_full_queue_says_so(page_address: str, tmp_path: Path) -> None:
