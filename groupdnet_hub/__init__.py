@@ -7,6 +7,7 @@ from groupdnet_hub.data import PairedImages, read_label_set
 from groupdnet_hub.data_stream import StreamedImages
 from groupdnet_hub.figure_drawing import draw_figure
 from groupdnet_hub.figure_textures import FIGURE_LABELS
+from groupdnet_hub.growth import grow, grown_config
 from groupdnet_hub.images import photo_to_tensor, read_photo, tensor_to_picture
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import (
@@ -62,6 +63,8 @@ __all__ = [
     "colour_picture",
     "draw_figure",
     "feature_matching_loss",
+    "grow",
+    "grown_config",
     "hinge_discriminator_loss",
     "hinge_generator_loss",
     "instance_edges",

@@ -56,3 +56,11 @@ def test_two_processes_draw_what_one_would() -> None:
     whole = DiffAugment(3, 0, 1)(x)
     halves = [DiffAugment(3, rank, 2)(x[2 * rank : 2 * rank + 2]) for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)
+
+
+def test_copies_are_changed_alike() -> None:
+    """Feature matching compares a drawn picture with the real one: both must be moved and cut in the same way."""
+    x = example(3)
+    changed = DiffAugment(0, 0, 1)(torch.cat((x, x)), 2)
+    assert torch.equal(changed[:3], changed[3:])
+    assert torch.equal(changed[:3], DiffAugment(0, 0, 1)(x))

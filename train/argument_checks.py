@@ -51,6 +51,10 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return "--model makes a new model: leave it out with --config and --pretrained_model_name_or_path"
     if args.class_order == "likeness" and not args.train_data_dir:
         return "--class_order likeness looks at the pictures: it needs --train_data_dir"
+    if args.grow and not args.pretrained_model_name_or_path:
+        return "--grow needs --pretrained_model_name_or_path, the model that grows"
+    if args.perceptual_crop and args.perceptual_net == "none":
+        return "--perceptual_crop has no use with --perceptual_net none"
     if args.init_class:
         if not args.pretrained_model_name_or_path:
             return "--init_class needs --pretrained_model_name_or_path, the model whose classes it names"
@@ -78,6 +82,7 @@ def find_problem(args: argparse.Namespace) -> str | None:
             "max_train_steps",
             "checkpoints_total_limit",
             "batch_norm_parts",
+            "perceptual_crop",
         ),
     )
     if problem:

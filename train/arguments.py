@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--preset", choices=PRESETS, help="that system at full width, for the labels of the paper's Table 4")
     add("--config", help="config.json of a system")
     add("--pretrained_model_name_or_path", help="model to go on from: a folder or a Hub id")
+    flag("--grow", "double that model's height and width, with one more block at the decoder's end")
     add(
         "--init_class",
         nargs="+",
@@ -156,6 +157,11 @@ def build_parser() -> argparse.ArgumentParser:
     flag(
         "--perceptual_normalise",
         "give that net pictures normalised as it was trained; the paper's code does not",
+    )
+    add(
+        "--perceptual_crop",
+        type=int,
+        help="side of the window that net sees of each picture, around a random class; by default the whole picture",
     )
     add("--adversarial_weight", type=float, default=1.0, help="weight of the hinge loss")
     add("--feature_matching_weight", type=float, default=10.0, help="weight of feature matching")

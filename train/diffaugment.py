@@ -29,10 +29,15 @@ class DiffAugment:
         self.generator = torch.Generator().manual_seed(seed * 65_537 + 1)
         self.process_index, self.num_processes = process_index, num_processes
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture."""
-        everyone = torch.rand(self.num_processes, len(x), _DRAWS, generator=self.generator)
-        draws = everyone[self.process_index].to(x.device)
+    def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
+        """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture.
+
+        Args:
+            copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
+                feature matching compares a picture with the real one, place by place.
+        """
+        everyone = torch.rand(self.num_processes, len(x) // copies, _DRAWS, generator=self.generator)
+        draws = everyone[self.process_index].repeat(copies, 1).to(x.device)
         colours = _recolour(x[:, -3:], draws[:, :3])
         x = torch.cat((x[:, :-3], colours), dim=1)
         return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])

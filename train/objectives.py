@@ -27,8 +27,10 @@ from groupdnet_hub import (
 from groupdnet_hub.baselines import SystemConfig
 
 Batch = Mapping[str, Tensor]
-# Label input and picture [B, channels, H, W] -> the same, augmented.
-Augment = Callable[[Tensor], Tensor]
+# Label input and picture [copies * B, channels, H, W], and copies -> the same, all copies augmented alike.
+Augment = Callable[[Tensor, int], Tensor]
+# Label map [B, H, W] and pictures [B, 3, H, W] -> windows of the pictures.
+Crops = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
 # For each scale of a discriminator its features, the logits last.
 Features = Sequence[Sequence[Tensor]]
 
@@ -111,8 +113,9 @@ def label_input(batch: Batch, config: SystemConfig) -> Tensor:
 
 def seen(condition: Tensor, pictures: Sequence[Tensor], augment: Augment | None) -> Tensor:
     """What a discriminator sees of several batches of pictures of the same label maps, in one batch."""
-    pairs = [torch.cat((condition, picture), dim=1) for picture in pictures]
-    together = torch.cat(pairs if augment is None else [augment(pair) for pair in pairs])
+    together = torch.cat([torch.cat((condition, picture), dim=1) for picture in pictures])
+    if augment is not None:
+        together = augment(together, len(pictures))
     return together.contiguous(memory_format=torch.channels_last)
 
 
@@ -137,6 +140,7 @@ class MultiScaleObjective:
     Args:
         least_squares: the adversarial loss.
         augment: changes label input and picture before the discriminator sees them.
+        crops: cuts out what the perceptual loss sees; by default whole pictures.
     """
 
     def __init__(
@@ -144,10 +148,11 @@ class MultiScaleObjective:
         config: SystemConfig,
         perceptual: PerceptualLoss | None,
         augment: Augment | None = None,
+        crops: Crops | None = None,
         *,
         least_squares: bool = False,
     ) -> None:
-        self.config, self.perceptual, self.augment = config, perceptual, augment
+        self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
         self.used = ("adversarial", "feature_matching", "perceptual", *(() if least_squares else ("kl",)))
         self._generator_loss = least_squares_generator_loss if least_squares else hinge_generator_loss
         self._discriminator_loss = (
@@ -176,7 +181,10 @@ class MultiScaleObjective:
         if posterior is not None:
             losses["kl"] = weights.kl * kl_loss(posterior)
         if self.perceptual is not None:
-            losses["perceptual"] = weights.perceptual * self.perceptual(fake, batch["image"])
+            pictures: Sequence[Tensor] = (fake, batch["image"])
+            if self.crops is not None:
+                pictures = self.crops(batch["label"], pictures)
+            losses["perceptual"] = weights.perceptual * self.perceptual(*pictures)
         return losses, (fake,)
 
     def discriminator_losses(

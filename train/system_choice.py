@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
 from class_likeness import likeness_order
-from objectives import RATES, Augment, LossWeights, MultiScaleObjective, Objective
+from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
 
 from groupdnet_hub import (
@@ -20,6 +20,7 @@ from groupdnet_hub import (
     PairedImages,
     PerceptualLoss,
     TransferReport,
+    grow,
     load_system,
     transfer_classes,
 )
@@ -49,6 +50,10 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     generator = torch.Generator().manual_seed(args.seed)
     if args.pretrained_model_name_or_path:
         model = load_system(args.pretrained_model_name_or_path)
+        if args.grow:
+            if not isinstance(model, GroupDNet):
+                raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
+            model = grow(model, generator=generator)
         if model.labels.names == labels.names and not args.init_class:
             return model, None
         if not isinstance(model, GroupDNet):
@@ -107,14 +112,18 @@ def complete_arguments(args: argparse.Namespace, objective: str, accelerator: Ac
 
 
 def build_objective(
-    name: str, config: SystemConfig, perceptual: PerceptualLoss | None, augment: Augment | None
+    name: str,
+    config: SystemConfig,
+    perceptual: PerceptualLoss | None,
+    augment: Augment | None,
+    crops: Crops | None,
 ) -> Objective:
     """The objective ``name`` for a system."""
     if name == "bicyclegan":
         return BicycleObjective(config, augment)
     if name == "dscgan":
         return DiversityObjective(config, augment)
-    return MultiScaleObjective(config, perceptual, augment, least_squares=name == "pix2pixhd")
+    return MultiScaleObjective(config, perceptual, augment, crops, least_squares=name == "pix2pixhd")
 
 
 def loss_weights(args: argparse.Namespace) -> LossWeights:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from checkpoints import load_checkpoint, save_checkpoint
+from class_crops import ClassCrops
 from diffaugment import DiffAugment
 from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from inputs import Data, build_loader
@@ -74,7 +75,11 @@ class Trainer:
         self.augment = None
         if args.diffaugment:
             self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
-        self.objective = build_objective(objective, self.config, self.perceptual, self.augment)
+        crops = None
+        if args.perceptual_crop:
+            ranks = accelerator.process_index, accelerator.num_processes
+            crops = ClassCrops(args.perceptual_crop, args.seed, *ranks)
+        self.objective = build_objective(objective, self.config, self.perceptual, self.augment, crops)
         discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(args.seed + 1))
         discriminator.to(memory_format=torch.channels_last)
         self.total_steps = args.max_train_steps or args.num_train_epochs * (
@@ -103,7 +108,12 @@ class Trainer:
             )
         )
         self.noise = NoiseSource(args.seed, accelerator.process_index, accelerator.num_processes)
-        own = {"noise": self.noise, "augmentation": self.augment, "average": self.shown.average}
+        own = {
+            "noise": self.noise,
+            "augmentation": self.augment,
+            "crops": crops,
+            "average": self.shown.average,
+        }
         keep_own_state(accelerator, {name: part for name, part in own.items() if part is not None})
         self.step, self.epoch, self.batch_number = 0, 0, 0
         self.pace = Pace(accelerator.device)
