@@ -71,10 +71,10 @@ def _silence(block: nn.Module) -> None:
     A convolution under spectral norm cannot be small itself.
     """
     assert isinstance(block, CGBlock)
-    nn.init.zeros_(block.norm_1.gamma.weight)
-    nn.init.constant_(block.norm_1.gamma.bias, -1.0)
-    nn.init.zeros_(block.norm_1.beta.weight)
-    nn.init.zeros_(block.norm_1.beta.bias)
+    for convolution, bias in ((block.norm_1.gamma, -1.0), (block.norm_1.beta, 0.0)):
+        assert convolution.bias is not None
+        nn.init.zeros_(convolution.weight)
+        nn.init.constant_(convolution.bias, bias)
     if block.conv_1.bias is not None:
         nn.init.zeros_(block.conv_1.bias)
 
