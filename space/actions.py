@@ -28,9 +28,9 @@ def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap,
     return show(session, _sampled(pipeline, label_map, seed))
 
 
-def draw_maps(pipeline: GroupDNetPipeline, label_maps: Sequence[LabelMap], seed: int) -> list[Look]:
-    """A look for each label map, with ``seed`` and those after it."""
-    return [_sampled(pipeline, label_map, seed + i) for i, label_map in enumerate(label_maps)]
+def draw_maps(pipeline: GroupDNetPipeline, wanted: Sequence[tuple[LabelMap, int]]) -> list[Look]:
+    """A look for each label map and its seed."""
+    return [_sampled(pipeline, label_map, seed) for label_map, seed in wanted]
 
 
 def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:

@@ -12,7 +12,7 @@ from actions import MORPH_SPAN
 from components import mixing_board, picture, sentence, strip, thumbnail
 from painter import painter
 from session import CURRENT, MAX_SEED
-from studio import OPENING_SEED, Studio
+from studio import OPENING_SEEDS, Studio
 
 from groupdnet_hub import LabelSet, colour_picture, read_label_map
 
@@ -128,7 +128,7 @@ def _picture_panel(studio: Studio) -> dict[str, Any]:
             made["keep"] = gr.Button("Keep this look", elem_id="keep", min_width=96)
         with gr.Row(elem_id="seed-row"):
             made["seed"] = gr.Number(
-                OPENING_SEED,
+                OPENING_SEEDS[0],
                 label="Seed",
                 precision=0,
                 minimum=0,

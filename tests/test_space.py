@@ -56,7 +56,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
 
 def test_examples_are_maps_of_the_bundled_classes() -> None:
     examples = sorted((SPACE / "examples").glob("*.png"))
-    assert len(examples) == 6
+    assert len(examples) == 12
     shown = set()
     for path in examples:
         label = read_label_map(path, FIGURE_LABELS)
@@ -70,7 +70,7 @@ def test_examples_are_what_their_script_draws() -> None:
     script = runpy.run_path(str(SPACE / "examples" / "make_examples.py"))
     for number, (seed, crop) in enumerate(script["EXAMPLES"], start=1):
         _, drawn = draw_figure(seed, (256, 256), crop=crop)
-        stored = read_label_map(SPACE / "examples" / f"example_{number}.png", FIGURE_LABELS)
+        stored = read_label_map(SPACE / "examples" / f"example_{number:02}.png", FIGURE_LABELS)
         assert np.array_equal(stored, drawn)
 
 
@@ -107,7 +107,7 @@ def test_the_model_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
     opened = studio.enter(Session())
     assert studio.model.is_loaded
     assert opened.look is opened.bundled[0].look
-    assert [kept.name for kept in opened.bundled] == [f"example {i}" for i in range(1, 7)]
+    assert [kept.name for kept in opened.bundled] == [f"example {i}" for i in range(1, 9)]
     assert studio.enter(opened) is opened
 
 
@@ -154,7 +154,7 @@ def test_a_model_with_instance_edges_draws_them_where_classes_meet(tmp_path: Pat
     photo, label = draw_figure(1, (64, 64))
     photo.save(tmp_path / "photo.png")
     label = np.asarray(label)
-    other = read_label_map(SPACE / "examples" / "example_2.png", FIGURE_LABELS, size=(64, 64), resize=True)
+    other = read_label_map(SPACE / "examples" / "example_02.png", FIGURE_LABELS, size=(64, 64), resize=True)
 
     def same(made: Session, expected: Any) -> None:
         assert np.array_equal(np.asarray(sessions.current(made).image), np.asarray(expected.image))
@@ -252,7 +252,7 @@ def test_in_bfloat16_it_draws_the_same_but_for_rounding(studio: Studio) -> None:
     """The precision that is used on a GPU."""
     halved = GroupDNetPipeline.from_pretrained(studio.source, dtype=torch.bfloat16)
     for action in (
-        lambda pipe: pipe.sample(SPACE / "examples" / "example_1.png", seed=3),
+        lambda pipe: pipe.sample(SPACE / "examples" / "example_01.png", seed=3),
         lambda pipe: pipe.encode(draw_figure(1, (64, 64))[0], np.asarray(draw_figure(1, (64, 64))[1])),
     ):
         exact, rounded = (

@@ -26,7 +26,7 @@ def pipeline() -> GroupDNetPipeline:
 
 @pytest.fixture
 def opened(pipeline: GroupDNetPipeline) -> Session:
-    return actions.open_map(pipeline, Session(), EXAMPLES / "example_1.png", 0)
+    return actions.open_map(pipeline, Session(), EXAMPLES / "example_01.png", 0)
 
 
 def test_reroll_changes_one_code(pipeline: GroupDNetPipeline, opened: Session) -> None:
@@ -174,7 +174,7 @@ def test_mix_is_on_the_map_of_the_base_and_of_classes_that_both_show(
     pipeline: GroupDNetPipeline, opened: Session
 ) -> None:
     kept = sessions.keep(opened)
-    other = actions.open_map(pipeline, kept, EXAMPLES / "example_4.png", 3)
+    other = actions.open_map(pipeline, kept, EXAMPLES / "example_04.png", 3)
     mixed = actions.mix(pipeline, other, "look 1", {"hair": CURRENT})
     assert np.array_equal(sessions.current(mixed).mask, sessions.current(opened).mask)
     shared = sessions.mixable(sessions.current(opened), sessions.current(other))

@@ -175,6 +175,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--latent_weight", type=float, default=0.5, help="weight of BicycleGAN's distance to the random code")
     add("--diversity_weight", type=float, default=8.0, help="weight of DSCGAN's regulariser")
     add(
+        "--redraw_weight",
+        type=float,
+        default=0.0,
+        help="weight of what changes outside a class when its code is exchanged with another picture's; 0 is the "
+        "paper's: no such loss",
+    )
+    add(
         "--kl_weight",
         type=float,
         help="weight of the KL divergence per picture; by default the system's (0.4: the paper's 0.05 x 8 pictures)",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
+from class_exchange import ClassExchange, change_outside, exchanged
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -40,7 +41,7 @@ class LossWeights:
     """Weights of the generator's losses; an objective uses those it has. The KL weight is per picture.
 
     The first four are those of Eq. 6. ``l1`` and ``latent`` are BicycleGAN's distance to the picture and to the random
-    code, ``diversity`` is DSCGAN's.
+    code, ``diversity`` is DSCGAN's; ``redraw`` is that of :mod:`class_exchange`.
     """
 
     adversarial: float = 1.0
@@ -50,6 +51,7 @@ class LossWeights:
     l1: float = 10.0
     latent: float = 0.5
     diversity: float = 8.0
+    redraw: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class MultiScaleObjective:
         least_squares: the adversarial loss.
         augment: changes label input and picture before the discriminator sees them.
         crops: cuts out what the perceptual loss sees; by default whole pictures.
+        exchange: what else changes when a class's code is exchanged is a loss too; for models with codes of classes.
     """
 
     def __init__(
@@ -149,11 +152,15 @@ class MultiScaleObjective:
         perceptual: PerceptualLoss | None,
         augment: Augment | None = None,
         crops: Crops | None = None,
+        exchange: ClassExchange | None = None,
         *,
         least_squares: bool = False,
     ) -> None:
         self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
+        self.exchange = exchange
         self.used = ("adversarial", "feature_matching", "perceptual", *(() if least_squares else ("kl",)))
+        if exchange is not None:
+            self.used += ("redraw",)
         self._generator_loss = least_squares_generator_loss if least_squares else hinge_generator_loss
         self._discriminator_loss = (
             least_squares_discriminator_loss if least_squares else hinge_discriminator_loss
@@ -185,6 +192,14 @@ class MultiScaleObjective:
             if self.crops is not None:
                 pictures = self.crops(batch["label"], pictures)
             losses["perceptual"] = weights.perceptual * self.perceptual(*pictures)
+        if self.exchange is not None and posterior is not None:
+            classes = self.exchange.choose(batch["label"])
+            codes = (posterior.mean + torch.exp(0.5 * posterior.logvar) * noise).detach()
+            # Unwrapped, where processes share the work: their wrapper has this batch's gradients all the same.
+            decode = getattr(model, "module", model).decode
+            redrawn = decode(exchanged(codes, classes), batch["label"], batch.get("instance"))
+            change = change_outside(fake, redrawn, batch["label"], classes)
+            losses["redraw"] = weights.redraw * change
         return losses, (fake,)
 
     def discriminator_losses(

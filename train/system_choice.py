@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
+from class_exchange import ClassExchange
 from class_likeness import likeness_order
 from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
@@ -117,13 +118,16 @@ def build_objective(
     perceptual: PerceptualLoss | None,
     augment: Augment | None,
     crops: Crops | None,
+    exchange: ClassExchange | None,
 ) -> Objective:
     """The objective ``name`` for a system."""
     if name == "bicyclegan":
         return BicycleObjective(config, augment)
     if name == "dscgan":
         return DiversityObjective(config, augment)
-    return MultiScaleObjective(config, perceptual, augment, crops, least_squares=name == "pix2pixhd")
+    return MultiScaleObjective(
+        config, perceptual, augment, crops, exchange, least_squares=name == "pix2pixhd"
+    )
 
 
 def loss_weights(args: argparse.Namespace) -> LossWeights:
@@ -136,4 +140,5 @@ def loss_weights(args: argparse.Namespace) -> LossWeights:
         args.l1_weight,
         args.latent_weight,
         args.diversity_weight,
+        args.redraw_weight,
     )

@@ -51,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
         if not isinstance(model, GroupDNet):
             raise ValueError(f"--prior_rank has no use: a {model.config.system_name} has no codes of classes")
         model = model.with_prior_rank(args.prior_rank)
+    if args.redraw_weight and not isinstance(model, GroupDNet):
+        raise ValueError(f"--redraw_weight has no use: a {model.config.system_name} has no codes of classes")
     objective = objective_of(model.config)
     complete_arguments(args, objective, accelerator)
     data = build_data(args, labels, model.config.image_size)

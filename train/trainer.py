@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from checkpoints import load_checkpoint, save_checkpoint
 from class_crops import ClassCrops
+from class_exchange import ClassExchange
 from diffaugment import DiffAugment
 from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from inputs import Data, build_loader
@@ -75,11 +76,12 @@ class Trainer:
         self.augment = None
         if args.diffaugment:
             self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
-        crops = None
-        if args.perceptual_crop:
-            ranks = accelerator.process_index, accelerator.num_processes
-            crops = ClassCrops(args.perceptual_crop, args.seed, *ranks)
-        self.objective = build_objective(objective, self.config, self.perceptual, self.augment, crops)
+        ranks = accelerator.process_index, accelerator.num_processes
+        crops = ClassCrops(args.perceptual_crop, args.seed, *ranks) if args.perceptual_crop else None
+        exchange = ClassExchange(args.seed, *ranks) if args.redraw_weight else None
+        self.objective = build_objective(
+            objective, self.config, self.perceptual, self.augment, crops, exchange
+        )
         discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(args.seed + 1))
         discriminator.to(memory_format=torch.channels_last)
         self.total_steps = args.max_train_steps or args.num_train_epochs * (
@@ -112,6 +114,7 @@ class Trainer:
             "noise": self.noise,
             "augmentation": self.augment,
             "crops": crops,
+            "exchange": exchange,
             "average": self.shown.average,
         }
         keep_own_state(accelerator, {name: part for name, part in own.items() if part is not None})

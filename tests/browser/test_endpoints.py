@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from studio import OPENING_SEEDS
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_picture, read_label_map
 
@@ -47,8 +48,8 @@ def same(answer: tuple[str, str], look: Any) -> None:
 def test_they_do_what_the_pipeline_does(client: Any, pipe: GroupDNetPipeline) -> None:
     from gradio_client import handle_file
 
-    look = pipe.sample(EXAMPLES / "example_4.png", seed=7)
-    same(client.predict(handle_file(EXAMPLES / "example_4.png"), 7, api_name="/open_map"), look)
+    look = pipe.sample(EXAMPLES / "example_04.png", seed=7)
+    same(client.predict(handle_file(EXAMPLES / "example_04.png"), 7, api_name="/open_map"), look)
     assert client.predict(api_name="/keep")[1] == "look 1"
     rerolled = pipe.reroll(look, "top-clothes", seed=3)
     same(client.predict("top-clothes", 3, False, api_name="/reroll"), rerolled)
@@ -61,12 +62,12 @@ def test_they_do_what_the_pipeline_does(client: Any, pipe: GroupDNetPipeline) ->
     same(client.predict(api_name="/undo"), mixed)
     same(client.predict(api_name="/redo"), between)
     same(client.predict("look 1", api_name="/show"), look)
-    edited = pipe.edit(look, EXAMPLES / "example_1.png")
-    same(client.predict(handle_file(EXAMPLES / "example_1.png"), api_name="/edit"), edited)
+    edited = pipe.edit(look, EXAMPLES / "example_01.png")
+    same(client.predict(handle_file(EXAMPLES / "example_01.png"), api_name="/edit"), edited)
 
 
 def test_candidates_locks_and_looks(client: Any, pipe: GroupDNetPipeline) -> None:
-    opened = pipe.sample(EXAMPLES / "example_1.png", seed=42)  # what the page opens with
+    opened = pipe.sample(EXAMPLES / "example_01.png", seed=OPENING_SEEDS[0])  # what the page opens with
     pictures, sentence = client.predict("hair", 5, False, api_name="/candidates")
     assert len(pictures) == 4
     assert sentence.startswith("4 candidates for hair")
@@ -76,7 +77,7 @@ def test_candidates_locks_and_looks(client: Any, pipe: GroupDNetPipeline) -> Non
     others = [name for name in pipe.labels.names if name not in ("hair", "face")]
     same(client.predict(6, api_name="/sample"), pipe.reroll(opened, others, seed=6))
     looks = client.predict(api_name="/looks")
-    assert list(looks) == ["current", *(f"example {n}" for n in range(1, 7))]
+    assert list(looks) == ["current", *(f"example {n}" for n in range(1, 9))]
     assert looks["current"] == list(opened.classes)
 
 
@@ -106,7 +107,7 @@ def test_refusals_are_sentences(client: Any) -> None:
     from gradio_client import handle_file
     from gradio_client.exceptions import AppError
 
-    photo = handle_file(EXAMPLES / "example_1.png")
+    photo = handle_file(EXAMPLES / "example_01.png")
     for arguments, name, expected in (
         (("shoos", 0, False), "/reroll", "did you mean 'shoes'"),
         ((-1,), "/sample", "The seed must be a whole number from 0"),
@@ -139,7 +140,7 @@ def test_the_python_lines_of_the_readme(page_address: str, tmp_path: Path) -> No
     text = (SPACE / "README.md").read_text(encoding="utf-8")
     script = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert script
-    shutil.copy(EXAMPLES / "example_4.png", tmp_path / "mask.png")
+    shutil.copy(EXAMPLES / "example_04.png", tmp_path / "mask.png")
     photo, label = draw_figure(5, (256, 256), crop="upper")
     photo.save(tmp_path / "photo.jpg")
     label_picture(label, FIGURE_LABELS).save(tmp_path / "photo-map.png")

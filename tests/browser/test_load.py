@@ -13,6 +13,7 @@ import pytest
 import session as sessions
 from PIL import Image
 from session import CURRENT, Session
+from studio import OPENING_SEEDS
 
 from browser.conftest import serve
 from groupdnet_hub import GroupDNetPipeline
@@ -20,7 +21,7 @@ from groupdnet_hub import GroupDNetPipeline
 pytestmark = pytest.mark.browser
 
 CLIENTS = 16
-EXAMPLE = Path(__file__).resolve().parents[2] / "space" / "examples" / "example_1.png"
+EXAMPLE = Path(__file__).resolve().parents[2] / "space" / "examples" / "example_01.png"
 
 
 class Visitor:
@@ -31,7 +32,9 @@ class Visitor:
 
         self.client = Client(address, verbose=False, download_files=str(folder), analytics_enabled=False)
         self.pipe, self.random = pipe, random.Random(number)
-        self.session = actions.open_map(pipe, Session(), EXAMPLE, 42)  # what the page opens with
+        self.session = actions.open_map(
+            pipe, Session(), EXAMPLE, OPENING_SEEDS[0]
+        )  # what the page opens with
 
     def calls(self, count: int) -> int:
         """Do some calls; how many gave what they must."""

@@ -11,6 +11,7 @@ from conftest import shared_folder
 from photo_parser import BUNDLED, PhotoParser
 from PIL import Image
 from small_parser import save_small_parser
+from studio import OPENING_SEEDS
 
 from browser.conftest import serve
 from browser.visitor import (
@@ -37,8 +38,6 @@ from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_p
 
 pytestmark = pytest.mark.browser
 
-OPENING_SEED = 42
-
 
 @pytest.fixture(scope="module")
 def pipe(model_folder: Path) -> GroupDNetPipeline:
@@ -56,18 +55,20 @@ def choose(browser: Any, class_name: str, look: str) -> None:
 
 def test_one_press_mixes_three_sources(browser: Any, page_address: str, pipe: GroupDNetPipeline) -> None:
     open_page(browser, page_address)
-    first = pipe.sample(canvas_map(browser), seed=OPENING_SEED)
+    first = pipe.sample(canvas_map(browser), seed=OPENING_SEEDS[0])
     keep(browser)
     _, other = draw_seed(browser, 5)
     second = pipe.sample(first.mask, seed=5)
     same(other, second)
-    wait_for(lambda: len(sources(browser, "#board")) == 8, "the current look, the shelf and six examples")
+    wait_for(lambda: len(sources(browser, "#board")) == 10, "the current look, the shelf and eight examples")
     choose(browser, "top-clothes", "look 1")
     choose(browser, "hair", "example 2")
     choose(browser, "face", "example 3")
     _, mixed = changed_by(browser, lambda: click(browser, "#mix"))
     examples = [
-        pipe.sample(Path(__file__).parents[2] / f"space/examples/example_{n}.png", seed=OPENING_SEED + n - 1)
+        pipe.sample(
+            Path(__file__).parents[2] / f"space/examples/example_{n:02}.png", seed=OPENING_SEEDS[n - 1]
+        )
         for n in (2, 3)
     ]
     taken = {"top-clothes": first, "hair": examples[0], "face": examples[1]}
@@ -79,7 +80,7 @@ def test_the_base_gives_the_map_and_classes_it_lacks_cannot_be_chosen(
     browser: Any, page_address: str, pipe: GroupDNetPipeline
 ) -> None:
     open_page(browser, page_address)
-    first = pipe.sample(canvas_map(browser), seed=OPENING_SEED)
+    first = pipe.sample(canvas_map(browser), seed=OPENING_SEEDS[0])
     click(browser, "#board input[title='Label map of example 4']")
     rows = browser.execute_script(
         "return [...document.querySelectorAll('#board tbody tr')].map((row) => row.dataset.class)"
@@ -89,7 +90,7 @@ def test_the_base_gives_the_map_and_classes_it_lacks_cannot_be_chosen(
     assert not browser.find_elements("css selector", "#board input[title='shoes of current']")
     click(browser, "#board button[title='Take everything from current']")
     _, mixed = changed_by(browser, lambda: click(browser, "#mix"))
-    base = pipe.sample(Path(__file__).parents[2] / "space/examples/example_4.png", seed=OPENING_SEED + 3)
+    base = pipe.sample(Path(__file__).parents[2] / "space/examples/example_04.png", seed=OPENING_SEEDS[3])
     shared = [name for name in base.classes if name in first.classes]
     same(mixed, pipe.mix(base.mask, dict.fromkeys(shared, first), base=base))
     assert np.array_equal(canvas_map(browser), base.mask)
@@ -128,8 +129,8 @@ def test_morph_slider_and_films(
     browser: Any, page_address: str, pipe: GroupDNetPipeline, tmp_path: Path
 ) -> None:
     open_page(browser, page_address)
-    first = pipe.sample(canvas_map(browser), seed=OPENING_SEED)
-    second = pipe.sample(Path(__file__).parents[2] / "space/examples/example_2.png", seed=OPENING_SEED + 1)
+    first = pipe.sample(canvas_map(browser), seed=OPENING_SEEDS[0])
+    second = pipe.sample(Path(__file__).parents[2] / "space/examples/example_02.png", seed=OPENING_SEEDS[1])
     open_tab(browser, "Morph")
     wait_for(lambda: source(browser, "#morph-picture"), "the look between")
     same(pixels(browser, "#morph-picture"), pipe.between(first, second, 0.5))

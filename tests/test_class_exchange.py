@@ -1,0 +1,94 @@
+"""The loss on what else changes with a class's code: it measures that and nothing else, and training lowers it."""
+
+from __future__ import annotations
+
+import torch
+from class_exchange import ClassExchange, change_outside, exchanged
+from label_examples import numbered
+from objectives import LossWeights, MultiScaleObjective
+from test_transfer import drawn, trained_like
+from torch import Tensor
+
+from groupdnet_hub import GroupDNetConfig
+
+
+def test_the_class_is_one_that_both_maps_show() -> None:
+    label = torch.zeros(3, 8, 8, dtype=torch.long)
+    label[0, :4], label[1, :4], label[2, :4] = 1, 1, 2
+    label[2, 4:] = 3
+    exchange = ClassExchange(0, 0, 1)
+    seen = torch.stack([exchange.choose(label) for _ in range(40)])
+    assert set(seen[:, 1].tolist()) == {0, 1}
+    assert set(seen[:, 2].tolist()) == {2, 3}  # the one before shows none of its classes
+    assert set(seen[:, 0].tolist()) == {0, 1}
+
+
+def test_only_that_class_gets_another_code() -> None:
+    codes = torch.arange(3 * 4, dtype=torch.float32).view(3, 4, 1, 1, 1).expand(-1, -1, 2, 3, 3)
+    classes = torch.tensor([0, 3, 1])
+    mixed = exchanged(codes, classes)
+    for i, class_id in enumerate(classes.tolist()):
+        assert torch.equal(mixed[i, class_id], codes[i - 1, class_id])
+        others = [c for c in range(4) if c != class_id]
+        assert torch.equal(mixed[i, others], codes[i, others])
+
+
+def test_changes_inside_cost_nothing() -> None:
+    label = torch.zeros(2, 4, 4, dtype=torch.long)
+    label[:, :, 2:] = 1
+    before = torch.zeros(2, 3, 4, 4)
+    after = before.clone()
+    after[:, :, :, 2:] = 1.0
+    classes = torch.tensor([1, 1])
+    assert change_outside(before, after, label, classes) == 0
+    after[0, :, :, :2] = 0.5
+    torch.testing.assert_close(change_outside(before, after, label, classes), torch.tensor(0.25))
+    assert change_outside(before, after, torch.ones_like(label), classes) == 0  # no pixel is outside
+
+
+def test_the_stream_is_taken_up_again_and_shared_between_processes() -> None:
+    label = torch.arange(4).repeat(4, 1)[:, None].expand(-1, 4, -1)
+    first = ClassExchange(1, 0, 1)
+    first.choose(label)
+    state = first.state_dict()
+    expected = first.choose(label)
+    second = ClassExchange(2, 0, 1)
+    second.load_state_dict(state)
+    assert torch.equal(second.choose(label), expected)
+    whole = ClassExchange(1, 0, 1).choose(label)
+    halves = [ClassExchange(1, rank, 2).choose(label[:2]) for rank in range(2)]
+    assert torch.equal(torch.cat(halves), whole)
+
+
+def test_training_on_it_keeps_the_code_of_a_class_to_its_region() -> None:
+    """Some steps on this loss alone: what changes outside falls to less than half."""
+    model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 8)).train()
+    image, label, noise = drawn(model.config)
+    batch = {"image": image, "label": label}
+    exchange = ClassExchange(0, 0, 1)
+    start = exchange.state_dict()
+    objective = MultiScaleObjective(model.config, None, exchange=exchange)
+    assert "redraw" in objective.used
+    judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+
+    def loss() -> Tensor:
+        losses, _ = objective.generator_losses(model, judge, batch, noise, LossWeights(redraw=1.0))
+        return losses["redraw"]
+
+    def average() -> float:
+        exchange.load_state_dict(start)
+        with torch.no_grad():
+            return float(torch.stack([loss() for _ in range(8)]).mean())
+
+    before = average()
+    adam = torch.optim.Adam(model.decoder.parameters(), lr=1e-3)
+    for _ in range(40):
+        loss().backward()
+        adam.step()
+        adam.zero_grad()
+    assert average() < 0.5 * before
+
+
+def test_without_it_nothing_is_added() -> None:
+    objective = MultiScaleObjective(GroupDNetConfig.for_labels(numbered(4), (32, 32), 4), None)
+    assert "redraw" not in objective.used
