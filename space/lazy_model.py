@@ -17,6 +17,8 @@ from huggingface_hub import hf_hub_download
 from zero_gpu import on_gpu
 
 from groupdnet_hub.baselines import SystemConfig, system_from_file
+from groupdnet_hub.links import check_link
+from groupdnet_hub.whole_file import saved_file
 
 _CONFIG_FILE = "config.json"
 ModelT = TypeVar("ModelT")
@@ -107,9 +109,10 @@ def read_config(source: str) -> SystemConfig:
     """
     folder = Path(source)
     if folder.is_dir():
-        path = folder / _CONFIG_FILE
+        path = saved_file(folder, _CONFIG_FILE)
         if not path.is_file():
             raise FileNotFoundError(f"the folder {source} has no {_CONFIG_FILE}")
+        check_link(path, folder, source)
     elif source.startswith((".", "~", "/")) or folder.exists():
         raise FileNotFoundError(f"there is no folder {source}")
     else:

@@ -29,6 +29,7 @@ import actions
 import app
 import session as sessions
 from human_eval_page import Evaluation
+from lazy_model import read_config
 from PIL import Image
 from served_files import served_picture
 from session import Session
@@ -259,3 +260,24 @@ def test_in_bfloat16_it_draws_the_same_but_for_rounding(studio: Studio) -> None:
             np.asarray(action(pipe).image).astype(int) for pipe in (studio.model.loaded, halved)
         )
         assert 0 < np.abs(exact - rounded).mean() < 6
+
+
+# -- the configuration ---------------------------------------------------------------------------------------
+
+
+def test_a_save_that_was_stopped_half_way_is_read_as_the_model_would_be(tmp_path: Path) -> None:
+    """The last save was decided and not all of its files have been moved: the new configuration counts."""
+    for name, width in (("old", 4), ("new", 8)):
+        config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(64, 64), width=width)
+        GroupDNet(config).save_pretrained(tmp_path / name)
+    (tmp_path / "new").rename(tmp_path / "old" / ".saved")
+    assert read_config(str(tmp_path / "old")) == GroupDNet.from_pretrained(tmp_path / "old").config
+    assert read_config(str(tmp_path / "old")).blocks[-1].out_channels == 8
+
+
+def test_a_configuration_that_is_a_link_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+    tiny_studio(tmp_path / "model", FIGURE_LABELS)
+    (tmp_path / "model" / "config.json").rename(tmp_path / "elsewhere.json")
+    (tmp_path / "model" / "config.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(ValueError, match="out of"):
+        read_config(str(tmp_path / "model"))
