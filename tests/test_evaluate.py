@@ -13,6 +13,7 @@ import evaluate
 import evaluate_inputs
 import pytest
 import torch
+from accelerate import Accelerator
 from evaluate_arguments import build_parser, find_problem
 from evaluate_report import report
 from evaluate_runs import IMAGES, evaluate_command, figures, flags, make_inputs, write_inception
@@ -21,6 +22,7 @@ from PIL import Image
 from synthetic_systems import ChangesEverything
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig
+from groupdnet_hub.metrics import FeatureStatistics, TrunkFeatures, eight_bit, frechet_distance
 
 pytest.importorskip("lpips")
 pytest.importorskip("transformers")
@@ -65,6 +67,37 @@ def test_everything_is_measured(whole: Path, inputs: Path) -> None:
     model = GroupDNet.from_pretrained(inputs / "model")
     assert found["params"] == sum(parameter.numel() for parameter in model.parameters())
     assert not whole.with_suffix(".parts").exists()
+
+
+def test_photos_are_segmented_as_well(whole: Path) -> None:
+    """What the segmentation model scores on the photos themselves is what pictures can be measured by."""
+    photos = figures(whole)["segmentation"]["photos"]
+    assert 0 < photos["miou"]["value"] < 1
+    assert photos["miou"] != figures(whole)["segmentation"]["miou"]
+    assert "mIoU of the photos" in whole.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_pictures_are_judged_at_a_size_of_choice(inputs: Path, tmp_path: Path) -> None:
+    """Models of several sizes are compared by pictures of one; the photos are read at that size, not enlarged."""
+    output = tmp_path / "large.json"
+    small = ["--sheet_rows", "0", "--metrics", "frechet", "miou"]
+    large = flags(inputs, output, *small, "--judged_size", "48", "64")
+    evaluate.main(large)
+    judged = evaluate_inputs.Inputs(build_parser().parse_args(large), Accelerator(cpu=True))
+    network = TrunkFeatures("alexnet", inputs / "alexnet.safetensors")
+    statistics = FeatureStatistics(), FeatureStatistics()
+    with torch.inference_mode():
+        for start in range(0, IMAGES, 2):
+            photos, drawn, label = judged.draw(list(range(start, min(start + 2, IMAGES))))
+            assert photos.shape[1:] == drawn.shape[1:] == (3, 48, 64)
+            assert label.shape[1:] == (48, 64)
+            assert torch.equal(photos[0], judged.judged[start]["image"])
+            assert drawn.abs().max() <= 1
+            for total, pictures in zip(statistics, (photos, drawn), strict=True):
+                total.update(network(eight_bit(pictures)))
+    assert figures(output)["frechet"]["value"] == pytest.approx(frechet_distance(*statistics), rel=1e-4)
+    with pytest.raises(ValueError, match="begun with judged_size"):
+        evaluate.main(flags(inputs, output, *small))
 
 
 def test_the_report_has_the_papers_row_and_a_line_for_each_class(whole: Path) -> None:
@@ -234,6 +267,8 @@ def test_a_system_without_class_codes_splits_one_set_of_pairs(
         (["--alexnet_weights", "/nowhere"], "--alexnet_weights: there is no file /nowhere"),
         (["--num_pairs", "0"], "--num_pairs is 0; it must be at least 1"),
         (["--num_images", "0"], "--num_images is 0"),
+        (["--judged_size", "64", "64", "64"], "--judged_size takes one side, or height and width"),
+        (["--judged_size", "4"], "of 16 pixels or more"),
         (["--sheet_rows", "-1"], "--sheet_rows is -1"),
         (["--seed", "-1"], "--seed is -1"),
         (["--metrics", "miou"], "miou needs --segmentation_model"),

@@ -135,6 +135,8 @@ class Evaluation:
             network = Segmenter(args.segmentation_model, self.table)
         self.networks[part] = network.to(device)
         settings = {"num_images": args.num_images, "network": model_digest(network)}
+        if self.inputs.judged_size != tuple(self.inputs.system.config.image_size):
+            settings["judged_size"] = list(self.inputs.judged_size)
         if part == "frechet":
             settings["frechet_net"] = args.frechet_net
         if part == "segmentation" and self.table:

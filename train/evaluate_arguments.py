@@ -42,6 +42,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--num_pairs", type=int, default=19, help="pairs of pictures for each of them, and for each class")
     add("--num_images", type=int, help="label maps for fid, frechet and miou; by default the whole split")
+    add(
+        "--judged_size",
+        type=int,
+        nargs="+",
+        metavar="SIDE",
+        help="SIDE, or HEIGHT WIDTH, at which fid, frechet and miou look at pictures and photos, so that models of "
+        "several sizes can be compared; by default the model's",
+    )
     add("--batch_size", type=int, default=8, help="pictures drawn at a time")
     add("--seed", type=int, default=0, help="fixes all codes")
     add(
@@ -96,6 +104,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return problem
     if args.sheet_rows < 0:
         return f"--sheet_rows is {args.sheet_rows}; it must be 0 or more"
+    if args.judged_size and (len(args.judged_size) > 2 or min(args.judged_size) < 16):
+        return "--judged_size takes one side, or height and width, of 16 pixels or more"
     problem = seed_problem(args)
     if problem:
         return problem

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from generate_inputs import paired_images
 from shares import digest, in_shares, model_digest, picture_seed
 from torch import Tensor
+from torch.nn import functional as F
 
 from groupdnet_hub import classes_present, load_system
 from groupdnet_hub.metrics import Redrawing
@@ -34,7 +35,11 @@ class Inputs:
     def __init__(self, args: argparse.Namespace, accelerator: Accelerator) -> None:
         self.seed, self.batch_size = args.seed, args.batch_size
         self.system = load_system(args.model, device=accelerator.device).requires_grad_(False)
-        self.data = paired_images(Path(args.data_dir) / args.split, self.system)
+        split = Path(args.data_dir) / args.split
+        self.data = paired_images(split, self.system)
+        sides = args.judged_size or self.system.config.image_size
+        self.judged_size = (sides[0], sides[-1])
+        self.judged = paired_images(split, self.system, self.judged_size)
         self.digest = model_digest(self.system, self.system.config.to_json())
         found = in_shares(len(self.data), self._describe, accelerator, "reading label maps")
         self.data_digest = digest(*(one for one, _ in found))
@@ -57,7 +62,7 @@ class Inputs:
         return Redrawing(self.system, label, seed, instance=instance, batch_size=self.batch_size)
 
     def draw(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """(photos, pictures drawn from one sample of codes each, label maps) of some items.
+        """(photos, pictures drawn from one sample of codes each, label maps) of some items, at the size judged at.
 
         Returns:
             float [B, 3, H, W] in [-1, 1] twice, on the system's device, and int64 [B, H, W].
@@ -75,8 +80,11 @@ class Inputs:
             for index in indices
         ]
         drawn = self.system.decode(torch.cat(codes), label, torch.stack(instances) if instances else None)
+        if drawn.shape[2:] != self.judged_size:
+            drawn = F.interpolate(drawn, self.judged_size, mode="bicubic", antialias=True).clamp(-1, 1)
+            items = [self.judged[index] for index in indices]
         photos = torch.stack([item["image"] for item in items]).to(drawn.device)
-        return photos, drawn, label
+        return photos, drawn, torch.stack([item["label"] for item in items])
 
     def _maps(self, item: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         instance = item.get("instance") if self.system.config.instance_edges else None

@@ -74,7 +74,9 @@ def measure_pictures(
     """
     statistics = {name: (FeatureStatistics(), FeatureStatistics()) for name in networks}
     names = inputs.system.labels.names
-    meter = SegmentationMeter(names, segmenter[1].ignored if segmenter else ())
+    ignored = segmenter[1].ignored if segmenter else ()
+    # Of the pictures, and of the photos: what the segmentation model scores at best.
+    meters = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
     batches = [
         list(indices[start : start + inputs.batch_size])
         for start in range(0, len(indices), inputs.batch_size)
@@ -88,11 +90,12 @@ def measure_pictures(
             for total, pictures in zip(statistics[name], (real, fake), strict=True):
                 total.update(network(pictures))
         if segmenter:
-            for index, truth, predicted in zip(batch, label, segmenter[0](fake), strict=True):
-                meter.update(index, truth, predicted)
+            for meter, pictures in zip(meters, (fake, real), strict=True):
+                for index, truth, predicted in zip(batch, label, segmenter[0](pictures), strict=True):
+                    meter.update(index, truth, predicted)
 
     in_shares(len(batches), look, accelerator, "pictures")
-    shards = gather_object([(statistics, meter)])
+    shards = gather_object([(statistics, meters)])
     found: dict[str, Any] = {}
     for name, network in networks.items():
         real, fake = FeatureStatistics(), FeatureStatistics()
@@ -102,10 +105,15 @@ def measure_pictures(
         value = frechet_distance(real, fake)
         found[name] = {"name": network.distance_name, "value": value, "images": fake.count}
     if segmenter:
-        merged = SegmentationMeter(names, segmenter[1].ignored)
-        for _, shard in shards:
-            merged.merge(shard)
-        found["segmentation"] = {**asdict(merged.result()), "confusion": merged.confusion.tolist()}
+        drawn, photographed = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
+        for _, (of_pictures, of_photos) in shards:
+            drawn.merge(of_pictures)
+            photographed.merge(of_photos)
+        found["segmentation"] = {
+            **asdict(drawn.result()),
+            "confusion": drawn.confusion.tolist(),
+            "photos": asdict(photographed.result()),
+        }
     return found
 
 

@@ -43,6 +43,8 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
     if segmentation:
         columns.append(("mIoU ↑", _estimate(segmentation["miou"], 1, 100)))
         columns.append(("Accuracy ↑", _estimate(segmentation["pixel_accuracy"], 1, 100)))
+        if "photos" in segmentation:
+            columns.append(("mIoU of the photos", _estimate(segmentation["photos"]["miou"], 1, 100)))
     if "fps" in results:
         columns.append(("FPS ↑", _figure(results["fps"]["fps"], 1)))
     if "macs" in results:

@@ -173,15 +173,16 @@ class Gallery:
         return posterior.mode()[0].float().cpu()
 
 
-def paired_images(split: Path, model: GroupDNet) -> PairedImages:
-    """The pairs of a split's folder, at the model's size.
+def paired_images(split: Path, model: GroupDNet, image_size: tuple[int, int] | None = None) -> PairedImages:
+    """The pairs of a split's folder, at the model's size or another.
 
     Raises:
         ValueError: for a folder that is no split of a paired data set, or has other classes than the model's.
     """
     split = Path(os.path.abspath(split))
     labels = _labels_for(split, model)
-    return PairedImages.from_folder(split.parent, model.config.image_size, split=split.name, labels=labels)
+    size = image_size or model.config.image_size
+    return PairedImages.from_folder(split.parent, size, split=split.name, labels=labels)
 
 
 def _labels_for(folder: Path, model: GroupDNet) -> LabelSet:
