@@ -63,13 +63,18 @@ def feature_matching_loss(fake: Sequence[Sequence[Tensor]], real: Sequence[Seque
     return torch.stack(terms).sum() / len(fake)
 
 
-def kl_loss(posterior: Gaussian) -> Tensor:
+def kl_loss(posterior: Gaussian, free_nats: float = 0.0) -> Tensor:
     """KL divergence of the codes from N(0, 1) in nats: sum over a picture's codes, mean over the batch.
 
     The authors' code sums over the batch of one process: their weight 0.05 at its 8 pictures is 0.4 here, and the
     result does not depend on how many processes share a batch.
+
+    Args:
+        free_nats: what the codes of one class may hold on average at no cost (the free bits of Kingma et al.,
+            "Improving Variational Inference with Inverse Autoregressive Flow", NeurIPS 2016), so that the codes of
+            small classes are not pressed into saying nothing.
     """
-    return posterior.kl().sum(dim=1).mean()
+    return posterior.kl().mean(dim=0).clamp(min=free_nats).sum()
 
 
 class PerceptualLoss(nn.Module):

@@ -99,8 +99,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--ema_decay is {args.ema_decay}; it must lie between 0 and 1"
     if args.push_to_hub != bool(args.hub_model_id):
         return "--push_to_hub and --hub_model_id user/name belong together"
-    if args.redraw_weight < 0:
-        return f"--redraw_weight is {args.redraw_weight}; it must be 0 or more"
+    for name in ("redraw_weight", "kl_free_nats"):
+        if getattr(args, name) < 0:
+            return f"--{name} is {getattr(args, name)}; it must be 0 or more"
     if args.kl_warmup_steps and args.kl_weight_start is None:
         return "--kl_warmup_steps needs --kl_weight_start"
     resume = args.resume_from_checkpoint

@@ -186,6 +186,12 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         help="weight of the KL divergence per picture; by default the system's (0.4: the paper's 0.05 x 8 pictures)",
     )
+    add(
+        "--kl_free_nats",
+        type=float,
+        default=0.0,
+        help="KL divergence that the codes of each class may have at no cost (free bits); 0 is the paper's",
+    )
     add("--kl_weight_start", type=float, help="weight of the KL divergence at the first step; rises linearly")
     add("--kl_warmup_steps", type=int, default=0, help="steps over which the KL weight rises to --kl_weight")
 

@@ -144,6 +144,7 @@ class MultiScaleObjective:
         augment: changes label input and picture before the discriminator sees them.
         crops: cuts out what the perceptual loss sees; by default whole pictures.
         exchange: what else changes when a class's code is exchanged is a loss too; for models with codes of classes.
+        free_nats: of the KL divergence, for each class.
     """
 
     def __init__(
@@ -154,10 +155,11 @@ class MultiScaleObjective:
         crops: Crops | None = None,
         exchange: ClassExchange | None = None,
         *,
+        free_nats: float = 0.0,
         least_squares: bool = False,
     ) -> None:
         self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
-        self.exchange = exchange
+        self.exchange, self.free_nats = exchange, free_nats
         self.used = ("adversarial", "feature_matching", "perceptual", *(() if least_squares else ("kl",)))
         if exchange is not None:
             self.used += ("redraw",)
@@ -186,7 +188,7 @@ class MultiScaleObjective:
             "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals),
         }
         if posterior is not None:
-            losses["kl"] = weights.kl * kl_loss(posterior)
+            losses["kl"] = weights.kl * kl_loss(posterior, self.free_nats)
         if self.perceptual is not None:
             pictures: Sequence[Tensor] = (fake, batch["image"])
             if self.crops is not None:

@@ -117,8 +117,10 @@ def build_objective(
     config: SystemConfig,
     perceptual: PerceptualLoss | None,
     augment: Augment | None,
-    crops: Crops | None,
-    exchange: ClassExchange | None,
+    *,
+    crops: Crops | None = None,
+    exchange: ClassExchange | None = None,
+    free_nats: float = 0.0,
 ) -> Objective:
     """The objective ``name`` for a system."""
     if name == "bicyclegan":
@@ -126,7 +128,13 @@ def build_objective(
     if name == "dscgan":
         return DiversityObjective(config, augment)
     return MultiScaleObjective(
-        config, perceptual, augment, crops, exchange, least_squares=name == "pix2pixhd"
+        config,
+        perceptual,
+        augment,
+        crops,
+        exchange,
+        free_nats=free_nats,
+        least_squares=name == "pix2pixhd",
     )
 
 

@@ -80,7 +80,13 @@ class Trainer:
         crops = ClassCrops(args.perceptual_crop, args.seed, *ranks) if args.perceptual_crop else None
         exchange = ClassExchange(args.seed, *ranks) if args.redraw_weight else None
         self.objective = build_objective(
-            objective, self.config, self.perceptual, self.augment, crops, exchange
+            objective,
+            self.config,
+            self.perceptual,
+            self.augment,
+            crops=crops,
+            exchange=exchange,
+            free_nats=args.kl_free_nats,
         )
         discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(args.seed + 1))
         discriminator.to(memory_format=torch.channels_last)
