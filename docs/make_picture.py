@@ -14,9 +14,9 @@ SIDE, LINE, GAP = 232, 26, 4
 COLUMNS = 6
 INK = (40, 40, 40)
 # Example maps and seeds, chosen by eye.
-REROLL = (1, 42, (("top-clothes", 25), ("hair", 25), ("face", 25), ("bottom-clothes", 25)))
-MIX = ((3, 7), (1, 42), (7, 9))
-MORPH = ((6, 9), (6, 12))
+REROLL = (1, 46, (("top-clothes", 45), ("hair", 52), ("bottom-clothes", 52), ("top-clothes", 53)))
+MIX = ((7, 45), (1, 46), (11, 52))
+MORPH = ((6, 46), (6, 52))
 
 
 def main() -> None:

@@ -34,9 +34,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_grows_and_is_trained_on(drawn: Path, small: Path, tmp_path: Path) -> None:
     flags = ["--perceptual_net", "none", "--diffaugment", "--max_train_steps", "2"]
     first, second = tmp_path / "first", tmp_path / "second"
-    train(drawn, first, "--pretrained_model_name_or_path", str(small), "--grow", *flags)
+    more = ["--grow", "--discriminator_width", "8"]
+    train(drawn, first, "--pretrained_model_name_or_path", str(small), *more, *flags)
     grown = GroupDNet.from_pretrained(first / "model")
     assert grown.config.image_size == (64, 64)
+    assert grown.config.discriminator_width == 8
     assert len(grown.config.blocks) == len(GroupDNet.from_pretrained(small).config.blocks) + 1
     train(drawn, second, "--pretrained_model_name_or_path", str(first / "model"), *flags)
     assert GroupDNet.from_pretrained(second / "model").config == grown.config

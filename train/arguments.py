@@ -66,9 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         "that goes with it, so that their parameters stand to each other as in Table 1",
     )
     add("--encoder_width", type=int, help="channels of the encoder's first convolution, for a new model")
-    add(
-        "--discriminator_width", type=int, help="channels of the discriminator's first layer, for a new model"
-    )
+    add("--discriminator_width", type=int, help="channels of the discriminator's first layer")
     add(
         "--groups",
         type=int,

@@ -51,6 +51,8 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     generator = torch.Generator().manual_seed(args.seed)
     if args.pretrained_model_name_or_path:
         model = load_system(args.pretrained_model_name_or_path)
+        if args.discriminator_width is not None:
+            model = _with_discriminator_width(model, args.discriminator_width)
         if args.grow:
             if not isinstance(model, GroupDNet):
                 raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
@@ -76,6 +78,14 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
         raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")
     config = config.replace(class_names=labels.names, palette=labels.palette)
     return build_system(config, generator=generator), None
+
+
+def _with_discriminator_width(model: System, width: int) -> System:
+    """The same model with another discriminator, which starts fresh in any case."""
+    new = build_system(model.config.replace(discriminator_width=width))
+    new.load_state_dict(model.state_dict())
+    new.card_facts = model.card_facts
+    return new.train(model.training)
 
 
 def _fields(args: argparse.Namespace, labels: LabelSet) -> dict[str, Any]:
