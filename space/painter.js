@@ -14,7 +14,8 @@ const ICONS = {
   locked: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 8 0v3",
   open: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 7.5-2",
 };
-const SIZES = [1 / 128, 4 / 128, 10 / 128, 20 / 128].map((share) => Math.max(1, Math.round(share * width)));
+// The first is one pixel, the others shares of the width.
+const SIZES = [0, 4 / 128, 10 / 128, 20 / 128].map((share) => Math.max(1, Math.round(share * width)));
 const map = new LabelMap(width, height, classes.map(({ colour }) => colour));
 
 // With more classes than this, one looks for them by name.
