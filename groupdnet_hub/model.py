@@ -202,8 +202,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         posterior = self.encode(image, label)
         if noise is None:
             noise = torch.randn_like(posterior.mean)
-        codes = posterior.mean + torch.exp(0.5 * posterior.logvar) * noise
-        return self.decode(codes, label, instance), posterior
+        return self.decode(posterior.with_noise(noise), label, instance), posterior
 
     def sample_codes(
         self,

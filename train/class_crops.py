@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
+from distributed import SharedStream
 from torch import Tensor
 
 
-class ClassCrops:
+class ClassCrops(SharedStream):
     """Cuts a square window out of each picture, around a random pixel of a random class of its label map.
 
     Every class that a picture shows is as likely as any other, so that small ones (faces, shoes) are looked at as
-    often as large ones. The draws of all processes come from one stream; its state is part of a checkpoint.
+    often as large ones.
 
     Args:
         side: of the window, in pixels; at most the picture's smaller side is taken.
     """
 
+    number = 2
+
     def __init__(self, side: int, seed: int, process_index: int, num_processes: int) -> None:
+        super().__init__(seed, process_index, num_processes)
         self.side = side
-        self.generator = torch.Generator().manual_seed(seed * 65_537 + 2)
-        self.process_index, self.num_processes = process_index, num_processes
 
     def __call__(self, label: Tensor, pictures: Sequence[Tensor]) -> list[Tensor]:
         """The same windows of several batches of pictures; gradients flow.
@@ -34,7 +36,7 @@ class ClassCrops:
             [B, channels, side, side] each.
         """
         B, H, W = label.shape
-        draws = torch.rand(self.num_processes, B, 2, generator=self.generator)[self.process_index]
+        draws = self.uniform(B, 2)
         height, width = min(self.side, H), min(self.side, W)
         boxes = []
         for item, (which_class, which_pixel) in zip(label.cpu(), draws.tolist(), strict=True):
@@ -48,11 +50,3 @@ class ClassCrops:
             torch.stack([picture[i, :, rows, columns] for i, (rows, columns) in enumerate(boxes)])
             for picture in pictures
         ]
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
-        return {"generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """From a checkpoint."""
-        self.generator.set_state(state["generator"].cpu())

@@ -6,42 +6,28 @@ the regions of others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
+from distributed import SharedStream
 from torch import Tensor
 
 
-class ClassExchange:
-    """Gives each picture of a batch the code of one class of the picture before it.
+class ClassExchange(SharedStream):
+    """Gives each picture of a batch the code of one class of the picture before it."""
 
-    The draws of all processes come from one stream; its state is part of a checkpoint.
-    """
-
-    def __init__(self, seed: int, process_index: int, num_processes: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed * 65_537 + 3)
-        self.process_index, self.num_processes = process_index, num_processes
+    number = 3
 
     def choose(self, label: Tensor) -> Tensor:
         """For each label map [B, H, W] a random class [B] that the one before it shows as well.
 
         Where they share none, it is a class of its own map.
         """
-        draws = torch.rand(self.num_processes, len(label), generator=self.generator)[self.process_index]
+        draws = self.uniform(len(label))
         shown = [set(item.unique().tolist()) for item in label.cpu()]
         chosen = []
         for i, draw in enumerate(draws.tolist()):
             classes = sorted(shown[i] & shown[i - 1] or shown[i])
             chosen.append(classes[int(draw * len(classes))])
         return torch.tensor(chosen, device=label.device)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
-        return {"generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """From a checkpoint."""
-        self.generator.set_state(state["generator"].cpu())
 
 
 def exchanged(codes: Tensor, classes: Tensor) -> Tensor:

@@ -6,9 +6,8 @@ cutout, on real and generated pictures alike, in both updates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
+from distributed import SharedStream
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,16 +17,10 @@ _CUTOUT = 1 / 2
 _DRAWS = 7
 
 
-class DiffAugment:
-    """Colour, translation and cutout of label input and picture together.
+class DiffAugment(SharedStream):
+    """Colour, translation and cutout of label input and picture together."""
 
-    The draws of all processes come from one stream, so that they do not depend on the number of processes; its state
-    is part of a checkpoint.
-    """
-
-    def __init__(self, seed: int, process_index: int, num_processes: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed * 65_537 + 1)
-        self.process_index, self.num_processes = process_index, num_processes
+    number = 1
 
     def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
         """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture.
@@ -36,19 +29,10 @@ class DiffAugment:
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """
-        everyone = torch.rand(self.num_processes, len(x) // copies, _DRAWS, generator=self.generator)
-        draws = everyone[self.process_index].repeat(copies, 1).to(x.device)
+        draws = self.uniform(len(x) // copies, _DRAWS).repeat(copies, 1).to(x.device)
         colours = _recolour(x[:, -3:], draws[:, :3])
         x = torch.cat((x[:, :-3], colours), dim=1)
         return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
-        return {"generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """From a checkpoint."""
-        self.generator.set_state(state["generator"].cpu())
 
 
 def _recolour(picture: Tensor, draws: Tensor) -> Tensor:

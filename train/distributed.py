@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -100,20 +100,24 @@ def _replace_batch_norm(module: nn.Module, make: Callable[..., nn.BatchNorm2d]) 
     return module
 
 
-class NoiseSource:
-    """The codes' noise: drawn for the pictures of all processes, so that it does not depend on their number.
+class SharedStream:
+    """Random draws for the pictures of all processes, so that they do not depend on how many processes there are.
 
     Its state is part of a checkpoint.
+
+    Attributes:
+        number: of the kind of stream; each kind draws for itself.
     """
 
+    number: ClassVar[int]
+
     def __init__(self, seed: int, process_index: int, num_processes: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed * 65_537)
+        self.generator = torch.Generator().manual_seed(seed * 65_537 + self.number)
         self.process_index, self.num_processes = process_index, num_processes
 
-    def draw(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        """Standard normal noise for this process's batch."""
-        everyone = torch.randn((self.num_processes, *shape), generator=self.generator)
-        return everyone[self.process_index].to(device)
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers from 0 to 1 for this process's batch, on the CPU."""
+        return torch.rand(self.num_processes, *shape, generator=self.generator)[self.process_index]
 
     def state_dict(self) -> dict[str, Tensor]:
         """For a checkpoint."""
@@ -122,6 +126,17 @@ class NoiseSource:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """From a checkpoint."""
         self.generator.set_state(state["generator"].cpu())
+
+
+class NoiseSource(SharedStream):
+    """The codes' noise."""
+
+    number = 0
+
+    def draw(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        """Standard normal noise for this process's batch."""
+        everyone = torch.randn((self.num_processes, *shape), generator=self.generator)
+        return everyone[self.process_index].to(device)
 
 
 def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, float]:

@@ -39,7 +39,8 @@ class Inputs:
         self.data = paired_images(split, self.system)
         sides = args.judged_size or self.system.config.image_size
         self.judged_size = (sides[0], sides[-1])
-        self.judged = paired_images(split, self.system, self.judged_size)
+        own_size = self.judged_size == self.data.image_size
+        self.judged = self.data if own_size else paired_images(split, self.system, self.judged_size)
         self.digest = model_digest(self.system, self.system.config.to_json())
         found = in_shares(len(self.data), self._describe, accelerator, "reading label maps")
         self.data_digest = digest(*(one for one, _ in found))

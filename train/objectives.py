@@ -196,7 +196,7 @@ class MultiScaleObjective:
             losses["perceptual"] = weights.perceptual * self.perceptual(*pictures)
         if self.exchange is not None and posterior is not None:
             classes = self.exchange.choose(batch["label"])
-            codes = (posterior.mean + torch.exp(0.5 * posterior.logvar) * noise).detach()
+            codes = posterior.with_noise(noise).detach()
             # Unwrapped, where processes share the work: their wrapper has this batch's gradients all the same.
             decode = getattr(model, "module", model).decode
             redrawn = decode(exchanged(codes, classes), batch["label"], batch.get("instance"))

@@ -137,7 +137,7 @@ class BicycleGAN(BaselineSystem):
         if noise is None:
             noise = torch.stack((torch.randn_like(posterior.mean), torch.randn_like(posterior.mean)), dim=1)
         scene = self.prepare(label, instance)
-        encoded = posterior.mean + torch.exp(0.5 * posterior.logvar) * noise[:, 0]
+        encoded = posterior.with_noise(noise[:, 0])
         reconstruction, sample = self.decode(encoded, scene), self.decode(noise[:, 1], scene)
         frozen = {name: value.detach() for name, value in self.encoder.named_parameters()}
         recovered = functional_call(self.encoder, frozen, (sample,)).mean

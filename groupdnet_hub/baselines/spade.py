@@ -257,7 +257,7 @@ class SPADE(BaselineSystem):
         posterior = self.encode(image, label)
         if noise is None:
             noise = torch.randn_like(posterior.mean)
-        codes = posterior.mean + torch.exp(0.5 * posterior.logvar) * noise
+        codes = posterior.with_noise(noise)
         return self.decode(codes, label, instance), posterior
 
     def _checked_label(self, label: Tensor) -> Tensor:

@@ -29,6 +29,10 @@ class Gaussian:
         # Noise is drawn on the generator's device: one seed then gives one code on every device.
         device = self.mean.device if generator is None else generator.device
         noise = torch.randn(self.mean.shape, generator=generator, device=device).to(self.mean)
+        return self.with_noise(noise)
+
+    def with_noise(self, noise: Tensor) -> Tensor:
+        """The codes that standard normal noise [B, C, z, h, w] stands for."""
         return self.mean + torch.exp(0.5 * self.logvar) * noise
 
     def mode(self) -> Tensor:

@@ -32,9 +32,8 @@ class Visitor:
 
         self.client = Client(address, verbose=False, download_files=str(folder), analytics_enabled=False)
         self.pipe, self.random = pipe, random.Random(number)
-        self.session = actions.open_map(
-            pipe, Session(), EXAMPLE, OPENING_SEEDS[0]
-        )  # what the page opens with
+        # What the page opens with.
+        self.session = actions.open_map(pipe, Session(), EXAMPLE, OPENING_SEEDS[0])
 
     def calls(self, count: int) -> int:
         """Do some calls; how many gave what they must."""
