@@ -22,6 +22,7 @@ from groupdnet_hub.labels import (
 from groupdnet_hub.look import Look
 from groupdnet_hub.losses import (
     PerceptualLoss,
+    class_weights,
     feature_matching_loss,
     hinge_discriminator_loss,
     hinge_generator_loss,
@@ -59,6 +60,7 @@ __all__ = [
     "Scene",
     "StreamedImages",
     "TransferReport",
+    "class_weights",
     "classes_present",
     "colour_picture",
     "draw_figure",

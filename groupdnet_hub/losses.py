@@ -17,50 +17,95 @@ PERCEPTUAL_LAYERS = {"vgg19": (1, 6, 11, 20, 29), "vgg16": (1, 6, 11, 18, 25)}
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
-def hinge_discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def hinge_discriminator_loss(
+    fake: Sequence[Tensor], real: Sequence[Tensor], weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Hinge loss of the discriminator, mean over scales: (on generated, on real pictures).
 
     Args:
         fake, real: the patch logits of each scale.
+        weights: how much each pixel [B, 1, H, W] of the pictures counts, see :func:`class_weights`.
     """
-    on_fake = torch.stack([F.relu(1 + logits.float()).mean() for logits in fake]).mean()
-    on_real = torch.stack([F.relu(1 - logits.float()).mean() for logits in real]).mean()
+    on_fake = torch.stack([_mean(F.relu(1 + logits.float()), weights) for logits in fake]).mean()
+    on_real = torch.stack([_mean(F.relu(1 - logits.float()), weights) for logits in real]).mean()
     return on_fake, on_real
 
 
-def hinge_generator_loss(fake: Sequence[Tensor]) -> Tensor:
-    """Hinge loss of the generator: minus the mean of its pictures' logits, mean over scales."""
-    return torch.stack([-logits.float().mean() for logits in fake]).mean()
+def hinge_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
+    """Hinge loss of the generator: minus the mean of its pictures' logits, mean over scales.
+
+    Args:
+        fake, weights: as in :func:`hinge_discriminator_loss`.
+    """
+    return torch.stack([-_mean(logits.float(), weights) for logits in fake]).mean()
 
 
-def least_squares_discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def least_squares_discriminator_loss(
+    fake: Sequence[Tensor], real: Sequence[Tensor], weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Least-squares loss of the discriminator (LSGAN), mean over scales: (on generated, on real pictures).
 
     Args:
-        fake, real: the patch logits of each scale; the goals are 0 and 1.
+        fake, real, weights: as in :func:`hinge_discriminator_loss`; the goals are 0 and 1.
     """
-    on_fake = torch.stack([logits.float().square().mean() for logits in fake]).mean()
-    on_real = torch.stack([(logits.float() - 1).square().mean() for logits in real]).mean()
+    on_fake = torch.stack([_mean(logits.float().square(), weights) for logits in fake]).mean()
+    on_real = torch.stack([_mean((logits.float() - 1).square(), weights) for logits in real]).mean()
     return on_fake, on_real
 
 
-def least_squares_generator_loss(fake: Sequence[Tensor]) -> Tensor:
-    """Least-squares loss of the generator (LSGAN), mean over scales: its pictures' logits should be 1."""
-    return torch.stack([(logits.float() - 1).square().mean() for logits in fake]).mean()
+def least_squares_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
+    """Least-squares loss of the generator (LSGAN), mean over scales: its pictures' logits should be 1.
+
+    Args:
+        fake, weights: as in :func:`hinge_discriminator_loss`.
+    """
+    return torch.stack([_mean((logits.float() - 1).square(), weights) for logits in fake]).mean()
 
 
-def feature_matching_loss(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+def feature_matching_loss(
+    fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]], weights: Tensor | None = None
+) -> Tensor:
     """L1 distance of the discriminator's hidden features, summed over layers, mean over scales.
 
     Args:
         fake, real: for each scale the features, the logits last (these are left out).
+        weights: as in :func:`hinge_discriminator_loss`.
     """
     terms = [
         F.l1_loss(a.float(), b.detach().float())
+        if weights is None
+        else _mean((a.float() - b.detach().float()).abs(), weights)
         for fakes, reals in zip(fake, real, strict=True)
         for a, b in zip(fakes[:-1], reals[:-1], strict=True)
     ]
     return torch.stack(terms).sum() / len(fake)
+
+
+def class_weights(one_hot: Tensor, balance: float) -> Tensor:
+    """How much each pixel of a label map counts in a loss that is to see small classes too: not in the paper.
+
+    A pixel counts by its class's share of the picture to the power of ``-balance``. The discriminator's losses are
+    means over places, most of which show background; class-balanced losses are after Sushko et al., "You Only Need
+    Adversarial Supervision for Semantic Image Synthesis" (ICLR 2021).
+
+    Args:
+        one_hot: label maps [B, C, H, W]; a pixel of no class does not count.
+        balance: from 0, every pixel counts alike, to 1, every class counts alike.
+
+    Returns:
+        [B, 1, H, W], of mean 1 for each picture that shows any class.
+    """
+    maps = one_hot.float()
+    counts = maps.sum(dim=(2, 3), keepdim=True)
+    weights = (maps * counts.clamp(min=1).pow(-balance)).sum(dim=1, keepdim=True)
+    return weights / weights.mean(dim=(2, 3), keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of values [B, channels, h, w], weighted by what the pixels behind each place count."""
+    if weights is None:
+        return values.mean()
+    return (values * F.adaptive_avg_pool2d(weights, values.shape[2:])).mean()
 
 
 def kl_loss(posterior: Gaussian, free_nats: float = 0.0) -> Tensor:

@@ -19,7 +19,10 @@ _TRAINING_ROWS = (
     ("steps", "Steps"),
     ("batch_size", "Batch size"),
     ("perceptual_net", "Perceptual net"),
+    ("perceptual_crop", "Side of the windows it sees"),
     ("loss_weights", "Loss weights"),
+    ("kl_free_nats", "KL free of charge, nats a class"),
+    ("class_balance", "Class balance of the discriminator's losses"),
     ("precision", "Autocast precision"),
 )
 

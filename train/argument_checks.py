@@ -102,6 +102,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
     for name in ("redraw_weight", "kl_free_nats"):
         if getattr(args, name) < 0:
             return f"--{name} is {getattr(args, name)}; it must be 0 or more"
+    if not 0 <= args.class_balance <= 1:
+        return f"--class_balance is {args.class_balance}; it must lie from 0 to 1"
     if args.kl_warmup_steps and args.kl_weight_start is None:
         return "--kl_warmup_steps needs --kl_weight_start"
     resume = args.resume_from_checkpoint

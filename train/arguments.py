@@ -159,10 +159,18 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--perceptual_crop",
         type=int,
-        help="side of the window that net sees of each picture, around a random class; by default the whole picture",
+        help="side of the window that net sees of each picture, around a random class, small ones enlarged; by default "
+        "the whole picture",
     )
     add("--adversarial_weight", type=float, default=1.0, help="weight of the hinge loss")
     add("--feature_matching_weight", type=float, default=10.0, help="weight of feature matching")
+    add(
+        "--class_balance",
+        type=float,
+        default=0.0,
+        help="how much more places of small classes count in the adversarial loss and feature matching: from 0, by "
+        "area as in the paper, to 1, every class of a picture alike",
+    )
     add("--perceptual_weight", type=float, default=10.0, help="weight of the perceptual loss")
     add(
         "--l1_weight",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from distributed import SharedStream
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class ClassCrops(SharedStream):
     """Cuts a square window out of each picture, around a random pixel of a random class of its label map.
 
     Every class that a picture shows is as likely as any other, so that small ones (faces, shoes) are looked at as
-    often as large ones.
+    often as large ones. They are also looked at from nearer: the window is as large as the class's bounding box, at
+    least half of ``side``, and is enlarged to ``side``.
 
     Args:
         side: of the window, in pixels; at most the picture's smaller side is taken.
@@ -43,10 +46,26 @@ class ClassCrops(SharedStream):
             classes = item.unique()
             places = torch.nonzero(item == classes[int(which_class * len(classes))])
             row, column = places[int(which_pixel * len(places))].tolist()
-            top = min(max(row - height // 2, 0), H - height)
-            left = min(max(column - width // 2, 0), W - width)
-            boxes.append((slice(top, top + height), slice(left, left + width)))
-        return [
-            torch.stack([picture[i, :, rows, columns] for i, (rows, columns) in enumerate(boxes)])
-            for picture in pictures
-        ]
+            extent = int((places.amax(dim=0) - places.amin(dim=0)).max()) + 1
+            share = min(max(extent / min(height, width), 1 / 2), 1)
+            boxes.append(
+                (_around(row, math.ceil(share * height), H), _around(column, math.ceil(share * width), W))
+            )
+
+        def windows(picture: Tensor) -> Tensor:
+            cut = (picture[i : i + 1, :, rows, columns] for i, (rows, columns) in enumerate(boxes))
+            return torch.cat([_enlarged(window, height, width) for window in cut])
+
+        return [windows(picture) for picture in pictures]
+
+
+def _around(place: int, length: int, limit: int) -> slice:
+    """So many pixels around one, moved to lie inside of the picture."""
+    start = min(max(place - length // 2, 0), limit - length)
+    return slice(start, start + length)
+
+
+def _enlarged(window: Tensor, height: int, width: int) -> Tensor:
+    if window.shape[2:] == (height, width):
+        return window
+    return F.interpolate(window, size=(height, width), mode="bilinear")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from groupdnet_hub import (
     MultiScaleDiscriminator,
     PerceptualLoss,
+    class_weights,
     feature_matching_loss,
     hinge_discriminator_loss,
     hinge_generator_loss,
@@ -145,6 +146,7 @@ class MultiScaleObjective:
         crops: cuts out what the perceptual loss sees; by default whole pictures.
         exchange: what else changes when a class's code is exchanged is a loss too; for models with codes of classes.
         free_nats: of the KL divergence, for each class.
+        class_balance: of the losses on what the discriminator sees, see :func:`groupdnet_hub.losses.class_weights`.
     """
 
     def __init__(
@@ -156,10 +158,11 @@ class MultiScaleObjective:
         exchange: ClassExchange | None = None,
         *,
         free_nats: float = 0.0,
+        class_balance: float = 0.0,
         least_squares: bool = False,
     ) -> None:
         self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
-        self.exchange, self.free_nats = exchange, free_nats
+        self.exchange, self.free_nats, self.class_balance = exchange, free_nats, class_balance
         self.used = ("adversarial", "feature_matching", "perceptual", *(() if least_squares else ("kl",)))
         if exchange is not None:
             self.used += ("redraw",)
@@ -182,10 +185,12 @@ class MultiScaleObjective:
         """Reconstruct a batch and weigh the result; ``model`` is called as (image, label, instance, noise)."""
         fake, posterior = model(batch["image"], batch["label"], batch.get("instance"), noise)
         condition = label_input(batch, self.config)
-        fakes, reals = halves(judge(seen(condition, (fake, batch["image"]), self.augment)))
+        shown = seen(condition, (fake, batch["image"]), self.augment)
+        fakes, reals = halves(judge(shown))
+        places = self._place_weights(shown)
         losses = {
-            "adversarial": weights.adversarial * self._generator_loss(logits(fakes)),
-            "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals),
+            "adversarial": weights.adversarial * self._generator_loss(logits(fakes), places),
+            "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals, places),
         }
         if posterior is not None:
             losses["kl"] = weights.kl * kl_loss(posterior, self.free_nats)
@@ -210,9 +215,16 @@ class MultiScaleObjective:
         """On the reconstructions and on the real pictures."""
         condition = label_input(batch, self.config)
         pictures = (fakes[0].detach(), batch["image"])
-        on_fake, on_real = halves(discriminator(seen(condition, pictures, self.augment)))
-        fake, real = self._discriminator_loss(logits(on_fake), logits(on_real))
+        shown = seen(condition, pictures, self.augment)
+        on_fake, on_real = halves(discriminator(shown))
+        fake, real = self._discriminator_loss(logits(on_fake), logits(on_real), self._place_weights(shown))
         return {"discriminator_fake": fake, "discriminator_real": real}
+
+    def _place_weights(self, shown: Tensor) -> Tensor | None:
+        """How much each place of what the discriminator sees counts, by its label map, moved and cut as that is."""
+        if not self.class_balance:
+            return None
+        return class_weights(shown[: len(shown) // 2, : self.config.num_classes], self.class_balance)
 
 
 def used_weights(objective: Objective, weights: LossWeights) -> dict[str, float]:

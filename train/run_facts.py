@@ -30,6 +30,11 @@ def run_facts(
     if start:
         steps = f", which had {before['steps']} steps behind it" if "steps" in before else ""
         kept["notes"] = [*kept.get("notes", []), f"Trained on from {Path(start).name}{steps}."]
+    used = {
+        name: getattr(args, name)
+        for name in ("perceptual_crop", "kl_free_nats", "class_balance")
+        if getattr(args, name)
+    }
     return {
         **kept,
         "data": " and ".join(Path(folder).name for folder in args.train_data_dir)
@@ -40,5 +45,6 @@ def run_facts(
         "batch_size": pictures_per_step,
         "perceptual_net": args.perceptual_net,
         "loss_weights": dict(weights),
+        **used,
         "precision": args.mixed_precision,
     }

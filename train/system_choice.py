@@ -131,8 +131,15 @@ def build_objective(
     crops: Crops | None = None,
     exchange: ClassExchange | None = None,
     free_nats: float = 0.0,
+    class_balance: float = 0.0,
 ) -> Objective:
-    """The objective ``name`` for a system."""
+    """The objective ``name`` for a system.
+
+    Raises:
+        ValueError: if the objective has no use for ``class_balance``.
+    """
+    if class_balance and name in ("bicyclegan", "dscgan"):
+        raise ValueError(f"--class_balance has no use: {name} has losses of its own")
     if name == "bicyclegan":
         return BicycleObjective(config, augment)
     if name == "dscgan":
@@ -144,6 +151,7 @@ def build_objective(
         crops,
         exchange,
         free_nats=free_nats,
+        class_balance=class_balance,
         least_squares=name == "pix2pixhd",
     )
 

@@ -87,6 +87,7 @@ class Trainer:
             crops=crops,
             exchange=exchange,
             free_nats=args.kl_free_nats,
+            class_balance=args.class_balance,
         )
         discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(args.seed + 1))
         discriminator.to(memory_format=torch.channels_last)

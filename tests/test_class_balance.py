@@ -1,0 +1,43 @@
+"""Class balance in training: places of small classes count more in what the discriminator says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from label_examples import numbered
+from objectives import LossWeights, MultiScaleObjective
+from system_choice import build_objective
+from test_transfer import drawn, trained_like
+from torch import Tensor, nn
+
+from groupdnet_hub import GroupDNetConfig
+
+CONFIG = GroupDNetConfig.for_labels(numbered(4), (32, 32), 4)
+
+
+class SaysYesToClassOne(nn.Module):
+    """Its logits are 1 where the label map shows class 1, and 0 elsewhere."""
+
+    def forward(self, shown: Tensor) -> list[list[Tensor]]:
+        return [[shown[:, :1], shown[:, 1:2]]]
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 1 / 16), (1.0, 1 / 2)])
+def test_a_small_class_has_its_say(balance: float, share: float) -> None:
+    model = trained_like(CONFIG)
+    image, label, noise = drawn(CONFIG)
+    label = torch.zeros_like(label)
+    label[:, :8, :8] = 1
+    batch, judge = {"image": image, "label": label}, SaysYesToClassOne()
+    objective = MultiScaleObjective(CONFIG, None, class_balance=balance)
+    losses, pictures = objective.generator_losses(model, judge, batch, noise, LossWeights())
+    assert float(losses["adversarial"].detach()) == pytest.approx(-share)
+    on_both = objective.discriminator_losses(judge, pictures, batch)
+    assert float(on_both["discriminator_fake"]) == pytest.approx(1 + share)
+    assert float(on_both["discriminator_real"]) == pytest.approx(1 - share)
+
+
+@pytest.mark.parametrize("name", ["bicyclegan", "dscgan"])
+def test_losses_of_others_refuse_it(name: str) -> None:
+    with pytest.raises(ValueError, match=f"--class_balance has no use: {name}"):
+        build_objective(name, CONFIG, None, None, class_balance=0.5)
