@@ -27,6 +27,7 @@ from groupdnet_hub.losses import (
     hinge_discriminator_loss,
     hinge_generator_loss,
     kl_loss,
+    l1_loss,
     least_squares_discriminator_loss,
     least_squares_generator_loss,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "hinge_generator_loss",
     "instance_edges",
     "kl_loss",
+    "l1_loss",
     "label_picture",
     "least_squares_discriminator_loss",
     "least_squares_generator_loss",

@@ -72,13 +72,20 @@ def feature_matching_loss(
         weights: as in :func:`hinge_discriminator_loss`.
     """
     terms = [
-        F.l1_loss(a.float(), b.detach().float())
-        if weights is None
-        else _mean((a.float() - b.detach().float()).abs(), weights)
+        l1_loss(a, b.detach(), weights)
         for fakes, reals in zip(fake, real, strict=True)
         for a, b in zip(fakes[:-1], reals[:-1], strict=True)
     ]
     return torch.stack(terms).sum() / len(fake)
+
+
+def l1_loss(fake: Tensor, real: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean absolute difference of two batches [B, channels, h, w]; on pictures, a loss that GroupDNet's paper lacks.
+
+    Args:
+        weights: as in :func:`hinge_discriminator_loss`.
+    """
+    return _mean((fake.float() - real.float()).abs(), weights)
 
 
 def class_weights(one_hot: Tensor, balance: float) -> Tensor:
@@ -105,7 +112,7 @@ def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """The mean of values [B, channels, h, w], weighted by what the pixels behind each place count."""
     if weights is None:
         return values.mean()
-    return (values * F.adaptive_avg_pool2d(weights, values.shape[2:])).mean()
+    return (values * F.adaptive_avg_pool2d(weights, (values.shape[2], values.shape[3]))).mean()
 
 
 def kl_loss(posterior: Gaussian, free_nats: float = 0.0) -> Tensor:

@@ -1,12 +1,14 @@
-"""Class balance in training: places of small classes count more in what the discriminator says."""
+"""Class balance in training: places of small classes count more in the discriminator's losses and the distance."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from accelerate import Accelerator
+from arguments import build_parser
 from label_examples import numbered
 from objectives import LossWeights, MultiScaleObjective
-from system_choice import build_objective
+from system_choice import build_objective, complete_arguments
 from test_transfer import drawn, trained_like
 from torch import Tensor, nn
 
@@ -35,6 +37,34 @@ def test_a_small_class_has_its_say(balance: float, share: float) -> None:
     on_both = objective.discriminator_losses(judge, pictures, batch)
     assert float(on_both["discriminator_fake"]) == pytest.approx(1 + share)
     assert float(on_both["discriminator_real"]) == pytest.approx(1 - share)
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 1 / 16), (1.0, 1 / 2)])
+def test_the_distance_to_the_picture(balance: float, share: float) -> None:
+    """A picture that is wrong by 1/2 where it shows the small class, and right elsewhere."""
+    picture, label, noise = drawn(CONFIG)
+    label = torch.zeros_like(label)
+    label[:, :8, :8] = 1
+
+    def model(*_: object) -> tuple[Tensor, None]:
+        return picture, None
+
+    objective = MultiScaleObjective(CONFIG, None, class_balance=balance)
+    batch = {"image": picture + (label == 1)[:, None] / 2, "label": label}
+    losses, _ = objective.generator_losses(model, SaysYesToClassOne(), batch, noise, LossWeights(l1=3.0))
+    assert float(losses["l1"]) == pytest.approx(3 * share / 2, rel=1e-4)
+    without, _ = objective.generator_losses(model, SaysYesToClassOne(), batch, noise, LossWeights())
+    assert "l1" not in without
+
+
+@pytest.mark.parametrize(
+    ("objective", "weight"), [("hinge", 0), ("pix2pixhd", 0), ("bicyclegan", 10), ("dscgan", 10)]
+)
+def test_the_weight_of_the_distance_is_the_systems(objective: str, weight: float) -> None:
+    for given, expected in (([], weight), (["--l1_weight", "2"], 2)):
+        args = build_parser().parse_args(["--train_data_dir", "faces", *given])
+        complete_arguments(args, objective, Accelerator(cpu=True))
+        assert args.l1_weight == expected
 
 
 @pytest.mark.parametrize("name", ["bicyclegan", "dscgan"])

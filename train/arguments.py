@@ -168,15 +168,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--class_balance",
         type=float,
         default=0.0,
-        help="how much more places of small classes count in the adversarial loss and feature matching: from 0, by "
-        "area as in the paper, to 1, every class of a picture alike",
+        help="how much more places of small classes count in the adversarial loss, feature matching and the distance "
+        "to the picture: from 0, by area as in the paper, to 1, every class of a picture alike",
     )
     add("--perceptual_weight", type=float, default=10.0, help="weight of the perceptual loss")
     add(
         "--l1_weight",
         type=float,
-        default=10.0,
-        help="weight of BicycleGAN's and DSCGAN's distance to the picture",
+        help="weight of the distance to the picture; by default the system's (10 for BicycleGAN and DSCGAN, else 0)",
     )
     add("--latent_weight", type=float, default=0.5, help="weight of BicycleGAN's distance to the random code")
     add("--diversity_weight", type=float, default=8.0, help="weight of DSCGAN's regulariser")

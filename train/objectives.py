@@ -22,6 +22,7 @@ from groupdnet_hub import (
     hinge_generator_loss,
     instance_edges,
     kl_loss,
+    l1_loss,
     least_squares_discriminator_loss,
     least_squares_generator_loss,
     one_hot,
@@ -41,7 +42,7 @@ Features = Sequence[Sequence[Tensor]]
 class LossWeights:
     """Weights of the generator's losses; an objective uses those it has. The KL weight is per picture.
 
-    The first four are those of Eq. 6. ``l1`` and ``latent`` are BicycleGAN's distance to the picture and to the random
+    The first four are those of Eq. 6. ``l1`` is the distance to the picture, ``latent`` BicycleGAN's to the random
     code, ``diversity`` is DSCGAN's; ``redraw`` is that of :mod:`class_exchange`.
     """
 
@@ -49,7 +50,7 @@ class LossWeights:
     feature_matching: float = 10.0
     perceptual: float = 10.0
     kl: float = 0.4
-    l1: float = 10.0
+    l1: float = 0.0
     latent: float = 0.5
     diversity: float = 8.0
     redraw: float = 0.0
@@ -63,20 +64,22 @@ class Rates:
         generator, discriminator: learning rates.
         betas: Adam's moments.
         kl_weight: weight of the KL divergence per picture.
+        l1_weight: weight of the distance to the picture.
     """
 
     generator: float
     discriminator: float
     betas: tuple[float, float]
     kl_weight: float = 0.0
+    l1_weight: float = 0.0
 
 
 # Section 4.1, and the papers of the others.
 RATES = {
     "hinge": Rates(1e-4, 4e-4, (0.0, 0.9), 0.4),
     "pix2pixhd": Rates(2e-4, 2e-4, (0.5, 0.999)),
-    "bicyclegan": Rates(2e-4, 2e-4, (0.5, 0.999), 0.01),
-    "dscgan": Rates(2e-4, 2e-4, (0.5, 0.999)),
+    "bicyclegan": Rates(2e-4, 2e-4, (0.5, 0.999), 0.01, l1_weight=10.0),
+    "dscgan": Rates(2e-4, 2e-4, (0.5, 0.999), l1_weight=10.0),
 }
 
 
@@ -146,7 +149,8 @@ class MultiScaleObjective:
         crops: cuts out what the perceptual loss sees; by default whole pictures.
         exchange: what else changes when a class's code is exchanged is a loss too; for models with codes of classes.
         free_nats: of the KL divergence, for each class.
-        class_balance: of the losses on what the discriminator sees, see :func:`groupdnet_hub.losses.class_weights`.
+        class_balance: of the losses on what the discriminator sees and of the distance to the picture, see
+            :func:`groupdnet_hub.losses.class_weights`.
     """
 
     def __init__(
@@ -163,7 +167,13 @@ class MultiScaleObjective:
     ) -> None:
         self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
         self.exchange, self.free_nats, self.class_balance = exchange, free_nats, class_balance
-        self.used = ("adversarial", "feature_matching", "perceptual", *(() if least_squares else ("kl",)))
+        self.used = (
+            "adversarial",
+            "feature_matching",
+            "perceptual",
+            *(() if least_squares else ("kl",)),
+            "l1",
+        )
         if exchange is not None:
             self.used += ("redraw",)
         self._generator_loss = least_squares_generator_loss if least_squares else hinge_generator_loss
@@ -187,11 +197,13 @@ class MultiScaleObjective:
         condition = label_input(batch, self.config)
         shown = seen(condition, (fake, batch["image"]), self.augment)
         fakes, reals = halves(judge(shown))
-        places = self._place_weights(shown)
+        places = self._place_weights(shown[: len(condition)])
         losses = {
             "adversarial": weights.adversarial * self._generator_loss(logits(fakes), places),
             "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals, places),
         }
+        if weights.l1:
+            losses["l1"] = weights.l1 * l1_loss(fake, batch["image"], self._place_weights(condition))
         if posterior is not None:
             losses["kl"] = weights.kl * kl_loss(posterior, self.free_nats)
         if self.perceptual is not None:
@@ -217,19 +229,20 @@ class MultiScaleObjective:
         pictures = (fakes[0].detach(), batch["image"])
         shown = seen(condition, pictures, self.augment)
         on_fake, on_real = halves(discriminator(shown))
-        fake, real = self._discriminator_loss(logits(on_fake), logits(on_real), self._place_weights(shown))
+        places = self._place_weights(shown[: len(condition)])
+        fake, real = self._discriminator_loss(logits(on_fake), logits(on_real), places)
         return {"discriminator_fake": fake, "discriminator_real": real}
 
     def _place_weights(self, shown: Tensor) -> Tensor | None:
-        """How much each place of what the discriminator sees counts, by its label map, moved and cut as that is."""
+        """How much each place counts, by the label input that ``shown`` begins with, moved and cut as that is."""
         if not self.class_balance:
             return None
-        return class_weights(shown[: len(shown) // 2, : self.config.num_classes], self.class_balance)
+        return class_weights(shown[:, : self.config.num_classes], self.class_balance)
 
 
 def used_weights(objective: Objective, weights: LossWeights) -> dict[str, float]:
     """The weights that count, for the model card."""
-    return {name: getattr(weights, name) for name in objective.used}
+    return {name: value for name in objective.used if (value := getattr(weights, name))}
 
 
 def with_kl(weights: LossWeights, kl: float) -> LossWeights:

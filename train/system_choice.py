@@ -106,12 +106,13 @@ def objective_of(config: SystemConfig) -> str:
 
 
 def complete_arguments(args: argparse.Namespace, objective: str, accelerator: Accelerator) -> None:
-    """Fill in what the command line leaves to the system: rates, the KL weight, batch normalisation."""
+    """Fill in what the command line leaves to the system: rates, weights, batch normalisation."""
     rates = RATES[objective]
     for name, value in (
         ("learning_rate", rates.generator),
         ("discr_learning_rate", rates.discriminator),
         ("kl_weight", rates.kl_weight),
+        ("l1_weight", rates.l1_weight),
     ):
         if getattr(args, name) is None:
             setattr(args, name, value)
