@@ -120,11 +120,12 @@ def status(browser: Any, selector: str = "#status") -> str:
 def message(browser: Any) -> str:
     """The sentence of the refusal that the page shows."""
     return wait_for(
+        # Each text is read once: a toast that fades in or out between two reads has another.
         lambda: next(
             (
-                e.text
-                for e in browser.find_elements("css selector", "[data-testid=toast-text]")
-                if e.text.strip()
+                text
+                for toast in browser.find_elements("css selector", "[data-testid=toast-text]")
+                if (text := toast.text.strip())
             ),
             None,
         ),
