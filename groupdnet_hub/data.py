@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from groupdnet_hub.images import photo_to_tensor, read_photo
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import LabelSet, resize_label_map
+from groupdnet_hub.placement import Placement
 from groupdnet_hub.strict_json import parse_json, shown
 
 # A picture and its label map, each anything that the strict readers take; the instance map may be missing.
@@ -108,7 +109,8 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         pairs: picture, label map and instance map or None, each as the strict readers take them.
         labels: the label set of the maps.
         image_size: (height, width) of the items.
-        random_flip: mirror half of the items; which ones depends on ``seed``, the epoch and the item alone.
+        random_flip, random_shift, seed: of :class:`groupdnet_hub.placement.Placement`: how items are moved, each epoch
+            anew.
         cache_bytes: how much memory may keep items that were read once; the first ones stay, until it is full. Each
             worker process of a loader keeps its own.
     """
@@ -120,11 +122,12 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         image_size: tuple[int, int],
         *,
         random_flip: bool = False,
+        random_shift: float = 0.0,
         seed: int = 0,
         cache_bytes: int = 0,
     ) -> None:
         self.pairs, self.labels, self.image_size = pairs, labels, image_size
-        self.random_flip, self.seed = random_flip, seed
+        self.placement = Placement(random_flip, random_shift, seed)
         # Shared, so that a loader's workers that live on into the next epoch see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._cache = _Cache(cache_bytes)
@@ -138,6 +141,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         split: str = "train",
         labels: LabelSet | None = None,
         random_flip: bool = False,
+        random_shift: float = 0.0,
         seed: int = 0,
         cache_bytes: int = 0,
     ) -> PairedImages:
@@ -157,7 +161,15 @@ class PairedImages(Dataset[dict[str, Tensor]]):
             if read_label_set(root, split) != labels:
                 raise ValueError(f"{root} holds other classes than {roots[0]}")
         pairs = _FolderPairs([root / split for root in roots])
-        return cls(pairs, labels, image_size, random_flip=random_flip, seed=seed, cache_bytes=cache_bytes)
+        return cls(
+            pairs,
+            labels,
+            image_size,
+            random_flip=random_flip,
+            random_shift=random_shift,
+            seed=seed,
+            cache_bytes=cache_bytes,
+        )
 
     @classmethod
     def from_rows(
@@ -169,15 +181,24 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         image_column: str = "image",
         label_column: str = "label",
         random_flip: bool = False,
+        random_shift: float = 0.0,
         seed: int = 0,
         cache_bytes: int = 0,
     ) -> PairedImages:
         """Rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), decoded to PIL pictures."""
         pairs = _RowPairs(rows, image_column, label_column)
-        return cls(pairs, labels, image_size, random_flip=random_flip, seed=seed, cache_bytes=cache_bytes)
+        return cls(
+            pairs,
+            labels,
+            image_size,
+            random_flip=random_flip,
+            random_shift=random_shift,
+            seed=seed,
+            cache_bytes=cache_bytes,
+        )
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch on which the random flips depend."""
+        """Choose the epoch on which the random flips and shifts depend."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -188,9 +209,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         if item is None:
             item = read_pair(self.pairs[index], self.labels, self.image_size, f"item {index}")
             self._cache.put(index, item)
-        if self.random_flip and flips(self.seed, int(self._epoch), index):
-            item = {name: value.flip(-1) for name, value in item.items()}
-        return item
+        return self.placement(item, int(self._epoch), index)
 
 
 def read_pair(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: str) -> dict[str, Tensor]:
@@ -225,12 +244,6 @@ def read_pair(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: s
         )
         raise ValueError(f"{name}{f' ({files})' if files else ''}: {error}") from None
     return item
-
-
-def flips(seed: int, epoch: int, index: int) -> bool:
-    """Whether an item is mirrored in an epoch."""
-    mixed = (seed * 1_000_003 + epoch) * 1_000_003 + index & 0x7FFFFFFFFFFFFFFF
-    return bool(torch.rand((), generator=torch.Generator().manual_seed(mixed)) < 0.5)
 
 
 class _Cache:

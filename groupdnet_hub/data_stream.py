@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from groupdnet_hub.data import flips, read_pair
+from groupdnet_hub.data import read_pair
 from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.placement import Placement
 
 
 class StreamedImages(IterableDataset[dict[str, Tensor]]):
@@ -21,7 +22,8 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         rows: mappings with a picture and a label map, perhaps an ``instance`` map.
         labels: the label set of the maps.
         image_size: (height, width) of the items.
-        random_flip: mirror half of the items; which ones depends on ``seed``, the epoch and the place in the stream.
+        random_flip, random_shift, seed: of :class:`groupdnet_hub.placement.Placement`; an item's number is its place in
+            the stream.
     """
 
     def __init__(
@@ -33,14 +35,15 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         image_column: str = "image",
         label_column: str = "label",
         random_flip: bool = False,
+        random_shift: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.rows, self.labels, self.image_size = rows, labels, image_size
         self.image_column, self.label_column = image_column, label_column
-        self.random_flip, self.seed, self.epoch = random_flip, seed, 0
+        self.placement, self.epoch = Placement(random_flip, random_shift, seed), 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, on which the random flips and the order of a shuffled stream depend."""
+        """Choose the epoch, on which the random flips and shifts and the order of a shuffled stream depend."""
         self.epoch = epoch
         if hasattr(self.rows, "set_epoch"):
             self.rows.set_epoch(epoch)
@@ -52,6 +55,4 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
                     raise ValueError(f"the data set has no column {column!r}; it has {', '.join(row)}")
             pair = (row[self.image_column], row[self.label_column], row.get("instance"))
             item = read_pair(pair, self.labels, self.image_size, f"item {place} of the stream")
-            if self.random_flip and flips(self.seed, self.epoch, place):
-                item = {name: value.flip(-1) for name, value in item.items()}
-            yield item
+            yield self.placement(item, self.epoch, place)

@@ -16,6 +16,7 @@ CARD_MARK = "<!-- Written by groupdnet_hub. Remove this line to keep your own ed
 _TRAINING_ROWS = (
     ("data", "Data"),
     ("training_pictures", "Training pictures"),
+    ("random_shift", "Pictures shifted at random by up to this share of their sides"),
     ("steps", "Steps"),
     ("batch_size", "Batch size"),
     ("perceptual_net", "Perceptual net"),

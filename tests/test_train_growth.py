@@ -46,6 +46,7 @@ def test_a_model_grows_and_is_trained_on(drawn: Path, small: Path, tmp_path: Pat
 
 def test_a_run_with_windows_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> None:
     flags = ["--perceptual_net", "vgg16", "--perceptual_crop", "24", "--class_balance", "0.5"]
+    flags += ["--random_shift", "0.2"]
     flags += ["--checkpointing_steps", "2"]
     flags += ["--perceptual_weights", str(shared_folder("weights") / "vgg16_features.safetensors")]
     train(drawn, tmp_path / "whole", *flags, "--max_train_steps", "4", "--lr_decay_start", "1")
@@ -56,6 +57,7 @@ def test_a_run_with_windows_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_pa
     assert all(a.equal(b) for a, b in zip(whole.parameters(), halves.parameters(), strict=True))
     assert whole.card_facts["perceptual_crop"] == 24
     assert whole.card_facts["class_balance"] == 0.5
+    assert whole.card_facts["random_shift"] == 0.2
 
 
 def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
@@ -74,6 +76,7 @@ def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
         (["--perceptual_crop", "0"], "--perceptual_crop is 0; it must be at least 1"),
         (["--perceptual_crop", "64", "--perceptual_net", "none"], "no use with --perceptual_net none"),
         (["--class_balance", "1.5"], "--class_balance is 1.5; it must lie from 0 to 1"),
+        (["--random_shift", "1"], "--random_shift is 1.0; it must lie from 0 up to less than 1"),
         (["--class_balance", "-0.1"], "--class_balance is -0.1; it must lie from 0 to 1"),
     ],
 )

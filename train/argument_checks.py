@@ -91,6 +91,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--batch_norm_parts {args.batch_norm_parts} does not divide --train_batch_size {args.train_batch_size}"
     if args.cache_gb < 0 or args.dataloader_num_workers < 0:
         return "--cache_gb and --dataloader_num_workers must be 0 or more"
+    if not 0 <= args.random_shift < 1:
+        return f"--random_shift is {args.random_shift}; it must lie from 0 up to less than 1"
     if args.prior_rank is not None and args.prior_rank < 0:
         return f"--prior_rank is {args.prior_rank}; it must be 0 or more"
     if not 0 <= args.lr_decay_start <= 1:

@@ -88,6 +88,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="SIDE, or HEIGHT WIDTH, of the pictures, for a new model",
     )
     flag("--random_flip", "mirror half of the pictures")
+    add(
+        "--random_shift",
+        type=float,
+        default=0.0,
+        help="shift pictures by up to this share of their sides, away from edges that show one class alone; for data "
+        "whose pictures are all framed alike",
+    )
 
     add("--output_dir", default="runs/groupdnet", help="where checkpoints, samples and the final model go")
     add("--train_batch_size", type=int, default=8, help="pictures per process and step")
@@ -140,7 +147,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="memory that may keep decoded pictures, all worker processes together; 0 reads them again",
     )
     flag("--compile", "torch.compile encoder, discriminator and perceptual net")
-    add("--seed", type=int, default=0, help="fixes weights, data order, flips and noise")
+    add("--seed", type=int, default=0, help="fixes weights, data order, flips, shifts and noise")
 
     add(
         "--perceptual_net",

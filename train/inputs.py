@@ -28,7 +28,11 @@ def build_labels(args: argparse.Namespace) -> LabelSet:
 
 def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:
     """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
-    how: dict[str, Any] = {"random_flip": args.random_flip, "seed": args.seed}
+    how: dict[str, Any] = {
+        "random_flip": args.random_flip,
+        "random_shift": args.random_shift,
+        "seed": args.seed,
+    }
     cache = int(args.cache_gb * 2**30 / max(1, args.dataloader_num_workers))
     if not args.dataset_name:
         return PairedImages.from_folder(
