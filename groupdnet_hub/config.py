@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from groupdnet_hub.config_checks import (
     MAX_CHANNELS,
+    MAX_PRIOR_CODES,
     as_int_pair,
     as_sequence,
     check_choice,
@@ -65,8 +66,10 @@ class GroupDNetConfig(JSONConfig):
             box and resized), ``mask`` (Eq. 2) or ``none`` (ablation "w/o split": every group sees all of X).
         latent_mode: ``map`` or ``vector`` (ablation "w/o map": global average pooling at the encoder's end).
         norm_kind: ``batch`` or ``group`` (ablation "-> GroupNorm") inside CG-Norm.
-        prior_rank: main directions of the prior that is fitted to each class's codes after training; 0 draws from
-            N(0, 1), as the paper does (see ``networks/prior.py``).
+        prior_rank: main directions of a Gaussian that is fitted to each class's codes after training, from which fresh
+            codes are drawn.
+        prior_codes: pictures whose codes are kept after training, for each class; fresh codes are drawn around them.
+            With both 0 they are drawn from N(0, 1), as in the paper; one at least is 0 (see ``networks/prior.py``).
         encoder_grouped: one group for each class in the encoder. Without, it is an ordinary one (GroupDec), which with
             ``split_mode="none"`` sees the picture once.
         fc_groups: groups of the convolution in front of the first block; None for one per class slot. An ordinary
@@ -94,6 +97,7 @@ class GroupDNetConfig(JSONConfig):
     split_mode: str = "crop"
     latent_mode: str = "map"
     prior_rank: int = 0
+    prior_codes: int = 0
     norm_kind: str = "batch"
     encoder_grouped: bool = True
     fc_groups: int | None = None
@@ -271,6 +275,12 @@ class GroupDNetConfig(JSONConfig):
         check_class_order(self.class_order, self.num_classes)
         check_size(self.image_size, len(self.blocks))
         check_whole(self.prior_rank, "prior_rank", 0, math.prod(self.code_shape[1:]))
+        check_whole(self.prior_codes, "prior_codes", 0, MAX_PRIOR_CODES)
+        if self.prior_rank and self.prior_codes:
+            raise ValueError(
+                f"prior_rank is {self.prior_rank} and prior_codes {self.prior_codes}: a model has one prior, so that "
+                "one of them must be 0"
+            )
         check_encoder(self.encoder_width, self.encoder_multipliers, self.encoder_groups, len(self.blocks))
         check_decoder(self.blocks, self.fc_channels, self.class_slots, self.label_channels, self.fc_groups)
 

@@ -12,6 +12,8 @@ from groupdnet_hub.strict_json import shown
 
 # No network of this family comes near these.
 MAX_CHANNELS = 32768
+# Half precision counts so far.
+MAX_PRIOR_CODES = 2048
 MAX_CLASSES = 4096
 MAX_SIDE = 8192
 

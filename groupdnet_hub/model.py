@@ -17,7 +17,7 @@ from groupdnet_hub.model_inputs import check_image, checked_edges, checked_label
 from groupdnet_hub.networks.class_order import codes_by_class, codes_in_slots, label_in_slots
 from groupdnet_hub.networks.decoder import GroupDecoder
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
-from groupdnet_hub.networks.prior import CodePrior
+from groupdnet_hub.networks.prior import Encoded, make_prior
 from groupdnet_hub.networks.scene import Scene
 from groupdnet_hub.networks.separate import separate_networks
 from groupdnet_hub.presets import PRESETS
@@ -46,7 +46,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         self.decoder = GroupDecoder(config, generator=generator)
         if config.separate_networks:
             separate_networks(self, {config.num_classes, config.class_slots}, generator)
-        self.prior = CodePrior(config.code_shape, config.prior_rank)
+        self.prior = make_prior(config.code_shape, rank=config.prior_rank, codes=config.prior_codes)
 
     @classmethod
     def from_smis(
@@ -211,7 +211,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         generator: torch.Generator | None = None,
         label_size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Codes [B, C, z, h, w] from the prior: N(0, 1), or what was fitted (``prior_rank`` of the configuration).
+        """Codes [B, C, z, h, w] from the prior: N(0, 1), or what was fitted (see ``networks/prior.py``).
 
         Args:
             generator: fixes them; they are drawn on its device, so that one seed means one code everywhere.
@@ -254,25 +254,33 @@ class GroupDNet(nn.Module, StrictHubMixin):
             batches: image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W], of the configuration's size.
 
         Raises:
-            ValueError: for a model whose ``prior_rank`` is 0, and as :meth:`encode`.
+            ValueError: for a model whose prior is N(0, 1), and as :meth:`encode`.
         """
 
-        def codes_and_classes() -> Iterator[tuple[Tensor, Tensor]]:
+        def codes_and_classes() -> Iterator[Encoded]:
             for image, label in batches:
                 shown = one_hot(label, self.config.num_classes).flatten(2).any(dim=2)
-                yield self.encode(image, label).mode(), shown
+                yield self.encode(image, label), shown
 
         was_training = self.training
         self.eval()
         self.prior.fit(codes_and_classes())
         self.train(was_training)
 
-    def with_prior_rank(self, rank: int) -> GroupDNet:
-        """The same networks with an unfitted prior of another rank; the weights are shared with this model."""
+    def with_prior(self, *, rank: int = 0, codes: int = 0) -> GroupDNet:
+        """The same networks with another prior, not fitted yet; the weights are shared with this model.
+
+        Args:
+            rank: ``prior_rank`` of the configuration.
+            codes: ``prior_codes`` of the configuration.
+
+        Raises:
+            ValueError: for both at once, and what is out of range.
+        """
         with torch.device("meta"):
-            other = GroupDNet(self.config.replace(prior_rank=rank))
+            other = GroupDNet(self.config.replace(prior_rank=rank, prior_codes=codes))
         other.encoder, other.decoder = self.encoder, self.decoder
-        other.prior = CodePrior(self.config.code_shape, rank).to(self.device)
+        other.prior = make_prior(self.config.code_shape, rank=rank, codes=codes).to(self.device)
         other.card_facts = self.card_facts
         return other.train(self.training)
 

@@ -114,13 +114,21 @@ def _introduction(config: CardConfig) -> str:
 
 
 def _prior(config: CardConfig) -> str:
-    if not isinstance(config, GroupDNetConfig) or not config.prior_rank:
+    if not isinstance(config, GroupDNetConfig):
         return ""
-    return (
-        "\n\nNew codes are drawn, for each class, from a Gaussian that was fitted to the codes of the training "
-        f"pictures ({config.prior_rank} main directions), not from N(0, 1) as in the paper: `prior_rank` in "
-        "`config.json`."
-    )
+    if config.prior_rank:
+        return (
+            "\n\nNew codes are drawn, for each class, from a Gaussian that was fitted to the codes of the training "
+            f"pictures ({config.prior_rank} main directions), not from N(0, 1) as in the paper: `prior_rank` in "
+            "`config.json`."
+        )
+    if config.prior_codes:
+        return (
+            "\n\nNew codes are drawn, for each class, around those of a training picture that is chosen among up to "
+            f"{config.prior_codes}, not from N(0, 1) as in the paper: `prior_codes` in `config.json`. What is kept of "
+            "those pictures is their codes, not their pixels."
+        )
+    return ""
 
 
 def _usage(config: CardConfig, name: str) -> str:

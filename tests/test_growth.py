@@ -54,8 +54,9 @@ def test_features_begin_as_the_old_ones_enlarged(fields: dict[str, object]) -> N
     assert not torch.equal(before[-2], before[-2].mean().expand_as(before[-2]))
 
 
-def test_codes_keep_their_size_and_prior() -> None:
-    old = trained_like(config(prior_rank=2))
+@pytest.mark.parametrize("kind", ["prior_rank", "prior_codes"])
+def test_codes_keep_their_size_and_prior(kind: str) -> None:
+    old = trained_like(config(**{kind: 2}))
     images, labels, _ = drawn(old.config)
     old.fit_prior([(images, labels), (images.flip(3), labels.flip(2))])
     new = grow(old)

@@ -257,8 +257,9 @@ def test_a_transferred_model_is_saved_and_loaded(eight: GroupDNet, tmp_path: Pat
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in new.state_dict().items())
 
 
-def test_a_fitted_prior_goes_with_its_classes() -> None:
-    config = GroupDNetConfig.for_labels(numbered(3), image_size=SIZE, width=4, prior_rank=2)
+@pytest.mark.parametrize(("kind", "fresh"), [("prior_rank", {"unfitted": 1}), ("prior_codes", {"count": 0})])
+def test_a_fitted_prior_goes_with_its_classes(kind: str, fresh: dict[str, int]) -> None:
+    config = GroupDNetConfig.for_labels(numbered(3), image_size=SIZE, width=4, **{kind: 2})
     old = GroupDNet(config)
     for buffer in old.prior.buffers():
         buffer.normal_(generator=torch.Generator().manual_seed(1))
@@ -266,7 +267,7 @@ def test_a_fitted_prior_goes_with_its_classes() -> None:
     for name, value in new.prior.named_buffers():
         before = old.prior.get_buffer(name)
         assert torch.equal(value[:2], before[[2, 0]])
-    assert new.prior.unfitted[2] == 1  # N(0, 1)
+    assert {name: int(new.prior.get_buffer(name)[2]) for name in fresh} == fresh  # N(0, 1)
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,11 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return "--cache_gb and --dataloader_num_workers must be 0 or more"
     if not 0 <= args.random_shift < 1:
         return f"--random_shift is {args.random_shift}; it must lie from 0 up to less than 1"
-    if args.prior_rank is not None and args.prior_rank < 0:
-        return f"--prior_rank is {args.prior_rank}; it must be 0 or more"
+    for name in ("prior_rank", "prior_codes"):
+        if getattr(args, name) is not None and getattr(args, name) < 0:
+            return f"--{name} is {getattr(args, name)}; it must be 0 or more"
+    if args.prior_rank is not None and args.prior_codes is not None:
+        return "--prior_rank and --prior_codes are two priors: give one of them"
     if not 0 <= args.lr_decay_start <= 1:
         return f"--lr_decay_start is {args.lr_decay_start}; it is a share of the steps, from 0 to 1"
     if not 0 < args.ema_decay < 1:

@@ -210,8 +210,13 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--prior_rank",
         type=int,
-        help="main directions of a prior that is fitted to each class's codes; 0 is the paper's N(0, 1); by default "
-        "what the model has",
+        help="main directions of a Gaussian prior that is fitted to each class's codes; 0 is the paper's N(0, 1); by "
+        "default the model's prior stays what it is",
+    )
+    add(
+        "--prior_codes",
+        type=int,
+        help="instead, pictures of each class whose codes are kept, around which new ones are drawn",
     )
     flag("--diffaugment", "augment what the discriminator sees; for small data")
     add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")

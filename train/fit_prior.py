@@ -20,19 +20,24 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", required=True, help="folder or Hub id")
     parser.add_argument("--data_dir", required=True, help="data set folder of the model's classes")
     parser.add_argument("--split", default="train")
-    parser.add_argument("--prior_rank", type=int, default=4, help="main directions of each class's codes")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--prior_rank", type=int, default=0, help="main directions of each class's codes")
+    kind.add_argument(
+        "--prior_codes", type=int, default=0, help="pictures of each class whose codes are kept"
+    )
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--output_dir", required=True, help="folder to save the model in")
     args = parser.parse_args(argv)
-    if args.prior_rank < 1 or args.batch_size < 1:
-        parser.error("--prior_rank and --batch_size must be at least 1")
+    if max(args.prior_rank, args.prior_codes) < 1 or args.batch_size < 1:
+        parser.error("--prior_rank, --prior_codes and --batch_size must be at least 1")
 
-    model = GroupDNet.from_pretrained(args.model).with_prior_rank(args.prior_rank)
+    prior = {"rank": args.prior_rank, "codes": args.prior_codes}
+    model = GroupDNet.from_pretrained(args.model).with_prior(**prior)
     data = PairedImages.from_folder(
         args.data_dir, model.config.image_size, split=args.split, labels=model.labels
     )
     model.fit_prior(_batches(data, args.batch_size))
-    stored = GroupDNet.from_pretrained(args.model, dtype="auto").with_prior_rank(args.prior_rank)
+    stored = GroupDNet.from_pretrained(args.model, dtype="auto").with_prior(**prior)
     stored.prior.load_state_dict(model.prior.state_dict())
     stored.to(stored.dtype)
     stored.save_pretrained(args.output_dir)

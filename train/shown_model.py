@@ -83,7 +83,7 @@ class ShownModel:
             )
             with self.accelerator.autocast():
                 recalibrate(shown, batches, noise)
-        if isinstance(shown, GroupDNet) and shown.config.prior_rank:
+        if isinstance(shown, GroupDNet) and (shown.config.prior_rank or shown.config.prior_codes):
             pictures = self._in_order(_PRIOR_PICTURES)
             shown.fit_prior((batch["image"].to(device), batch["label"]) for batch in pictures)
 

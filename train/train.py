@@ -47,10 +47,12 @@ def main(argv: list[str] | None = None) -> None:
     model, carried_over = build_model(args, labels)
     if carried_over is not None:
         accelerator.print(carried_over.table())
-    if args.prior_rank is not None:
+    for name in ("prior_rank", "prior_codes"):
+        if getattr(args, name) is None:
+            continue
         if not isinstance(model, GroupDNet):
-            raise ValueError(f"--prior_rank has no use: a {model.config.system_name} has no codes of classes")
-        model = model.with_prior_rank(args.prior_rank)
+            raise ValueError(f"--{name} has no use: a {model.config.system_name} has no codes of classes")
+        model = model.with_prior(**{name.removeprefix("prior_"): getattr(args, name)})
     if args.redraw_weight and not isinstance(model, GroupDNet):
         raise ValueError(f"--redraw_weight has no use: a {model.config.system_name} has no codes of classes")
     objective = objective_of(model.config)

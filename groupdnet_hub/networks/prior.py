@@ -1,4 +1,9 @@
-"""Where fresh codes come from: N(0, 1), or a Gaussian for each class fitted to the codes of real pictures."""
+"""Where fresh codes come from: N(0, 1), or a distribution for each class fitted to the codes of real pictures.
+
+With the paper's KL weight the codes of real pictures are near N(0, 1) (section 3.5). Where the weight is small they are
+far from that, and codes drawn from it look like no picture. Another prior is fitted after training instead (ex-post
+density estimation; Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020).
+"""
 
 from __future__ import annotations
 
@@ -9,39 +14,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.networks.encoder import Gaussian
+
+# The posterior of a batch of pictures, and bool [B, C]: which classes each shows. The codes of others do not count.
+Encoded = tuple[Gaussian, Tensor]
+CodeShape = tuple[int, int, int, int]
+
+
+def make_prior(code_shape: CodeShape, *, rank: int = 0, codes: int = 0) -> CodePrior:
+    """The prior of a configuration: ``prior_rank`` and ``prior_codes``, of which one at least is 0."""
+    if rank:
+        return MainDirections(code_shape, rank)
+    return KeptCodes(code_shape, codes) if codes else CodePrior(code_shape)
+
 
 class CodePrior(nn.Module):
-    """The distribution from which the latent code of each class is drawn, each class on its own.
+    """N(0, 1), and what all priors can do: draw the latent code of each class, each class on its own.
 
-    With rank 0 it is N(0, 1) (section 3.5). Where the KL weight is small, the codes of real pictures are far from
-    that, and codes drawn from it look like no picture. A prior of rank R > 0 is fitted after training instead
-    (ex-post density estimation; Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020)::
-
-        code_c = mean_c + factor_c e        e ~ N(0, 1) in R dimensions; the code has D = z h w
-
-    factor_c holds the R main directions of the class's codes; what varies along others is left out. Few directions
-    give plain, coherent pictures of a class, many give varied and blotchy ones. Until it is fitted, and for a class
-    that no picture shows, it is N(0, 1) as well.
-
-    Attributes:
-        mean: [C, D]; only with R > 0.
-        factor: [C, D, R]; only with R > 0.
-        unfitted: [C], 1 for classes that are drawn from N(0, 1), else 0; only with R > 0.
+    Until another one is fitted, and for a class that no picture showed, it is N(0, 1) as well.
     """
 
-    mean: Tensor
-    factor: Tensor
-    unfitted: Tensor
-
-    def __init__(self, code_shape: tuple[int, int, int, int], rank: int = 0) -> None:
+    def __init__(self, code_shape: CodeShape) -> None:
         """``code_shape``: [C, z, h, w]."""
         super().__init__()
-        self.code_shape, self.rank = code_shape, rank
-        classes, size = code_shape[0], math.prod(code_shape[1:])
-        if rank:
-            self.register_buffer("mean", torch.zeros(classes, size))
-            self.register_buffer("factor", torch.zeros(classes, size, rank))
-            self.register_buffer("unfitted", torch.ones(classes))
+        self.code_shape = code_shape
 
     def sample(
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
@@ -51,45 +47,72 @@ class CodePrior(nn.Module):
         Args:
             spatial: (h, w) of the codes, for label maps of another size; a fitted prior stretches its own.
         """
-        device, shape = generator.device, list(self.code_shape)
-        if not self.rank and spatial is not None:
-            shape[2:] = spatial
-        noise = torch.randn(batch, *shape, generator=generator, device=device)
-        if not self.rank:
-            return noise
-        mean, factor, unfitted = (
-            buffer.to(device, torch.float32) for buffer in (self.mean, self.factor, self.unfitted)
-        )
-        shared = torch.randn(batch, shape[0], self.rank, generator=generator, device=device)
-        codes = mean + unfitted[:, None] * noise.flatten(2) + torch.einsum("cdr,bcr->bcd", factor, shared)
-        codes = codes.view(batch, *shape)
-        if spatial is not None and tuple(spatial) != tuple(shape[2:]):
-            codes = F.interpolate(codes.flatten(0, 1), size=spatial, mode="bilinear").unflatten(
-                0, (batch, -1)
-            )
-        return codes
+        shape = self.code_shape if spatial is None else (*self.code_shape[:2], *spatial)
+        return _noise(batch, *shape, generator=generator)
 
-    @torch.no_grad()
-    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Fit the mean and the R main directions of each class's codes.
-
-        Args:
-            batches: codes [B, C, z, h, w], and bool [B, C]: which classes each picture shows; the codes of others
-                do not count. A class of fewer than two pictures stays as it is.
+    def fit(self, batches: Iterable[Encoded]) -> None:
+        """Fit it to the codes of real pictures.
 
         Raises:
-            ValueError: for a prior of rank 0, which has nothing to fit.
+            ValueError: for a prior that has nothing to fit.
         """
-        if not self.rank:
-            raise ValueError(
-                "this model's prior is N(0, 1): a configuration with prior_rank > 0 has one to fit"
-            )
+        raise ValueError(
+            "this model's prior is N(0, 1): a configuration with prior_rank or prior_codes has one to fit"
+        )
+
+    def _stretched(self, codes: Tensor, spatial: tuple[int, int] | None) -> Tensor:
+        if spatial is None or tuple(spatial) == tuple(codes.shape[3:]):
+            return codes
+        stretched = F.interpolate(codes.flatten(0, 1), size=spatial, mode="bilinear")
+        return stretched.unflatten(0, codes.shape[:2])
+
+
+class MainDirections(CodePrior):
+    """A Gaussian for each class along the R main directions of its codes::
+
+        code_c = mean_c + factor_c e        e ~ N(0, 1) in R dimensions; the code has D = z h w
+
+    What varies along other directions is left out: few give plain, coherent pictures of a class, all much alike.
+
+    Attributes:
+        mean: [C, D].
+        factor: [C, D, R].
+        unfitted: [C], 1 for classes that are drawn from N(0, 1), else 0.
+    """
+
+    mean: Tensor
+    factor: Tensor
+    unfitted: Tensor
+
+    def __init__(self, code_shape: CodeShape, rank: int) -> None:
+        super().__init__(code_shape)
+        self.rank = rank
+        classes, size = code_shape[0], math.prod(code_shape[1:])
+        self.register_buffer("mean", torch.zeros(classes, size))
+        self.register_buffer("factor", torch.zeros(classes, size, rank))
+        self.register_buffer("unfitted", torch.ones(classes))
+
+    def sample(
+        self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
+    ) -> Tensor:
+        """As :meth:`CodePrior.sample`."""
+        mean, factor, unfitted = (
+            buffer.to(generator.device, torch.float32) for buffer in (self.mean, self.factor, self.unfitted)
+        )
+        noise = _noise(batch, *self.code_shape, generator=generator)
+        shared = _noise(batch, self.code_shape[0], self.rank, generator=generator)
+        codes = mean + unfitted[:, None] * noise.flatten(2) + torch.einsum("cdr,bcr->bcd", factor, shared)
+        return self._stretched(codes.view(batch, *self.code_shape), spatial)
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Encoded]) -> None:
+        """Fit the mean and the R main directions of each class's codes; a class of fewer than two pictures stays."""
         classes, size = self.mean.shape
         count = torch.zeros(classes, dtype=torch.float64)
         total = torch.zeros(classes, size, dtype=torch.float64)
         products = torch.zeros(classes, size, size, dtype=torch.float64)
-        for codes, shown in batches:
-            values = codes.detach().cpu().double().flatten(2) * shown.cpu()[..., None]
+        for posterior, shown in batches:
+            values = posterior.mode().cpu().double().flatten(2) * shown.cpu()[..., None]
             count += shown.cpu().sum(dim=0)
             total += values.sum(dim=0)
             products += torch.einsum("bcd,bce->cde", values, values)
@@ -102,3 +125,69 @@ class CodePrior(nn.Module):
             self.mean[class_id].copy_(mean)
             self.factor[class_id].copy_(factor)
             self.unfitted[class_id] = 0
+
+
+class KeptCodes(CodePrior):
+    """For each class the posteriors of K real pictures: one is chosen, and a code is drawn from it::
+
+        code_c = mean_ck + std_ck e        k uniform in 1..K, e ~ N(0, 1)
+
+    That is the aggregate posterior, the prior that fits an encoder best (Tomczak and Welling, "VAE with a VampPrior",
+    AISTATS 2018), estimated from K pictures. Colours and cuts are as varied as those of the pictures, and the decoder
+    has seen each code in training.
+
+    Attributes:
+        mean, std: [C, K, D]; what a class has fewer of than K pictures is N(0, 1) and not chosen.
+        count: [C], how many posteriors each class has; 0 for classes that are drawn from N(0, 1).
+    """
+
+    mean: Tensor
+    std: Tensor
+    count: Tensor
+
+    def __init__(self, code_shape: CodeShape, codes: int) -> None:
+        super().__init__(code_shape)
+        classes, size = code_shape[0], math.prod(code_shape[1:])
+        self.register_buffer("mean", torch.zeros(classes, codes, size))
+        self.register_buffer("std", torch.ones(classes, codes, size))
+        self.register_buffer("count", torch.zeros(classes))
+
+    def sample(
+        self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
+    ) -> Tensor:
+        """As :meth:`CodePrior.sample`."""
+        device, classes = generator.device, self.code_shape[0]
+        mean, std, count = (buffer.to(device, torch.float32) for buffer in (self.mean, self.std, self.count))
+        share = torch.rand(batch, classes, generator=generator, device=device)
+        # A share just below 1 may round up to the count, and a file may hold any count.
+        last = (count.long() - 1).clamp(0, mean.shape[1] - 1)
+        chosen = torch.minimum((share * count).long().clamp(min=0), last)
+        rows = torch.arange(classes, device=device)
+        noise = _noise(batch, *self.code_shape, generator=generator).flatten(2)
+        codes = mean[rows, chosen] + std[rows, chosen] * noise
+        return self._stretched(codes.view(batch, *self.code_shape), spatial)
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Encoded]) -> None:
+        """Keep the posteriors of K pictures of each class, evenly chosen among all that show it (always the same)."""
+        limit = self.mean.shape[1]
+        generator = torch.Generator().manual_seed(0)
+        seen = torch.zeros(len(self.count), dtype=torch.int64)
+        for posterior, shown in batches:
+            means = posterior.mode().flatten(2)
+            stds = torch.exp(0.5 * posterior.logvar).flatten(2)
+            for item, class_id in torch.nonzero(shown.cpu()).tolist():
+                # Reservoir sampling: the n-th picture of a class takes a place with probability K / n.
+                number = int(seen[class_id])
+                seen[class_id] += 1
+                place = number
+                if number >= limit:
+                    place = int(torch.randint(number + 1, (), generator=generator))
+                if place < limit:
+                    self.mean[class_id, place].copy_(means[item, class_id])
+                    self.std[class_id, place].copy_(stds[item, class_id])
+        self.count.copy_(seen.clamp(max=limit))
+
+
+def _noise(*shape: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(*shape, generator=generator, device=generator.device)
