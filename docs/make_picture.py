@@ -14,9 +14,9 @@ SIDE, LINE, GAP = 232, 26, 4
 COLUMNS = 6
 INK = (40, 40, 40)
 # Example maps and seeds, chosen by eye.
-REROLL = (1, 49, (("top-clothes", 44), ("hair", 52), ("bottom-clothes", 52), ("top-clothes", 56)))
-MIX = ((7, 56), (1, 42), (11, 52))
-MORPH = ((6, 43), (6, 52))
+REROLL = (6, 23, (("top-clothes", 18), ("hair", 37), ("bottom-clothes", 31), ("top-clothes", 19)))
+MIX = ((7, 17), (1, 19), (11, 37))
+MORPH = ((8, 23), (8, 19))
 
 
 def main() -> None:
