@@ -157,14 +157,16 @@ class KeptCodes(CodePrior):
     ) -> Tensor:
         """As :meth:`CodePrior.sample`."""
         device, classes = generator.device, self.code_shape[0]
-        mean, std, count = (buffer.to(device, torch.float32) for buffer in (self.mean, self.std, self.count))
+        count = self.count.to(device, torch.float32)
         share = torch.rand(batch, classes, generator=generator, device=device)
         # A share just below 1 may round up to the count, and a file may hold any count.
-        last = (count.long() - 1).clamp(0, mean.shape[1] - 1)
-        chosen = torch.minimum((share * count).long().clamp(min=0), last)
-        rows = torch.arange(classes, device=device)
+        last = (count.long() - 1).clamp(0, self.mean.shape[1] - 1)
+        chosen = torch.minimum((share * count).long().clamp(min=0), last).to(self.mean.device)
+        rows = torch.arange(classes, device=self.mean.device)
+        # Only what was chosen is converted and moved: the whole store is hundreds of times larger.
+        mean, std = (kept[rows, chosen].to(device, torch.float32) for kept in (self.mean, self.std))
         noise = _noise(batch, *self.code_shape, generator=generator).flatten(2)
-        codes = mean[rows, chosen] + std[rows, chosen] * noise
+        codes = mean + std * noise
         return self._stretched(codes.view(batch, *self.code_shape), spatial)
 
     @torch.no_grad()
