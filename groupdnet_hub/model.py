@@ -189,12 +189,18 @@ class GroupDNet(nn.Module, StrictHubMixin):
         return self.decoder(codes, scene)
 
     def forward(
-        self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
+        self,
+        image: Tensor,
+        label: Tensor,
+        instance: Tensor | None = None,
+        noise: Tensor | None = None,
+        scene: Scene | None = None,
     ) -> tuple[Tensor, Gaussian]:
         """Reconstruction through sampled codes, the generator's training step (Eq. 1).
 
         Args:
             noise: [B, C, z, h, w], standard normal; drawn here if not given.
+            scene: what :meth:`prepare` made of the label map, where other codes are decoded on it as well.
 
         Returns:
             (picture [B, 3, H, W], posterior).
@@ -202,7 +208,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         posterior = self.encode(image, label)
         if noise is None:
             noise = torch.randn_like(posterior.mean)
-        return self.decode(posterior.with_noise(noise), label, instance), posterior
+        return self.decode(posterior.with_noise(noise), scene or label, instance), posterior
 
     def sample_codes(
         self,

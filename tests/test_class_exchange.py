@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
+import pytest
 import torch
 from class_exchange import ClassExchange, change_outside, exchanged
 from label_examples import numbered
@@ -9,7 +13,8 @@ from objectives import LossWeights, MultiScaleObjective
 from test_transfer import drawn, trained_like
 from torch import Tensor
 
-from groupdnet_hub import GroupDNetConfig
+from groupdnet_hub import GroupDNet, GroupDNetConfig
+from groupdnet_hub.networks.scene import Scene
 
 
 def test_the_class_is_one_that_both_maps_show() -> None:
@@ -17,7 +22,7 @@ def test_the_class_is_one_that_both_maps_show() -> None:
     label[0, :4], label[1, :4], label[2, :4] = 1, 1, 2
     label[2, 4:] = 3
     exchange = ClassExchange(0, 0, 1)
-    seen = torch.stack([exchange.choose(label) for _ in range(40)])
+    seen = torch.stack([exchange.choose(label, 4) for _ in range(40)])
     assert set(seen[:, 1].tolist()) == {0, 1}
     assert set(seen[:, 2].tolist()) == {2, 3}  # the one before shows none of its classes
     assert set(seen[:, 0].tolist()) == {0, 1}
@@ -49,14 +54,14 @@ def test_changes_inside_cost_nothing() -> None:
 def test_the_stream_is_taken_up_again_and_shared_between_processes() -> None:
     label = torch.arange(4).repeat(4, 1)[:, None].expand(-1, 4, -1)
     first = ClassExchange(1, 0, 1)
-    first.choose(label)
+    first.choose(label, 4)
     state = first.state_dict()
-    expected = first.choose(label)
+    expected = first.choose(label, 4)
     second = ClassExchange(2, 0, 1)
     second.load_state_dict(state)
-    assert torch.equal(second.choose(label), expected)
-    whole = ClassExchange(1, 0, 1).choose(label)
-    halves = [ClassExchange(1, rank, 2).choose(label[:2]) for rank in range(2)]
+    assert torch.equal(second.choose(label, 4), expected)
+    whole = ClassExchange(1, 0, 1).choose(label, 4)
+    halves = [ClassExchange(1, rank, 2).choose(label[:2], 4) for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)
 
 
@@ -87,6 +92,43 @@ def test_training_on_it_keeps_the_code_of_a_class_to_its_region() -> None:
         adam.step()
         adam.zero_grad()
     assert average() < 0.5 * before
+
+
+def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss and gradients are those of a step that prepares the label map for each decode."""
+    model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 8)).train()
+    image, label, noise = drawn(model.config)
+    exchange = ClassExchange(0, 0, 1)
+    start = exchange.state_dict()
+    prepared, prepare = [], GroupDNet.prepare
+
+    def counted(*args: Any, **kwargs: Any) -> Scene:
+        prepared.append(prepare(*args, **kwargs))
+        return prepared[-1]
+
+    monkeypatch.setattr(GroupDNet, "prepare", counted)
+    objective = MultiScaleObjective(model.config, None, exchange=exchange)
+    judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    state = copy.deepcopy(model.state_dict())
+    losses, _ = objective.generator_losses(
+        model, judge, {"image": image, "label": label}, noise, LossWeights(0, 0, 0, 0, redraw=1.0)
+    )
+    losses["redraw"].backward()
+    assert len(prepared) == 1
+    found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+
+    model.load_state_dict(state)
+    model.zero_grad()
+    exchange.load_state_dict(start)
+    picture, posterior = model(image, label, noise=noise)
+    classes = exchange.choose(label, 4)
+    codes = exchanged(posterior.with_noise(noise).detach(), classes)
+    expected = change_outside(picture, model.decode(codes, label), label, classes)
+    expected.backward()
+    assert len(prepared) == 3
+    torch.testing.assert_close(losses["redraw"], expected)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(found.get(name), weight.grad)
 
 
 def test_without_it_nothing_is_added() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
+from class_choice import choose, shown_classes
 from distributed import SharedStream
 from torch import Tensor
-from torch.nn import functional as F
 
 
 class ClassCrops(SharedStream):
@@ -20,52 +19,66 @@ class ClassCrops(SharedStream):
 
     Args:
         side: of the window, in pixels; at most the picture's smaller side is taken.
+        num_classes: of the label maps.
     """
 
     number = 2
 
-    def __init__(self, side: int, seed: int, process_index: int, num_processes: int) -> None:
+    def __init__(
+        self, side: int, num_classes: int, seed: int, process_index: int, num_processes: int
+    ) -> None:
         super().__init__(seed, process_index, num_processes)
-        self.side = side
+        self.side, self.num_classes = side, num_classes
 
     def __call__(self, label: Tensor, pictures: Sequence[Tensor]) -> list[Tensor]:
         """The same windows of several batches of pictures; gradients flow.
 
         Args:
             label: int64 [B, H, W].
-            pictures: [B, channels, H, W] each.
+            pictures: [B, channels, H, W] each, all on the label maps' device.
 
         Returns:
-            [B, channels, side, side] each.
+            float32 [B, channels, side, side] each.
         """
         B, H, W = label.shape
         draws = self.uniform(B, 2)
         height, width = min(self.side, H), min(self.side, W)
-        boxes = []
-        for item, (which_class, which_pixel) in zip(label.cpu(), draws.tolist(), strict=True):
-            classes = item.unique()
-            places = torch.nonzero(item == classes[int(which_class * len(classes))])
-            row, column = places[int(which_pixel * len(places))].tolist()
-            extent = int((places.amax(dim=0) - places.amin(dim=0)).max()) + 1
-            share = min(max(extent / min(height, width), 1 / 2), 1)
-            boxes.append(
-                (_around(row, math.ceil(share * height), H), _around(column, math.ceil(share * width), W))
-            )
+        classes = choose(shown_classes(label, self.num_classes), draws[:, 0])
+        inside = label == classes[:, None, None]
+        pixels = choose(inside.flatten(1), draws[:, 1])
+        extent = torch.maximum(_extent(inside.any(dim=2)), _extent(inside.any(dim=1)))
+        share = (extent.double() / min(height, width)).clamp(1 / 2, 1)
+        rows = _sampled(pixels // W, share, H, height)
+        columns = _sampled(pixels % W, share, W, width).transpose(1, 2)
 
         def windows(picture: Tensor) -> Tensor:
-            cut = (picture[i : i + 1, :, rows, columns] for i, (rows, columns) in enumerate(boxes))
-            return torch.cat([_enlarged(window, height, width) for window in cut])
+            # Bilinear, as two matrix products: a place that lies on a pixel is that pixel, to the bit.
+            with torch.autocast(picture.device.type, enabled=False):
+                return rows[:, None] @ picture.float() @ columns[:, None]
 
         return [windows(picture) for picture in pictures]
 
 
-def _around(place: int, length: int, limit: int) -> slice:
-    """So many pixels around one, moved to lie inside of the picture."""
-    start = min(max(place - length // 2, 0), limit - length)
-    return slice(start, start + length)
+def _extent(shown: Tensor) -> Tensor:
+    """bool [B, N] -> int64 [B]: how many places from the first true one to the last."""
+    before = shown.to(torch.int32).cumsum(dim=1) == 0
+    after = shown.flip(1).to(torch.int32).cumsum(dim=1) == 0
+    return shown.shape[1] - before.sum(dim=1) - after.sum(dim=1)
 
 
-def _enlarged(window: Tensor, height: int, width: int) -> Tensor:
-    if window.shape[2:] == (height, width):
-        return window
-    return F.interpolate(window, size=(height, width), mode="bilinear")
+def _sampled(place: Tensor, share: Tensor, limit: int, length: int) -> Tensor:
+    """``length`` places spread over a stretch of a line of ``limit`` pixels, linearly between the pixels.
+
+    Args:
+        place: [B], what the stretch lies around; it is moved to lie inside of the line.
+        share: [B], the stretch is this share of ``length`` long, in whole pixels.
+
+    Returns:
+        float32 [B, length, limit]: what each pixel adds to each place.
+    """
+    stretch = (share * length).ceil().long()
+    start = torch.minimum((place - stretch // 2).clamp(min=0), limit - stretch)
+    steps = (torch.arange(length, device=place.device) + 0.5) * stretch[:, None].double() / length - 0.5
+    steps = torch.minimum(steps.clamp(min=0), stretch[:, None] - 1) + start[:, None]
+    pixels = torch.arange(limit, device=place.device)
+    return (1 - (steps[:, :, None] - pixels).abs()).clamp(min=0).float()

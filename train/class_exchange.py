@@ -7,6 +7,7 @@ the regions of others.
 from __future__ import annotations
 
 import torch
+from class_choice import choose, shown_classes
 from distributed import SharedStream
 from torch import Tensor
 
@@ -16,18 +17,15 @@ class ClassExchange(SharedStream):
 
     number = 3
 
-    def choose(self, label: Tensor) -> Tensor:
+    def choose(self, label: Tensor, num_classes: int) -> Tensor:
         """For each label map [B, H, W] a random class [B] that the one before it shows as well.
 
         Where they share none, it is a class of its own map.
         """
         draws = self.uniform(len(label))
-        shown = [set(item.unique().tolist()) for item in label.cpu()]
-        chosen = []
-        for i, draw in enumerate(draws.tolist()):
-            classes = sorted(shown[i] & shown[i - 1] or shown[i])
-            chosen.append(classes[int(draw * len(classes))])
-        return torch.tensor(chosen, device=label.device)
+        shown = shown_classes(label, num_classes)
+        shared = shown & shown.roll(1, dims=0)
+        return choose(torch.where(shared.any(dim=1, keepdim=True), shared, shown), draws)
 
 
 def exchanged(codes: Tensor, classes: Tensor) -> Tensor:

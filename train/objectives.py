@@ -193,7 +193,14 @@ class MultiScaleObjective:
         self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """Reconstruct a batch and weigh the result; ``model`` is called as (image, label, instance, noise)."""
-        fake, posterior = model(batch["image"], batch["label"], batch.get("instance"), noise)
+        scene = None
+        inputs = (batch["image"], batch["label"], batch.get("instance"), noise)
+        if self.exchange is not None:
+            # Two decodes on one scene. Unwrapped, where processes share the work: their wrapper counts the gradients
+            # of parameters, wherever these were used.
+            scene = getattr(model, "module", model).prepare(*inputs[1:3])
+            inputs += (scene,)
+        fake, posterior = model(*inputs)
         condition = label_input(batch, self.config)
         shown = seen(condition, (fake, batch["image"]), self.augment)
         fakes, reals = halves(judge(shown))
@@ -211,12 +218,10 @@ class MultiScaleObjective:
             if self.crops is not None:
                 pictures = self.crops(batch["label"], pictures)
             losses["perceptual"] = weights.perceptual * self.perceptual(*pictures)
-        if self.exchange is not None and posterior is not None:
-            classes = self.exchange.choose(batch["label"])
+        if self.exchange is not None:
+            classes = self.exchange.choose(batch["label"], self.config.num_classes)
             codes = posterior.with_noise(noise).detach()
-            # Unwrapped, where processes share the work: their wrapper has this batch's gradients all the same.
-            decode = getattr(model, "module", model).decode
-            redrawn = decode(exchanged(codes, classes), batch["label"], batch.get("instance"))
+            redrawn = getattr(model, "module", model).decode(exchanged(codes, classes), scene)
             change = change_outside(fake, redrawn, batch["label"], classes)
             losses["redraw"] = weights.redraw * change
         return losses, (fake,)

@@ -77,7 +77,9 @@ class Trainer:
         if args.diffaugment:
             self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
         ranks = accelerator.process_index, accelerator.num_processes
-        crops = ClassCrops(args.perceptual_crop, args.seed, *ranks) if args.perceptual_crop else None
+        crops = None
+        if args.perceptual_crop:
+            crops = ClassCrops(args.perceptual_crop, self.config.num_classes, args.seed, *ranks)
         exchange = ClassExchange(args.seed, *ranks) if args.redraw_weight else None
         self.objective = build_objective(
             objective,

@@ -1,0 +1,29 @@
+"""Random choices by label map, made where the maps are: a GPU need not be waited for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def shown_classes(label: Tensor, num_classes: int) -> Tensor:
+    """Label maps int64 [B, H, W] -> bool [B, C]: which classes each of them shows."""
+    shown = torch.zeros(len(label), num_classes, dtype=torch.bool, device=label.device)
+    return shown.scatter_(1, label.flatten(1), True)
+
+
+def choose(allowed: Tensor, draws: Tensor) -> Tensor:
+    """For each row of bool [B, N] the number of one of its true places, all as likely.
+
+    Args:
+        allowed: at least one place of each row.
+        draws: [B], from 0 up to less than 1.
+
+    Returns:
+        int64 [B].
+    """
+    # Of all places up to here, so many are true.
+    counts = allowed.to(torch.int32).cumsum(dim=1)
+    # In double precision no draw below 1 is rounded up to the number of places.
+    wanted = (draws.to(allowed.device, non_blocking=True).double() * counts[:, -1]).long()
+    return (counts <= wanted[:, None]).sum(dim=1)
