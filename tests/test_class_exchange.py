@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from class_exchange import ClassExchange, change_outside, exchanged
 from label_examples import numbered
 from objectives import LossWeights, MultiScaleObjective
 from test_transfer import drawn, trained_like
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.networks.scene import Scene
@@ -129,6 +133,37 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
     torch.testing.assert_close(losses["redraw"], expected)
     for name, weight in model.named_parameters():
         torch.testing.assert_close(found.get(name), weight.grad)
+
+
+def test_processes_average_the_gradients_of_their_parts(tmp_path: Path) -> None:
+    """The scene is prepared outside of the wrapper that sums gradients; they are summed all the same, and once."""
+    with get_context("spawn").Pool(2) as processes:
+        shared = processes.starmap(part_gradients, [(part, tmp_path / "meeting") for part in range(2)])
+    alone = [part_gradients(part) for part in range(2)]
+    assert any(float((alone[0][name] - alone[1][name]).abs().max()) > 1e-3 for name in alone[0])
+    for name, first in alone[0].items():
+        mean = (first + alone[1][name]) / 2
+        for gradients in shared:
+            torch.testing.assert_close(gradients[name], mean, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def part_gradients(part: int, meeting: Path | None = None) -> dict[str, Tensor]:
+    """Gradients of one part of a batch, by itself or, with a file to meet at, as one of two processes."""
+    model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 4)).train()
+    image, label, noise = drawn(model.config, seed=part)
+    wrapped: nn.Module = model
+    if meeting is not None:
+        torch.set_num_threads(1)
+        dist.init_process_group("gloo", init_method=meeting.as_uri(), rank=part, world_size=2)
+        wrapped = DistributedDataParallel(model)
+    objective = MultiScaleObjective(model.config, None, exchange=ClassExchange(0, part, 2))
+    judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    batch = {"image": image, "label": label}
+    losses, _ = objective.generator_losses(wrapped, judge, batch, noise, LossWeights(redraw=10.0))
+    torch.stack(list(losses.values())).sum().backward()
+    if meeting is not None:
+        dist.destroy_process_group()
+    return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
 
 
 def test_without_it_nothing_is_added() -> None:
