@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from groupdnet_hub.model_inputs import check_image, checked_edges, checked_label
 from groupdnet_hub.networks.class_order import codes_by_class, codes_in_slots, label_in_slots
 from groupdnet_hub.networks.decoder import GroupDecoder
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
+from groupdnet_hub.networks.nearest_codes import nearest_decoded, region_differences
 from groupdnet_hub.networks.prior import Encoded, make_prior
 from groupdnet_hub.networks.scene import Scene
 from groupdnet_hub.networks.separate import separate_networks
@@ -253,24 +254,36 @@ class GroupDNet(nn.Module, StrictHubMixin):
         return redrawn
 
     @torch.no_grad()
-    def fit_prior(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    def fit_prior(self, batches: Iterable[tuple[Tensor, Tensor]], *, nearest: float = 1.0) -> None:
         """Fit the prior to the codes of real pictures, once the encoder is trained.
 
         Args:
             batches: image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W], of the configuration's size.
+            nearest: of the pictures that show a class, the share whose codes count: those that are decoded nearest
+                to the picture in the class's region. Below 1, all pictures are decoded and their codes are held in
+                memory.
 
         Raises:
-            ValueError: for a model whose prior is N(0, 1), and as :meth:`encode`.
+            ValueError: for a model whose prior is N(0, 1), a share that is none, and as :meth:`encode`.
         """
+        if not 0 < nearest <= 1:
+            raise ValueError(f"nearest is {nearest}; it is a share, above 0 and at most 1")
 
-        def codes_and_classes() -> Iterator[Encoded]:
-            for image, label in batches:
-                shown = one_hot(label, self.config.num_classes).flatten(2).any(dim=2)
-                yield self.encode(image, label), shown
+        def encoded(image: Tensor, label: Tensor) -> Encoded:
+            shown = one_hot(label, self.config.num_classes).flatten(2).any(dim=2)
+            return self.encode(image, label), shown.cpu()
 
         was_training = self.training
         self.eval()
-        self.prior.fit(codes_and_classes())
+        if nearest == 1:
+            self.prior.fit(encoded(*batch) for batch in batches)
+        else:
+            kept, differences = [], []
+            for image, label in batches:
+                kept.append(encoded(image, label))
+                decoded = self.decode(kept[-1][0].mode(), label).to(image.device)
+                differences.append(region_differences(decoded, image, label, self.config.num_classes).cpu())
+            self.prior.fit(nearest_decoded(kept, differences, nearest))
         self.train(was_training)
 
     def with_prior(self, *, rank: int = 0, codes: int = 0) -> GroupDNet:

@@ -241,6 +241,8 @@ def test_the_command_gives_a_saved_model_a_prior(kind: str, tmp_path: Path) -> N
         str(tmp_path / "plain"),
         f"--{kind}",
         "3",
+        "--nearest",
+        "0.5",
         "--output_dir",
         str(tmp_path / "fitted"),
     ]

@@ -25,18 +25,28 @@ def main(argv: list[str] | None = None) -> None:
     kind.add_argument(
         "--prior_codes", type=int, default=0, help="pictures of each class whose codes are kept"
     )
+    parser.add_argument(
+        "--nearest",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="fit to the codes of this share of each class's pictures: those that are decoded nearest to the photo",
+    )
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--output_dir", required=True, help="folder to save the model in")
     args = parser.parse_args(argv)
     if max(args.prior_rank, args.prior_codes) < 1 or args.batch_size < 1:
         parser.error("--prior_rank, --prior_codes and --batch_size must be at least 1")
 
+    if not 0 < args.nearest <= 1:
+        parser.error(f"--nearest is {args.nearest}; it is a share, above 0 and at most 1")
+
     prior = {"rank": args.prior_rank, "codes": args.prior_codes}
     model = GroupDNet.from_pretrained(args.model).with_prior(**prior)
     data = PairedImages.from_folder(
         args.data_dir, model.config.image_size, split=args.split, labels=model.labels
     )
-    model.fit_prior(_batches(data, args.batch_size))
+    model.fit_prior(_batches(data, args.batch_size), nearest=args.nearest)
     stored = GroupDNet.from_pretrained(args.model, dtype="auto").with_prior(**prior)
     stored.prior.load_state_dict(model.prior.state_dict())
     stored.to(stored.dtype)

@@ -1,0 +1,49 @@
+"""Which pictures' codes a prior is fitted to: of each class, those that are decoded nearest to the picture.
+
+What codes cannot tell (prints, open jackets) is drawn as a pattern that looks like nothing. Rejecting the codes of such
+pictures gives up some variety for plainer pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from groupdnet_hub.labels import one_hot
+from groupdnet_hub.networks.prior import Encoded
+
+
+def region_differences(one: Tensor, other: Tensor, label: Tensor, num_classes: int) -> Tensor:
+    """Mean absolute difference of pictures [B, 3, H, W] in the region of each class.
+
+    Args:
+        label: int64 [B, H, W].
+
+    Returns:
+        float32 [B, C]; 0 for classes that a label map does not show.
+    """
+    regions = one_hot(label, num_classes).flatten(2)
+    difference = (one.float() - other.float()).abs().mean(dim=1).flatten(1)
+    return torch.einsum("bcp,bp->bc", regions, difference) / regions.sum(dim=2).clamp(min=1)
+
+
+def nearest_decoded(
+    encoded: Sequence[Encoded], differences: Sequence[Tensor], share: float
+) -> Iterator[Encoded]:
+    """The same batches, but a class counts as shown only by the pictures that differ least from their decoding.
+
+    Args:
+        differences: [B, C] of each batch, see :func:`region_differences`.
+        share: of the pictures that show a class, how many count; at least one does.
+    """
+    shown = torch.cat([shown for _, shown in encoded])
+    counted = torch.zeros_like(shown)
+    for class_id, of_class in enumerate(torch.cat(list(differences)).T):
+        (numbers,) = torch.nonzero(shown[:, class_id], as_tuple=True)
+        order = of_class[numbers].argsort(stable=True)
+        counted[numbers[order[: max(1, round(share * len(numbers)))]], class_id] = True
+    sizes = [len(batch) for _, batch in encoded]
+    for (posterior, _), batch in zip(encoded, counted.split(sizes), strict=True):
+        yield posterior, batch
