@@ -65,7 +65,9 @@ def command_line(
             port = probe.getsockname()[1]
         command += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
         command += ["--master_port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", **extra}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **extra}
+    # Several find each other by themselves, as a user's would.
+    environment |= {"ACCELERATE_USE_CPU": "true"} if processes == 1 else {"CUDA_VISIBLE_DEVICES": ""}
     return [*command, str(ROOT / "train" / script), *arguments], environment
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
+from accelerators import build_accelerator
 from output_lock import sole_writer
 from torch import nn
 from tqdm.auto import tqdm
@@ -23,7 +24,7 @@ _LONGEST_WAIT = timedelta(days=7)
 
 def start_accelerator(mixed_precision: str = "no") -> Accelerator:
     """An accelerator for independent shares of work. On a CPU each process has one thread."""
-    accelerator = Accelerator(
+    accelerator = build_accelerator(
         mixed_precision=mixed_precision,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
     )

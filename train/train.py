@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import (
     DataLoaderConfiguration,
     GradientAccumulationPlugin,
     ProjectConfiguration,
     set_seed,
 )
+from accelerators import build_accelerator
 from arguments import parse_arguments
 from checkpoints import finish_checkpoints, first_line, last_checkpoint
 from inputs import build_data, build_labels, grid_batch
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     output_dir = Path(args.output_dir)
     trackers = None if args.report_to == "none" else args.report_to.split(",")
-    accelerator = Accelerator(
+    accelerator = build_accelerator(
         mixed_precision=args.mixed_precision,
         log_with=trackers,
         project_config=ProjectConfiguration(

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
+from accelerators import build_accelerator
 from checked_flags import parse_checked
 from checkpoints import (
     averaged,
@@ -52,7 +52,7 @@ class ParserTrainer:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.output_dir, self.step = args, Path(args.output_dir), 0
-        self.accelerator = Accelerator(mixed_precision=args.mixed_precision)
+        self.accelerator = build_accelerator(mixed_precision=args.mixed_precision)
         if self.accelerator.num_processes > 1:
             raise ValueError("a parser is trained by one process: start it with python, on one device")
         set_seed(args.seed)

@@ -1,0 +1,29 @@
+"""The accelerator of a run, whose processes find each other on machines without a GPU as well."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import is_torch_xla_available
+
+
+def build_accelerator(**options: Any) -> Accelerator:
+    """``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
+
+    By itself accelerate takes each of them for the only one there, unless ``ACCELERATE_USE_CPU`` is set.
+
+    Raises:
+        ValueError: for processes that were started together and do not find each other.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    cpu_only = not torch.accelerator.is_available() and not is_torch_xla_available()
+    accelerator = Accelerator(cpu=cpu_only and processes > 1, **options)
+    if processes > 1 and accelerator.num_processes == 1:
+        raise ValueError(
+            f"{processes} processes were started together (WORLD_SIZE), but accelerate runs each on its own on "
+            f"{accelerator.device}: start one, or set ACCELERATE_USE_CPU=true to share the CPU"
+        )
+    return accelerator
