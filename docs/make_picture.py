@@ -14,9 +14,9 @@ SIDE, LINE, GAP = 232, 26, 4
 COLUMNS = 6
 INK = (40, 40, 40)
 # Example maps and seeds, chosen by eye.
-REROLL = (6, 23, (("top-clothes", 18), ("hair", 37), ("bottom-clothes", 31), ("top-clothes", 19)))
-MIX = ((7, 17), (1, 19), (11, 37))
-MORPH = ((8, 23), (8, 19))
+REROLL = (6, 48, (("top-clothes", 6), ("hair", 27), ("bottom-clothes", 7), ("top-clothes", 25)))
+MIX = ((7, 11), (1, 25), (11, 27))
+MORPH = ((8, 27), (8, 7))
 
 
 def main() -> None:
