@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,8 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
 def test_processes_average_the_gradients_of_their_parts(tmp_path: Path) -> None:
     """The scene is prepared outside of the wrapper that sums gradients; they are summed all the same, and once."""
     with get_context("spawn").Pool(2) as processes:
-        shared = processes.starmap(part_gradients, [(part, tmp_path / "meeting") for part in range(2)])
-    alone = [part_gradients(part) for part in range(2)]
+        shared = processes.starmap(part_gradients, [(part, tmp_path / "meeting") for part in range(2)], 1)
+        alone = processes.map(part_gradients, range(2), 1)
     assert any(float((alone[0][name] - alone[1][name]).abs().max()) > 1e-3 for name in alone[0])
     for name, first in alone[0].items():
         mean = (first + alone[1][name]) / 2
@@ -149,12 +150,14 @@ def test_processes_average_the_gradients_of_their_parts(tmp_path: Path) -> None:
 
 def part_gradients(part: int, meeting: Path | None = None) -> dict[str, Tensor]:
     """Gradients of one part of a batch, by itself or, with a file to meet at, as one of two processes."""
+    torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 4)).train()
     image, label, noise = drawn(model.config, seed=part)
     wrapped: nn.Module = model
     if meeting is not None:
-        torch.set_num_threads(1)
-        dist.init_process_group("gloo", init_method=meeting.as_uri(), rank=part, world_size=2)
+        dist.init_process_group(
+            "gloo", init_method=meeting.as_uri(), rank=part, world_size=2, timeout=timedelta(minutes=2)
+        )
         wrapped = DistributedDataParallel(model)
     objective = MultiScaleObjective(model.config, None, exchange=ClassExchange(0, part, 2))
     judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
