@@ -18,7 +18,7 @@ from zero_gpu import IS_LENT
 from groupdnet_hub import FIGURE_LABELS, GroupDNetConfig, GroupDNetPipeline, LabelSet, read_label_map
 
 # What a visitor finds drawn: a look on each of the first example maps, chosen by eye.
-OPENING_SEEDS = (27, 7, 25, 6, 36, 48, 37, 26)
+OPENING_SEEDS = (7, 27, 25, 6, 1, 48, 34, 26)
 ResultT = TypeVar("ResultT")
 
 
