@@ -24,6 +24,7 @@ def choose(allowed: Tensor, draws: Tensor) -> Tensor:
     """
     # Of all places up to here, so many are true.
     counts = allowed.to(torch.int32).cumsum(dim=1)
-    # In double precision no draw below 1 is rounded up to the number of places.
-    wanted = (draws.to(allowed.device, non_blocking=True).double() * counts[:, -1]).long()
+    number = counts[:, -1]
+    # A draw just below 1 may round up to the number of places; not every device has double precision.
+    wanted = torch.minimum((draws.to(allowed.device, non_blocking=True) * number).long(), number - 1)
     return (counts <= wanted[:, None]).sum(dim=1)

@@ -47,9 +47,9 @@ class ClassCrops(SharedStream):
         inside = label == classes[:, None, None]
         pixels = choose(inside.flatten(1), draws[:, 1])
         extent = torch.maximum(_extent(inside.any(dim=2)), _extent(inside.any(dim=1)))
-        share = (extent.double() / min(height, width)).clamp(1 / 2, 1)
-        rows = _sampled(pixels // W, share, H, height)
-        columns = _sampled(pixels % W, share, W, width).transpose(1, 2)
+        smaller = min(height, width)
+        rows = _sampled(pixels // W, extent, smaller, H, height)
+        columns = _sampled(pixels % W, extent, smaller, W, width).transpose(1, 2)
 
         def windows(picture: Tensor) -> Tensor:
             # Bilinear, as two matrix products: a place that lies on a pixel is that pixel, to the bit.
@@ -66,19 +66,19 @@ def _extent(shown: Tensor) -> Tensor:
     return shown.shape[1] - before.sum(dim=1) - after.sum(dim=1)
 
 
-def _sampled(place: Tensor, share: Tensor, limit: int, length: int) -> Tensor:
+def _sampled(place: Tensor, extent: Tensor, smaller: int, limit: int, length: int) -> Tensor:
     """``length`` places spread over a stretch of a line of ``limit`` pixels, linearly between the pixels.
 
     Args:
         place: [B], what the stretch lies around; it is moved to lie inside of the line.
-        share: [B], the stretch is this share of ``length`` long, in whole pixels.
+        extent: [B], the stretch is ``extent / smaller`` of ``length`` long, at least half of it and at most all.
 
     Returns:
         float32 [B, length, limit]: what each pixel adds to each place.
     """
-    stretch = (share * length).ceil().long()
+    stretch = ((extent * length + smaller - 1) // smaller).clamp((length + 1) // 2, length)
     start = torch.minimum((place - stretch // 2).clamp(min=0), limit - stretch)
-    steps = (torch.arange(length, device=place.device) + 0.5) * stretch[:, None].double() / length - 0.5
+    steps = (torch.arange(length, device=place.device) + 0.5) * stretch[:, None] / length - 0.5
     steps = torch.minimum(steps.clamp(min=0), stretch[:, None] - 1) + start[:, None]
     pixels = torch.arange(limit, device=place.device)
-    return (1 - (steps[:, :, None] - pixels).abs()).clamp(min=0).float()
+    return (1 - (steps[:, :, None] - pixels).abs()).clamp(min=0)
