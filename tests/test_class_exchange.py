@@ -26,8 +26,8 @@ def test_the_class_is_one_that_both_maps_show() -> None:
     label = torch.zeros(3, 8, 8, dtype=torch.long)
     label[0, :4], label[1, :4], label[2, :4] = 1, 1, 2
     label[2, 4:] = 3
-    exchange = ClassExchange(0, 0, 1)
-    seen = torch.stack([exchange.choose(label, 4) for _ in range(40)])
+    exchange = ClassExchange(4, 0, 0, 1)
+    seen = torch.stack([exchange.choose(label) for _ in range(40)])
     assert set(seen[:, 1].tolist()) == {0, 1}
     assert set(seen[:, 2].tolist()) == {2, 3}  # the one before shows none of its classes
     assert set(seen[:, 0].tolist()) == {0, 1}
@@ -58,15 +58,15 @@ def test_changes_inside_cost_nothing() -> None:
 
 def test_the_stream_is_taken_up_again_and_shared_between_processes() -> None:
     label = torch.arange(4).repeat(4, 1)[:, None].expand(-1, 4, -1)
-    first = ClassExchange(1, 0, 1)
-    first.choose(label, 4)
+    first = ClassExchange(4, 1, 0, 1)
+    first.choose(label)
     state = first.state_dict()
-    expected = first.choose(label, 4)
-    second = ClassExchange(2, 0, 1)
+    expected = first.choose(label)
+    second = ClassExchange(4, 2, 0, 1)
     second.load_state_dict(state)
-    assert torch.equal(second.choose(label, 4), expected)
-    whole = ClassExchange(1, 0, 1).choose(label, 4)
-    halves = [ClassExchange(1, rank, 2).choose(label[:2], 4) for rank in range(2)]
+    assert torch.equal(second.choose(label), expected)
+    whole = ClassExchange(4, 1, 0, 1).choose(label)
+    halves = [ClassExchange(4, 1, rank, 2).choose(label[:2]) for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)
 
 
@@ -75,7 +75,7 @@ def test_training_on_it_keeps_the_code_of_a_class_to_its_region() -> None:
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 8)).train()
     image, label, noise = drawn(model.config)
     batch = {"image": image, "label": label}
-    exchange = ClassExchange(0, 0, 1)
+    exchange = ClassExchange(4, 0, 0, 1)
     start = exchange.state_dict()
     objective = MultiScaleObjective(model.config, None, exchange=exchange)
     assert "redraw" in objective.used
@@ -103,7 +103,7 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
     """Loss and gradients are those of a step that prepares the label map for each decode."""
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 8)).train()
     image, label, noise = drawn(model.config)
-    exchange = ClassExchange(0, 0, 1)
+    exchange = ClassExchange(4, 0, 0, 1)
     start = exchange.state_dict()
     prepared, prepare = [], GroupDNet.prepare
 
@@ -126,7 +126,7 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
     model.zero_grad()
     exchange.load_state_dict(start)
     picture, posterior = model(image, label, noise=noise)
-    classes = exchange.choose(label, 4)
+    classes = exchange.choose(label)
     codes = exchanged(posterior.with_noise(noise).detach(), classes)
     expected = change_outside(picture, model.decode(codes, label), label, classes)
     expected.backward()
@@ -159,7 +159,7 @@ def part_gradients(part: int, meeting: Path | None = None) -> dict[str, Tensor]:
             "gloo", init_method=meeting.as_uri(), rank=part, world_size=2, timeout=timedelta(minutes=2)
         )
         wrapped = DistributedDataParallel(model)
-    objective = MultiScaleObjective(model.config, None, exchange=ClassExchange(0, part, 2))
+    objective = MultiScaleObjective(model.config, None, exchange=ClassExchange(4, 0, part, 2))
     judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
     batch = {"image": image, "label": label}
     losses, _ = objective.generator_losses(wrapped, judge, batch, noise, LossWeights(redraw=10.0))

@@ -13,17 +13,25 @@ from torch import Tensor
 
 
 class ClassExchange(SharedStream):
-    """Gives each picture of a batch the code of one class of the picture before it."""
+    """Gives each picture of a batch the code of one class of the picture before it.
+
+    Args:
+        num_classes: of the label maps.
+    """
 
     number = 3
 
-    def choose(self, label: Tensor, num_classes: int) -> Tensor:
+    def __init__(self, num_classes: int, seed: int, process_index: int, num_processes: int) -> None:
+        super().__init__(seed, process_index, num_processes)
+        self.num_classes = num_classes
+
+    def choose(self, label: Tensor) -> Tensor:
         """For each label map [B, H, W] a random class [B] that the one before it shows as well.
 
         Where they share none, it is a class of its own map.
         """
         draws = self.uniform(len(label))
-        shown = shown_classes(label, num_classes)
+        shown = shown_classes(label, self.num_classes)
         shared = shown & shown.roll(1, dims=0)
         return choose(torch.where(shared.any(dim=1, keepdim=True), shared, shown), draws)
 

@@ -193,14 +193,12 @@ class MultiScaleObjective:
         self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """Reconstruct a batch and weigh the result; ``model`` is called as (image, label, instance, noise)."""
-        scene = None
-        inputs = (batch["image"], batch["label"], batch.get("instance"), noise)
-        if self.exchange is not None:
-            # Two decodes on one scene. Unwrapped, where processes share the work: their wrapper counts the gradients
-            # of parameters, wherever these were used.
-            scene = getattr(model, "module", model).prepare(*inputs[1:3])
-            inputs += (scene,)
-        fake, posterior = model(*inputs)
+        # Unwrapped, where processes share the work: their wrapper counts gradients wherever parameters were used.
+        network = getattr(model, "module", model)
+        maps = batch["label"], batch.get("instance")
+        # Two decodes on one scene.
+        scene = () if self.exchange is None else (network.prepare(*maps),)
+        fake, posterior = model(batch["image"], *maps, noise, *scene)
         condition = label_input(batch, self.config)
         shown = seen(condition, (fake, batch["image"]), self.augment)
         fakes, reals = halves(judge(shown))
@@ -219,9 +217,9 @@ class MultiScaleObjective:
                 pictures = self.crops(batch["label"], pictures)
             losses["perceptual"] = weights.perceptual * self.perceptual(*pictures)
         if self.exchange is not None:
-            classes = self.exchange.choose(batch["label"], self.config.num_classes)
+            classes = self.exchange.choose(batch["label"])
             codes = posterior.with_noise(noise).detach()
-            redrawn = getattr(model, "module", model).decode(exchanged(codes, classes), scene)
+            redrawn = network.decode(exchanged(codes, classes), *scene)
             change = change_outside(fake, redrawn, batch["label"], classes)
             losses["redraw"] = weights.redraw * change
         return losses, (fake,)

@@ -77,10 +77,9 @@ class Trainer:
         if args.diffaugment:
             self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
         ranks = accelerator.process_index, accelerator.num_processes
-        crops = None
-        if args.perceptual_crop:
-            crops = ClassCrops(args.perceptual_crop, self.config.num_classes, args.seed, *ranks)
-        exchange = ClassExchange(args.seed, *ranks) if args.redraw_weight else None
+        stream = self.config.num_classes, args.seed, *ranks
+        crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
+        exchange = ClassExchange(*stream) if args.redraw_weight else None
         self.objective = build_objective(
             objective,
             self.config,
