@@ -18,6 +18,7 @@ from groupdnet_hub.labels import (
     label_picture,
     one_hot,
     resize_label_map,
+    shown_classes,
 )
 from groupdnet_hub.look import Look
 from groupdnet_hub.losses import (
@@ -84,6 +85,7 @@ __all__ = [
     "read_label_set",
     "read_photo",
     "resize_label_map",
+    "shown_classes",
     "tensor_to_picture",
     "transfer_classes",
     "whole_file",

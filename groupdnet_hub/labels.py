@@ -164,7 +164,7 @@ def one_hot(label: Tensor, num_classes: int, dtype: torch.dtype = torch.float32)
 
 def check_ids(label: Tensor, num_classes: int) -> None:
     """Refuse a label map int [B, H, W] with an id outside 0..C-1, saying which and at how many pixels."""
-    low, high = int(label.min()), int(label.max())
+    low, high = torch.stack((label.min(), label.max())).tolist()  # a GPU is waited for once
     if low < 0 or high >= num_classes:
         bad = low if low < 0 else high
         raise ValueError(
@@ -183,6 +183,12 @@ def instance_edges(instance: Tensor) -> Tensor:
     edges[:, 1:] |= down
     edges[:, :-1] |= down
     return edges[:, None].float()
+
+
+def shown_classes(label: Tensor, num_classes: int) -> Tensor:
+    """Which classes each label map int64 [B, H, W] of ids 0..C-1 shows, bool [B, C], without waiting for its device."""
+    shown = torch.zeros(len(label), num_classes, dtype=torch.bool, device=label.device)
+    return shown.scatter_(1, label.flatten(1), True)
 
 
 def classes_present(label: Tensor | np.ndarray, num_classes: int) -> list[int]:

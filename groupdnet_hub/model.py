@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.hub import StrictHubMixin
-from groupdnet_hub.labels import LabelSet, one_hot
+from groupdnet_hub.labels import LabelSet, shown_classes
 from groupdnet_hub.model_inputs import check_image, checked_edges, checked_label
 from groupdnet_hub.networks.class_order import codes_by_class, codes_in_slots, label_in_slots
 from groupdnet_hub.networks.decoder import GroupDecoder
@@ -270,8 +270,8 @@ class GroupDNet(nn.Module, StrictHubMixin):
             raise ValueError(f"nearest is {nearest}; it is a share, above 0 and at most 1")
 
         def encoded(image: Tensor, label: Tensor) -> Encoded:
-            shown = one_hot(label, self.config.num_classes).flatten(2).any(dim=2)
-            return self.encode(image, label), shown.cpu()
+            # Encoding checks the ids.
+            return self.encode(image, label), shown_classes(label, self.config.num_classes).cpu()
 
         was_training = self.training
         self.eval()

@@ -17,6 +17,7 @@ _TRAINING_ROWS = (
     ("data", "Data"),
     ("training_pictures", "Training pictures"),
     ("random_shift", "Pictures shifted at random by up to this share of their sides"),
+    ("recoloured_classes", "Classes whose hues were turned at random"),
     ("steps", "Steps"),
     ("batch_size", "Batch size"),
     ("perceptual_net", "Perceptual net"),
@@ -227,6 +228,8 @@ def _limits_of_codes(config: CardConfig) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{_cell(key)} {_shown(entry)}" for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value))
     if isinstance(value, float):
         return f"{value:.6g}"
     return _cell(value if isinstance(value, str) else json.dumps(value))

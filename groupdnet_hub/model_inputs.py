@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from groupdnet_hub.labels import instance_edges
+from groupdnet_hub.labels import check_ids, instance_edges
 
 
 def checked_label(
@@ -28,13 +28,7 @@ def checked_label(
             f"the label map is {_size(label)}; both sides must be multiples of {factor} "
             f"(this model was made for {image_size[0]}x{image_size[1]})"
         )
-    low, high = int(label.min()), int(label.max())
-    if low < 0 or high >= num_classes:
-        bad = low if low < 0 else high
-        raise ValueError(
-            f"the label map holds the class id {bad} at {int((label == bad).sum())} pixels; this model knows "
-            f"0 to {num_classes - 1}"
-        )
+    check_ids(label, num_classes)
     return label.to(device, torch.int64)
 
 

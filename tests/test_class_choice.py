@@ -1,15 +1,9 @@
-"""Random choices by label map: only what is allowed, all of it alike, whatever the draw."""
+"""Random choices: only what is allowed, all of it alike, whatever the draw."""
 
 from __future__ import annotations
 
 import torch
-from class_choice import choose, shown_classes
-
-
-def test_the_shown_classes_are_those_of_the_map() -> None:
-    label = torch.tensor([[[0, 2], [2, 2]], [[3, 3], [1, 0]]])
-    expected = torch.tensor([[True, False, True, False], [True, True, False, True]])
-    assert torch.equal(shown_classes(label, 4), expected)
+from class_choice import choose
 
 
 def test_each_allowed_place_has_an_equal_stretch_of_the_draws() -> None:

@@ -21,6 +21,7 @@ from groupdnet_hub.labels import (
     label_picture,
     one_hot,
     resize_label_map,
+    shown_classes,
 )
 
 # Label sets
@@ -206,6 +207,12 @@ def test_edges_as_recorded() -> None:
 def test_classes_present() -> None:
     assert classes_present(IDS[:1], 4) == [0, 1, 3]
     assert classes_present(torch.from_numpy(IDS), 4) == [0, 1, 2, 3]
+
+
+def test_shown_classes() -> None:
+    label = torch.tensor([[[0, 2], [2, 2]], [[3, 3], [1, 0]]])
+    expected = torch.tensor([[True, False, True, False], [True, True, False, True]])
+    assert torch.equal(shown_classes(label, 4), expected)
 
 
 def test_drawing_refuses_what_has_no_colour() -> None:

@@ -93,6 +93,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return "--cache_gb and --dataloader_num_workers must be 0 or more"
     if not 0 <= args.random_shift < 1:
         return f"--random_shift is {args.random_shift}; it must lie from 0 up to less than 1"
+    if not 0 <= args.recoloured_share <= 1:
+        return f"--recoloured_share is {args.recoloured_share}; it must lie from 0 to 1"
     for name in ("prior_rank", "prior_codes"):
         if getattr(args, name) is not None and getattr(args, name) < 0:
             return f"--{name} is {getattr(args, name)}; it must be 0 or more"

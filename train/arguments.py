@@ -96,6 +96,19 @@ def build_parser() -> argparse.ArgumentParser:
         "whose pictures are all framed alike",
     )
 
+    add(
+        "--recoloured_classes",
+        nargs="+",
+        help="names or ids of classes, such as clothes, whose hues are turned at random in what is trained on, so that "
+        "rare colours are learned too",
+    )
+    add(
+        "--recoloured_share",
+        type=float,
+        default=0.5,
+        help="share of the pictures in which each of these classes is recoloured",
+    )
+
     add("--output_dir", default="runs/groupdnet", help="where checkpoints, samples and the final model go")
     add("--train_batch_size", type=int, default=8, help="pictures per process and step")
     add("--gradient_accumulation_steps", type=int, default=1, help="batches per update")

@@ -1,15 +1,9 @@
-"""Random choices by label map, made where the maps are: a GPU need not be waited for."""
+"""A random choice for each row, made where the rows are: a GPU need not be waited for."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-
-def shown_classes(label: Tensor, num_classes: int) -> Tensor:
-    """Label maps int64 [B, H, W] -> bool [B, C]: which classes each of them shows."""
-    shown = torch.zeros(len(label), num_classes, dtype=torch.bool, device=label.device)
-    return shown.scatter_(1, label.flatten(1), True)
 
 
 def choose(allowed: Tensor, draws: Tensor) -> Tensor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from class_choice import choose, shown_classes
+from class_choice import choose
 from distributed import SharedStream
 from torch import Tensor
+
+from groupdnet_hub import shown_classes
 
 
 class ClassCrops(SharedStream):

@@ -7,9 +7,11 @@ the regions of others.
 from __future__ import annotations
 
 import torch
-from class_choice import choose, shown_classes
+from class_choice import choose
 from distributed import SharedStream
 from torch import Tensor
+
+from groupdnet_hub import shown_classes
 
 
 class ClassExchange(SharedStream):

@@ -32,7 +32,7 @@ def run_facts(
         kept["notes"] = [*kept.get("notes", []), f"Trained on from {Path(start).name}{steps}."]
     used = {
         name: getattr(args, name)
-        for name in ("random_shift", "perceptual_crop", "kl_free_nats", "class_balance")
+        for name in ("random_shift", "recoloured_classes", "perceptual_crop", "kl_free_nats", "class_balance")
         if getattr(args, name)
     }
     return {

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from checkpoints import load_checkpoint, save_checkpoint
+from class_colours import ClassColours
 from class_crops import ClassCrops
 from class_exchange import ClassExchange
 from diffaugment import DiffAugment
@@ -79,6 +80,10 @@ class Trainer:
         if args.diffaugment:
             self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
         ranks = accelerator.process_index, accelerator.num_processes
+        self.colours = None
+        if args.recoloured_classes:
+            class_ids = model.labels.ids_of(args.recoloured_classes)
+            self.colours = ClassColours(class_ids, args.recoloured_share, args.seed, *ranks)
         stream = self.config.num_classes, args.seed, *ranks
         crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
         exchange = ClassExchange(*stream) if args.redraw_weight else None
@@ -132,6 +137,7 @@ class Trainer:
             "augmentation": self.augment,
             "crops": crops,
             "exchange": exchange,
+            "colours": self.colours,
             "average": self.shown.average,
         }
         keep_own_state(accelerator, {name: part for name, part in own.items() if part is not None})
@@ -203,6 +209,8 @@ class Trainer:
             for group in adam.param_groups:
                 group["lr"] = rate * factor
         objective = self.objective
+        if self.colours is not None:
+            batch = {**batch, "image": self.colours(batch["image"], batch["label"])}
         noise = self.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
         with accelerator.accumulate(self.model, self.discriminator):
             # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
