@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 NAMES = ("Background", "Hat", "Left-shoe", "Upper-clothes", "Kite")
 
@@ -30,16 +29,3 @@ def save_small_parser(folder: Path) -> Path:
         transformers.SegformerForSemanticSegmentation(config).save_pretrained(folder)
     transformers.SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
-
-
-def save_drawn_lite(folder: Path) -> Path:
-    """EfficientNet-Lite0 with drawn weights, as a safetensors file with timm's names."""
-    import timm
-    from lite_encoder import NAME, STAGES
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        encoder = timm.create_model(NAME, features_only=True, pretrained=False, out_indices=STAGES)
-    path = folder / "lite.safetensors"
-    save_file(encoder.state_dict(), path)
-    return path

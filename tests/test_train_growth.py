@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from conftest import shared_folder
-from small_parser import save_drawn_lite
 from train_runs import command_line, train
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig
@@ -15,7 +14,6 @@ from groupdnet_hub.baselines import build_system, system_config
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
-pytest.importorskip("timm", reason="a discriminator of features needs timm")
 from arguments import build_parser, find_problem
 
 
@@ -48,8 +46,8 @@ def test_a_model_grows_and_is_trained_on(drawn: Path, small: Path, tmp_path: Pat
 
 def test_a_run_with_windows_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> None:
     flags = ["--perceptual_net", "vgg16", "--perceptual_crop", "24", "--class_balance", "0.5"]
-    flags += ["--random_shift", "0.2", "--checkpointing_steps", "2", "--discr_learning_rate", "0.01"]
-    flags += ["--feature_adversarial_weight", "2", "--feature_weights", str(save_drawn_lite(tmp_path))]
+    flags += ["--random_shift", "0.2"]
+    flags += ["--checkpointing_steps", "2"]
     flags += ["--perceptual_weights", str(shared_folder("weights") / "vgg16_features.safetensors")]
     train(drawn, tmp_path / "whole", *flags, "--max_train_steps", "4", "--lr_decay_start", "1")
     train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2", "--lr_decay_start", "1")
@@ -60,7 +58,6 @@ def test_a_run_with_windows_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_pa
     assert whole.card_facts["perceptual_crop"] == 24
     assert whole.card_facts["class_balance"] == 0.5
     assert whole.card_facts["random_shift"] == 0.2
-    assert whole.card_facts["loss_weights"]["feature_adversarial"] == 2
 
 
 def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
@@ -78,12 +75,6 @@ def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
         (["--grow"], "--grow needs --pretrained_model_name_or_path"),
         (["--perceptual_crop", "0"], "--perceptual_crop is 0; it must be at least 1"),
         (["--perceptual_crop", "64", "--perceptual_net", "none"], "no use with --perceptual_net none"),
-        (
-            ["--feature_adversarial_weight", "-1"],
-            "--feature_adversarial_weight is -1.0; it must be 0 or more",
-        ),
-        (["--feature_weights", __file__], "no use without --feature_adversarial_weight"),
-        (["--feature_adversarial_weight", "1", "--feature_weights", "no.pth"], "there is no file no.pth"),
         (["--class_balance", "1.5"], "--class_balance is 1.5; it must lie from 0 to 1"),
         (["--prior_codes", "-1"], "--prior_codes is -1; it must be 0 or more"),
         (["--prior_codes", "8", "--prior_rank", "2"], "two priors: give one of them"),

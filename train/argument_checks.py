@@ -64,7 +64,7 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return str(error)
     if len(args.resolution) > 2:
         return "--resolution takes one side, or height and width"
-    for name in ("perceptual_weights", "feature_weights", "classes", "config"):
+    for name in ("perceptual_weights", "classes", "config"):
         path = getattr(args, name)
         if path and not Path(path).is_file():
             return f"--{name}: there is no file {path}"
@@ -106,9 +106,7 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--ema_decay is {args.ema_decay}; it must lie between 0 and 1"
     if args.push_to_hub != bool(args.hub_model_id):
         return "--push_to_hub and --hub_model_id user/name belong together"
-    if args.feature_weights and not args.feature_adversarial_weight:
-        return "--feature_weights has no use without --feature_adversarial_weight"
-    for name in ("redraw_weight", "kl_free_nats", "feature_adversarial_weight"):
+    for name in ("redraw_weight", "kl_free_nats"):
         if getattr(args, name) < 0:
             return f"--{name} is {getattr(args, name)}; it must be 0 or more"
     if not 0 <= args.class_balance <= 1:

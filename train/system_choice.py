@@ -11,7 +11,6 @@ from accelerate import Accelerator
 from argument_checks import neighbours
 from class_exchange import ClassExchange
 from class_likeness import likeness_order
-from feature_discriminator import FeatureView
 from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
 
@@ -132,19 +131,16 @@ def build_objective(
     *,
     crops: Crops | None = None,
     exchange: ClassExchange | None = None,
-    features: FeatureView | None = None,
     free_nats: float = 0.0,
     class_balance: float = 0.0,
 ) -> Objective:
     """The objective ``name`` for a system.
 
     Raises:
-        ValueError: if the objective has no use for ``class_balance`` or ``features``.
+        ValueError: if the objective has no use for ``class_balance``.
     """
-    if name in ("bicyclegan", "dscgan"):
-        for flag, given in (("class_balance", class_balance), ("feature_adversarial_weight", features)):
-            if given:
-                raise ValueError(f"--{flag} has no use: {name} has losses of its own")
+    if class_balance and name in ("bicyclegan", "dscgan"):
+        raise ValueError(f"--class_balance has no use: {name} has losses of its own")
     if name == "bicyclegan":
         return BicycleObjective(config, augment)
     if name == "dscgan":
@@ -155,7 +151,6 @@ def build_objective(
         augment,
         crops,
         exchange,
-        features,
         free_nats=free_nats,
         class_balance=class_balance,
         least_squares=name == "pix2pixhd",
@@ -173,5 +168,4 @@ def loss_weights(args: argparse.Namespace) -> LossWeights:
         args.latent_weight,
         args.diversity_weight,
         args.redraw_weight,
-        args.feature_adversarial_weight,
     )

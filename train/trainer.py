@@ -17,9 +17,7 @@ from class_crops import ClassCrops
 from class_exchange import ClassExchange
 from diffaugment import DiffAugment
 from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
-from feature_discriminator import FeatureView
 from inputs import Data, build_loader
-from lite_encoder import lite_weights
 from objectives import RATES, LossWeights, used_weights, with_kl
 from own_state import keep_own_state
 from pace import Pace
@@ -87,12 +85,6 @@ class Trainer:
         stream = self.config.num_classes, args.seed, *ranks
         crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
         exchange = ClassExchange(*stream) if args.redraw_weight else None
-        features = None
-        if args.feature_adversarial_weight:
-            weights = lite_weights(
-                args.feature_weights, "--feature_weights", "the discriminator of --feature_adversarial_weight"
-            )
-            features = FeatureView(weights, accelerator.device, crops)
         self.objective = build_objective(
             objective,
             self.config,
@@ -100,7 +92,6 @@ class Trainer:
             self.augment,
             crops=crops,
             exchange=exchange,
-            features=features,
             free_nats=args.kl_free_nats,
             class_balance=args.class_balance,
         )
@@ -241,7 +232,7 @@ class Trainer:
         if not all(math.isfinite(value) for value in values.values()):
             raise ValueError(f"a loss is not finite: {values}")
         pace = self.pace.report()
-        shown = {name[:9]: f"{value:.2f}" for name, value in values.items()}
+        shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
         bar.set_postfix(shown | {"img/s": f"{pace['images_per_second']:.1f}"})
         self.accelerator.log(
             {**values, "learning_rate": self.optimizer.param_groups[0]["lr"], **pace}, step=self.step
