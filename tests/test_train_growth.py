@@ -46,8 +46,8 @@ def test_a_model_grows_and_is_trained_on(drawn: Path, small: Path, tmp_path: Pat
 
 def test_a_run_with_windows_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> None:
     flags = ["--perceptual_net", "vgg16", "--perceptual_crop", "24", "--class_balance", "0.5"]
-    flags += ["--random_shift", "0.2"]
-    flags += ["--checkpointing_steps", "2"]
+    flags += ["--recoloured_classes", "top-clothes", "hair"]
+    flags += ["--random_shift", "0.2", "--checkpointing_steps", "2"]
     flags += ["--perceptual_weights", str(shared_folder("weights") / "vgg16_features.safetensors")]
     train(drawn, tmp_path / "whole", *flags, "--max_train_steps", "4", "--lr_decay_start", "1")
     train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2", "--lr_decay_start", "1")
@@ -58,6 +58,9 @@ def test_a_run_with_windows_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_pa
     assert whole.card_facts["perceptual_crop"] == 24
     assert whole.card_facts["class_balance"] == 0.5
     assert whole.card_facts["random_shift"] == 0.2
+    assert (
+        "hues were turned at random | top-clothes, hair |" in (tmp_path / "whole/model/README.md").read_text()
+    )
 
 
 def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
@@ -78,6 +81,7 @@ def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
         (["--class_balance", "1.5"], "--class_balance is 1.5; it must lie from 0 to 1"),
         (["--prior_codes", "-1"], "--prior_codes is -1; it must be 0 or more"),
         (["--prior_codes", "8", "--prior_rank", "2"], "two priors: give one of them"),
+        (["--recoloured_share", "2"], "--recoloured_share is 2.0; it must lie from 0 to 1"),
         (["--random_shift", "1"], "--random_shift is 1.0; it must lie from 0 up to less than 1"),
         (["--class_balance", "-0.1"], "--class_balance is -0.1; it must lie from 0 to 1"),
     ],
