@@ -99,7 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--recoloured_classes",
         nargs="+",
-        help="names or ids of classes, such as clothes, whose hues are turned at random in what is trained on, so that "
+        help="names of classes, such as clothes, whose hues are turned at random in what is trained on, so that "
         "rare colours are learned too",
     )
     add(
