@@ -186,9 +186,9 @@ def instance_edges(instance: Tensor) -> Tensor:
 
 
 def shown_classes(label: Tensor, num_classes: int) -> Tensor:
-    """Which classes each label map int64 [B, H, W] of ids 0..C-1 shows, bool [B, C], without waiting for its device."""
+    """Which classes each label map int [B, H, W] of ids 0..C-1 shows, bool [B, C], without waiting for its device."""
     shown = torch.zeros(len(label), num_classes, dtype=torch.bool, device=label.device)
-    return shown.scatter_(1, label.flatten(1), True)
+    return shown.scatter_(1, label.flatten(1).long(), True)
 
 
 def classes_present(label: Tensor | np.ndarray, num_classes: int) -> list[int]:

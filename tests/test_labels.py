@@ -212,7 +212,8 @@ def test_classes_present() -> None:
 def test_shown_classes() -> None:
     label = torch.tensor([[[0, 2], [2, 2]], [[3, 3], [1, 0]]])
     expected = torch.tensor([[True, False, True, False], [True, True, False, True]])
-    assert torch.equal(shown_classes(label, 4), expected)
+    for dtype in (torch.int64, torch.int32, torch.uint8):
+        assert torch.equal(shown_classes(label.to(dtype), 4), expected)
 
 
 def test_drawing_refuses_what_has_no_colour() -> None:

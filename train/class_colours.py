@@ -32,9 +32,9 @@ class ClassColours(SharedStream):
 
     def __call__(self, image: Tensor, label: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [-1, 1] of label maps int64 [B, H, W] -> the same, recoloured."""
-        draws = self.uniform(len(label), len(self.class_ids), 2).to(image.device)
-        turned = hue_rotations(draws[..., 1] * (2 * math.pi)).to(image.dtype)
-        chosen = draws[..., 0] < self.share
+        draws = self.uniform(len(label), len(self.class_ids), 2)
+        chosen = (draws[..., 0] < self.share).to(image.device)
+        turned = hue_rotations(draws[..., 1] * (2 * math.pi)).to(image)
         for i, class_id in enumerate(self.class_ids):
             region = (label == class_id) & chosen[:, i, None, None]
             recoloured = torch.einsum("bij,bjhw->bihw", turned[:, i], image)
