@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from class_exchange import ClassExchange
 from class_likeness import likeness_order
 from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
+from steps import kl_weight_at, risen_share
 
 from groupdnet_hub import (
     GroupDNet,
@@ -51,8 +54,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     generator = torch.Generator().manual_seed(args.seed)
     if args.pretrained_model_name_or_path:
         model = load_system(args.pretrained_model_name_or_path)
-        if args.discriminator_width is not None:
-            model = _with_discriminator_width(model, args.discriminator_width)
+        model = _with_discriminator(model, _discriminator_fields(args))
         if args.grow:
             if not isinstance(model, GroupDNet):
                 raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
@@ -67,6 +69,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
         return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
     if args.config:
         config = system_from_json(Path(args.config).read_text(encoding="utf-8"))
+        config = config.replace(**_discriminator_fields(args))
     else:
         fields = _fields(args, labels)
         config = (
@@ -80,9 +83,17 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     return build_system(config, generator=generator), None
 
 
-def _with_discriminator_width(model: System, width: int) -> System:
-    """The same model with another discriminator, which starts fresh in any case."""
-    new = build_system(model.config.replace(discriminator_width=width))
+def _discriminator_fields(args: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of the discriminator, as fields of the configuration."""
+    names = ("discriminator_width", "discriminator_norm")
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _with_discriminator(model: System, fields: Mapping[str, Any]) -> System:
+    """The same model with another discriminator, where one is named."""
+    if all(getattr(model.config, name) == value for name, value in fields.items()):
+        return model
+    new = build_system(model.config.replace(**fields))
     new.load_state_dict(model.state_dict())
     new.card_facts = model.card_facts
     return new.train(model.training)
@@ -90,8 +101,9 @@ def _with_discriminator_width(model: System, width: int) -> System:
 
 def _fields(args: argparse.Namespace, labels: LabelSet) -> dict[str, Any]:
     """Fields of the configuration that the command line names."""
-    names = ("encoder_width", "discriminator_width", "groups")
+    names = ("encoder_width", "groups")
     fields = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    fields |= _discriminator_fields(args)
     if args.class_order == "likeness":
         data = PairedImages.from_folder(args.train_data_dir, args.resolution, labels=labels)
         fields["class_order"] = likeness_order(data)
@@ -157,9 +169,9 @@ def build_objective(
     )
 
 
-def loss_weights(args: argparse.Namespace) -> LossWeights:
-    """The weights that the command line sets."""
-    return LossWeights(
+def loss_weights(args: argparse.Namespace, step: int) -> LossWeights:
+    """The weights that the command line sets, at a step."""
+    weights = LossWeights(
         args.adversarial_weight,
         args.feature_matching_weight,
         args.perceptual_weight,
@@ -168,4 +180,11 @@ def loss_weights(args: argparse.Namespace) -> LossWeights:
         args.latent_weight,
         args.diversity_weight,
         args.redraw_weight,
+    )
+    share = risen_share(step, args.discriminator_warmup_steps, args.adversarial_warmup_steps)
+    return replace(
+        weights,
+        kl=kl_weight_at(step, args.kl_weight_start, args.kl_weight, args.kl_warmup_steps),
+        adversarial=weights.adversarial * share,
+        feature_matching=weights.feature_matching * share,
     )
