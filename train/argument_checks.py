@@ -83,6 +83,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
             "checkpoints_total_limit",
             "batch_norm_parts",
             "perceptual_crop",
+            "hidden_channels",
+            "latent_channels",
+            "code_grid",
         ),
     )
     if problem:
