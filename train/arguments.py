@@ -92,6 +92,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     add(
+        "--random_scale",
+        type=float,
+        default=0.0,
+        help="scale pictures by up to this share, up or down; edges that show several classes do not go on",
+    )
+    add("--random_turn", type=float, default=0.0, help="turn pictures by up to this many degrees either way")
+    add(
+        "--balanced_sampling",
+        type=float,
+        default=0.0,
+        help="draw pictures that show rare classes more often: from 0, all alike, to 1, by the inverse of the share of "
+        "pictures that show a picture's rarest class, 10 times at most",
+    )
+    add(
         "--recoloured_classes",
         nargs="+",
         help="names of classes, such as clothes, whose hues are turned at random in what is trained on, so that "
@@ -200,6 +214,18 @@ def build_parser() -> argparse.ArgumentParser:
         default=0.0,
         help="weight of what changes outside a class when its code is exchanged with another picture's; 0 is the "
         "paper's: no such loss",
+    )
+    add(
+        "--redraw_memory",
+        type=int,
+        help="take those codes from a memory of this many pictures of each class, rare classes more often; by default "
+        "from the picture before in the batch",
+    )
+    add(
+        "--redraw_interval",
+        type=int,
+        default=1,
+        help="measure that loss every so many steps only; it then counts as many times",
     )
     add(
         "--kl_weight",

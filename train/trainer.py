@@ -14,18 +14,17 @@ from accelerate import Accelerator
 from checkpoints import load_checkpoint, save_checkpoint
 from class_colours import ClassColours
 from class_crops import ClassCrops
-from class_exchange import ClassExchange
 from diffaugment import DiffAugment
 from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from inputs import Data, build_loader
-from objectives import RATES, LossWeights, used_weights, with_kl
+from objectives import RATES, LossWeights, used_weights, with_kl, with_redraw_every
 from own_state import keep_own_state
 from pace import Pace
 from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
 from shown_model import ShownModel
 from steps import kl_weight_at, learning_rate_factor, make_optimizer
-from system_choice import build_objective, loss_weights
+from system_choice import build_exchange, build_objective, loss_weights
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -84,7 +83,7 @@ class Trainer:
             self.colours = ClassColours(class_ids, args.recoloured_share, args.seed, *ranks)
         stream = self.config.num_classes, args.seed, *ranks
         crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
-        exchange = ClassExchange(*stream) if args.redraw_weight else None
+        exchange = build_exchange(args, self.config, accelerator) if args.redraw_weight else None
         self.objective = build_objective(
             objective,
             self.config,
@@ -202,12 +201,13 @@ class Trainer:
         objective = self.objective
         if self.colours is not None:
             batch = {**batch, "image": self.colours(batch["image"], batch["label"])}
+        weights = with_redraw_every(self._weights(), self.step, args.redraw_interval)
         noise = self.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
         with accelerator.accumulate(self.model, self.discriminator):
             # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
             judge = accelerator.unwrap_model(self.discriminator).requires_grad_(False)
             with accelerator.autocast():
-                losses, fakes = objective.generator_losses(self.model, judge, batch, noise, self._weights())
+                losses, fakes = objective.generator_losses(self.model, judge, batch, noise, weights)
             accelerator.backward(torch.stack(list(losses.values())).sum())
             self.optimizer.step()
             self.optimizer.zero_grad()
