@@ -84,6 +84,11 @@ def find_problem(args: argparse.Namespace) -> str | None:
             "checkpoints_total_limit",
             "batch_norm_parts",
             "perceptual_crop",
+            "hidden_channels",
+            "latent_channels",
+            "code_grid",
+            "redraw_memory",
+            "redraw_interval",
         ),
     )
     if problem:
@@ -92,8 +97,18 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--batch_norm_parts {args.batch_norm_parts} does not divide --train_batch_size {args.train_batch_size}"
     if args.cache_gb < 0 or args.dataloader_num_workers < 0:
         return "--cache_gb and --dataloader_num_workers must be 0 or more"
-    if not 0 <= args.random_shift < 1:
-        return f"--random_shift is {args.random_shift}; it must lie from 0 up to less than 1"
+    for name in ("random_shift", "random_scale"):
+        if not 0 <= getattr(args, name) < 1:
+            return f"--{name} is {getattr(args, name)}; it must lie from 0 up to less than 1"
+    if not 0 <= args.random_turn <= 90:
+        return f"--random_turn is {args.random_turn}; it must lie from 0 to 90 degrees"
+    if not 0 <= args.balanced_sampling <= 1:
+        return f"--balanced_sampling is {args.balanced_sampling}; it must lie from 0 to 1"
+    if args.balanced_sampling and args.streaming:
+        return "--balanced_sampling has no effect on a stream, whose pictures are not known beforehand: leave one out"
+    for name, default in (("redraw_memory", None), ("redraw_interval", 1)):
+        if getattr(args, name) != default and not args.redraw_weight:
+            return f"--{name} has no effect without --redraw_weight"
     if not 0 <= args.recoloured_share <= 1:
         return f"--recoloured_share is {args.recoloured_share}; it must lie from 0 to 1"
     for name in ("prior_rank", "prior_codes"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from argument_checks import find_problem
 from discriminator_arguments import add_discriminator_flags
+from network_arguments import add_network_arguments, plain_order
 
 from groupdnet_hub import PRESETS
 from groupdnet_hub.baselines import SYSTEMS
@@ -73,13 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="group count of each block of the decoder, for a new GroupDNet; by default they fall as in Table 4",
     )
-    add(
-        "--class_order",
-        choices=("ids", "likeness"),
-        default="ids",
-        help="order of the classes inside a new GroupDNet: that of their ids, or alike ones side by side, so that they "
-        "share groups",
-    )
+    add_network_arguments(parser)
     add(
         "--resolution",
         type=int,
@@ -96,6 +91,20 @@ def build_parser() -> argparse.ArgumentParser:
         "whose pictures are all framed alike",
     )
 
+    add(
+        "--random_scale",
+        type=float,
+        default=0.0,
+        help="scale pictures by up to this share, up or down; edges that show several classes do not go on",
+    )
+    add("--random_turn", type=float, default=0.0, help="turn pictures by up to this many degrees either way")
+    add(
+        "--balanced_sampling",
+        type=float,
+        default=0.0,
+        help="draw pictures that show rare classes more often: from 0, all alike, to 1, by the inverse of the share of "
+        "pictures that show a picture's rarest class, 10 times at most",
+    )
     add(
         "--recoloured_classes",
         nargs="+",
@@ -207,6 +216,18 @@ def build_parser() -> argparse.ArgumentParser:
         "paper's: no such loss",
     )
     add(
+        "--redraw_memory",
+        type=int,
+        help="take those codes from a memory of this many pictures of each class, rare classes more often; by default "
+        "from the picture before in the batch",
+    )
+    add(
+        "--redraw_interval",
+        type=int,
+        default=1,
+        help="measure that loss every so many steps only; it then counts as many times",
+    )
+    add(
         "--kl_weight",
         type=float,
         help="weight of the KL divergence per picture; by default the system's (0.4: the paper's 0.05 x 8 pictures)",
@@ -265,6 +286,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
             values["train_data_dir"] = [values["train_data_dir"]]
         parser.set_defaults(**values)
     args = parser.parse_args(argv)
+    args.class_order = plain_order(args.class_order)
     problem = find_problem(args)
     if problem:
         parser.error(problem)

@@ -6,11 +6,11 @@ The trainer makes one generator step and one discriminator step a batch, whateve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from class_exchange import ClassExchange, change_outside, exchanged
+from class_exchange import Exchange, change_outside
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -177,7 +177,7 @@ class MultiScaleObjective:
         perceptual: PerceptualLoss | None,
         augment: Augment | None = None,
         crops: Crops | None = None,
-        exchange: ClassExchange | None = None,
+        exchange: Exchange | None = None,
         *,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
@@ -220,7 +220,7 @@ class MultiScaleObjective:
         network = getattr(model, "module", model)
         maps = batch["label"], batch.get("instance")
         # Two decodes on one scene.
-        scene = () if self.exchange is None else (network.prepare(*maps),)
+        scene = (network.prepare(*maps),) if self.exchange is not None and weights.redraw else ()
         fake, posterior = model(batch["image"], *maps, noise, *scene)
         condition = label_input(batch, self.config)
         shown = seen(condition, (fake, batch["image"]), self.augment)
@@ -240,11 +240,13 @@ class MultiScaleObjective:
                 pictures = self.crops(batch["label"], pictures)
             losses["perceptual"] = weights.perceptual * self.perceptual(*pictures)
         if self.exchange is not None:
-            classes = self.exchange.choose(batch["label"])
             codes = posterior.with_noise(noise).detach()
-            redrawn = network.decode(exchanged(codes, classes), *scene)
-            change = change_outside(fake, redrawn, batch["label"], classes)
-            losses["redraw"] = weights.redraw * change
+            if scene:
+                mixed, classes = self.exchange.redraw(codes, batch["label"])
+                redrawn = network.decode(mixed, *scene)
+                change = change_outside(fake, redrawn, batch["label"], classes)
+                losses["redraw"] = weights.redraw * change
+            self.exchange.remember(codes, batch["label"])
         return losses, (fake,)
 
     def discriminator_losses(
@@ -277,3 +279,12 @@ class MultiScaleObjective:
 def used_weights(objective: Objective, weights: LossWeights) -> dict[str, float]:
     """The weights that count, for the model card."""
     return {name: value for name in objective.used if (value := getattr(weights, name))}
+
+
+def with_redraw_every(weights: LossWeights, step: int, interval: int) -> LossWeights:
+    """The weights of an update, counted from 0, when the redraw loss is measured every ``interval``-th time only.
+
+    It then counts ``interval`` times, so that its share in the sum over many updates stays what its weight says
+    (lazy regularisation; Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
+    """
+    return replace(weights, redraw=0.0 if (step + 1) % interval else interval * weights.redraw)

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
-from class_exchange import ClassExchange
-from class_likeness import likeness_order
+from class_exchange import ClassExchange, Exchange
+from code_memory import CodeMemory
+from network_arguments import check_existing, network_fields
 from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
 from steps import kl_weight_at, risen_share
@@ -21,7 +22,6 @@ from groupdnet_hub import (
     GroupDNet,
     GroupDNetConfig,
     LabelSet,
-    PairedImages,
     PerceptualLoss,
     TransferReport,
     grow,
@@ -54,6 +54,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     generator = torch.Generator().manual_seed(args.seed)
     if args.pretrained_model_name_or_path:
         model = load_system(args.pretrained_model_name_or_path)
+        check_existing(args, model.config, "--pretrained_model_name_or_path")
         model = _with_discriminator(model, _discriminator_fields(args))
         if args.grow:
             if not isinstance(model, GroupDNet):
@@ -69,9 +70,10 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
         return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
     if args.config:
         config = system_from_json(Path(args.config).read_text(encoding="utf-8"))
+        check_existing(args, config, "--config")
         config = config.replace(**_discriminator_fields(args))
     else:
-        fields = _fields(args, labels)
+        fields = network_fields(args, labels)
         config = (
             system_preset(args.model, args.preset, **fields)
             if args.preset
@@ -97,17 +99,6 @@ def _with_discriminator(model: System, fields: Mapping[str, Any]) -> System:
     new.load_state_dict(model.state_dict())
     new.card_facts = model.card_facts
     return new.train(model.training)
-
-
-def _fields(args: argparse.Namespace, labels: LabelSet) -> dict[str, Any]:
-    """Fields of the configuration that the command line names."""
-    names = ("encoder_width", "groups")
-    fields = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    fields |= _discriminator_fields(args)
-    if args.class_order == "likeness":
-        data = PairedImages.from_folder(args.train_data_dir, args.resolution, labels=labels)
-        fields["class_order"] = likeness_order(data)
-    return fields
 
 
 def objective_of(config: SystemConfig) -> str:
@@ -142,7 +133,7 @@ def build_objective(
     augment: Augment | None,
     *,
     crops: Crops | None = None,
-    exchange: ClassExchange | None = None,
+    exchange: Exchange | None = None,
     free_nats: float = 0.0,
     class_balance: float = 0.0,
 ) -> Objective:
@@ -167,6 +158,16 @@ def build_objective(
         class_balance=class_balance,
         least_squares=name == "pix2pixhd",
     )
+
+
+def build_exchange(
+    args: argparse.Namespace, config: GroupDNetConfig, accelerator: Accelerator
+) -> ClassExchange | CodeMemory:
+    """Where the redraw loss takes other codes from: the batch itself, or ``--redraw_memory``."""
+    stream = args.seed, accelerator.process_index, accelerator.num_processes
+    if args.redraw_memory:
+        return CodeMemory(config.code_shape, args.redraw_memory, *stream, accelerator.device)
+    return ClassExchange(config.num_classes, *stream)
 
 
 def loss_weights(args: argparse.Namespace, step: int) -> LossWeights:

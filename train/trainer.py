@@ -15,20 +15,19 @@ from argument_checks import neighbours
 from checkpoints import load_checkpoint, save_checkpoint
 from class_colours import ClassColours
 from class_crops import ClassCrops
-from class_exchange import ClassExchange
 from diffaugment import DiffAugment
 from discriminator_state import take_up, weights_to_save
 from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from gradient_penalty import LazyR1
 from inputs import Data, build_loader
-from objectives import RATES, used_weights
+from objectives import RATES, used_weights, with_redraw_every
 from own_state import keep_own_state
 from pace import Pace
 from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
 from shown_model import ShownModel
 from steps import learning_rate_factor, make_optimizer
-from system_choice import build_objective, loss_weights
+from system_choice import build_exchange, build_objective, loss_weights
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -88,7 +87,7 @@ class Trainer:
             self.colours = ClassColours(class_ids, args.recoloured_share, args.seed, *ranks)
         stream = self.config.num_classes, args.seed, *ranks
         crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
-        exchange = ClassExchange(*stream) if args.redraw_weight else None
+        exchange = build_exchange(args, self.config, accelerator) if args.redraw_weight else None
         self.objective = build_objective(
             objective,
             self.config,
@@ -211,6 +210,7 @@ class Trainer:
         objective = self.objective
         if self.colours is not None:
             batch = {**batch, "image": self.colours(batch["image"], batch["label"])}
+        weights = with_redraw_every(loss_weights(args, self.step), self.step, args.redraw_interval)
         noise = self.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
         with accelerator.accumulate(self.model, self.discriminator):
             # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
@@ -221,7 +221,6 @@ class Trainer:
                     fakes = objective.draw(self.model, batch, noise)
             else:
                 with accelerator.autocast():
-                    weights = loss_weights(args, self.step)
                     losses, fakes = objective.generator_losses(self.model, judge, batch, noise, weights)
                 accelerator.backward(torch.stack(list(losses.values())).sum())
                 self.optimizer.step()
