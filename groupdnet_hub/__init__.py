@@ -31,6 +31,7 @@ from groupdnet_hub.losses import (
     l1_loss,
     least_squares_discriminator_loss,
     least_squares_generator_loss,
+    picture_means,
 )
 from groupdnet_hub.model import GroupDNet
 from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
@@ -80,6 +81,7 @@ __all__ = [
     "load_system",
     "one_hot",
     "photo_to_tensor",
+    "picture_means",
     "read_instance_map",
     "read_label_map",
     "read_label_set",

@@ -21,7 +21,8 @@ from arguments import build_parser, find_problem
 SMALL = ("--perceptual_net", "none", "--discriminator_width", "4", "--max_train_steps", "4")
 # Whatever the discriminator can be told to do at once.
 ALL = ("--discriminator_norm", "none", "--r1_weight", "1", "--r1_interval", "3", "--save_discriminator")
-ALL += ("--discriminator_warmup_steps", "1", "--adversarial_warmup_steps", "2", "--diffaugment")
+ALL += ("--discriminator_warmup_steps", "1", "--adversarial_warmup_steps", "2")
+ALL += ("--diffaugment", "--diffaugment_target", "0.01", "--diffaugment_rise", "40")
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,9 @@ def test_a_damaged_one_is_refused(drawn: Path, saved: Path, tmp_path: Path) -> N
         (["--r1_interval", "0"], "--r1_interval is 0; it must be at least 1"),
         (["--discriminator_warmup_steps", "-1"], "--discriminator_warmup_steps is -1; it must be 0 or more"),
         (["--adversarial_warmup_steps", "-1"], "--adversarial_warmup_steps is -1; it must be 0 or more"),
+        (["--diffaugment_target", "0.6"], "--diffaugment_target needs --diffaugment"),
+        (["--diffaugment", "--diffaugment_target", "1"], "--diffaugment_target is 1.0; it must lie between"),
+        (["--diffaugment_rise", "0"], "--diffaugment_rise is 0; it must be at least 1"),
         (["--discriminator_width", "0"], "--discriminator_width is 0; it must be at least 1"),
     ],
 )

@@ -253,7 +253,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="instead, pictures of each class whose codes are kept, around which new ones are drawn",
     )
     add_discriminator_flags(parser, flag)
-    flag("--diffaugment", "augment what the discriminator sees; for small data")
     add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
     add("--checkpoints_total_limit", type=int, help="keep only so many checkpoints")
     add("--resume_from_checkpoint", help="'latest', or the path of a checkpoint folder")

@@ -44,8 +44,8 @@ class LazyR1:
         image.requires_grad_()
         plain = functools.partial(type(discriminator).forward, discriminator)
         with torch.autocast(image.device.type, enabled=False):
-            score = objective.real_score(plain, {**batch, "image": image})
-            (gradient,) = torch.autograd.grad(score * len(image), image, create_graph=True)
+            scores = objective.real_scores(plain, {**batch, "image": image}, objective.augment)
+            (gradient,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
             penalty = self.weight / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
         self._last = penalty.detach()
         return self.interval * penalty

@@ -26,16 +26,17 @@ from groupdnet_hub import (
     least_squares_discriminator_loss,
     least_squares_generator_loss,
     one_hot,
+    picture_means,
 )
 from groupdnet_hub.baselines import SystemConfig
 
 Batch = Mapping[str, Tensor]
-# Label input and picture [copies * B, channels, H, W], and copies -> the same, all copies augmented alike.
-Augment = Callable[[Tensor, int], Tensor]
 # Label map [B, H, W] and pictures [B, 3, H, W] -> windows of the pictures.
 Crops = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
 # For each scale of a discriminator its features, the logits last.
 Features = Sequence[Sequence[Tensor]]
+# Between the goals of least squares, 0 and 1; those of the hinge loss lie around 0.
+LEAST_SQUARES_MIDDLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,26 @@ RATES = {
 }
 
 
+class Augment(Protocol):
+    """Changes what a discriminator sees (see :mod:`diffaugment`)."""
+
+    def __call__(self, x: Tensor, copies: int, /) -> Tensor:
+        """Label input and picture [copies * B, channels, H, W] -> the same, all copies augmented alike."""
+
+    def observe(self, realness: Tensor, /) -> None:
+        """Hear what the discriminator says of a batch of real pictures [B, ...]: positive where they seem real."""
+
+
 class Objective(Protocol):
     """Losses of one system.
 
     Attributes:
         used: names of the fields of :class:`LossWeights` that count here.
+        augment: changes what the discriminator sees in training.
     """
 
     used: tuple[str, ...]
+    augment: Augment | None
 
     def make_discriminator(self, generator: torch.Generator) -> nn.Module:
         """The discriminator, or several in one module; ``generator`` draws the weights."""
@@ -111,14 +124,14 @@ class Objective(Protocol):
     ) -> dict[str, Tensor]:
         """Losses on pictures that the generator step made, and on the real ones."""
 
-    def real_score(
-        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    def real_scores(
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
     ) -> Tensor:
-        """How real the discriminator finds the real pictures: the mean of its logits, a scalar; gradients flow.
+        """How real the discriminator finds each of a batch's own pictures: [B], higher is more real; gradients flow.
 
         Args:
             discriminator: the module, or a function like it.
-            as_trained: the pictures are augmented as those that it learns from; else they are as they are.
+            augment: changes label input and picture first; by default they stay as they are.
         """
 
 
@@ -151,9 +164,23 @@ def logits(outputs: Features) -> list[Tensor]:
     return [scale[-1] for scale in outputs]
 
 
-def mean_logit(outputs: Features, weights: Tensor | None = None) -> Tensor:
-    """The mean of the patch logits, over scales as in the adversarial losses; a scalar."""
-    return -hinge_generator_loss(logits(outputs), weights)
+def mean_logits(outputs: Features, weights: Tensor | None = None) -> Tensor:
+    """The mean of each picture's logits over places and scales, [B].
+
+    Args:
+        weights: how much each pixel [B, 1, H, W] counts, of mean 1.
+    """
+    return torch.stack([picture_means(found, weights) for found in logits(outputs)]).mean(dim=0)
+
+
+def observe(augment: Augment | None, outputs: Features, middle: float = 0.0) -> None:
+    """Let an augmentation hear the patch logits of real pictures.
+
+    Args:
+        middle: the logit that is as far from what generated pictures should get as from what real ones should.
+    """
+    if augment is not None:
+        augment.observe(torch.cat([found.detach().flatten(1) for found in logits(outputs)], dim=1) - middle)
 
 
 class MultiScaleObjective:
@@ -194,6 +221,7 @@ class MultiScaleObjective:
         )
         if exchange is not None:
             self.used += ("redraw",)
+        self._middle = LEAST_SQUARES_MIDDLE if least_squares else 0.0
         self._generator_loss = least_squares_generator_loss if least_squares else hinge_generator_loss
         self._discriminator_loss = (
             least_squares_discriminator_loss if least_squares else hinge_discriminator_loss
@@ -257,17 +285,17 @@ class MultiScaleObjective:
         pictures = (fakes[0].detach(), batch["image"])
         shown = seen(condition, pictures, self.augment)
         on_fake, on_real = halves(discriminator(shown))
+        observe(self.augment, on_real, self._middle)
         places = self._place_weights(shown[: len(condition)])
         fake, real = self._discriminator_loss(logits(on_fake), logits(on_real), places)
         return {"discriminator_fake": fake, "discriminator_real": real}
 
-    def real_score(
-        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    def real_scores(
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
     ) -> Tensor:
-        """Weighted by place as the losses are."""
-        condition = label_input(batch, self.config)
-        shown = seen(condition, (batch["image"],), self.augment if as_trained else None)
-        return mean_logit(discriminator(shown), self._place_weights(shown))
+        """The mean logit, over places and scales."""
+        shown = seen(label_input(batch, self.config), (batch["image"],), augment)
+        return mean_logits(discriminator(shown), self._place_weights(shown))
 
     def _place_weights(self, shown: Tensor) -> Tensor | None:
         """How much each place counts, by the label input that ``shown`` begins with, moved and cut as that is."""

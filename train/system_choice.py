@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
-from class_exchange import ClassExchange, Exchange
-from code_memory import CodeMemory
+from class_exchange import Exchange
 from network_arguments import check_existing, network_fields
 from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
@@ -158,16 +157,6 @@ def build_objective(
         class_balance=class_balance,
         least_squares=name == "pix2pixhd",
     )
-
-
-def build_exchange(
-    args: argparse.Namespace, config: GroupDNetConfig, accelerator: Accelerator
-) -> ClassExchange | CodeMemory:
-    """Where the redraw loss takes other codes from: the batch itself, or ``--redraw_memory``."""
-    stream = args.seed, accelerator.process_index, accelerator.num_processes
-    if args.redraw_memory:
-        return CodeMemory(config.code_shape, args.redraw_memory, *stream, accelerator.device)
-    return ClassExchange(config.num_classes, *stream)
 
 
 def loss_weights(args: argparse.Namespace, step: int) -> LossWeights:

@@ -13,11 +13,8 @@ import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
 from checkpoints import load_checkpoint, save_checkpoint
-from class_colours import ClassColours
-from class_crops import ClassCrops
-from diffaugment import DiffAugment
 from discriminator_state import take_up, weights_to_save
-from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
+from distributed import divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from gradient_penalty import LazyR1
 from inputs import Data, build_loader
 from objectives import RATES, used_weights, with_redraw_every
@@ -27,7 +24,8 @@ from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
 from shown_model import ShownModel
 from steps import learning_rate_factor, make_optimizer
-from system_choice import build_exchange, build_objective, loss_weights
+from streams import build_streams
+from system_choice import build_objective, loss_weights
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -77,24 +75,14 @@ class Trainer:
             self.perceptual = PerceptualLoss(
                 args.perceptual_net, args.perceptual_weights, normalise=args.perceptual_normalise
             ).to(accelerator.device, memory_format=torch.channels_last)
-        self.augment = None
-        if args.diffaugment:
-            self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
-        ranks = accelerator.process_index, accelerator.num_processes
-        self.colours = None
-        if args.recoloured_classes:
-            class_ids = model.labels.ids_of(args.recoloured_classes)
-            self.colours = ClassColours(class_ids, args.recoloured_share, args.seed, *ranks)
-        stream = self.config.num_classes, args.seed, *ranks
-        crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
-        exchange = build_exchange(args, self.config, accelerator) if args.redraw_weight else None
+        self.streams = build_streams(args, accelerator, model)
         self.objective = build_objective(
             objective,
             self.config,
             self.perceptual,
-            self.augment,
-            crops=crops,
-            exchange=exchange,
+            self.streams.augmentation,
+            crops=self.streams.crops,
+            exchange=self.streams.exchange,
             free_nats=args.kl_free_nats,
             class_balance=args.class_balance,
         )
@@ -130,16 +118,8 @@ class Trainer:
                 build_loader(args, data, accelerator.device),
             )
         )
-        self.noise = NoiseSource(args.seed, accelerator.process_index, accelerator.num_processes)
-        own = {
-            "noise": self.noise,
-            "augmentation": self.augment,
-            "crops": crops,
-            "exchange": exchange,
-            "colours": self.colours,
-            "average": self.shown.average,
-        }
-        keep_own_state(accelerator, {name: part for name, part in own.items() if part is not None})
+        average = {} if self.shown.average is None else {"average": self.shown.average}
+        keep_own_state(accelerator, {**self.streams.parts(), **average})
         self.step, self.epoch, self.batch_number = 0, 0, 0
         self.pace = Pace(accelerator.device)
 
@@ -207,11 +187,11 @@ class Trainer:
         ):
             for group in adam.param_groups:
                 group["lr"] = rate * factor
-        objective = self.objective
-        if self.colours is not None:
-            batch = {**batch, "image": self.colours(batch["image"], batch["label"])}
+        objective, streams = self.objective, self.streams
+        if streams.colours is not None:
+            batch = {**batch, "image": streams.colours(batch["image"], batch["label"])}
         weights = with_redraw_every(loss_weights(args, self.step), self.step, args.redraw_interval)
-        noise = self.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
+        noise = streams.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
         with accelerator.accumulate(self.model, self.discriminator):
             # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
             judge = accelerator.unwrap_model(self.discriminator).requires_grad_(False)
@@ -237,7 +217,8 @@ class Trainer:
             self.discr_optimizer.zero_grad()
         if accelerator.sync_gradients and losses:
             self.shown.follow(accelerator.unwrap_model(self.model))
-        return {**losses, **discr_losses, **self.penalty.report()}
+        followed = {} if streams.augmentation is None else streams.augmentation.report()
+        return {**losses, **discr_losses, **self.penalty.report(), **followed}
 
     def _log(self, losses: Mapping[str, Tensor], bar: Any) -> None:
         values = mean_over_processes(losses)
