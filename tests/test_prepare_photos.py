@@ -10,8 +10,9 @@ import prepare_photos
 import pytest
 import torch
 from PIL import Image
+from prepare_frames import upper_square
 from prepare_labels import PEOPLE
-from prepare_people import keep_main_person, upper_square
+from prepare_people import keep_main_person
 from prepare_photos import parse, sureness
 from prepare_runs import TAGS, entries, ids_of, prepare
 from raw_data import ccp_person, save, write_ccp
