@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from prepare_labels import CCP, PEOPLE, rules_for
+from prepare_labels import CCP, PEOPLE, id_in, rules_for
 from prepare_matlab import read_numbers, read_texts
 from prepare_people import (
     BACKGROUND,
@@ -14,7 +14,6 @@ from prepare_people import (
     body_rows,
     fill_nearest,
     find_face,
-    ids_of,
     merge,
     remove_specks,
     without_bags,
@@ -98,15 +97,15 @@ def merge_tags(raw: np.ndarray, tags: Sequence[str], labels: LabelSet = PEOPLE) 
         dress = pixels_of("dress")
         first = np.flatnonzero(dress.any(axis=1))[:1]
         if len(first) and first[0] > top + 0.33 * height:
-            ids[dress] = ids_of(labels, "skirt", "bottom-clothes")[0]
+            ids[dress] = id_in(labels, "skirt")
     if (
         "suit" in present
-        and not np.isin(decided, ids_of(labels, "skirt", "trousers", "bottom-clothes")).any()
+        and not np.isin(decided, [id_in(labels, name) for name in ("skirt", "trousers")]).any()
     ):
         suit = pixels_of("suit")
         last = np.flatnonzero(suit.any(axis=1))[-1:]
         if len(last) and last[0] > top + 0.85 * height:
-            ids[suit & (row > top + 0.5 * height)] = ids_of(labels, "trousers", "bottom-clothes")[0]
+            ids[suit & (row > top + 0.5 * height)] = id_in(labels, "trousers")
     if "accessories" in present:
         ids[_loose_pieces(raw == tags.index("accessories"), decided, height)] = BACKGROUND
     ids = remove_specks(fill_nearest(ids, labels))

@@ -133,6 +133,11 @@ def rules_for(labels: LabelSet, rules: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def id_in(labels: LabelSet, name: str) -> int:
+    """The id in ``labels`` of a class of :data:`PEOPLE16`, or of the class of :data:`PEOPLE` that it is a part of."""
+    return labels.id_of(name if name in labels.names else PEOPLE16_IN_PEOPLE8[name])
+
+
 def missing_classes(labels: LabelSet, parser: str) -> list[str]:
     """The classes of ``labels`` that maps of a parser, ``lip``, ``cihp`` or ``atr``, cannot hold."""
     given = set(rules_for(labels, PARSER_RULES[parser]).values())
