@@ -19,6 +19,7 @@ _TRAINING_ROWS = (
     ("random_shift", "Pictures shifted at random by up to this share of their sides"),
     ("random_scale", "Pictures scaled at random by up to this share"),
     ("random_turn", "Pictures turned at random by up to this many degrees"),
+    ("simplified_maps", "Share of the pictures whose label maps were simplified"),
     ("balanced_sampling", "Power by which pictures of rare classes were drawn more often"),
     ("recoloured_classes", "Classes whose hues were turned at random"),
     ("steps", "Steps"),

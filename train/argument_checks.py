@@ -98,8 +98,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name} is {getattr(args, name)}; it must lie from 0 up to less than 1"
     if not 0 <= args.random_turn <= 90:
         return f"--random_turn is {args.random_turn}; it must lie from 0 to 90 degrees"
-    if not 0 <= args.balanced_sampling <= 1:
-        return f"--balanced_sampling is {args.balanced_sampling}; it must lie from 0 to 1"
+    for name in ("simplified_maps", "balanced_sampling"):
+        if not 0 <= getattr(args, name) <= 1:
+            return f"--{name} is {getattr(args, name)}; it must lie from 0 to 1"
     if args.balanced_sampling and args.streaming:
         return "--balanced_sampling has no effect on a stream, whose pictures are not known beforehand: leave one out"
     for name, default in (("redraw_memory", None), ("redraw_interval", 1)):

@@ -104,6 +104,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--random_turn", type=float, default=0.0, help="turn pictures by up to this many degrees either way")
     add(
+        "--simplified_maps",
+        type=float,
+        default=0.0,
+        help="share of the pictures whose label map is simplified as if it were painted by hand, so that painted maps "
+        "are drawn well",
+    )
+    add(
         "--balanced_sampling",
         type=float,
         default=0.0,
