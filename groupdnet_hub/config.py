@@ -5,7 +5,6 @@ Sections, tables and figures named here are those of "Semantically Multi-modal I
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +15,21 @@ from groupdnet_hub.config_checks import (
     MAX_PRIOR_CODES,
     as_int_pair,
     as_sequence,
+    blocks_from_json,
     check_choice,
     check_class_order,
     check_classes,
     check_decoder,
     check_encoder,
+    check_encoder_colours,
+    check_placement,
     check_size,
     check_whole,
+    halvings_for,
 )
 from groupdnet_hub.config_json import FORMAT_VERSION, JSONConfig, check_format_version
 from groupdnet_hub.presets import preset_fields
 from groupdnet_hub.schedule import BlockConfig, blocks_for_labels, encoder_multipliers
-from groupdnet_hub.strict_json import shown
 
 SPLIT_MODES = ("crop", "mask", "none")
 LATENT_MODES = ("map", "vector")
@@ -61,6 +63,12 @@ class GroupDNetConfig(JSONConfig):
         class_order: class ids in the order of their slots, so that chosen classes are neighbours and share groups;
             empty for the order of the ids. Label maps, codes and names keep their ids whatever the order.
         latent_channels: z, channels of the latent code of one class.
+        code_placement: ``frame``: each code lies over the whole frame (the paper's); ``box``: in its class's bounding
+            box of the label map, as the encoder's ``crop`` split saw it (see ``networks/code_placement.py``).
+        code_grid: with ``box``, by how much finer, in height and width, the grid that codes are pasted into is than
+            the decoder's first feature map; a power of two.
+        encoder_colours: the encoder's last layers also see the mean colour of each class in each cell of its code,
+            which instance norms take away otherwise (see ``networks/encoder_colours.py``).
         instance_edges: whether the label input holds the instance edge map (Cityscapes).
         split_mode: how the image is split by class for the encoder: ``crop`` (each class cut to its bounding
             box and resized), ``mask`` (Eq. 2) or ``none`` (ablation "w/o split": every group sees all of X).
@@ -104,6 +112,9 @@ class GroupDNetConfig(JSONConfig):
     fusion_layers: int = 0
     separate_networks: bool = False
     class_order: tuple[int, ...] = ()
+    code_placement: str = "frame"
+    code_grid: int = 1
+    encoder_colours: bool = False
     spectral_norm: bool = True
     discriminator_width: int = 64
     discriminator_scales: int = 2
@@ -127,6 +138,11 @@ class GroupDNetConfig(JSONConfig):
         """Shape [C, z, h, w] of the latent codes of one picture."""
         spatial = self.latent_size if self.latent_mode == "map" else (1, 1)
         return (self.num_classes, self.latent_channels, *spatial)
+
+    @property
+    def code_channels(self) -> int:
+        """Channels of each class in front of the decoder's first convolution."""
+        return self.latent_channels * self.code_grid**2
 
     @property
     def encoder_groups(self) -> int:
@@ -189,6 +205,7 @@ class GroupDNetConfig(JSONConfig):
         *,
         encoder_width: int | None = None,
         groups: Sequence[int] | None = None,
+        hidden_per_class: int | None = None,
         **fields: Any,
     ) -> GroupDNetConfig:
         """A valid network for any label set of 1 to 4096 classes.
@@ -200,7 +217,10 @@ class GroupDNetConfig(JSONConfig):
             encoder_width: channels of the encoder's first convolution, a multiple of the number of classes; by
                 default the paper's ratio to ``width``, with at least 4 for each class.
             groups: group count of each block; by default they fall from one per class to 1, as in Table 4.
-            fields: any other field of the configuration, such as ``split_mode`` or ``norm_kind``.
+            hidden_per_class: hidden channels of each CG-Norm for each class slot; by default 0.8 * ``width`` for all
+                slots together, with at least 2 for each.
+            fields: any other field of the configuration, such as ``split_mode`` or ``norm_kind``. ``code_grid`` is 4
+                by default with ``code_placement="box"``.
 
         Raises:
             ValueError: for a size or width that cannot work; the message says which would.
@@ -211,20 +231,14 @@ class GroupDNetConfig(JSONConfig):
             raise ValueError("the label set is empty: a GroupDNet needs at least one class")
         if not isinstance(width, int) or width < 1:
             raise ValueError(f"width is {width!r}; it must be a whole number of at least 1")
-        small = min(image_size)
-        if small < 8:
-            raise ValueError(f"image_size is {image_size}; the smaller side must be at least 8 pixels")
-        halvings = (small // 4).bit_length() - 1
-        factor = 2**halvings
-        if image_size[0] % factor or image_size[1] % factor:
-            near = tuple(max(factor, round(side / factor) * factor) for side in image_size)
-            raise ValueError(
-                f"image_size is {image_size}; with a smaller side of {small} both sides must be multiples of "
-                f"{factor}, for example {near}"
-            )
-        blocks, fc_channels, slots = blocks_for_labels(num_classes, halvings + 1, width, groups)
+        halvings = halvings_for(image_size)
+        blocks, fc_channels, slots = blocks_for_labels(
+            num_classes, halvings + 1, width, groups, hidden_per_class
+        )
         if encoder_width is None:
             encoder_width = num_classes * max(4, min(32, round(1.6 * width / num_classes)))
+        if fields.get("code_placement") == "box":
+            fields = {"code_grid": min(4, 2**halvings), **fields}
         return cls(
             class_names=tuple(labels.names),
             palette=tuple(labels.palette),
@@ -239,7 +253,7 @@ class GroupDNetConfig(JSONConfig):
 
     @classmethod
     def _fields_from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return values | {"blocks": _blocks_from_json(values["blocks"])}
+        return values | {"blocks": blocks_from_json(values["blocks"])}
 
     # -- validation ------------------------------------------------------------------------------------------
 
@@ -274,6 +288,10 @@ class GroupDNetConfig(JSONConfig):
         check_classes(self.class_names, self.palette, self.class_slots)
         check_class_order(self.class_order, self.num_classes)
         check_size(self.image_size, len(self.blocks))
+        check_placement(
+            self.code_placement, self.code_grid, self.split_mode, self.latent_channels, len(self.blocks)
+        )
+        check_encoder_colours(self.encoder_colours, self.encoder_grouped, self.split_mode)
         check_whole(self.prior_rank, "prior_rank", 0, math.prod(self.code_shape[1:]))
         check_whole(self.prior_codes, "prior_codes", 0, MAX_PRIOR_CODES)
         if self.prior_rank and self.prior_codes:
@@ -283,15 +301,3 @@ class GroupDNetConfig(JSONConfig):
             )
         check_encoder(self.encoder_width, self.encoder_multipliers, self.encoder_groups, len(self.blocks))
         check_decoder(self.blocks, self.fc_channels, self.class_slots, self.label_channels, self.fc_groups)
-
-
-def _blocks_from_json(value: Any) -> tuple[BlockConfig, ...]:
-    keys = [field.name for field in dataclasses.fields(BlockConfig)]
-    blocks = []
-    for i, entry in enumerate(as_sequence(value, "blocks")):
-        if not isinstance(entry, dict) or set(entry) != set(keys):
-            raise ValueError(
-                f"blocks[{i}] is {shown(entry)}; it must be an object with the keys {', '.join(keys)}"
-            )
-        blocks.append(BlockConfig(**entry))
-    return tuple(blocks)

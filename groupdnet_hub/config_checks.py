@@ -76,6 +76,26 @@ def check_size(image_size: tuple[int, int], num_blocks: int) -> None:
         )
 
 
+def halvings_for(image_size: tuple[int, int]) -> int:
+    """How often a picture halves until its smaller side is 4 to 7 pixels.
+
+    Raises:
+        ValueError: for a size that is too small or does not halve evenly, with one that would.
+    """
+    small = min(image_size)
+    if small < 8:
+        raise ValueError(f"image_size is {image_size}; the smaller side must be at least 8 pixels")
+    halvings = (small // 4).bit_length() - 1
+    factor = 2**halvings
+    if image_size[0] % factor or image_size[1] % factor:
+        near = tuple(max(factor, round(side / factor) * factor) for side in image_size)
+        raise ValueError(
+            f"image_size is {image_size}; with a smaller side of {small} both sides must be multiples of "
+            f"{factor}, for example {near}"
+        )
+    return halvings
+
+
 def check_sides(image_size: tuple[int, int], factor: int, by: str = "its number of halvings") -> None:
     """Sides that are whole numbers of a possible size, and multiples of ``factor``."""
     for side in image_size:
@@ -90,6 +110,37 @@ def check_class_order(order: Sequence[Any], num_classes: int) -> None:
     ):
         raise ValueError(
             f"class_order is {shown(list(order))}; it must hold each class id from 0 to {num_classes - 1} once"
+        )
+
+
+def check_placement(
+    placement: Any, grid: Any, split_mode: str, latent_channels: int, num_blocks: int
+) -> None:
+    """Codes over the whole frame, or in boxes on a grid of whole pixels."""
+    check_choice(placement, "code_placement", ("frame", "box"))
+    check_whole(grid, "code_grid", 1, 2 ** (num_blocks - 1))
+    if grid & (grid - 1):
+        raise ValueError(f"code_grid is {grid}; it must be a power of two")
+    if placement == "frame" and grid != 1:
+        raise ValueError(
+            f"code_grid is {grid} and code_placement 'frame': codes over the whole frame have no finer "
+            "grid; take code_grid 1, or code_placement 'box'"
+        )
+    if placement == "box" and split_mode != "crop":
+        raise ValueError(
+            f"code_placement is 'box' and split_mode {split_mode!r}: codes belong in their class's box only where the "
+            "encoder sees that box, with split_mode 'crop'"
+        )
+    check_whole(latent_channels * grid**2, "latent_channels x code_grid x code_grid", 1, MAX_CHANNELS)
+
+
+def check_encoder_colours(encoder_colours: Any, encoder_grouped: bool, split_mode: str) -> None:
+    """Colours of single classes, for an encoder that keeps classes apart."""
+    check_choice(encoder_colours, "encoder_colours", (True, False))
+    if encoder_colours and not (encoder_grouped and split_mode in ("crop", "mask")):
+        raise ValueError(
+            f"encoder_colours gives each class's group the colours of its pixels: it needs encoder_grouped, which is "
+            f"{encoder_grouped}, and split_mode 'crop' or 'mask', which is {split_mode!r}"
         )
 
 
@@ -136,6 +187,19 @@ def check_decoder(
         for width in (channels, min(channels, block.out_channels)):
             _check_divides(block.modulation_groups, width, f"channels of {here}", "its modulation_groups")
         channels = block.out_channels
+
+
+def blocks_from_json(value: Any) -> tuple[BlockConfig, ...]:
+    """A decoder's blocks from a list of JSON objects."""
+    keys = [field.name for field in dataclasses.fields(BlockConfig)]
+    blocks = []
+    for i, entry in enumerate(as_sequence(value, "blocks")):
+        if not isinstance(entry, dict) or set(entry) != set(keys):
+            raise ValueError(
+                f"blocks[{i}] is {shown(entry)}; it must be an object with the keys {', '.join(keys)}"
+            )
+        blocks.append(BlockConfig(**entry))
+    return tuple(blocks)
 
 
 def _check_divides(divisor: int, value: int, what: str, by: str) -> None:

@@ -95,7 +95,11 @@ def groups_for(num_classes: int, num_blocks: int) -> tuple[int, ...]:
 
 
 def blocks_for_labels(
-    num_classes: int, num_blocks: int, width: int, groups: Sequence[int] | None = None
+    num_classes: int,
+    num_blocks: int,
+    width: int,
+    groups: Sequence[int] | None = None,
+    hidden_per_class: int | None = None,
 ) -> tuple[tuple[BlockConfig, ...], int, int]:
     """A valid schedule for any number of classes, patterned on Table 4.
 
@@ -104,12 +108,14 @@ def blocks_for_labels(
         num_blocks: number of CG-Blocks.
         width: output channels of the last block (160 in the paper's DeepFashion network).
         groups: group count of each block, instead of those of :func:`groups_for`.
+        hidden_per_class: hidden channels of CG-Norm for each class slot; by default as many as in the paper.
 
     Returns:
         (blocks, fc_channels, class_slots).
 
     Raises:
-        ValueError: for groups that are not one for each block, or do not divide the class slots.
+        ValueError: for groups that are not one for each block, or do not divide the class slots, and for hidden
+            channels that are not a whole number above 0.
     """
     slots, _ = class_slots_for(num_classes)
     if groups is None:
@@ -123,6 +129,12 @@ def blocks_for_labels(
     out = [_round_up(width * m, g) for m, g in zip(multiples, groups, strict=True)]
     # 128 hidden channels at width 160, and never fewer than two for each class.
     hidden = _round_up(max(round(0.8 * width), 2 * slots), slots)
+    if hidden_per_class is not None:
+        if type(hidden_per_class) is not int or hidden_per_class < 1:
+            raise ValueError(
+                f"hidden_per_class is {hidden_per_class!r}; it must be a whole number of at least 1"
+            )
+        hidden = hidden_per_class * slots
     fc_channels = _round_up(width * multiples[0], slots)
     return modulation_like_deepfashion(out, groups, hidden), fc_channels, slots
 

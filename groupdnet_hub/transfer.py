@@ -246,6 +246,7 @@ def _encoder_layers(old: GroupDNet, new: GroupDNet, classes: Tensor) -> Iterable
         yield _Layer("encoder", before, after, outputs, inputs)
         inputs = outputs
     codes = _each(classes, config.latent_channels)
+    inputs = _each(classes, old.encoder.mean.in_channels // config.num_classes)
     yield _Layer("encoder", old.encoder.mean, new.encoder.mean, codes, inputs)
     yield _Layer("encoder", old.encoder.logvar, new.encoder.logvar, codes, inputs)
 
@@ -255,7 +256,7 @@ def _decoder_layers(old: GroupDNet, new: GroupDNet, classes: Tensor, slots: Slot
     S = config.class_slots
     x = slots.channels(S, config.fc_channels)
     # A fresh class in a slot that was spare keeps the slot's constant; its code first adds nothing to it.
-    codes = _each(torch.cat((classes, torch.tensor(slots.source)[len(classes) :])), config.latent_channels)
+    codes = _each(torch.cat((classes, torch.tensor(slots.source)[len(classes) :])), config.code_channels)
     labels = slots.channels(S, config.label_channels)
     yield _Layer("fc", old.decoder.fc, new.decoder.fc, x, codes)
     before = config.fc_channels

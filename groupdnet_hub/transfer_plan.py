@@ -255,7 +255,7 @@ def _keeps_structure(
 
 def _decoder_weights(config: GroupDNetConfig) -> int:
     """Number of weights in the decoder's 3x3 convolutions, in nines."""
-    total, channels = config.latent_channels * config.fc_channels, config.fc_channels
+    total, channels = config.code_channels * config.fc_channels, config.fc_channels
     for block in config.blocks:
         middle = min(channels, block.out_channels)
         total += middle * (channels + block.out_channels) // block.groups

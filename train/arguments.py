@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from argument_checks import find_problem
+from network_arguments import add_network_arguments, plain_order
 
 from groupdnet_hub import PRESETS
 from groupdnet_hub.baselines import SYSTEMS
@@ -73,13 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="group count of each block of the decoder, for a new GroupDNet; by default they fall as in Table 4",
     )
-    add(
-        "--class_order",
-        choices=("ids", "likeness"),
-        default="ids",
-        help="order of the classes inside a new GroupDNet: that of their ids, or alike ones side by side, so that they "
-        "share groups",
-    )
+    add_network_arguments(parser)
     add(
         "--resolution",
         type=int,
@@ -297,6 +292,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
             values["train_data_dir"] = [values["train_data_dir"]]
         parser.set_defaults(**values)
     args = parser.parse_args(argv)
+    args.class_order = plain_order(args.class_order)
     problem = find_problem(args)
     if problem:
         parser.error(problem)

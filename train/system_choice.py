@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
 from class_exchange import ClassExchange, Exchange
-from class_likeness import likeness_order
 from code_memory import CodeMemory
+from network_arguments import check_existing, network_fields
 from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
 
@@ -19,7 +18,6 @@ from groupdnet_hub import (
     GroupDNet,
     GroupDNetConfig,
     LabelSet,
-    PairedImages,
     PerceptualLoss,
     TransferReport,
     grow,
@@ -52,6 +50,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     generator = torch.Generator().manual_seed(args.seed)
     if args.pretrained_model_name_or_path:
         model = load_system(args.pretrained_model_name_or_path)
+        check_existing(args, model.config, "--pretrained_model_name_or_path")
         if args.discriminator_width is not None:
             model = _with_discriminator_width(model, args.discriminator_width)
         if args.grow:
@@ -68,8 +67,9 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
         return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
     if args.config:
         config = system_from_json(Path(args.config).read_text(encoding="utf-8"))
+        check_existing(args, config, "--config")
     else:
-        fields = _fields(args, labels)
+        fields = network_fields(args, labels)
         config = (
             system_preset(args.model, args.preset, **fields)
             if args.preset
@@ -87,16 +87,6 @@ def _with_discriminator_width(model: System, width: int) -> System:
     new.load_state_dict(model.state_dict())
     new.card_facts = model.card_facts
     return new.train(model.training)
-
-
-def _fields(args: argparse.Namespace, labels: LabelSet) -> dict[str, Any]:
-    """Fields of the configuration that the command line names."""
-    names = ("encoder_width", "discriminator_width", "groups")
-    fields = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if args.class_order == "likeness":
-        data = PairedImages.from_folder(args.train_data_dir, args.resolution, labels=labels)
-        fields["class_order"] = likeness_order(data)
-    return fields
 
 
 def objective_of(config: SystemConfig) -> str:

@@ -189,7 +189,8 @@ def system_preset(name: str, preset: str, **fields: Any) -> SystemConfig:
     if name == "GroupDNet" or SYSTEMS[name].ablation:
         assert isinstance(config, GroupDNetConfig)
         kept = {
-            key: getattr(config, key) for key in ("latent_mode", "split_mode", "norm_kind", "spectral_norm")
+            key: getattr(config, key)
+            for key in ("latent_mode", "split_mode", "norm_kind", "spectral_norm", "code_grid")
         }
         return GroupDNetConfig.preset(preset).replace(**kept | fields)
     return config

@@ -34,7 +34,15 @@ def ordinary_decoder(labels: Any, image_size: tuple[int, int], width: int, **mor
         labels: anything with ``names`` and ``palette``.
         width: w, channels of the last block (64 in the paper's SPADE).
         more: fields of :meth:`GroupDNetConfig.for_labels`.
+
+    Raises:
+        ValueError: for ``hidden_per_class``, since its norms know no classes.
     """
+    if more.get("hidden_per_class") is not None:
+        raise ValueError(
+            f"hidden_per_class is {more['hidden_per_class']}, but an ordinary decoder's norms have one hidden layer "
+            "for all classes, of twice the width: leave it out"
+        )
     grouped = GroupDNetConfig.for_labels(labels, image_size, width, **more)
     blocks = tuple(
         replace(

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.networks.blocks import CGBlock
+from groupdnet_hub.networks.code_placement import CodePlacement, code_placement
 from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.label_windows import label_level
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
@@ -27,7 +28,7 @@ class GroupDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.fc = GroupedConv2d(
-            config.class_slots * config.latent_channels,
+            config.class_slots * config.code_channels,
             config.fc_channels,
             groups=config.class_slots if config.fc_groups is None else config.fc_groups,
         )
@@ -99,10 +100,18 @@ class GroupDecoder(nn.Module):
             else:
                 folded = block.folded_modulations(level, divisors[i])
                 modulations.append({name: replace(m, compiled=compiled) for name, m in folded.items()})
-        scene = Scene(label, tuple(modulations), latent_size, deque(maxlen=keep))
+        placement = self._placement(label, latent_size) if self.config.code_placement == "box" else None
+        scene = Scene(label, tuple(modulations), latent_size, deque(maxlen=keep), placement=placement)
         if cuda_graphs and scene.folded:
             scene = replace(scene, recorded=RecordedDecode(self.folded_network(), scene))
         return scene
+
+    def _placement(self, label: Tensor, latent_size: tuple[int, int]) -> CodePlacement:
+        """Where the codes of label maps [B, H, W] lie on the grid in front of ``fc``."""
+        config = self.config
+        grid = latent_size[0] * config.code_grid, latent_size[1] * config.code_grid
+        code_size = latent_size if config.latent_mode == "map" else (1, 1)
+        return code_placement(label, config.num_classes, grid, code_size, self.fc.weight.dtype)
 
     def _divisors_to_fold(self) -> list[Mapping[str, Tensor | None]] | None:
         """The singular values of each block's convolutions, or None where they cannot be folded in."""
@@ -131,11 +140,15 @@ class GroupDecoder(nn.Module):
 
     def first_features(self, codes: Tensor, scene: Scene) -> Tensor:
         """The input [B, fc channels, h, w] of the first block."""
-        x = codes
+        x = codes if scene.placement is None else scene.placement.paste(codes)
         unused = self.config.class_slots - self.config.num_classes
         if unused:
             x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, unused))
-        x = x.flatten(1, 2).expand(-1, -1, *scene.latent_size)
+        x = x.flatten(1, 2)
+        if scene.placement is None:
+            x = x.expand(-1, -1, *scene.latent_size)
+        else:  # a cell's part of the grid becomes channels, and each class's channels stay together
+            x = F.pixel_unshuffle(x, self.config.code_grid)
         return self.fc(x.contiguous(memory_format=torch.channels_last))
 
     def forward(self, codes: Tensor, scene: Scene) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
+from groupdnet_hub.networks.class_boxes import occupied_range
+from groupdnet_hub.networks.encoder_colours import COLOUR_CHANNELS, cell_colours, with_colours
 from groupdnet_hub.networks.layers import GroupedConv2d, initialise_network, leaky_relu
 
 
@@ -58,19 +60,24 @@ def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) ->
     Returns:
         [B, 3C, H, W], class by class.
     """
-    B, _, H, W = image.shape
     if mode == "none":
         return image.repeat(1, num_classes, 1, 1)
+    return split_and_shown(image, label, num_classes, mode)[0]
+
+
+def split_and_shown(image: Tensor, label: Tensor, num_classes: int, mode: str) -> tuple[Tensor, Tensor]:
+    """:func:`split_by_class`, and where its pictures show their class: bool [B, C, H, W]; not for ``none``."""
+    B, _, H, W = image.shape
     masks = F.one_hot(label, num_classes).permute(0, 3, 1, 2).bool()
     if mode == "mask":
-        return (image[:, None] * masks[:, :, None]).flatten(1, 2)
+        return (image[:, None] * masks[:, :, None]).flatten(1, 2), masks
     rows = _box_positions(masks.any(dim=3))  # [B, C, H]
     columns = _box_positions(masks.any(dim=2))  # [B, C, W]
     source = (rows[..., :, None] * W + columns[..., None, :]).flatten(1)  # [B, C*H*W]
     colours = image.flatten(2).gather(2, source[:, None].expand(-1, 3, -1)).view(B, 3, num_classes, H, W)
     classes = torch.arange(num_classes, device=label.device)[:, None, None]
     kept = label.flatten(1).gather(1, source).view(B, num_classes, H, W) == classes
-    return (colours * kept[:, None]).transpose(1, 2).flatten(1, 2)
+    return (colours * kept[:, None]).transpose(1, 2).flatten(1, 2), kept
 
 
 def _box_positions(occupied: Tensor) -> Tensor:
@@ -84,9 +91,7 @@ def _box_positions(occupied: Tensor) -> Tensor:
     """
     length = occupied.shape[-1]
     places = torch.arange(length, device=occupied.device)
-    first = torch.where(occupied, places, length).amin(dim=-1, keepdim=True)
-    last = torch.where(occupied, places, -1).amax(dim=-1, keepdim=True)
-    extent = (last - first + 1).clamp(min=0)
+    first, extent = occupied_range(occupied)
     # Single precision and this order of operations, as F.interpolate computes its source positions.
     offset = (places.float() * (extent.float() / length)).floor().long()
     return (first + torch.minimum(offset, (extent - 1).clamp(min=0))).clamp(max=length - 1)
@@ -109,17 +114,25 @@ class GroupEncoder(nn.Module):
             for before, after in itertools.pairwise(widths)
         )
         codes = classes * config.latent_channels
-        self.mean = GroupedConv2d(widths[-1], codes, groups=groups)
-        self.logvar = GroupedConv2d(widths[-1], codes, groups=groups)
+        features = widths[-1] + (COLOUR_CHANNELS * classes if config.encoder_colours else 0)
+        self.mean = GroupedConv2d(features, codes, groups=groups)
+        self.logvar = GroupedConv2d(features, codes, groups=groups)
         initialise_network(self, generator)
 
     def forward(self, image: Tensor, label: Tensor) -> Gaussian:
         """image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W] -> Gaussian over codes [B, C, z, h, w]."""
-        x = split_by_class(image, label, self.copies, self.config.split_mode)
+        shown = None
+        if self.config.encoder_colours:
+            x, shown = split_and_shown(image, label, self.copies, self.config.split_mode)
+        else:
+            x = split_by_class(image, label, self.copies, self.config.split_mode)
+        split = x
         for layer in self.layers:
             x = leaky_relu(F.instance_norm(layer(x)))
         if self.config.latent_mode == "vector":
             x = x.mean(dim=(2, 3), keepdim=True)
+        if shown is not None:
+            x = with_colours(x, cell_colours(split, shown, (x.shape[2], x.shape[3])))
         mean, logvar = self.mean(x).float(), self.logvar(x).float()
         shape = (x.shape[0], self.config.num_classes, self.config.latent_channels, *x.shape[2:])
         return Gaussian(mean.view(shape).to(image.dtype), logvar.view(shape).to(image.dtype))

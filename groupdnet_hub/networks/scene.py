@@ -9,6 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from groupdnet_hub.networks.code_placement import CodePlacement
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
 
 # For ``fc`` and each block, the features of each group.
@@ -69,6 +70,7 @@ class Scene:
         kept: the last single pictures, the newest last. Each is replaced whole, and which are there changes no
             picture, so that threads may share a scene.
         recorded: draws single pictures instead, where there is one.
+        placement: where codes lie, with ``code_placement="box"``.
     """
 
     label: Tensor
@@ -76,6 +78,7 @@ class Scene:
     latent_size: tuple[int, int]
     kept: deque[KeptDecode] = field(default_factory=lambda: deque(maxlen=1))
     recorded: SingleDraw | None = None
+    placement: CodePlacement | None = None
 
     def pixels_at(self, block: int) -> int:
         """Pixels of one map at the resolution of a block."""
@@ -91,6 +94,7 @@ class Scene:
         """Bytes of the tables and of what is kept."""
         size = sum(kept.nbytes for kept in tuple(self.kept))
         size += 0 if self.recorded is None else self.recorded.nbytes
+        size += 0 if self.placement is None else self.placement.nbytes
         for block in self.modulations:
             for modulation in block.values():
                 if isinstance(modulation, FoldedModulation):
