@@ -133,6 +133,9 @@ def _prior(config: CardConfig) -> str:
             "\n\nNew codes are drawn, for each class, around those of a training picture that is chosen among up to "
             f"{config.prior_codes}, not from N(0, 1) as in the paper: `prior_codes` in `config.json`. What is kept of "
             "those pictures is their codes, not their pixels."
+            + "".join(
+                f" Those of {_line(' and '.join(tie))} come from one picture." for tie in config.prior_ties
+            )
         )
     return ""
 

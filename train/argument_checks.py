@@ -116,6 +116,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name} is {getattr(args, name)}; it must be 0 or more"
     if args.prior_rank is not None and args.prior_codes is not None:
         return "--prior_rank and --prior_codes are two priors: give one of them"
+    if args.prior_ties and (args.prior_rank is not None or args.prior_codes == 0):
+        return "--prior_ties needs --prior_codes: codes of several classes come from one picture where they are kept"
     if not 0 <= args.lr_decay_start <= 1:
         return f"--lr_decay_start is {args.lr_decay_start}; it is a share of the steps, from 0 to 1"
     if not 0 < args.ema_decay < 1:

@@ -259,6 +259,13 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         help="instead, pictures of each class whose codes are kept, around which new ones are drawn",
     )
+    add(
+        "--prior_ties",
+        nargs="+",
+        metavar="CLASS+CLASS",
+        help="with --prior_codes, classes whose new codes come from one picture, such as face+skin; by default the "
+        "model's own",
+    )
     flag("--diffaugment", "augment what the discriminator sees; for small data")
     add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
     add("--checkpoints_total_limit", type=int, help="keep only so many checkpoints")
