@@ -266,7 +266,8 @@ def test_the_refusal_of_a_look_of_thousands_of_classes_is_short() -> None:
 def test_a_look_of_another_size_names_both_sizes(wanted: tuple[int, int]) -> None:
     foreign = pipeline_of(LABELS).sample(np.zeros((32, 48), np.int64), seed=0)
     pipe = pipeline_of(LABELS, wanted)
-    assert pipe.model.config.code_shape != foreign.codes.tensor.shape
+    shape = pipe.model.config.code_shape
+    assert shape != foreign.codes.tensor.shape
     for verb in (drawing_verbs(pipe, foreign) | code_verbs(pipe, foreign)).values():
         text = refusal(verb)
         assert (
