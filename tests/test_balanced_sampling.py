@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from groupdnet_hub import FIGURE_LABELS, PairedImages
+from groupdnet_hub import FIGURE_LABELS, GroupDNet, PairedImages
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
@@ -125,6 +125,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> 
     """With everything that draws: order, moves and memory; the stop is within the second epoch of four steps."""
     flags = ["--balanced_sampling", "1", "--random_flip", "--random_scale", "0.1", "--random_turn", "4"]
     flags += ["--redraw_weight", "5", "--redraw_memory", "4", "--redraw_interval", "2", "--seed", "3"]
+    flags += ["--simplified_maps", "0.5", "--prior_codes", "3", "--prior_ties", "face+skin"]
     flags += ["--perceptual_net", "none", "--lr_decay_start", "1", "--checkpointing_steps", "6"]
     train(drawn, tmp_path / "whole", *flags, "--max_train_steps", "9")
     train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "6")
@@ -133,6 +134,11 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> 
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "halves")
     )
     assert [key for key, value in whole.items() if not torch.equal(halves[key], value)] == []
+    model = GroupDNet.from_pretrained(tmp_path / "whole" / "model")
+    assert model.config.prior_ties == (("face", "skin"),)
+    card = (tmp_path / "whole" / "model" / "README.md").read_text()
+    assert "Share of the pictures whose label maps were simplified | 0.5 |" in card
+    assert "Codes of each class that the redraw loss took others from | 4 |" in card
 
 
 def test_two_processes_see_and_redraw_what_one_does(tmp_path: Path) -> None:

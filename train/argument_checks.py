@@ -102,8 +102,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name} is {getattr(args, name)}; it must lie from 0 up to less than 1"
     if not 0 <= args.random_turn <= 90:
         return f"--random_turn is {args.random_turn}; it must lie from 0 to 90 degrees"
-    if not 0 <= args.balanced_sampling <= 1:
-        return f"--balanced_sampling is {args.balanced_sampling}; it must lie from 0 to 1"
+    for name in ("simplified_maps", "balanced_sampling"):
+        if not 0 <= getattr(args, name) <= 1:
+            return f"--{name} is {getattr(args, name)}; it must lie from 0 to 1"
     if args.balanced_sampling and args.streaming:
         return "--balanced_sampling has no effect on a stream, whose pictures are not known beforehand: leave one out"
     for name, default in (("redraw_memory", None), ("redraw_interval", 1)):
@@ -116,6 +117,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name} is {getattr(args, name)}; it must be 0 or more"
     if args.prior_rank is not None and args.prior_codes is not None:
         return "--prior_rank and --prior_codes are two priors: give one of them"
+    if args.prior_ties and (args.prior_rank is not None or args.prior_codes == 0):
+        return "--prior_ties needs --prior_codes: codes of several classes come from one picture where they are kept"
     if not 0 <= args.lr_decay_start <= 1:
         return f"--lr_decay_start is {args.lr_decay_start}; it is a share of the steps, from 0 to 1"
     if not 0 < args.ema_decay < 1:

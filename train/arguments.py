@@ -99,6 +99,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--random_turn", type=float, default=0.0, help="turn pictures by up to this many degrees either way")
     add(
+        "--simplified_maps",
+        type=float,
+        default=0.0,
+        help="share of the pictures whose label map is simplified as if it were painted by hand, so that painted maps "
+        "are drawn well",
+    )
+    add(
         "--balanced_sampling",
         type=float,
         default=0.0,
@@ -253,6 +260,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="instead, pictures of each class whose codes are kept, around which new ones are drawn",
     )
     add_discriminator_flags(parser, flag)
+    add(
+        "--prior_ties",
+        nargs="+",
+        metavar="CLASS+CLASS",
+        help="with --prior_codes, classes whose new codes come from one picture, such as face+skin; by default the "
+        "model's own",
+    )
     add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
     add("--checkpoints_total_limit", type=int, help="keep only so many checkpoints")
     add("--resume_from_checkpoint", help="'latest', or the path of a checkpoint folder")

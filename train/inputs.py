@@ -29,7 +29,7 @@ def build_labels(args: argparse.Namespace) -> LabelSet:
 
 def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:
     """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
-    moves = ("random_flip", "random_shift", "random_scale", "random_turn", "seed")
+    moves = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
     how: dict[str, Any] = {name: getattr(args, name) for name in moves}
     cache = int(args.cache_gb * 2**30 / max(1, args.dataloader_num_workers))
     if not args.dataset_name:

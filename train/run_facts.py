@@ -12,6 +12,7 @@ _USED = (
     "random_shift",
     "random_scale",
     "random_turn",
+    "simplified_maps",
     "balanced_sampling",
     "recoloured_classes",
     "redraw_memory",

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
+from checked_flags import read_ties
 from class_exchange import Exchange
 from network_arguments import check_existing, network_fields
 from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
@@ -82,6 +83,23 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
         raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")
     config = config.replace(class_names=labels.names, palette=labels.palette)
     return build_system(config, generator=generator), None
+
+
+def with_asked_prior(args: argparse.Namespace, model: System) -> System:
+    """The model with the prior that the command line names, not fitted yet; what it does not name stays as it was.
+
+    Raises:
+        ValueError: for a system without codes of classes, and for a prior that cannot be.
+    """
+    asked = [n for n in ("prior_rank", "prior_codes", "prior_ties") if getattr(args, n) is not None]
+    if not asked:
+        return model
+    if not isinstance(model, GroupDNet):
+        raise ValueError(f"--{asked[0]} has no use: a {model.config.system_name} has no codes of classes")
+    rank, codes = args.prior_rank, args.prior_codes
+    if rank is None and codes is None:
+        rank, codes = model.config.prior_rank, model.config.prior_codes
+    return model.with_prior(rank=rank or 0, codes=codes or 0, ties=read_ties(args.prior_ties))
 
 
 def _discriminator_fields(args: argparse.Namespace) -> dict[str, Any]:
