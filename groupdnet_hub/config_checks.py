@@ -17,6 +17,9 @@ MAX_PRIOR_CODES = 2048
 MAX_CLASSES = 4096
 MAX_SIDE = 8192
 
+# The paper's (networks/discriminator.py), and one for each pixel (networks/segmentation_discriminator.py).
+DISCRIMINATORS = ("multiscale", "segmentation")
+
 
 def as_sequence(value: Any, name: str) -> Sequence[Any]:
     """``value`` if it is a list or tuple, else a ValueError."""

@@ -24,6 +24,8 @@ _TRAINING_ROWS = (
     ("perceptual_crop", "Side of the windows it sees"),
     ("loss_weights", "Loss weights"),
     ("kl_free_nats", "KL free of charge, nats a class"),
+    ("discriminator", "Discriminator"),
+    ("labelmix_weight", "Weight of LabelMix"),
     ("class_balance", "Class balance of the discriminator's losses"),
     ("precision", "Autocast precision"),
 )

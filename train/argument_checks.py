@@ -8,6 +8,8 @@ from pathlib import Path
 
 from checked_flags import count_problem
 
+from groupdnet_hub.baselines import SYSTEMS
+
 
 def neighbours(starts: Sequence[str] | str | None) -> dict[str, str]:
     """``--init_class NEW=OLD ...`` as a dictionary.
@@ -53,6 +55,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return "--class_order likeness looks at the pictures: it needs --train_data_dir"
     if args.grow and not args.pretrained_model_name_or_path:
         return "--grow needs --pretrained_model_name_or_path, the model that grows"
+    problem = _discriminator_problem(args)
+    if problem:
+        return problem
     if args.perceptual_crop and args.perceptual_net == "none":
         return "--perceptual_crop has no use with --perceptual_net none"
     if args.init_class:
@@ -116,4 +121,19 @@ def find_problem(args: argparse.Namespace) -> str | None:
     resume = args.resume_from_checkpoint
     if resume and resume != "latest" and not Path(resume).is_dir():
         return f"--resume_from_checkpoint: there is no folder {resume}"
+    return None
+
+
+def _discriminator_problem(args: argparse.Namespace) -> str | None:
+    if args.labelmix_weight is not None and args.labelmix_weight < 0:
+        return f"--labelmix_weight is {args.labelmix_weight}; it must be 0 or more"
+    starts_with_one = args.config or args.pretrained_model_name_or_path
+    kind = args.discriminator or (None if starts_with_one else "multiscale")
+    if args.labelmix_weight is not None and kind == "multiscale":
+        return "--labelmix_weight needs --discriminator segmentation: only a discriminator of pixels has LabelMix"
+    if args.discriminator == "segmentation" and args.model and SYSTEMS[args.model].objective != "hinge":
+        return (
+            f"--discriminator segmentation does not fit --model {args.model}, which has an adversarial loss of its "
+            "own: leave it out, or train a GroupDNet, a SPADE or a system between them"
+        )
     return None

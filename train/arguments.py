@@ -12,6 +12,7 @@ from argument_checks import find_problem
 
 from groupdnet_hub import PRESETS
 from groupdnet_hub.baselines import SYSTEMS
+from groupdnet_hub.config_checks import DISCRIMINATORS
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,7 +67,18 @@ def build_parser() -> argparse.ArgumentParser:
         "that goes with it, so that their parameters stand to each other as in Table 1",
     )
     add("--encoder_width", type=int, help="channels of the encoder's first convolution, for a new model")
-    add("--discriminator_width", type=int, help="channels of the discriminator's first layer")
+    add(
+        "--discriminator",
+        choices=DISCRIMINATORS,
+        help="what judges pictures: the paper's multi-scale network, or one that says of each pixel which class it "
+        "shows or that it is fake; by default the model's own, multiscale for a new model",
+    )
+    add(
+        "--discriminator_width",
+        type=int,
+        help="channels of the discriminator's first layer; by default the model's own, for a new discriminator 64, or "
+        "32 with --discriminator segmentation (16 is advised on a CPU)",
+    )
     add(
         "--groups",
         type=int,
@@ -183,13 +195,25 @@ def build_parser() -> argparse.ArgumentParser:
         "the whole picture",
     )
     add("--adversarial_weight", type=float, default=1.0, help="weight of the hinge loss")
-    add("--feature_matching_weight", type=float, default=10.0, help="weight of feature matching")
+    add(
+        "--feature_matching_weight",
+        type=float,
+        help="weight of feature matching; by default 10, and 0 with --discriminator segmentation, whose paper matches "
+        "none: with a weight the features of its decoder are matched",
+    )
+    add(
+        "--labelmix_weight",
+        type=float,
+        help="weight of LabelMix with --discriminator segmentation, by default 10: what it says of a mixed picture "
+        "should be what it says of the parts; 0 leaves it out",
+    )
     add(
         "--class_balance",
         type=float,
         default=0.0,
         help="how much more places of small classes count in the adversarial loss, feature matching and the distance "
-        "to the picture: from 0, by area as in the paper, to 1, every class of a picture alike",
+        "to the picture: from 0, by area as in the paper, to 1, every class of a picture alike; --discriminator "
+        "segmentation balances all but its loss on fake pixels by itself",
     )
     add("--perceptual_weight", type=float, default=10.0, help="weight of the perceptual loss")
     add(

@@ -1,16 +1,17 @@
-"""What each system is trained to do: its discriminator, its losses and the rates it is trained with.
+"""What each system is trained to do: its discriminator and its losses.
 
 The trainer makes one generator step and one discriminator step a batch, whatever the objective.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from class_exchange import ClassExchange, change_outside, exchanged
+from loss_weights import LossWeights
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -26,6 +27,7 @@ from groupdnet_hub import (
     least_squares_discriminator_loss,
     least_squares_generator_loss,
     one_hot,
+    picture_means,
 )
 from groupdnet_hub.baselines import SystemConfig
 
@@ -36,51 +38,6 @@ Augment = Callable[[Tensor, int], Tensor]
 Crops = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
 # For each scale of a discriminator its features, the logits last.
 Features = Sequence[Sequence[Tensor]]
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the generator's losses; an objective uses those it has. The KL weight is per picture.
-
-    The first four are those of Eq. 6. ``l1`` is the distance to the picture, ``latent`` BicycleGAN's to the random
-    code, ``diversity`` is DSCGAN's; ``redraw`` is that of :mod:`class_exchange`.
-    """
-
-    adversarial: float = 1.0
-    feature_matching: float = 10.0
-    perceptual: float = 10.0
-    kl: float = 0.4
-    l1: float = 0.0
-    latent: float = 0.5
-    diversity: float = 8.0
-    redraw: float = 0.0
-
-
-@dataclass(frozen=True)
-class Rates:
-    """How the networks of an objective are optimised.
-
-    Attributes:
-        generator, discriminator: learning rates.
-        betas: Adam's moments.
-        kl_weight: weight of the KL divergence per picture.
-        l1_weight: weight of the distance to the picture.
-    """
-
-    generator: float
-    discriminator: float
-    betas: tuple[float, float]
-    kl_weight: float = 0.0
-    l1_weight: float = 0.0
-
-
-# Section 4.1, and the papers of the others.
-RATES = {
-    "hinge": Rates(1e-4, 4e-4, (0.0, 0.9), 0.4),
-    "pix2pixhd": Rates(2e-4, 2e-4, (0.5, 0.999)),
-    "bicyclegan": Rates(2e-4, 2e-4, (0.5, 0.999), 0.01, l1_weight=10.0),
-    "dscgan": Rates(2e-4, 2e-4, (0.5, 0.999), l1_weight=10.0),
-}
 
 
 class Objective(Protocol):
@@ -107,6 +64,16 @@ class Objective(Protocol):
         self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
     ) -> dict[str, Tensor]:
         """Losses on pictures that the generator step made, and on the real ones."""
+
+    def real_scores(self, discriminator: nn.Module, batch: Batch, augment: Augment | None = None) -> Tensor:
+        """How real the discriminator finds each of a batch's own pictures: [B], higher is more real.
+
+        Gradients flow to the picture where it requires them, for a penalty on them; and the mean over training
+        pictures stands above that over others as soon as the discriminator knows its pictures by heart.
+
+        Args:
+            augment: changes label input and picture first; by default they stay as they are.
+        """
 
 
 def label_input(batch: Batch, config: SystemConfig) -> Tensor:
@@ -138,13 +105,22 @@ def logits(outputs: Features) -> list[Tensor]:
     return [scale[-1] for scale in outputs]
 
 
-class MultiScaleObjective:
-    """Adversarial loss, feature matching, perceptual loss, and KL divergence where there is an encoder (Eq. 6).
-
-    With the hinge loss it is that of GroupDNet, SPADE and all between; with least squares that of pix2pixHD.
+def mean_logits(outputs: Features, weights: Tensor | None = None) -> Tensor:
+    """The mean of each picture's logits over places and scales, [B].
 
     Args:
-        least_squares: the adversarial loss.
+        weights: how much each pixel [B, 1, H, W] counts, of mean 1.
+    """
+    return torch.stack([picture_means(found, weights) for found in logits(outputs)]).mean(dim=0)
+
+
+class ReconstructionObjective(ABC):
+    """What GroupDNet's losses are whatever the discriminator: pictures are encoded and drawn again (Eq. 6).
+
+    The perceptual loss, the KL divergence where there is an encoder, and on request the distance to the picture and
+    the loss on exchanged codes. A subclass adds what its discriminator says.
+
+    Args:
         augment: changes label input and picture before the discriminator sees them.
         crops: cuts out what the perceptual loss sees; by default whole pictures.
         exchange: what else changes when a class's code is exchanged is a loss too; for models with codes of classes.
@@ -163,27 +139,37 @@ class MultiScaleObjective:
         *,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
-        least_squares: bool = False,
     ) -> None:
         self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
         self.exchange, self.free_nats, self.class_balance = exchange, free_nats, class_balance
-        self.used = (
-            "adversarial",
-            "feature_matching",
-            "perceptual",
-            *(() if least_squares else ("kl",)),
-            "l1",
-        )
+        self.used: tuple[str, ...] = ("adversarial", "feature_matching", "perceptual", "kl", "l1")
         if exchange is not None:
             self.used += ("redraw",)
-        self._generator_loss = least_squares_generator_loss if least_squares else hinge_generator_loss
-        self._discriminator_loss = (
-            least_squares_discriminator_loss if least_squares else hinge_discriminator_loss
-        )
 
+    @abstractmethod
     def make_discriminator(self, generator: torch.Generator) -> nn.Module:
-        """The multi-scale discriminator (Fig. 7)."""
-        return MultiScaleDiscriminator(self.config, generator=generator)
+        """The discriminator; ``generator`` draws the weights."""
+
+    @abstractmethod
+    def generator_terms(
+        self, judge: nn.Module, condition: Tensor, fake: Tensor, real: Tensor, weights: LossWeights
+    ) -> dict[str, Tensor]:
+        """Weighted losses by name that the discriminator has a part in.
+
+        Args:
+            condition: label input [B, C (+ 1), H, W] of any size; a pixel of a window may be of several classes.
+            fake, real: pictures [B, 3, H, W] of these label maps.
+        """
+
+    @abstractmethod
+    def discriminator_terms(
+        self, discriminator: nn.Module, condition: Tensor, fake: Tensor, real: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of the discriminator by name; the pictures are those of :meth:`generator_terms`, detached."""
+
+    @abstractmethod
+    def real_scores(self, discriminator: nn.Module, batch: Batch, augment: Augment | None = None) -> Tensor:
+        """As :meth:`Objective.real_scores`."""
 
     def noise_shape(self) -> tuple[int, ...]:
         """That of the codes."""
@@ -200,13 +186,7 @@ class MultiScaleObjective:
         scene = () if self.exchange is None else (network.prepare(*maps),)
         fake, posterior = model(batch["image"], *maps, noise, *scene)
         condition = label_input(batch, self.config)
-        shown = seen(condition, (fake, batch["image"]), self.augment)
-        fakes, reals = halves(judge(shown))
-        places = self._place_weights(shown[: len(condition)])
-        losses = {
-            "adversarial": weights.adversarial * self._generator_loss(logits(fakes), places),
-            "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals, places),
-        }
+        losses = self.generator_terms(judge, condition, fake, batch["image"], weights)
         if weights.l1:
             losses["l1"] = weights.l1 * l1_loss(fake, batch["image"], self._place_weights(condition))
         if posterior is not None:
@@ -229,12 +209,7 @@ class MultiScaleObjective:
     ) -> dict[str, Tensor]:
         """On the reconstructions and on the real pictures."""
         condition = label_input(batch, self.config)
-        pictures = (fakes[0].detach(), batch["image"])
-        shown = seen(condition, pictures, self.augment)
-        on_fake, on_real = halves(discriminator(shown))
-        places = self._place_weights(shown[: len(condition)])
-        fake, real = self._discriminator_loss(logits(on_fake), logits(on_real), places)
-        return {"discriminator_fake": fake, "discriminator_real": real}
+        return self.discriminator_terms(discriminator, condition, fakes[0].detach(), batch["image"])
 
     def _place_weights(self, shown: Tensor) -> Tensor | None:
         """How much each place counts, by the label input that ``shown`` begins with, moved and cut as that is."""
@@ -243,11 +218,64 @@ class MultiScaleObjective:
         return class_weights(shown[:, : self.config.num_classes], self.class_balance)
 
 
-def used_weights(objective: Objective, weights: LossWeights) -> dict[str, float]:
-    """The weights that count, for the model card."""
-    return {name: value for name in objective.used if (value := getattr(weights, name))}
+class MultiScaleObjective(ReconstructionObjective):
+    """Adversarial loss and feature matching of the multi-scale discriminator.
 
+    With the hinge loss it is that of GroupDNet, SPADE and all between; with least squares that of pix2pixHD.
 
-def with_kl(weights: LossWeights, kl: float) -> LossWeights:
-    """The same weights with another one of the KL divergence."""
-    return replace(weights, kl=kl)
+    Args:
+        least_squares: the adversarial loss.
+    """
+
+    def __init__(
+        self,
+        config: SystemConfig,
+        perceptual: PerceptualLoss | None,
+        augment: Augment | None = None,
+        crops: Crops | None = None,
+        exchange: ClassExchange | None = None,
+        *,
+        free_nats: float = 0.0,
+        class_balance: float = 0.0,
+        least_squares: bool = False,
+    ) -> None:
+        super().__init__(
+            config, perceptual, augment, crops, exchange, free_nats=free_nats, class_balance=class_balance
+        )
+        if least_squares:
+            self.used = tuple(name for name in self.used if name != "kl")
+        self._generator_loss = least_squares_generator_loss if least_squares else hinge_generator_loss
+        self._discriminator_loss = (
+            least_squares_discriminator_loss if least_squares else hinge_discriminator_loss
+        )
+
+    def make_discriminator(self, generator: torch.Generator) -> nn.Module:
+        """The multi-scale discriminator (Fig. 7)."""
+        return MultiScaleDiscriminator(self.config, generator=generator)
+
+    def generator_terms(
+        self, judge: nn.Module, condition: Tensor, fake: Tensor, real: Tensor, weights: LossWeights
+    ) -> dict[str, Tensor]:
+        """The adversarial loss and feature matching."""
+        shown = seen(condition, (fake, real), self.augment)
+        fakes, reals = halves(judge(shown))
+        places = self._place_weights(shown[: len(condition)])
+        return {
+            "adversarial": weights.adversarial * self._generator_loss(logits(fakes), places),
+            "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals, places),
+        }
+
+    def discriminator_terms(
+        self, discriminator: nn.Module, condition: Tensor, fake: Tensor, real: Tensor
+    ) -> dict[str, Tensor]:
+        """On generated and on real pictures."""
+        shown = seen(condition, (fake, real), self.augment)
+        on_fake, on_real = halves(discriminator(shown))
+        places = self._place_weights(shown[: len(condition)])
+        of_fake, of_real = self._discriminator_loss(logits(on_fake), logits(on_real), places)
+        return {"discriminator_fake": of_fake, "discriminator_real": of_real}
+
+    def real_scores(self, discriminator: nn.Module, batch: Batch, augment: Augment | None = None) -> Tensor:
+        """The mean logit, over places and scales."""
+        shown = seen(label_input(batch, self.config), (batch["image"],), augment)
+        return mean_logits(discriminator(shown), self._place_weights(shown))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from objectives import Augment, Batch, LossWeights, halves, label_input, logits, seen
+from loss_weights import LossWeights
+from objectives import Augment, Batch, halves, label_input, logits, mean_logits, seen
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -87,6 +88,11 @@ class BicycleObjective:
             sums = sums + torch.stack(least_squares_discriminator_loss(logits(on_fake), logits(on_real)))
         return {"discriminator_fake": sums[0], "discriminator_real": sums[1]}
 
+    def real_scores(self, discriminator: nn.Module, batch: Batch, augment: Augment | None = None) -> Tensor:
+        """The mean logit of both discriminators, over places and scales."""
+        shown = seen(label_input(batch, self.config), (batch["image"],), augment)
+        return torch.stack([mean_logits(outputs) for outputs in discriminator(shown, shown)]).mean(dim=0)
+
 
 class DiversityObjective:
     """A conditional GAN whose pictures of two codes should differ as much as the codes do.
@@ -135,3 +141,7 @@ class DiversityObjective:
         on_fake, on_real = halves(discriminator(seen(condition, pictures, self.augment)))
         fake, real = least_squares_discriminator_loss(logits(on_fake), logits(on_real))
         return {"discriminator_fake": fake, "discriminator_real": real}
+
+    def real_scores(self, discriminator: nn.Module, batch: Batch, augment: Augment | None = None) -> Tensor:
+        """The mean logit, over places and scales."""
+        return mean_logits(discriminator(seen(label_input(batch, self.config), (batch["image"],), augment)))

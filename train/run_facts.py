@@ -35,6 +35,9 @@ def run_facts(
         for name in ("random_shift", "recoloured_classes", "perceptual_crop", "kl_free_nats", "class_balance")
         if getattr(args, name)
     }
+    if args.discriminator == "segmentation":
+        used["discriminator"] = "segmentation of pixels"
+        used["labelmix_weight"] = args.labelmix_weight
     return {
         **kept,
         "data": " and ".join(Path(folder).name for folder in args.train_data_dir)

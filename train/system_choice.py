@@ -11,8 +11,11 @@ from accelerate import Accelerator
 from argument_checks import neighbours
 from class_exchange import ClassExchange
 from class_likeness import likeness_order
-from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
+from label_mix import LabelMix
+from loss_weights import RATES, LossWeights
+from objectives import Augment, Crops, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
+from objectives_segmentation import SegmentationObjective
 
 from groupdnet_hub import (
     GroupDNet,
@@ -37,6 +40,9 @@ from groupdnet_hub.baselines import (
 
 # Devices over which the paper's unsynchronised batch norms were spread (section 4.1).
 _PAPER_DEVICES = 4
+_LABELMIX_WEIGHT = 10.0
+# About as many parameters each.
+_DISCRIMINATOR_WIDTHS = {"multiscale": 64, "segmentation": 32}
 
 
 def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, TransferReport | None]:
@@ -51,8 +57,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     generator = torch.Generator().manual_seed(args.seed)
     if args.pretrained_model_name_or_path:
         model = load_system(args.pretrained_model_name_or_path)
-        if args.discriminator_width is not None:
-            model = _with_discriminator_width(model, args.discriminator_width)
+        model = _with_discriminator(model, _discriminator_fields(args, model.config.discriminator))
         if args.grow:
             if not isinstance(model, GroupDNet):
                 raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
@@ -67,6 +72,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
         return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
     if args.config:
         config = system_from_json(Path(args.config).read_text(encoding="utf-8"))
+        config = config.replace(**_discriminator_fields(args, config.discriminator))
     else:
         fields = _fields(args, labels)
         config = (
@@ -80,18 +86,32 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     return build_system(config, generator=generator), None
 
 
-def _with_discriminator_width(model: System, width: int) -> System:
+def _with_discriminator(model: System, fields: dict[str, Any]) -> System:
     """The same model with another discriminator, which starts fresh in any case."""
-    new = build_system(model.config.replace(discriminator_width=width))
+    if not fields:
+        return model
+    new = build_system(model.config.replace(**fields))
     new.load_state_dict(model.state_dict())
     new.card_facts = model.card_facts
     return new.train(model.training)
 
 
+def _discriminator_fields(args: argparse.Namespace, before: str) -> dict[str, Any]:
+    """Fields of the configuration that the command line gives a discriminator, which was of the kind ``before``."""
+    fields: dict[str, Any] = {}
+    if args.discriminator not in (None, before):
+        fields["discriminator"] = args.discriminator
+        fields["discriminator_width"] = _DISCRIMINATOR_WIDTHS[args.discriminator]
+    if args.discriminator_width is not None:
+        fields["discriminator_width"] = args.discriminator_width
+    return fields
+
+
 def _fields(args: argparse.Namespace, labels: LabelSet) -> dict[str, Any]:
     """Fields of the configuration that the command line names."""
-    names = ("encoder_width", "discriminator_width", "groups")
+    names = ("encoder_width", "groups")
     fields = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    fields |= _discriminator_fields(args, "multiscale")
     if args.class_order == "likeness":
         data = PairedImages.from_folder(args.train_data_dir, args.resolution, labels=labels)
         fields["class_order"] = likeness_order(data)
@@ -99,23 +119,46 @@ def _fields(args: argparse.Namespace, labels: LabelSet) -> dict[str, Any]:
 
 
 def objective_of(config: SystemConfig) -> str:
-    """The name of the objective that a system is trained with."""
-    if isinstance(config, GroupDNetConfig):
-        return "hinge"
-    return SYSTEMS[config.system_name].objective
+    """The name of the objective that a system is trained with.
+
+    Raises:
+        ValueError: for a per-pixel discriminator of a system that has an adversarial loss of its own.
+    """
+    name = "hinge" if isinstance(config, GroupDNetConfig) else SYSTEMS[config.system_name].objective
+    if config.discriminator == "multiscale":
+        return name
+    if name != "hinge":
+        raise ValueError(
+            f"--discriminator {config.discriminator} does not fit a {config.system_name}, which has an adversarial "
+            "loss of its own: give --discriminator multiscale"
+        )
+    return config.discriminator
 
 
 def complete_arguments(args: argparse.Namespace, objective: str, accelerator: Accelerator) -> None:
-    """Fill in what the command line leaves to the system: rates, weights, batch normalisation."""
+    """Fill in what the command line leaves to the system: rates, weights, batch normalisation.
+
+    Raises:
+        ValueError: for a weight of LabelMix without a per-pixel discriminator.
+    """
     rates = RATES[objective]
     for name, value in (
         ("learning_rate", rates.generator),
         ("discr_learning_rate", rates.discriminator),
         ("kl_weight", rates.kl_weight),
         ("l1_weight", rates.l1_weight),
+        ("feature_matching_weight", rates.feature_matching_weight),
     ):
         if getattr(args, name) is None:
             setattr(args, name, value)
+    if objective == "segmentation":
+        args.discriminator = objective
+        args.labelmix_weight = _LABELMIX_WEIGHT if args.labelmix_weight is None else args.labelmix_weight
+    elif args.labelmix_weight is not None:
+        raise ValueError(
+            "--labelmix_weight has no effect: this model's discriminator is multi-scale. Leave it out, or give "
+            "--discriminator segmentation"
+        )
     if args.sync_batch_norm is None:
         args.sync_batch_norm = args.model is None or SYSTEMS[args.model].synchronised
     if args.batch_norm_parts is None:
@@ -131,10 +174,12 @@ def build_objective(
     *,
     crops: Crops | None = None,
     exchange: ClassExchange | None = None,
+    label_mix: LabelMix | None = None,
+    labelmix_weight: float = _LABELMIX_WEIGHT,
     free_nats: float = 0.0,
     class_balance: float = 0.0,
 ) -> Objective:
-    """The objective ``name`` for a system.
+    """The objective ``name`` for a system; ``label_mix`` is that of ``segmentation``.
 
     Raises:
         ValueError: if the objective has no use for ``class_balance``.
@@ -145,6 +190,18 @@ def build_objective(
         return BicycleObjective(config, augment)
     if name == "dscgan":
         return DiversityObjective(config, augment)
+    if name == "segmentation":
+        return SegmentationObjective(
+            config,
+            perceptual,
+            augment,
+            crops,
+            exchange,
+            label_mix=label_mix,
+            labelmix_weight=labelmix_weight,
+            free_nats=free_nats,
+            class_balance=class_balance,
+        )
     return MultiScaleObjective(
         config,
         perceptual,

@@ -18,7 +18,8 @@ from class_exchange import ClassExchange
 from diffaugment import DiffAugment
 from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from inputs import Data, build_loader
-from objectives import RATES, LossWeights, used_weights, with_kl
+from label_mix import LabelMix
+from loss_weights import RATES, LossWeights, used_weights, with_kl
 from own_state import keep_own_state
 from pace import Pace
 from run_facts import run_facts
@@ -85,6 +86,7 @@ class Trainer:
         stream = self.config.num_classes, args.seed, *ranks
         crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
         exchange = ClassExchange(*stream) if args.redraw_weight else None
+        label_mix = LabelMix(*stream) if args.labelmix_weight else None
         self.objective = build_objective(
             objective,
             self.config,
@@ -92,6 +94,8 @@ class Trainer:
             self.augment,
             crops=crops,
             exchange=exchange,
+            label_mix=label_mix,
+            labelmix_weight=args.labelmix_weight or 0.0,
             free_nats=args.kl_free_nats,
             class_balance=args.class_balance,
         )
@@ -128,6 +132,7 @@ class Trainer:
             "augmentation": self.augment,
             "crops": crops,
             "exchange": exchange,
+            "label_mix": label_mix,
             "colours": self.colours,
             "average": self.shown.average,
         }
@@ -282,7 +287,7 @@ class Trainer:
         return run_facts(
             self.args,
             self.started_with,
-            used_weights(self.objective, self._weights()),
+            used_weights(self.objective.used, self._weights()),
             step=self.step,
             pictures=self.pictures,
             pictures_per_step=self.pictures_per_step,
