@@ -37,6 +37,7 @@ from groupdnet_hub.model import GroupDNet
 from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.networks.encoder import Gaussian
 from groupdnet_hub.networks.scene import Scene
+from groupdnet_hub.networks.segmentation_discriminator import SegmentationDiscriminator
 from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
 from groupdnet_hub.system import ImageSynthesisSystem
@@ -61,6 +62,7 @@ __all__ = [
     "PairedImages",
     "PerceptualLoss",
     "Scene",
+    "SegmentationDiscriminator",
     "StreamedImages",
     "TransferReport",
     "class_weights",

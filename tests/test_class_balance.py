@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 from arguments import build_parser
 from label_examples import numbered
-from objectives import LossWeights, MultiScaleObjective
+from loss_weights import LossWeights
+from objectives import MultiScaleObjective
 from system_choice import build_objective, complete_arguments
 from test_transfer import drawn, trained_like
 from torch import Tensor, nn

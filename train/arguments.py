@@ -199,13 +199,19 @@ def build_parser() -> argparse.ArgumentParser:
         "the whole picture",
     )
     add("--adversarial_weight", type=float, default=1.0, help="weight of the hinge loss")
-    add("--feature_matching_weight", type=float, default=10.0, help="weight of feature matching")
+    add(
+        "--feature_matching_weight",
+        type=float,
+        help="weight of feature matching; by default 10, and 0 with --discriminator segmentation, whose paper matches "
+        "none: with a weight the features of its decoder are matched",
+    )
     add(
         "--class_balance",
         type=float,
         default=0.0,
         help="how much more places of small classes count in the adversarial loss, feature matching and the distance "
-        "to the picture: from 0, by area as in the paper, to 1, every class of a picture alike",
+        "to the picture: from 0, by area as in the paper, to 1, every class of a picture alike; --discriminator "
+        "segmentation balances all but its loss on fake pixels by itself",
     )
     add("--perceptual_weight", type=float, default=10.0, help="weight of the perceptual loss")
     add(

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from objectives import (
+from discriminator_io import (
     LEAST_SQUARES_MIDDLE,
     Augment,
     Batch,
-    LossWeights,
     halves,
     label_input,
     logits,
@@ -18,6 +17,7 @@ from objectives import (
     observe,
     seen,
 )
+from loss_weights import LossWeights
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,6 +54,7 @@ class BicycleObjective:
     """
 
     used = ("adversarial", "l1", "latent", "kl")
+    windows = None
 
     def __init__(self, config: SystemConfig, augment: Augment | None = None) -> None:
         self.config, self.augment = config, augment
@@ -124,6 +125,7 @@ class DiversityObjective:
     """
 
     used = ("adversarial", "l1", "diversity")
+    windows = None
 
     def __init__(self, config: SystemConfig, augment: Augment | None = None) -> None:
         self.config, self.augment = config, augment

@@ -8,11 +8,12 @@ from dataclasses import dataclass, fields
 from accelerate import Accelerator
 from adaptive_augment import AdaptiveDiffAugment
 from class_colours import ClassColours
-from class_crops import ClassCrops
+from class_crops import ClassCrops, DiscriminatorCrops
 from class_exchange import ClassExchange
 from code_memory import CodeMemory
 from diffaugment import DiffAugment
 from distributed import NoiseSource
+from label_mix import LabelMix
 from own_state import Stateful
 
 from groupdnet_hub.baselines import System
@@ -26,6 +27,8 @@ class Streams:
         noise: of the codes.
         augmentation: of what the discriminator sees.
         crops: windows for the perceptual loss.
+        windows: for the discriminator.
+        label_mix: masks for the per-pixel discriminator.
         exchange: codes for the redraw loss, of the same batch or from a memory.
         colours: of some classes of the training pictures.
     """
@@ -33,6 +36,8 @@ class Streams:
     noise: NoiseSource
     augmentation: DiffAugment | None
     crops: ClassCrops | None
+    windows: DiscriminatorCrops | None
+    label_mix: LabelMix | None
     exchange: ClassExchange | CodeMemory | None
     colours: ClassColours | None
 
@@ -50,7 +55,8 @@ def build_streams(args: argparse.Namespace, accelerator: Accelerator, model: Sys
     """
     config = model.config
     stream = args.seed, accelerator.process_index, accelerator.num_processes
-    augmentation, exchange, colours = None, None, None
+    classes = config.num_classes, *stream
+    augmentation, exchange, colours, windows = None, None, None, None
     if args.diffaugment and args.diffaugment_target is not None:
         adaptive = args.diffaugment_target, args.diffaugment_rise
         augmentation = AdaptiveDiffAugment(*adaptive, *stream, accelerator.device)
@@ -59,9 +65,12 @@ def build_streams(args: argparse.Namespace, accelerator: Accelerator, model: Sys
     if args.redraw_weight and args.redraw_memory:
         exchange = CodeMemory(config.code_shape, args.redraw_memory, *stream, accelerator.device)
     elif args.redraw_weight:
-        exchange = ClassExchange(config.num_classes, *stream)
+        exchange = ClassExchange(*classes)
     if args.recoloured_classes:
         class_ids = model.labels.ids_of(args.recoloured_classes)
         colours = ClassColours(class_ids, args.recoloured_share, *stream)
-    crops = ClassCrops(args.perceptual_crop, config.num_classes, *stream) if args.perceptual_crop else None
-    return Streams(NoiseSource(*stream), augmentation, crops, exchange, colours)
+    if args.discriminator_crop:
+        windows = DiscriminatorCrops(args.discriminator_crop, *classes)
+    crops = ClassCrops(args.perceptual_crop, *classes) if args.perceptual_crop else None
+    label_mix = LabelMix(*classes) if args.labelmix_weight else None
+    return Streams(NoiseSource(*stream), augmentation, crops, windows, label_mix, exchange, colours)
