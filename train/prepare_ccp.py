@@ -24,8 +24,8 @@ from groupdnet_hub import LabelSet
 
 # Tags that are worn above the hips: a "dress" that begins low, under one of them, is a skirt.
 _UPPER = {tag for tag, class_ in rules_for(PEOPLE, CCP).items() if class_ == "top-clothes"}
-# Percent of such a skirt's pixels that may lie higher: a corner of its outline beside the arm, say. Without any, as maps
-# of the 8 classes have always been made, 8 of 88 skirts stay dresses.
+# Percent of such a skirt's pixels that may lie higher: a corner of its outline beside the arm, say. Without any, as
+# maps of the 8 classes have always been made, 8 of 88 skirts stay dresses.
 _STRAY = {8: 0, 16: 2}
 
 
