@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from groupdnet_hub.config_checks import (
+    DISCRIMINATOR_NORMS,
     MAX_CHANNELS,
     as_int_pair,
     as_sequence,
@@ -92,6 +93,8 @@ class GroupDNetConfig(JSONConfig):
         spectral_norm: spectral normalisation of encoder, decoder and discriminator (ablation "w/o SpecNorm").
         discriminator_width: output channels of the discriminator's first convolution (Fig. 7).
         discriminator_scales: number of scales of the discriminator.
+        discriminator_norm: ``instance``, instance normalisation in the discriminator (Fig. 7), or ``none``: spectral
+            normalisation alone, of all its layers.
         format_version: version of this file format.
     """
 
@@ -122,6 +125,7 @@ class GroupDNetConfig(JSONConfig):
     spectral_norm: bool = True
     discriminator_width: int = 64
     discriminator_scales: int = 2
+    discriminator_norm: str = "instance"
     format_version: int = FORMAT_VERSION
 
     # -- derived figures -------------------------------------------------------------------------------------
@@ -298,6 +302,7 @@ class GroupDNetConfig(JSONConfig):
         check_whole(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
         check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
         check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
+        check_choice(self.discriminator_norm, "discriminator_norm", DISCRIMINATOR_NORMS)
         check_classes(self.class_names, self.palette, self.class_slots)
         check_class_order(self.class_order, self.num_classes)
         check_size(self.image_size, len(self.blocks))

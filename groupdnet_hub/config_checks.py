@@ -16,6 +16,8 @@ MAX_CHANNELS = 32768
 MAX_PRIOR_CODES = 2048
 MAX_CLASSES = 4096
 MAX_SIDE = 8192
+# Of the discriminator, see ``networks/discriminator.py``.
+DISCRIMINATOR_NORMS = ("instance", "none")
 
 
 def as_sequence(value: Any, name: str) -> Sequence[Any]:

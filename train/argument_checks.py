@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checked_flags import count_problem
+from discriminator_arguments import discriminator_problem
 
 
 def neighbours(starts: Sequence[str] | str | None) -> dict[str, str]:
@@ -129,6 +130,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name} is {getattr(args, name)}; it must be 0 or more"
     if not 0 <= args.class_balance <= 1:
         return f"--class_balance is {args.class_balance}; it must lie from 0 to 1"
+    problem = discriminator_problem(args)
+    if problem:
+        return problem
     if args.kl_warmup_steps and args.kl_weight_start is None:
         return "--kl_warmup_steps needs --kl_weight_start"
     resume = args.resume_from_checkpoint

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from argument_checks import find_problem
+from discriminator_arguments import add_discriminator_flags
 from network_arguments import add_network_arguments, plain_order
 
 from groupdnet_hub import PRESETS
@@ -67,7 +68,6 @@ def build_parser() -> argparse.ArgumentParser:
         "that goes with it, so that their parameters stand to each other as in Table 1",
     )
     add("--encoder_width", type=int, help="channels of the encoder's first convolution, for a new model")
-    add("--discriminator_width", type=int, help="channels of the discriminator's first layer")
     add(
         "--groups",
         type=int,
@@ -259,6 +259,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         help="instead, pictures of each class whose codes are kept, around which new ones are drawn",
     )
+    add_discriminator_flags(parser, flag)
     add(
         "--prior_ties",
         nargs="+",

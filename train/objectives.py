@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from class_exchange import Exchange, change_outside
@@ -98,6 +98,9 @@ class Objective(Protocol):
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the noise that the generator takes for one picture."""
 
+    def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
+        """The pictures that :meth:`generator_losses` makes, without the losses."""
+
     def generator_losses(
         self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
@@ -107,6 +110,16 @@ class Objective(Protocol):
         self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
     ) -> dict[str, Tensor]:
         """Losses on pictures that the generator step made, and on the real ones."""
+
+    def real_score(
+        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    ) -> Tensor:
+        """How real the discriminator finds the real pictures: the mean of its logits, a scalar; gradients flow.
+
+        Args:
+            discriminator: the module, or a function like it.
+            as_trained: the pictures are augmented as those that it learns from; else they are as they are.
+        """
 
 
 def label_input(batch: Batch, config: SystemConfig) -> Tensor:
@@ -136,6 +149,11 @@ def halves(outputs: Features) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
 def logits(outputs: Features) -> list[Tensor]:
     """The patch logits of each scale."""
     return [scale[-1] for scale in outputs]
+
+
+def mean_logit(outputs: Features, weights: Tensor | None = None) -> Tensor:
+    """The mean of the patch logits, over scales as in the adversarial losses; a scalar."""
+    return -hinge_generator_loss(logits(outputs), weights)
 
 
 class MultiScaleObjective:
@@ -189,6 +207,11 @@ class MultiScaleObjective:
         """That of the codes."""
         return self.config.code_shape
 
+    def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
+        """The reconstructions."""
+        fake, _ = model(batch["image"], batch["label"], batch.get("instance"), noise)
+        return (fake,)
+
     def generator_losses(
         self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
@@ -238,6 +261,14 @@ class MultiScaleObjective:
         fake, real = self._discriminator_loss(logits(on_fake), logits(on_real), places)
         return {"discriminator_fake": fake, "discriminator_real": real}
 
+    def real_score(
+        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    ) -> Tensor:
+        """Weighted by place as the losses are."""
+        condition = label_input(batch, self.config)
+        shown = seen(condition, (batch["image"],), self.augment if as_trained else None)
+        return mean_logit(discriminator(shown), self._place_weights(shown))
+
     def _place_weights(self, shown: Tensor) -> Tensor | None:
         """How much each place counts, by the label input that ``shown`` begins with, moved and cut as that is."""
         if not self.class_balance:
@@ -248,11 +279,6 @@ class MultiScaleObjective:
 def used_weights(objective: Objective, weights: LossWeights) -> dict[str, float]:
     """The weights that count, for the model card."""
     return {name: value for name in objective.used if (value := getattr(weights, name))}
-
-
-def with_kl(weights: LossWeights, kl: float) -> LossWeights:
-    """The same weights with another one of the KL divergence."""
-    return replace(weights, kl=kl)
 
 
 def with_redraw_every(weights: LossWeights, step: int, interval: int) -> LossWeights:
