@@ -259,20 +259,11 @@ class GroupDNetConfig(JSONConfig):
 
     def __post_init__(self) -> None:
         # A frozen dataclass is normalised once, here: JSON has lists where the configuration has tuples.
-        names = as_sequence(self.class_names, "class_names")
-        object.__setattr__(self, "class_names", tuple(names))
-        object.__setattr__(
-            self,
-            "palette",
-            tuple(tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette")),
-        )
+        for name in ("class_names", "blocks", "encoder_multipliers", "class_order"):
+            object.__setattr__(self, name, tuple(as_sequence(getattr(self, name), name)))
+        palette = tuple(tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette"))
+        object.__setattr__(self, "palette", palette)
         object.__setattr__(self, "image_size", as_int_pair(self.image_size, "image_size"))
-        object.__setattr__(self, "blocks", tuple(as_sequence(self.blocks, "blocks")))
-        object.__setattr__(
-            self, "encoder_multipliers", tuple(as_sequence(self.encoder_multipliers, "encoder_multipliers"))
-        )
-        order = as_sequence(self.class_order, "class_order")
-        object.__setattr__(self, "class_order", tuple(order))
         check_format_version(self.format_version)
         check_choice(self.split_mode, "split_mode", SPLIT_MODES)
         check_choice(self.latent_mode, "latent_mode", LATENT_MODES)
