@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.labels import LabelSet, describe_difference
 from groupdnet_hub.strict_json import parse_json, shown
 from groupdnet_hub.tensor_files import open_tensors
 from groupdnet_hub.whole_file import whole_file
@@ -118,10 +118,8 @@ class AppearanceCodes:
 
     def _check_fit(self, other: AppearanceCodes) -> None:
         if other.labels.names != self.labels.names:
-            raise ValueError(
-                f"the codes are of different label sets: {', '.join(self.labels.names)} and "
-                f"{', '.join(other.labels.names)}"
-            )
+            ours, theirs = describe_difference(self.labels.names, other.labels.names)
+            raise ValueError(f"the codes are of different label sets: {ours}; and {theirs}")
         if other.tensor.shape != self.tensor.shape:
             raise ValueError(
                 f"the codes have different shapes, {tuple(self.tensor.shape)} and {tuple(other.tensor.shape)}: "

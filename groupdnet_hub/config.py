@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from groupdnet_hub.config_checks import (
+    DISCRIMINATOR_NORMS,
     MAX_CHANNELS,
-    MAX_PRIOR_CODES,
     as_int_pair,
     as_sequence,
     blocks_from_json,
@@ -23,6 +23,8 @@ from groupdnet_hub.config_checks import (
     check_encoder,
     check_encoder_colours,
     check_placement,
+    check_prior,
+    check_prior_ties,
     check_size,
     check_whole,
     halvings_for,
@@ -78,6 +80,8 @@ class GroupDNetConfig(JSONConfig):
             codes are drawn.
         prior_codes: pictures whose codes are kept after training, for each class; fresh codes are drawn around them.
             With both 0 they are drawn from N(0, 1), as in the paper; one at least is 0 (see ``networks/prior.py``).
+        prior_ties: with ``prior_codes``, names of classes whose fresh codes come from one picture, such as
+            ``(("face", "skin"),)``; each class in one tie at most.
         encoder_grouped: one group for each class in the encoder. Without, it is an ordinary one (GroupDec), which with
             ``split_mode="none"`` sees the picture once.
         fc_groups: groups of the convolution in front of the first block; None for one per class slot. An ordinary
@@ -89,6 +93,8 @@ class GroupDNetConfig(JSONConfig):
         spectral_norm: spectral normalisation of encoder, decoder and discriminator (ablation "w/o SpecNorm").
         discriminator_width: output channels of the discriminator's first convolution (Fig. 7).
         discriminator_scales: number of scales of the discriminator.
+        discriminator_norm: ``instance``, instance normalisation in the discriminator (Fig. 7), or ``none``: spectral
+            normalisation alone, of all its layers.
         format_version: version of this file format.
     """
 
@@ -106,6 +112,7 @@ class GroupDNetConfig(JSONConfig):
     latent_mode: str = "map"
     prior_rank: int = 0
     prior_codes: int = 0
+    prior_ties: tuple[tuple[str, ...], ...] = ()
     norm_kind: str = "batch"
     encoder_grouped: bool = True
     fc_groups: int | None = None
@@ -118,6 +125,7 @@ class GroupDNetConfig(JSONConfig):
     spectral_norm: bool = True
     discriminator_width: int = 64
     discriminator_scales: int = 2
+    discriminator_norm: str = "instance"
     format_version: int = FORMAT_VERSION
 
     # -- derived figures -------------------------------------------------------------------------------------
@@ -143,6 +151,11 @@ class GroupDNetConfig(JSONConfig):
     def code_channels(self) -> int:
         """Channels of each class in front of the decoder's first convolution."""
         return self.latent_channels * self.code_grid**2
+
+    @property
+    def prior_tie_ids(self) -> tuple[tuple[int, ...], ...]:
+        """``prior_ties`` as class ids."""
+        return tuple(tuple(self.class_names.index(name) for name in tie) for tie in self.prior_ties)
 
     @property
     def encoder_groups(self) -> int:
@@ -264,18 +277,21 @@ class GroupDNetConfig(JSONConfig):
         palette = tuple(tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette"))
         object.__setattr__(self, "palette", palette)
         object.__setattr__(self, "image_size", as_int_pair(self.image_size, "image_size"))
+        ties = as_sequence(self.prior_ties, "prior_ties")
+        object.__setattr__(
+            self, "prior_ties", tuple(tuple(as_sequence(tie, "a tie of prior_ties")) for tie in ties)
+        )
         check_format_version(self.format_version)
         check_choice(self.split_mode, "split_mode", SPLIT_MODES)
         check_choice(self.latent_mode, "latent_mode", LATENT_MODES)
         check_choice(self.norm_kind, "norm_kind", NORM_KINDS)
-        check_choice(self.instance_edges, "instance_edges", (True, False))
-        check_choice(self.spectral_norm, "spectral_norm", (True, False))
-        check_choice(self.encoder_grouped, "encoder_grouped", (True, False))
-        check_choice(self.separate_networks, "separate_networks", (True, False))
+        for name in ("instance_edges", "spectral_norm", "encoder_grouped", "separate_networks"):
+            check_choice(getattr(self, name), name, (True, False))
         check_whole(self.fusion_layers, "fusion_layers", 0, 16)
         check_whole(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
         check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
         check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
+        check_choice(self.discriminator_norm, "discriminator_norm", DISCRIMINATOR_NORMS)
         check_classes(self.class_names, self.palette, self.class_slots)
         check_class_order(self.class_order, self.num_classes)
         check_size(self.image_size, len(self.blocks))
@@ -283,12 +299,7 @@ class GroupDNetConfig(JSONConfig):
             self.code_placement, self.code_grid, self.split_mode, self.latent_channels, len(self.blocks)
         )
         check_encoder_colours(self.encoder_colours, self.encoder_grouped, self.split_mode)
-        check_whole(self.prior_rank, "prior_rank", 0, math.prod(self.code_shape[1:]))
-        check_whole(self.prior_codes, "prior_codes", 0, MAX_PRIOR_CODES)
-        if self.prior_rank and self.prior_codes:
-            raise ValueError(
-                f"prior_rank is {self.prior_rank} and prior_codes {self.prior_codes}: a model has one prior, so that "
-                "one of them must be 0"
-            )
+        check_prior(self.prior_rank, self.prior_codes, math.prod(self.code_shape[1:]))
+        check_prior_ties(self.prior_ties, self.class_names, self.prior_codes)
         check_encoder(self.encoder_width, self.encoder_multipliers, self.encoder_groups, len(self.blocks))
         check_decoder(self.blocks, self.fc_channels, self.class_slots, self.label_channels, self.fc_groups)

@@ -16,6 +16,8 @@ MAX_CHANNELS = 32768
 MAX_PRIOR_CODES = 2048
 MAX_CLASSES = 4096
 MAX_SIDE = 8192
+# Of the discriminator, see ``networks/discriminator.py``.
+DISCRIMINATOR_NORMS = ("instance", "none")
 
 
 def as_sequence(value: Any, name: str) -> Sequence[Any]:
@@ -142,6 +144,35 @@ def check_encoder_colours(encoder_colours: Any, encoder_grouped: bool, split_mod
             f"encoder_colours gives each class's group the colours of its pixels: it needs encoder_grouped, which is "
             f"{encoder_grouped}, and split_mode 'crop' or 'mask', which is {split_mode!r}"
         )
+
+
+def check_prior(rank: Any, codes: Any, code_size: int) -> None:
+    """One prior at most: main directions of a code of ``code_size`` values, or kept codes."""
+    check_whole(rank, "prior_rank", 0, code_size)
+    check_whole(codes, "prior_codes", 0, MAX_PRIOR_CODES)
+    if rank and codes:
+        raise ValueError(
+            f"prior_rank is {rank} and prior_codes {codes}: a model has one prior, so that one of them must be 0"
+        )
+
+
+def check_prior_ties(ties: Sequence[Sequence[Any]], names: Sequence[str], codes: int) -> None:
+    """Ties of two classes or more, each class in one of them, of a model that keeps codes."""
+    if ties and not codes:
+        raise ValueError(
+            "prior_ties needs prior_codes: only where codes of pictures are kept can those of several classes come "
+            "from one picture"
+        )
+    known, tied = frozenset(names), set()
+    for tie in ties:
+        if len(tie) < 2:
+            raise ValueError(f"prior_ties holds {shown(list(tie))}; a tie names at least two classes")
+        for name in tie:
+            if not isinstance(name, str) or name not in known:
+                raise ValueError(f"prior_ties holds {shown(name)}, which is none of the model's classes")
+            if name in tied:
+                raise ValueError(f"prior_ties holds {shown(name)} twice; a class belongs to one tie at most")
+            tied.add(name)
 
 
 def check_encoder(width: Any, multipliers: Sequence[Any], groups: int, num_blocks: int) -> None:

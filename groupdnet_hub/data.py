@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -109,10 +110,10 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         pairs: picture, label map and instance map or None, each as the strict readers take them.
         labels: the label set of the maps.
         image_size: (height, width) of the items.
-        random_flip, random_shift, seed: of :class:`groupdnet_hub.placement.Placement`: how items are moved, each epoch
-            anew.
         cache_bytes: how much memory may keep items that were read once; the first ones stay, until it is full. Each
             worker process of a loader keeps its own.
+        placement: ``random_flip=True``, ``random_shift=0.1``, ``seed=3`` and the other fields of
+            :class:`groupdnet_hub.placement.Placement`: how items are moved, each epoch anew.
     """
 
     def __init__(
@@ -121,13 +122,11 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         labels: LabelSet,
         image_size: tuple[int, int],
         *,
-        random_flip: bool = False,
-        random_shift: float = 0.0,
-        seed: int = 0,
         cache_bytes: int = 0,
+        **placement: Any,
     ) -> None:
         self.pairs, self.labels, self.image_size = pairs, labels, image_size
-        self.placement = Placement(random_flip, random_shift, seed)
+        self.placement = Placement(**placement)
         # Shared, so that a loader's workers that live on into the next epoch see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._cache = _Cache(cache_bytes)
@@ -140,10 +139,8 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         *,
         split: str = "train",
         labels: LabelSet | None = None,
-        random_flip: bool = False,
-        random_shift: float = 0.0,
-        seed: int = 0,
         cache_bytes: int = 0,
+        **placement: Any,
     ) -> PairedImages:
         """``folder/SPLIT`` with ``metadata.jsonl``, ``images/`` and ``labels/``; ``folder/classes.json``.
 
@@ -161,15 +158,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
             if read_label_set(root, split) != labels:
                 raise ValueError(f"{root} holds other classes than {roots[0]}")
         pairs = _FolderPairs([root / split for root in roots])
-        return cls(
-            pairs,
-            labels,
-            image_size,
-            random_flip=random_flip,
-            random_shift=random_shift,
-            seed=seed,
-            cache_bytes=cache_bytes,
-        )
+        return cls(pairs, labels, image_size, cache_bytes=cache_bytes, **placement)
 
     @classmethod
     def from_rows(
@@ -180,36 +169,43 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         *,
         image_column: str = "image",
         label_column: str = "label",
-        random_flip: bool = False,
-        random_shift: float = 0.0,
-        seed: int = 0,
         cache_bytes: int = 0,
+        **placement: Any,
     ) -> PairedImages:
         """Rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), decoded to PIL pictures."""
         pairs = _RowPairs(rows, image_column, label_column)
-        return cls(
-            pairs,
-            labels,
-            image_size,
-            random_flip=random_flip,
-            random_shift=random_shift,
-            seed=seed,
-            cache_bytes=cache_bytes,
-        )
+        return cls(pairs, labels, image_size, cache_bytes=cache_bytes, **placement)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch on which the random flips and shifts depend."""
+        """Choose the epoch on which the random moves depend."""
         self._epoch.fill_(epoch)
+
+    def unmoved(self) -> PairedImages:
+        """The same pictures as they are in their files; what was read is shared."""
+        other = copy.copy(self)
+        other.placement = Placement()
+        return other
+
+    def label(self, index: int) -> Tensor:
+        """The label map of one item by itself, not moved: int64 [H, W].
+
+        Raises:
+            ValueError: for a file that cannot be read.
+        """
+        label = torch.from_numpy(read_label_map(self.pairs[index][1], self.labels))
+        return resize_label_map(label[None], self.image_size)[0]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int | tuple[int, int]) -> dict[str, Tensor]:
+        """An item. ``(index, time)`` moves it otherwise for each ``time`` that it is seen in an epoch, 0 the first."""
+        index, time = index if isinstance(index, tuple) else (index, 0)
         item = self._cache.get(index)
         if item is None:
             item = read_pair(self.pairs[index], self.labels, self.image_size, f"item {index}")
             self._cache.put(index, item)
-        return self.placement(item, int(self._epoch), index)
+        return self.placement(item, int(self._epoch), index + time * len(self))
 
 
 def read_pair(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: str) -> dict[str, Tensor]:

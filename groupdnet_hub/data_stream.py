@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,8 +23,8 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         rows: mappings with a picture and a label map, perhaps an ``instance`` map.
         labels: the label set of the maps.
         image_size: (height, width) of the items.
-        random_flip, random_shift, seed: of :class:`groupdnet_hub.placement.Placement`; an item's number is its place in
-            the stream.
+        placement: fields of :class:`groupdnet_hub.placement.Placement`, such as ``random_flip=True``; an item's number
+            is its place in the stream.
     """
 
     def __init__(
@@ -34,19 +35,23 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         *,
         image_column: str = "image",
         label_column: str = "label",
-        random_flip: bool = False,
-        random_shift: float = 0.0,
-        seed: int = 0,
+        **placement: Any,
     ) -> None:
         self.rows, self.labels, self.image_size = rows, labels, image_size
         self.image_column, self.label_column = image_column, label_column
-        self.placement, self.epoch = Placement(random_flip, random_shift, seed), 0
+        self.placement, self.epoch = Placement(**placement), 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, on which the random flips and shifts and the order of a shuffled stream depend."""
+        """Choose the epoch, on which the random moves and the order of a shuffled stream depend."""
         self.epoch = epoch
         if hasattr(self.rows, "set_epoch"):
             self.rows.set_epoch(epoch)
+
+    def unmoved(self) -> StreamedImages:
+        """The same pictures as they come."""
+        other = copy.copy(self)
+        other.placement = Placement()
+        return other
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for place, row in enumerate(self.rows):

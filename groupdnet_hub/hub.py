@@ -15,6 +15,7 @@ from torch import nn
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.config_json import JSONConfig
+from groupdnet_hub.discriminator_file import DISCRIMINATOR_FILE, DiscriminatorWeights, write_discriminator
 from groupdnet_hub.hub_files import (
     CARD_FILE,
     CONFIG_FILE,
@@ -41,14 +42,17 @@ class StrictHubMixin(ModelHubMixin):
     Attributes:
         config_class: the class of the configuration.
         card_facts: what the model card says of the training: plain JSON values, saved and loaded with the model. Keys
-            that the card knows: data, training_pictures, random_shift, recoloured_classes, steps, batch_size,
-            perceptual_net, perceptual_crop, loss_weights, kl_free_nats, class_balance, precision, license,
-            license_note, metrics (name: value), notes (list of sentences).
+            that the card knows: data, training_pictures, random_shift, random_scale, random_turn, simplified_maps,
+            balanced_sampling, recoloured_classes, steps, batch_size, perceptual_net, perceptual_crop, loss_weights,
+            redraw_memory, kl_free_nats, class_balance, precision, license, license_note, metrics (name: value), notes
+            (list of sentences).
+        discriminator_to_save: what the model was trained with; where it is set, it is saved and uploaded as well.
     """
 
     config_class: ClassVar[type[JSONConfig]] = GroupDNetConfig
     config: Any
     card_facts: dict[str, Any]
+    discriminator_to_save: DiscriminatorWeights | None = None
 
     def save_pretrained(
         self,
@@ -60,7 +64,7 @@ class StrictHubMixin(ModelHubMixin):
         model_card_kwargs: Mapping[str, Any] | None = None,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
-        """Write ``config.json``, ``model.safetensors``, ``training.json`` and a model card.
+        """Write ``config.json``, ``model.safetensors``, ``training.json`` and a model card, and any discriminator.
 
         All files appear together or not at all, so that a failure, or a kill at any moment, leaves the model that was
         there or the new one. Weights and configuration of different saves are told apart when they are loaded.
@@ -93,8 +97,12 @@ class StrictHubMixin(ModelHubMixin):
             for file_name, text in texts.items():
                 (apart / file_name).write_text(text, encoding="utf-8")
             save_file(tensors, apart / WEIGHTS_FILE, metadata=metadata)
+            if self.discriminator_to_save is not None:
+                dtype = next(value.dtype for value in tensors.values() if value.is_floating_point())
+                write_discriminator(apart / DISCRIMINATOR_FILE, self.discriminator_to_save, dtype)
             # safetensors lets only the owner read; the other files follow the user's umask
-            (apart / WEIGHTS_FILE).chmod((apart / CONFIG_FILE).stat().st_mode)
+            for path in apart.glob("*.safetensors"):
+                path.chmod((apart / CONFIG_FILE).stat().st_mode)
         if push_to_hub:
             return self.push_to_hub(repo_id or folder.resolve().name, **push_to_hub_kwargs)
         return None

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from groupdnet_hub.links import check_link
 from groupdnet_hub.strict_json import read_json
-from groupdnet_hub.tensor_files import header_length, header_limit, open_tensors
+from groupdnet_hub.tensor_files import TensorFile, header_length, header_limit, open_tensors
 from groupdnet_hub.whole_file import saved_file
 
 CONFIG_FILE = "config.json"
@@ -146,11 +146,7 @@ def read_weights(
     """
     described = f"{path.name} of {source}"
     with open_tensors(path, described, header_limit(wanted)) as file:
-        problems = _problems(file.shapes, file.types, wanted)
-        if problems:
-            more = len(problems) - _SHOWN_PROBLEMS
-            shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f", and {more} more" if more > 0 else "")
-            raise ValueError(f"{described} does not fit its {CONFIG_FILE}: {shown}")
+        check_tensors(file, wanted, f"{described} does not fit its {CONFIG_FILE}")
         if file.metadata.get("config_sha256", digest) != digest:
             raise ValueError(
                 f"{CONFIG_FILE} and {described} are not of the same save: save the model again, or restore the "
@@ -166,6 +162,22 @@ def read_weights(
             key: file.read(key).to(dtype if value.is_floating_point() else None, copy=True)
             for key, value in wanted.items()
         }
+
+
+def check_tensors(file: TensorFile, wanted: Mapping[str, Tensor], refusal: str) -> None:
+    """Refuse a file whose tensors do not have the names, shapes and kinds of types of ``wanted``.
+
+    Args:
+        refusal: how the message begins.
+
+    Raises:
+        ValueError: for such a file.
+    """
+    problems = _problems(file.shapes, file.types, wanted)
+    if problems:
+        more = len(problems) - _SHOWN_PROBLEMS
+        shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f", and {more} more" if more > 0 else "")
+        raise ValueError(f"{refusal}: {shown}")
 
 
 def _problems(

@@ -20,6 +20,9 @@ from groupdnet_hub.presets import numbered_palette
 from groupdnet_hub.strict_json import read_json
 from groupdnet_hub.whole_file import whole_file
 
+# How many names, and how much of each, a message shows: a stranger's file may hold thousands, of any length.
+_NAMES_SHOWN, _NAME_LENGTH = 20, 40
+
 
 @dataclass(frozen=True)
 class LabelSet:
@@ -122,6 +125,26 @@ class LabelSet:
                 f"the classes are given as {classes!r}; give a list of names or ids: [{classes!r}]"
             )
         return [self.id_of(class_) for class_ in classes]
+
+
+def describe_difference(names: Sequence[str], others: Sequence[str]) -> tuple[str, str]:
+    """Describe two differing lists of class names for a message, each as ``"3 classes sky, road, car"``.
+
+    What is shown is bounded. Of a list that is too long to show, the names that the other list lacks come first; the
+    same names in another order are said to be that.
+    """
+    order = ", in another order" if set(names) == set(others) else ""
+    return _described(names, others), _described(others, names) + order
+
+
+def _described(names: Sequence[str], others: Sequence[str]) -> str:
+    if len(names) > _NAMES_SHOWN:
+        known = set(others)
+        names = sorted(names, key=lambda name: name in known)
+    listed = (n if len(n) <= _NAME_LENGTH else f"{n[: _NAME_LENGTH - 3]}..." for n in names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    noun = "class" if len(names) == 1 else "classes"
+    return f"{len(names)} {noun} {', '.join(listed)}" + (f" and {more} more" if more > 0 else "")
 
 
 def _without_numpy(value: Any) -> Any:

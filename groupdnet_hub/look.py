@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from groupdnet_hub.codes import AppearanceCodes
+from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.images import read_photo
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
-from groupdnet_hub.labels import classes_present, label_picture
+from groupdnet_hub.labels import classes_present, describe_difference, label_picture
 from groupdnet_hub.links import check_link
 from groupdnet_hub.strict_json import read_json
 from groupdnet_hub.whole_file import names_in, saved_file, whole_files
@@ -44,6 +46,39 @@ class Look:
         """Names of the classes that are on the label map, by id."""
         names = self.codes.labels.names
         return tuple(names[class_id] for class_id in classes_present(self.mask, len(names)))
+
+    def check_fits(self, config: GroupDNetConfig, *, codes_only: bool = False) -> None:
+        """Refuse a look that a model of this configuration can do nothing right with.
+
+        Args:
+            codes_only: its codes are to be drawn on a label map of the model, so that the size of its own picture and
+                map does not matter.
+
+        Raises:
+            ValueError: for a look of other classes, naming both models' classes; for codes of another shape and,
+                unless ``codes_only``, a picture of another size, naming both.
+        """
+        names = self.codes.labels.names
+        if names != config.class_names:
+            its, models = describe_difference(names, config.class_names)
+            raise ValueError(
+                f"this look is of another model: it has the {its}; this model has the {models}: use a model with the "
+                "classes of the look"
+            )
+        differences = []
+        codes_differ = tuple(self.codes.tensor.shape) != config.code_shape
+        if codes_differ:
+            its, models = (_sizes(shape[1:]) for shape in (self.codes.tensor.shape, config.code_shape))
+            differences.append(f"its codes are {its} for each class, this model's {models}")
+        if self.mask.shape != config.image_size and (codes_differ or not codes_only):
+            its, models = _sizes(self.mask.shape), _sizes(config.image_size)
+            differences.append(f"its picture is {its} (height x width), this model's are {models}")
+        if differences:
+            raise ValueError(
+                f"this look is of another model with the same classes: {'; '.join(differences)}: use the model that "
+                "made it"
+                + ("" if codes_differ else ", or edit the look with a label map of this model's size")
+            )
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``image.png``, ``mask.png``, ``codes.safetensors`` and ``look.json`` into ``folder``.
@@ -102,6 +137,10 @@ class Look:
         if facts.get("instance", True) and instance_file.is_file():
             instance = read_instance_map(instance_file, size=mask.shape)
         return cls(image, codes, mask, seed, instance)
+
+
+def _sizes(shape: Iterable[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _own_file(folder: Path, name: str) -> Path:

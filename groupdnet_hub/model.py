@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from groupdnet_hub.networks.class_order import codes_by_class, codes_in_slots, l
 from groupdnet_hub.networks.decoder import GroupDecoder
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
 from groupdnet_hub.networks.nearest_codes import nearest_decoded, region_differences
-from groupdnet_hub.networks.prior import Encoded, make_prior
+from groupdnet_hub.networks.prior import CodePrior, Encoded, KeptCodes, make_prior
 from groupdnet_hub.networks.scene import Scene
 from groupdnet_hub.networks.separate import separate_networks
 from groupdnet_hub.presets import PRESETS
@@ -47,7 +47,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         self.decoder = GroupDecoder(config, generator=generator)
         if config.separate_networks:
             separate_networks(self, {config.num_classes, config.class_slots}, generator)
-        self.prior = make_prior(config.code_shape, rank=config.prior_rank, codes=config.prior_codes)
+        self.prior = self._new_prior(config)
 
     @classmethod
     def from_smis(
@@ -283,25 +283,43 @@ class GroupDNet(nn.Module, StrictHubMixin):
                 kept.append(encoded(image, label))
                 decoded = self.decode(kept[-1][0].mode(), label).to(image.device)
                 differences.append(region_differences(decoded, image, label, self.config.num_classes).cpu())
-            self.prior.fit(nearest_decoded(kept, differences, nearest))
+            self.prior.fit(nearest_decoded(kept, differences, nearest, self.config.prior_tie_ids))
         self.train(was_training)
+        if isinstance(self.prior, KeptCodes):
+            for names, ids in zip(self.config.prior_ties, self.config.prior_tie_ids, strict=True):
+                if not self.prior.count[ids[0]]:
+                    raise ValueError(
+                        f"no picture shows {' and '.join(names)} together: take prior_ties without them"
+                    )
 
-    def with_prior(self, *, rank: int = 0, codes: int = 0) -> GroupDNet:
+    def with_prior(
+        self, *, rank: int = 0, codes: int = 0, ties: Sequence[Sequence[str]] | None = None
+    ) -> GroupDNet:
         """The same networks with another prior, not fitted yet; the weights are shared with this model.
 
         Args:
             rank: ``prior_rank`` of the configuration.
             codes: ``prior_codes`` of the configuration.
+            ties: ``prior_ties`` of the configuration; by default this model's own, where codes are kept.
 
         Raises:
-            ValueError: for both at once, and what is out of range.
+            ValueError: for both at once, ties without codes, and what is out of range.
         """
+        if ties is None:
+            ties = self.config.prior_ties if codes else ()
+        config = self.config.replace(prior_rank=rank, prior_codes=codes, prior_ties=ties)
         with torch.device("meta"):
-            other = GroupDNet(self.config.replace(prior_rank=rank, prior_codes=codes))
+            other = GroupDNet(config)
         other.encoder, other.decoder = self.encoder, self.decoder
-        other.prior = make_prior(self.config.code_shape, rank=rank, codes=codes).to(self.device)
+        other.prior = self._new_prior(config).to(self.device)
         other.card_facts = self.card_facts
         return other.train(self.training)
+
+    @staticmethod
+    def _new_prior(config: GroupDNetConfig) -> CodePrior:
+        return make_prior(
+            config.code_shape, rank=config.prior_rank, codes=config.prior_codes, ties=config.prior_tie_ids
+        )
 
     def _checked_label(self, label: Tensor) -> Tensor:
         factor = 2 ** (len(self.config.blocks) - 1)

@@ -17,12 +17,17 @@ _TRAINING_ROWS = (
     ("data", "Data"),
     ("training_pictures", "Training pictures"),
     ("random_shift", "Pictures shifted at random by up to this share of their sides"),
+    ("random_scale", "Pictures scaled at random by up to this share"),
+    ("random_turn", "Pictures turned at random by up to this many degrees"),
+    ("simplified_maps", "Share of the pictures whose label maps were simplified"),
+    ("balanced_sampling", "Power by which pictures of rare classes were drawn more often"),
     ("recoloured_classes", "Classes whose hues were turned at random"),
     ("steps", "Steps"),
     ("batch_size", "Batch size"),
     ("perceptual_net", "Perceptual net"),
     ("perceptual_crop", "Side of the windows it sees"),
     ("loss_weights", "Loss weights"),
+    ("redraw_memory", "Codes of each class that the redraw loss took others from"),
     ("kl_free_nats", "KL free of charge, nats a class"),
     ("class_balance", "Class balance of the discriminator's losses"),
     ("precision", "Autocast precision"),
@@ -139,6 +144,9 @@ def _prior(config: CardConfig) -> str:
             "\n\nNew codes are drawn, for each class, around those of a training picture that is chosen among up to "
             f"{config.prior_codes}, not from N(0, 1) as in the paper: `prior_codes` in `config.json`. What is kept of "
             "those pictures is their codes, not their pixels."
+            + "".join(
+                f" Those of {_line(' and '.join(tie))} come from one picture." for tie in config.prior_ties
+            )
         )
     return ""
 

@@ -33,6 +33,9 @@ class GroupDNetPipeline:
     their proportions fit. Every call with the same seed, on the same device, gives the same picture; without a
     seed a fresh one is drawn, and the look tells which.
 
+    A look of a model of other classes is refused with a ValueError that names both models' classes; so is one with
+    codes of another shape, and, where the look's own label map is drawn, one of another size.
+
     The label maps' part of the work is kept for the last maps, and of each the features of its last pictures: a
     reroll redoes only what the redrawn classes reach. Which are kept changes no picture.
 
@@ -84,10 +87,9 @@ class GroupDNetPipeline:
 
         With the seed of a sample, a class gets the code it has in that sample.
         """
+        kept = self._codes_of(look)
         seed = _fresh_seed() if seed is None else _checked_seed(seed)
-        chosen = self._class_ids(classes)
-        fresh = self._prior(seed)
-        codes = self._checked_codes(look.codes).mix(dict.fromkeys(chosen, fresh))
+        codes = kept.mix(dict.fromkeys(self._class_ids(classes), self._prior(seed)))
         return self._draw(codes, look.mask, seed, look.instance)
 
     @torch.inference_mode()
@@ -134,13 +136,15 @@ class GroupDNetPipeline:
             sources: ``{"hair": look_a, "top-clothes": look_b}``.
             base: the look of all other classes; without it they are drawn with ``seed``.
         """
+        taken = {class_: self._codes_of(look, drawn=False) for class_, look in sources.items()}
+        kept = None if base is None else self._codes_of(base, drawn=False)
         label = self._read_mask(mask)
-        if base is None:
+        if base is None or kept is None:
             seed = _fresh_seed() if seed is None else _checked_seed(seed)
             codes = self._prior(seed)
         else:
-            codes, seed = self._checked_codes(base.codes), base.seed
-        codes = codes.mix({class_: look.codes for class_, look in sources.items()})
+            codes, seed = kept, base.seed
+        codes = codes.mix(taken)
         return self._draw(codes, label, seed, self._read_instance(instance, label))
 
     def morph(
@@ -163,11 +167,10 @@ class GroupDNetPipeline:
         start, end = (float(value) for value in span)
         if not np.isfinite([start, end]).all():
             raise ValueError(f"span is {span}; it must be two finite numbers")
+        first, last = self._codes_of(look_a), self._codes_of(look_b, drawn=False)
         chosen = None if classes is None else self._class_ids(classes)
-        first = self._checked_codes(look_a.codes)
         codes = [
-            first.interpolate(look_b.codes, start + (end - start) * i / (steps - 1), chosen)
-            for i in range(steps)
+            first.interpolate(last, start + (end - start) * i / (steps - 1), chosen) for i in range(steps)
         ]
         pictures = self._render(codes, look_a.mask, look_a.instance)
         return [
@@ -185,8 +188,8 @@ class GroupDNetPipeline:
         """One look of a :meth:`morph`, at the position ``t``: 0 is ``look_a``, 1 the appearance of ``look_b``."""
         if not np.isfinite(t):
             raise ValueError(f"t is {t}; it must be a finite number")
-        chosen = None if classes is None else self._class_ids(classes)
-        codes = self._checked_codes(look_a.codes).interpolate(look_b.codes, t, chosen)
+        first, last = self._codes_of(look_a), self._codes_of(look_b, drawn=False)
+        codes = first.interpolate(last, t, None if classes is None else self._class_ids(classes))
         return self._draw(codes, look_a.mask, None, look_a.instance)
 
     def edit(
@@ -199,8 +202,8 @@ class GroupDNetPipeline:
         Args:
             seed: draw the classes that are new to the map with this seed instead.
         """
+        codes = self._codes_of(look, drawn=False)
         label = self._read_mask(new_mask)
-        codes = self._checked_codes(look.codes)
         if seed is not None:
             fresh = self._prior(_checked_seed(seed))
             new = np.setdiff1d(label, look.mask)
@@ -246,14 +249,14 @@ class GroupDNetPipeline:
             return [self.labels.id_of(classes)]
         return self.labels.ids_of(classes)
 
-    def _checked_codes(self, codes: AppearanceCodes) -> AppearanceCodes:
-        wanted = self.model.config.code_shape
-        if codes.labels.names != self.labels.names or tuple(codes.tensor.shape) != wanted:
-            raise ValueError(
-                f"this look comes from another model: its codes are {tuple(codes.tensor.shape)} for "
-                f"{', '.join(codes.labels.names)}; this model's are {wanted} for {', '.join(self.labels.names)}"
-            )
-        return codes
+    def _codes_of(self, look: Look, *, drawn: bool = True) -> AppearanceCodes:
+        """The look's codes, if this model can draw them.
+
+        Args:
+            drawn: whether the look's own label map is to be drawn too.
+        """
+        look.check_fits(self.model.config, codes_only=not drawn)
+        return look.codes
 
 
 def _fresh_seed() -> int:

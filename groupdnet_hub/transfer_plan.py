@@ -184,6 +184,7 @@ def config_for_classes(old: GroupDNetConfig, labels: LabelSet) -> GroupDNetConfi
         "class_names": labels.names,
         "palette": labels.palette,
         "encoder_width": old.encoder_width // old.num_classes * count,
+        "prior_ties": _kept_ties(old.prior_ties, labels),
     }
     try:
         if count <= old.class_slots:
@@ -196,6 +197,12 @@ def config_for_classes(old: GroupDNetConfig, labels: LabelSet) -> GroupDNetConfi
         raise ValueError(
             f"the model of {old.num_classes} classes cannot be made one of {count}: {error}"
         ) from None
+
+
+def _kept_ties(ties: Sequence[Sequence[str]], labels: LabelSet) -> tuple[tuple[str, ...], ...]:
+    """Ties of the classes that there still are; one class alone is not tied."""
+    kept = (tuple(name for name in tie if name in labels.names) for tie in ties)
+    return tuple(tie for tie in kept if len(tie) > 1)
 
 
 def _widened(old: GroupDNetConfig, fields: Mapping[str, Any], slots: int) -> list[GroupDNetConfig]:

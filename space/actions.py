@@ -35,7 +35,7 @@ def draw_maps(pipeline: GroupDNetPipeline, wanted: Sequence[tuple[LabelMap, int]
 
 def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
     """Every class that is not locked drawn anew on the same label map."""
-    look = current(session)
+    look = _own(pipeline, current(session))
     if not session.locked:
         return show(session, pipeline.sample(look.mask, seed, instance=look.instance))
     free = [name for name in pipeline.labels.names if name not in session.locked]
@@ -103,10 +103,11 @@ def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mappi
     Raises:
         ValueError: for an unknown class or look, a class that is not on both label maps, and if nothing is taken.
     """
-    look, taken = session.named(base), {}
+    look, taken = _own(pipeline, session.named(base)), {}
     for class_, name in sources.items():
         class_name = pipeline.labels.names[pipeline.labels.id_of(class_)]
-        other, shared = session.named(name), mixable(look, session.named(name))
+        other = _own(pipeline, session.named(name))
+        shared = mixable(look, other)
         if class_name not in shared:
             raise ValueError(
                 f"{class_name} is not on the label maps of both {base} and {name}; they share {', '.join(shared)}."
@@ -237,8 +238,14 @@ def _sampled(pipeline: GroupDNetPipeline, label_map: LabelMap, seed: int) -> Loo
     return pipeline.sample(label, seed, instance=_instances(pipeline, label))
 
 
+def _own(pipeline: GroupDNetPipeline, look: Look) -> Look:
+    """The look, unless another model made it: its label map alone would be read as one of this model's classes."""
+    look.check_fits(pipeline.model.config)
+    return look
+
+
 def _redrawable(pipeline: GroupDNetPipeline, session: Session, class_: str | int) -> str:
-    look = current(session)
+    look = _own(pipeline, current(session))
     name = pipeline.labels.names[pipeline.labels.id_of(class_)]
     if name not in look.classes:
         raise ValueError(f"{name} is not on this label map; it holds {', '.join(look.classes)}.")

@@ -34,7 +34,7 @@ from layout import make_parts
 from look_and_feel import STYLES, proportions, theme
 from photo_parser import PhotoParser
 from session import Session
-from studio import Studio
+from studio import ExamplesError, Studio, check_examples
 from tool_events import add_tool_events
 
 HERE = Path(__file__).resolve().parent
@@ -43,10 +43,13 @@ CACHE_HOUR, CACHE_DAY = 3600, 24 * 3600
 
 
 def open_studio() -> Studio:
-    """The model named by ``GROUPDNET_MODEL`` (a folder or a Hub id), or the bundled one.
+    """The model named by ``GROUPDNET_MODEL`` (a folder or a Hub id), or the bundled one, with its example maps.
+
+    These are those of the folder ``GROUPDNET_EXAMPLES``, or the bundled ones if they are of the model's classes.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if its configuration cannot be read.
+        ExamplesError: if ``GROUPDNET_EXAMPLES`` does not fit the model.
     """
     source = os.environ.get("GROUPDNET_MODEL")
     if not source:
@@ -56,7 +59,10 @@ def open_studio() -> Studio:
                 f"there is no folder {source}: put the bundled model there, or name another one, "
                 "GROUPDNET_MODEL=FOLDER_OR_HUB_ID"
             )
-    studio = Studio(source, HERE / "examples")
+    named = os.environ.get("GROUPDNET_EXAMPLES")
+    studio = Studio(source, Path(named) if named else HERE / "examples")
+    if named:
+        check_examples(Path(named), studio.labels, studio.size)
     studio.parser = PhotoParser.from_environment(studio.labels)
     return studio
 
@@ -83,7 +89,9 @@ def main() -> None:
     """Serve the page; the model is loaded while it starts."""
     try:
         studio = open_studio()
-        evaluation = Evaluation.from_environment(studio, HERE / "examples", HERE / "answers.sqlite3")
+        evaluation = Evaluation.from_environment(studio, studio.examples_folder, HERE / "answers.sqlite3")
+    except ExamplesError as error:
+        sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")
     except (ValueError, OSError) as error:
         sys.exit(f"The model cannot be loaded: {error}")
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")

@@ -12,6 +12,7 @@ import session as sessions
 from events import WORKER
 from film import film_positions, write_film
 from lazy_model import refusing
+from photo_parser import why_no_parser
 from served_files import served_picture
 from session import CURRENT, Session, checked_seed
 from studio import Studio
@@ -95,10 +96,7 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
 
     def parse(made: Session, photo: str) -> tuple[Any, ...]:
         if studio.parser is None:
-            raise ValueError(
-                "no parser is configured: install transformers and timm for the bundled one, or name one in "
-                "GROUPDNET_PARSER."
-            )
+            raise ValueError(why_no_parser(labels))
         put = studio.run(actions.put_photo, made, photo)
         label = studio.parser.parse(actions.photo_of(put).picture, labels, studio.size)
         return (

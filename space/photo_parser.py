@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,22 +15,29 @@ import torch
 from PIL import Image
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.labels import describe_difference
 
 # Made by train/train_parser.py; see its card.
 BUNDLED = Path(__file__).resolve().parent / "parser"
 
-# What parsers of people call things (LIP, CIHP and ATR), as the paper's classes for people.
-PEOPLE = {
-    **dict.fromkeys(("hat", "hair"), "hair"),
-    **dict.fromkeys(("face", "sunglasses", "glasses"), "face"),
+# What parsers of people call things (LIP, CIHP and ATR), as the classes that models of people have: the paper's eight,
+# or finer ones. Of several the first that the model has is meant.
+PEOPLE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("hat", "hair"), ("hair",)),
+    "face": ("face",),
+    **dict.fromkeys(("sunglasses", "glasses"), ("glasses", "face")),
     **dict.fromkeys(
-        ("skin", "glove", "torso skin", "left arm", "right arm", "left leg", "right leg"), "skin"
+        ("skin", "glove", "torso skin", "left arm", "right arm", "left leg", "right leg"), ("skin",)
     ),
-    **dict.fromkeys(("upper clothes", "dress", "coat", "jumpsuits", "scarf", "belt"), "top-clothes"),
-    **dict.fromkeys(("pants", "skirt"), "bottom-clothes"),
-    "socks": "socks",
-    **dict.fromkeys(("left shoe", "right shoe", "shoe"), "shoes"),
-    "bag": "background",
+    "upper clothes": ("top", "top-clothes"),
+    "coat": ("outerwear", "top-clothes"),
+    "jumpsuits": ("dress", "top-clothes"),
+    **dict.fromkeys(("dress", "scarf", "belt"), ("top-clothes",)),
+    "pants": ("trousers", "bottom-clothes"),
+    "skirt": ("bottom-clothes",),
+    "socks": ("legwear",),
+    **dict.fromkeys(("left shoe", "right shoe", "shoe"), ("shoes",)),
+    "bag": ("background",),
 }
 
 
@@ -39,7 +46,7 @@ class PhotoParser:
 
     Its classes are known by the names in its ``id2label``: a name that is one of ours, whatever its case and hyphens,
     is that class; other names are looked up in ``classes`` and then in :data:`PEOPLE`; what is found nowhere becomes
-    the first class.
+    the first class. A parser that has less than half of our classes is refused: most of a photo would be wrong.
 
     Args:
         source: a folder or a Hub id.
@@ -102,7 +109,7 @@ class PhotoParser:
             size: (height, width) of the map.
 
         Raises:
-            ValueError: if the parser cannot be loaded, or knows none of our classes.
+            ValueError: if the parser cannot be loaded, or has less than half of our classes.
         """
         processor, model = self._loaded
         table = self._table(model.config.id2label, labels)
@@ -114,28 +121,55 @@ class PhotoParser:
     def _table(self, id2label: Mapping[int, str], labels: LabelSet) -> np.ndarray:
         """int64 [parser's ids]: the class of each."""
         ours = {_plain(name): class_id for class_id, name in enumerate(labels.names)}
-        words = {_plain(theirs): _plain(class_) for theirs, class_ in {**PEOPLE, **self.classes}.items()}
-        table, known = np.zeros(1 + max(id2label), np.int64), 0
+        words = PEOPLE | {_plain(theirs): (class_,) for theirs, class_ in self.classes.items()}
+        table, known, strange = np.zeros(1 + max(id2label), np.int64), set(), []
         for parser_id, name in id2label.items():
-            plain = _plain(name)
-            found = ours.get(plain, ours.get(words.get(plain, "")))
-            if found is not None:
-                table[parser_id], known = found, known + 1
-        if not known:
+            candidates = map(_plain, (name, *words.get(_plain(name), ())))
+            found = next((ours[plain] for plain in candidates if plain in ours), None)
+            if found is None:
+                strange.append(name)
+            else:
+                table[parser_id] = found
+                known.add(found)
+        if 2 * len(known) < len(labels):
+            some = f"only {_listed([labels.names[i] for i in sorted(known)])}" if known else "none"
             raise ValueError(
-                f"the parser knows none of {', '.join(labels.names)}, but {', '.join(list(id2label.values())[:8])}: "
-                "name what they become in GROUPDNET_PARSER_CLASSES."
+                f"the parser knows {some} of {_listed(labels.names)}, but {', '.join(strange[:8])}: name what they "
+                "become in GROUPDNET_PARSER_CLASSES."
             )
         return table
 
 
 def _bundled_parses(labels: LabelSet) -> bool:
     """Whether the bundled parser can be loaded here and has all these classes. Nothing is loaded to find out."""
-    config = BUNDLED / "config.json"
-    if not config.is_file() or not all(find_spec(name) for name in ("transformers", "timm")):
+    if not (BUNDLED / "config.json").is_file() or not all(
+        find_spec(name) for name in ("transformers", "timm")
+    ):
         return False
-    known = json.loads(config.read_text(encoding="utf-8"))["id2label"].values()
-    return set(labels.names) <= set(known)
+    return set(labels.names) <= set(_bundled_names())
+
+
+def _bundled_names() -> tuple[str, ...]:
+    return tuple(json.loads((BUNDLED / "config.json").read_text(encoding="utf-8"))["id2label"].values())
+
+
+def why_no_parser(labels: LabelSet) -> str:
+    """Why :meth:`PhotoParser.from_environment` gives none, as a sentence that says what to do."""
+    known = _bundled_names() if (BUNDLED / "config.json").is_file() else labels.names
+    if os.environ.get("GROUPDNET_PARSER") == "none" or set(labels.names) <= set(known):
+        return (
+            "no parser is configured: install transformers and timm for the bundled one, or name one in "
+            "GROUPDNET_PARSER."
+        )
+    parsers, models = describe_difference(known, labels.names)
+    return (
+        f"no parser is configured: the bundled one has the {parsers}; this model has the {models}. Name one in "
+        "GROUPDNET_PARSER, or bring the photo's label map."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def _plain(name: str) -> str:

@@ -15,11 +15,17 @@ from photo_parser import PhotoParser
 from session import Kept, Session
 from zero_gpu import IS_LENT
 
-from groupdnet_hub import FIGURE_LABELS, GroupDNetConfig, GroupDNetPipeline, LabelSet, read_label_map
+from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet, read_label_map
+from groupdnet_hub.labels import describe_difference
 
 # What a visitor finds drawn: a look on each of the first example maps, chosen by eye.
 OPENING_SEEDS = (7, 27, 25, 6, 1, 48, 34, 26)
+_CLASSES_FILE = "classes.json"
 ResultT = TypeVar("ResultT")
+
+
+class ExamplesError(ValueError):
+    """A folder of example label maps cannot be used."""
 
 
 class Studio:
@@ -27,11 +33,12 @@ class Studio:
 
     Args:
         source: only its configuration is read at first.
-        examples: folder of the bundled label maps, for models of their classes and proportions.
+        examples: folder of label maps and their ``classes.json``, for models of these classes and proportions.
         parser: a segmentation model that makes label maps of photos, if there is one.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if the model's configuration cannot be read, or is of another system.
+        ExamplesError: if the ``classes.json`` of the examples cannot be read.
     """
 
     def __init__(self, source: str, examples: Path, parser: PhotoParser | None = None) -> None:
@@ -44,7 +51,7 @@ class Studio:
         self.source, self.parser, self.config = source, parser, config
         self.labels = LabelSet(config.class_names, config.palette)
         self.size = config.image_size
-        self.examples = self._fitting(examples)
+        self.examples_folder, self.examples = examples, self._fitting(examples)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.model = LazyModel(source, GroupDNetPipeline.from_pretrained, self.worker)
         self._lock = threading.RLock()
@@ -88,5 +95,45 @@ class Studio:
 
 
 def example_maps(folder: Path, labels: LabelSet) -> list[Path]:
-    """The bundled label maps, for a model of their classes: among more classes their ids would be other things."""
-    return sorted(folder.glob("*.png")) if labels.names == FIGURE_LABELS.names else []
+    """The label maps of a folder, for a model of their classes: among others their ids would be other things.
+
+    Raises:
+        ExamplesError: if the folder's ``classes.json`` cannot be read.
+    """
+    fits = (folder / _CLASSES_FILE).is_file() and _classes_of(folder).names == labels.names
+    return sorted(folder.glob("*.png")) if fits else []
+
+
+def check_examples(folder: Path, labels: LabelSet, size: tuple[int, int]) -> None:
+    """Refuse a folder that was asked for by name and does not fit the model throughout.
+
+    Args:
+        size: (height, width) of the model's pictures.
+
+    Raises:
+        ExamplesError: for a folder without maps or ``classes.json``, other classes, and a map that does not fit.
+    """
+    if not (folder / _CLASSES_FILE).is_file():
+        raise ExamplesError(
+            f"{folder} has no {_CLASSES_FILE}, which says what the ids of its label maps mean: "
+            "LabelSet.to_file writes one"
+        )
+    names = _classes_of(folder).names
+    if names != labels.names:
+        its, models = describe_difference(names, labels.names)
+        raise ExamplesError(f"{folder} has maps of the {its}; the model has the {models}")
+    paths = example_maps(folder, labels)
+    if not paths:
+        raise ExamplesError(f"{folder} holds no label maps: they are PNG files")
+    for path in paths:
+        try:
+            read_label_map(path, labels, size=size, resize=True)
+        except ValueError as error:
+            raise ExamplesError(f"{path}: {error}") from None
+
+
+def _classes_of(folder: Path) -> LabelSet:
+    try:
+        return LabelSet.from_file(folder / _CLASSES_FILE)
+    except ValueError as error:
+        raise ExamplesError(f"{folder}: {error}") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from page_models import save_examples
 
 SHARED = Path(os.environ.get("GROUPDNET_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -17,6 +18,14 @@ def shared_folder(name: str) -> Path:
     folder = SHARED / name
     if not folder.exists():
         pytest.skip(f"needs the shared folder {name}/ beside the checkout, which is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve drawn label maps in ``FIGURE_LABELS``, of 128x128, for small models of the page."""
+    folder = tmp_path_factory.mktemp("examples")
+    save_examples(folder)
     return folder
 
 

@@ -25,7 +25,6 @@ from groupdnet_hub import (
 )
 from groupdnet_hub.baselines import SYSTEMS, build_system, system_config
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "space" / "examples"
 MAPS = [("a.png", ["background", "hair"]), ("b.png", ["background", "face", "shoes"])]
 
 
@@ -78,7 +77,9 @@ def test_any_system_is_asked_about(name: str) -> None:
     assert (one != other).any() == (codes.numel() > 0)
 
 
-def test_systems_are_mixed_and_kept_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_systems_are_mixed_and_kept_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, examples: Path
+) -> None:
     """``GROUPDNET_EVALUATION_MODELS`` with the page's model and others: each question's pair is of its own model."""
     pytest.importorskip("gradio", reason="the page needs gradio")
     from human_eval_page import Evaluation
@@ -88,10 +89,10 @@ def test_systems_are_mixed_and_kept_apart(monkeypatch: pytest.MonkeyPatch, tmp_p
     for name in names:
         built = build_system(system_config(name, FIGURE_LABELS, (64, 64), 8))
         built.save_pretrained(tmp_path / name)
-    studio = Studio(str(tmp_path / "GroupDNet"), EXAMPLES)
+    studio = Studio(str(tmp_path / "GroupDNet"), examples)
     sources = ",".join(str(tmp_path / name) for name in names)
     monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", sources)
-    evaluation = Evaluation.from_environment(studio, EXAMPLES, tmp_path / "answers.sqlite3")
+    evaluation = Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
     asked = [evaluation.question("r", number) for number in range(6)]
     assert Counter(question.model for question in asked) == dict.fromkeys(names, 2)
     for question in asked:
@@ -103,10 +104,10 @@ def test_systems_are_mixed_and_kept_apart(monkeypatch: pytest.MonkeyPatch, tmp_p
     build_system(system_config("SPADE", FIGURE_LABELS, (128, 128), 8)).save_pretrained(tmp_path / "large")
     monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{tmp_path / 'large'}")
     with pytest.raises(ValueError, match="of one label set and size; large is not"):
-        Evaluation.from_environment(studio, EXAMPLES, tmp_path / "answers.sqlite3")
+        Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
     monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{sources}")
     with pytest.raises(ValueError, match="two models of the evaluation are called GroupDNet"):
-        Evaluation.from_environment(studio, EXAMPLES, tmp_path / "answers.sqlite3")
+        Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
 
 
 def _answer_all(path: str, rater: str) -> int:

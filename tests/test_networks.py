@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from network_models import generator, make_model, maps
 
-from groupdnet_hub import GroupDNet, MultiScaleDiscriminator, PairedImages
+from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, MultiScaleDiscriminator, PairedImages
 from groupdnet_hub.networks import label_windows
 from groupdnet_hub.networks.encoder import Gaussian, split_by_class
 from groupdnet_hub.networks.layers import GroupedConv2d
@@ -219,6 +219,29 @@ def test_discriminator_shapes() -> None:
         [(64, 33, 33), (128, 17, 17), (256, 9, 9), (512, 10, 10), (1, 11, 11)],
         [(64, 17, 17), (128, 9, 9), (256, 5, 5), (512, 6, 6), (1, 7, 7)],
     ]
+
+
+def test_without_its_norm_a_discriminator_sees_contrast() -> None:
+    """Instance normalisation takes a picture's contrast out; without it, every layer is spectrally normalised."""
+    config = GroupDNetConfig.for_labels(LabelSet.from_names(["a", "b"]), (64, 64), 4, discriminator_width=8)
+    x = torch.rand(1, 2 + 3, 64, 64, generator=generator())
+    change = {}
+    for norm in ("instance", "none"):
+        discriminator = MultiScaleDiscriminator(config.replace(discriminator_norm=norm)).eval()
+        convolutions = [m for m in discriminator.modules() if isinstance(m, GroupedConv2d)]
+        with torch.no_grad():
+            features, flat = discriminator(x)[0][3], discriminator(0.1 * x)[0][3]
+        change[norm] = float(flat.std() / features.std())
+        normalised = [layer.spectral_norm for layer in convolutions]
+        assert normalised == ([False, True, True, True, False] if norm == "instance" else [True] * 5) * 2
+        assert [layer.bias is None for layer in convolutions[1:4]] == [norm == "instance"] * 3
+    assert change["instance"] > 0.9
+    assert change["none"] < 0.2
+    assert config == GroupDNetConfig.from_dict(
+        {key: value for key, value in config.to_dict().items() if key != "discriminator_norm"}
+    )
+    with pytest.raises(ValueError, match="discriminator_norm is 'batch'"):
+        config.replace(discriminator_norm="batch")
 
 
 def test_refusals_in_words() -> None:

@@ -13,7 +13,8 @@ import pytest
 import torch
 from conftest import shared_folder
 from hostile_files import Payload
-from photo_parser import BUNDLED, PhotoParser
+from page_models import MORE_LABELS
+from photo_parser import BUNDLED, PhotoParser, why_no_parser
 from PIL import Image
 from small_parser import NAMES, save_small_parser
 
@@ -75,6 +76,57 @@ def test_the_bundled_parser_is_the_default_for_its_classes(monkeypatch: pytest.M
     assert PhotoParser.from_environment(LabelSet.from_names(["sky", "road"])) is None
     monkeypatch.setattr("photo_parser.find_spec", lambda name: None)
     assert PhotoParser.from_environment(FIGURE_LABELS) is None
+
+
+def test_a_model_of_more_classes_has_no_bundled_parser_and_is_told_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GROUPDNET_PARSER", raising=False)
+    assert PhotoParser.from_environment(MORE_LABELS) is None
+    text = why_no_parser(MORE_LABELS)
+    assert "the bundled one has the 8 classes background, hair, face, skin, top-clothes" in text
+    assert "this model has the 16 classes background, hair, hat, face, glasses" in text
+    assert "GROUPDNET_PARSER" in text
+    assert "install transformers and timm" in why_no_parser(FIGURE_LABELS)
+    monkeypatch.setenv("GROUPDNET_PARSER", "none")
+    assert why_no_parser(MORE_LABELS) == why_no_parser(FIGURE_LABELS)
+
+
+def test_a_parser_of_less_than_half_of_the_classes_is_refused() -> None:
+    """The bundled one for a model of sixteen: all clothes would be background, without a word."""
+    parser = PhotoParser(str(BUNDLED))
+    names = dict(enumerate(FIGURE_LABELS.names))
+    with pytest.raises(
+        ValueError, match="the parser knows only background, hair, face, skin, legwear, shoes of"
+    ) as no:
+        parser._table(names, MORE_LABELS)
+    assert "but top-clothes, bottom-clothes: name what they become in GROUPDNET_PARSER_CLASSES." in str(
+        no.value
+    )
+    told = PhotoParser(str(BUNDLED), {"top-clothes": "top", "bottom-clothes": "Trousers"})
+    assert [MORE_LABELS.names[i] for i in told._table(names, MORE_LABELS)] == [
+        *("background", "hair", "face", "skin", "top", "trousers", "legwear", "shoes")
+    ]
+
+
+# The names of the 20 ids of LIP, as parsers of the Hub have them.
+LIP = (
+    *("Background", "Hat", "Hair", "Glove", "Sunglasses", "Upper-clothes", "Dress", "Coat", "Socks", "Pants"),
+    *("Jumpsuits", "Scarf", "Skirt", "Face", "Left-arm", "Right-arm", "Left-leg", "Right-leg", "Left-shoe"),
+    "Right-shoe",
+)
+
+
+def test_names_of_lip_are_known_in_both_label_sets_of_people() -> None:
+    parser = PhotoParser("any")
+    rows = {
+        MORE_LABELS: "background hat hair skin glasses top dress outerwear legwear trousers dress scarf skirt face",
+        FIGURE_LABELS: "background hair hair skin face top-clothes top-clothes top-clothes socks bottom-clothes "
+        "top-clothes top-clothes bottom-clothes face",
+    }
+    for labels, row in rows.items():
+        expected = [*row.split(), *["skin"] * 4, *["shoes"] * 2]
+        assert [labels.names[i] for i in parser._table(dict(enumerate(LIP)), labels)] == expected
 
 
 def test_the_bundled_parser_is_small_and_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, LabelSet, Look
+from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, LabelSet, Look, grow
 
 LABELS = LabelSet.from_names(("sky", "house", "road", "car"))
 
@@ -188,6 +189,113 @@ def test_refusals_say_what_and_how(pipe: GroupDNetPipeline, mask: np.ndarray) ->
     )
     with pytest.raises(ValueError, match="another model"):
         other.reroll(look, "a")
+
+
+def pipeline_of(labels: LabelSet, size: tuple[int, int] = (32, 48), **fields: object) -> GroupDNetPipeline:
+    return GroupDNetPipeline(GroupDNet(GroupDNetConfig.for_labels(labels, size, width=4, **fields)))
+
+
+def drawing_verbs(pipe: GroupDNetPipeline, foreign: Look) -> dict[str, Callable[[], object]]:
+    """The verbs that draw on the look's own label map."""
+    own = pipe.sample(np.zeros(pipe.model.config.image_size, np.int64), seed=0)
+    return {
+        "reroll": lambda: pipe.reroll(foreign, 0, seed=1),
+        "morph": lambda: pipe.morph(foreign, own, 2),
+        "between": lambda: pipe.between(foreign, own, 0.5),
+    }
+
+
+def code_verbs(pipe: GroupDNetPipeline, foreign: Look) -> dict[str, Callable[[], object]]:
+    """The verbs that put the look's codes on a label map of the model."""
+    mask = np.zeros(pipe.model.config.image_size, np.int64)
+    own = pipe.sample(mask, seed=0)
+    return {
+        "edit": lambda: pipe.edit(foreign, mask),
+        "edit with a seed": lambda: pipe.edit(foreign, mask, seed=1),
+        "mix from": lambda: pipe.mix(mask, {0: foreign}, base=own),
+        "mix without a base": lambda: pipe.mix(mask, {0: foreign}, seed=1),
+        "mix into": lambda: pipe.mix(mask, {0: own}, base=foreign),
+        "morph to": lambda: pipe.morph(own, foreign, 2),
+        "between to": lambda: pipe.between(own, foreign, 0.5),
+    }
+
+
+def refusal(verb: Callable[[], object]) -> str:
+    with pytest.raises(ValueError, match="this look is of another model") as refused:
+        verb()
+    return str(refused.value)
+
+
+def test_a_look_of_other_classes_is_refused_by_every_verb_naming_both(tmp_path: Path) -> None:
+    """Also one that was saved, and whatever else is wrong: its classes are what there is to say."""
+    people = LabelSet.from_names(("background", "hair", "shoes"))
+    pipeline_of(people).sample(np.full((32, 48), 2), seed=0).save(tmp_path / "look")
+    foreign, pipe = Look.load(tmp_path / "look"), pipeline_of(LABELS)
+    verbs = drawing_verbs(pipe, foreign) | code_verbs(pipe, foreign)
+    verbs["reroll of its class"] = lambda: pipe.reroll(foreign, "hair")
+    verbs["mix of its class on its map"] = lambda: pipe.mix(foreign.mask, {"hair": foreign}, base=foreign)
+    for verb in verbs.values():
+        text = refusal(verb)
+        assert "3 classes background, hair, shoes;" in text
+        assert "4 classes sky, house, road, car:" in text
+
+
+def test_the_same_classes_in_another_order_are_other_classes(mask: np.ndarray) -> None:
+    turned = LabelSet(LABELS.names[::-1], LABELS.palette[::-1])
+    foreign = pipeline_of(turned).sample(mask, seed=0)
+    text = refusal(lambda: pipeline_of(LABELS).reroll(foreign, "sky"))
+    assert (
+        "4 classes car, road, house, sky; this model has the 4 classes sky, house, road, car, in another"
+        in text
+    )
+
+
+def test_the_refusal_of_a_look_of_thousands_of_classes_is_short() -> None:
+    """And says where two long lists differ."""
+    names = [f"{'very ' * 20}long name {n}" for n in range(300)]
+    ours, theirs = ([*(f"class {n}" for n in range(40)), *more] for more in (["kite"], ["dragon", *names]))
+    look = pipeline_of(LabelSet.from_names(theirs), (16, 16)).sample(np.zeros((16, 16), np.int64), seed=0)
+    pipe = pipeline_of(LabelSet.from_names(ours), (16, 16))
+    text = refusal(lambda: pipe.reroll(look, 0))
+    assert len(text) < 2000
+    assert "341 classes dragon, very" in text
+    assert "and 321 more; this model has the 41 classes kite, class 0, class 1" in text
+
+
+@pytest.mark.parametrize("wanted", [(64, 48), (32, 24)])
+def test_a_look_of_another_size_names_both_sizes(wanted: tuple[int, int]) -> None:
+    foreign = pipeline_of(LABELS).sample(np.zeros((32, 48), np.int64), seed=0)
+    pipe = pipeline_of(LABELS, wanted)
+    shape = pipe.model.config.code_shape
+    assert shape != foreign.codes.tensor.shape
+    for verb in (drawing_verbs(pipe, foreign) | code_verbs(pipe, foreign)).values():
+        text = refusal(verb)
+        assert (
+            f"its codes are 8x4x6 for each class, this model's {'x'.join(map(str, pipe.model.config.code_shape[1:]))}"
+            in text
+        )
+        assert f"its picture is 32x48 (height x width), this model's are {wanted[0]}x{wanted[1]}" in text
+
+
+def test_codes_of_another_shape_are_named() -> None:
+    foreign = pipeline_of(LABELS, latent_channels=3).sample(np.zeros((32, 48), np.int64), seed=0)
+    text = refusal(lambda: pipeline_of(LABELS).edit(foreign, foreign.mask))
+    assert "its codes are 3x4x6 for each class, this model's 8x4x6: use the model that made it" in text
+
+
+def test_a_look_of_a_model_that_was_grown_can_be_put_on_a_larger_map(mask: np.ndarray) -> None:
+    """Its codes fit; its own map, of half the size, would be drawn as a picture of half the size."""
+    small = pipeline_of(LABELS)
+    foreign, large = small.sample(mask, seed=0), GroupDNetPipeline(grow(small.model))
+    for verb in drawing_verbs(large, foreign).values():
+        text = refusal(verb)
+        assert "its picture is 32x48 (height x width), this model's are 64x96" in text
+        assert "or edit the look with a label map of this model's size" in text
+    for verb in code_verbs(large, foreign).values():
+        verb()
+    edited = large.edit(foreign, mask.repeat(2, 0).repeat(2, 1))
+    assert edited.image.size == (96, 64)
+    assert torch.equal(edited.codes.tensor, foreign.codes.tensor)
 
 
 def test_instance_edges_change_the_picture(mask: np.ndarray) -> None:

@@ -135,6 +135,33 @@ def test_settings_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("ade20k", "--output", "o", "--input", "i", "--max_items", "0"), "must be at least 1"),
         (("ade20k", "--output", "o", "--input", "i", "--hub_private"), "needs --push_to_hub"),
         (("folder", "--output", "o", "--input", "i"), "--labels, --classes"),
+        (("ccp", "--output", "o", "--input", "i", "--classes", "people9"), "invalid choice: 'people9'"),
+        (("ccp", "--output", "o", "--input", "i", "--frame", "full", "lower"), "invalid choice: 'lower'"),
+        (
+            ("ccp", "--output", "o", "--input", "i", "--frame", "full", "full"),
+            "names a frame twice: full full",
+        ),
+        (
+            ("ccp", "--output", "o", "--input", "i", "--aspect", "0"),
+            "--aspect is 0.0; it is height over width",
+        ),
+        (("ccp", "--output", "o", "--input", "i", "--aspect", "nan"), "--aspect is nan"),
+        (
+            ("ccp", "--output", "o", "--input", "i", "--aspect", "2", "--frame", "none", "full"),
+            "--aspect 2 shapes a frame, and --frame none cuts none: use full or upper",
+        ),
+        (
+            ("ccp", "--output", "o", "--input", "i", "--resolution", "256", "128"),
+            "would distort frames of --aspect 1: use --aspect 2, or --resolution 256 256",
+        ),
+        (
+            ("ccp", "--output", "o", "--input", "i", "--smooth", "4"),
+            "--smooth is 4; it must be an odd number",
+        ),
+        (
+            ("ccp", "--output", "o", "--input", "i", "--smooth", "-1"),
+            "--smooth is -1; it must be an odd number",
+        ),
     ],
 )
 def test_wrong_flags(flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:

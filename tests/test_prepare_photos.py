@@ -10,8 +10,9 @@ import prepare_photos
 import pytest
 import torch
 from PIL import Image
+from prepare_frames import upper_square
 from prepare_labels import PEOPLE
-from prepare_people import keep_main_person, upper_square
+from prepare_people import keep_main_person
 from prepare_photos import parse, sureness
 from prepare_runs import TAGS, entries, ids_of, prepare
 from raw_data import ccp_person, save, write_ccp
@@ -114,6 +115,19 @@ def test_of_clothing_co_parsing_the_unlabelled_are_taken(
     (entry,) = entries(tmp_path / "out" / "train")
     assert entry["file_name"] == "images/ccp_1005.png"
     assert 7 not in ids_of(tmp_path / "out" / "train" / "labels" / "ccp_1005.png"), "no shoes, head to hips"
+
+
+def test_photos_in_several_upright_frames(tmp_path: Path) -> None:
+    save(painted(person()), tmp_path / "photos" / "a.png")
+    flags = ("photos", "--input", tmp_path / "photos", "--output", tmp_path / "out", "--resolution", 64)
+    assert prepare(*flags, "--frame", "full", "upper", "--aspect", 2, "--min_sureness", 0.9) == 0
+    listed = entries(tmp_path / "out" / "train")
+    assert [entry["file_name"] for entry in listed] == ["images/a_full.png", "images/a_upper.png"]
+    full, upper = (ids_of(tmp_path / "out" / "train" / str(entry["label_file_name"])) for entry in listed)
+    assert full.shape == upper.shape == (64, 32)
+    assert 7 in full
+    assert 7 not in upper, "no shoes, head to hips"
+    assert len(np.flatnonzero((full > 0).any(1))) == pytest.approx(64 / 1.06, abs=2)
 
 
 def test_a_photo_is_parsed_with_its_mirror_image() -> None:

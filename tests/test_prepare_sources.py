@@ -9,8 +9,9 @@ import pytest
 from conftest import shared_folder
 from PIL import Image
 from prepare_ccp import merge_tags
-from prepare_labels import ATR, CIHP, LIP, ade20k_label_set
-from prepare_people import crop_square, cut_out, person_square
+from prepare_frames import Box, crop, person_square
+from prepare_labels import PARSER_RULES, ade20k_label_set
+from prepare_people import backdrop_of, cut_out
 from prepare_runs import TAGS, entries, ids_of, prepare
 from raw_data import ccp_person, noise, save, save_map, write_ccp
 
@@ -20,22 +21,34 @@ from groupdnet_hub import FIGURE_LABELS, GroupDNetConfig, PairedImages, read_lab
 
 
 @pytest.mark.parametrize(
-    ("label_set", "names", "expected"),
+    ("label_set", "classes", "expected", "missing"),
     [
-        ("lip", LIP, "0 1 1 3 2 4 4 4 6 5 4 4 5 2 3 3 3 3 7 7"),
-        ("cihp", CIHP, "0 1 1 3 2 4 4 4 6 5 3 4 5 2 3 3 3 3 7 7"),
+        ("lip", "people8", "0 1 1 3 2 4 4 4 6 5 4 4 5 2 3 3 3 3 7 7", ""),
+        ("cihp", "people8", "0 1 1 3 2 4 4 4 6 5 3 4 5 2 3 3 3 3 7 7", ""),
         # The belt, id 8, takes the class of its nearest neighbour; 7 and 9 are equally near, and either will do.
-        ("atr", ATR, "0 1 1 2 4 5 5 4 ? 7 7 2 3 3 3 3 0 4"),
+        ("atr", "people8", "0 1 1 2 4 5 5 4 ? 7 7 2 3 3 3 3 0 4", "socks"),
+        ("lip", "people16", "0 2 1 5 4 6 8 7 11 10 8 14 9 3 5 5 5 5 12 12", "bag, belt"),
+        ("cihp", "people16", "0 2 1 5 4 6 8 7 11 10 5 14 9 3 5 5 5 5 12 12", "bag, belt"),
+        ("atr", "people16", "0 2 1 4 6 9 10 8 15 12 12 3 5 5 5 5 13 14", "outerwear, legwear"),
     ],
 )
-def test_merging_rules(label_set: str, names: dict[str, str], expected: str, tmp_path: Path) -> None:
+def test_merging_rules(
+    label_set: str,
+    classes: str,
+    expected: str,
+    missing: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Every raw id as a stripe of two columns."""
-    raw = np.repeat(np.arange(len(names)), 2)[None] + np.zeros((6, 1), dtype=np.int64)
+    raw = np.repeat(np.arange(len(PARSER_RULES[label_set])), 2)[None] + np.zeros((6, 1), dtype=np.int64)
     save(noise(*raw.shape), tmp_path / "img" / "a.png")
     save_map(raw, tmp_path / "seg" / "a.png")
     flags = ("deepfashion", "--input", tmp_path / "img", "--labels", tmp_path / "seg", "--keep_gloves")
     flags += ("--label_set", label_set, "--output", tmp_path / "out", "--validation_share", 0)
-    assert prepare(*flags) == 0
+    assert prepare(*flags, "--classes", classes) == 0
+    said = capsys.readouterr().out
+    assert (f"{label_set} maps cannot say {missing}: no picture has them" in said) == bool(missing)
     written = ids_of(tmp_path / "out" / "train" / "labels" / "a.png")[0, ::2]
     for found, wanted in zip(written, expected.split(), strict=True):
         assert (found in (4, 7)) if wanted == "?" else (found == int(wanted))
@@ -194,7 +207,7 @@ def test_frame_and_cut_out() -> None:
     assert left == 49 - side // 2, "the square is wider than the picture: centred on the person"
     assert top == 50 - side // 2
     photo = Image.new("RGB", (60, 100), (10, 200, 30))
-    picture, label = crop_square(photo, ids, (left, top, side))
+    picture, label = crop(photo, ids, Box(left, top, side, side))
     assert label.shape == (side, side)
     assert (label == 4).sum() == (ids == 4).sum()
     assert (np.asarray(picture) == (10, 200, 30)).all(), "padded in the background's median colour"
@@ -204,13 +217,12 @@ def test_frame_and_cut_out() -> None:
     tall = np.zeros((100, 60), dtype=np.int64)
     tall[1:99, 20:40] = 4
     assert person_square(tall) == (-20, 0, 100), "no larger than the picture's longer side"
-    pixels = np.asarray(cut_out(photo, ids, "ccp_0001")).astype(int)
+    pixels = np.asarray(cut_out(photo, ids, 0)).astype(int)
     assert (pixels[50, 49] == (10, 200, 30)).all()
     assert (pixels[:, 10].min(axis=0) > 205).all()
     assert (pixels[0, 10] - pixels[-1, 10] == 14).all(), "lighter at the top"
-    backdrops = {tuple(np.asarray(cut_out(photo, ids, str(name)))[50, 10]) for name in range(30)}
-    assert len(backdrops) == 4
-    assert (np.asarray(cut_out(photo, ids, "ccp_0001")) == pixels).all(), "of the name alone"
+    assert len({tuple(np.asarray(cut_out(photo, ids, number))[50, 10]) for number in range(4)}) == 4
+    assert {backdrop_of(str(name)) for name in range(30)} == {0, 1, 2, 3}
 
 
 def test_ccp_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ import app
 import session as sessions
 from human_eval_page import Evaluation
 from lazy_model import read_config
+from page_models import MORE_LABELS, save_examples
 from PIL import Image
 from served_files import served_picture
 from session import Session
@@ -41,38 +42,15 @@ ENDPOINTS = (
 )
 
 
-def tiny_studio(folder: Path, labels: LabelSet) -> Studio:
+def tiny_studio(folder: Path, labels: LabelSet, examples: Path) -> Studio:
     config = GroupDNetConfig.for_labels(labels, image_size=(64, 64), width=4)
     GroupDNet(config).save_pretrained(folder)
-    return Studio(str(folder), SPACE / "examples")
+    return Studio(str(folder), examples)
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return tiny_studio(tmp_path_factory.mktemp("model"), FIGURE_LABELS)
-
-
-# -- examples ------------------------------------------------------------------------------------------------
-
-
-def test_examples_are_maps_of_the_bundled_classes() -> None:
-    examples = sorted((SPACE / "examples").glob("*.png"))
-    assert len(examples) == 12
-    shown = set()
-    for path in examples:
-        label = read_label_map(path, FIGURE_LABELS)
-        assert label.shape == (256, 256)
-        assert {2, 4} <= set(np.unique(label))
-        shown |= set(np.unique(label))
-    assert shown == set(range(8))
-
-
-def test_examples_are_what_their_script_draws() -> None:
-    script = runpy.run_path(str(SPACE / "examples" / "make_examples.py"))
-    for number, (seed, crop) in enumerate(script["EXAMPLES"], start=1):
-        _, drawn = draw_figure(seed, (256, 256), crop=crop)
-        stored = read_label_map(SPACE / "examples" / f"example_{number:02}.png", FIGURE_LABELS)
-        assert np.array_equal(stored, drawn)
+def studio(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Studio:
+    return tiny_studio(tmp_path_factory.mktemp("model"), FIGURE_LABELS, examples)
 
 
 # -- the page ------------------------------------------------------------------------------------------------
@@ -101,8 +79,8 @@ def test_the_endpoints_are_all_described() -> None:
     assert [name for name in ENDPOINTS.split() if f"`/{name}`" not in readme] == []
 
 
-def test_the_model_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
-    studio = tiny_studio(tmp_path, FIGURE_LABELS)
+def test_the_model_is_loaded_when_it_is_needed(tmp_path: Path, examples: Path) -> None:
+    studio = tiny_studio(tmp_path, FIGURE_LABELS, examples)
     app.build_page(studio)
     assert not studio.model.is_loaded
     opened = studio.enter(Session())
@@ -113,13 +91,75 @@ def test_the_model_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [["sky", "road", "car"], [f"label-{n}" for n in range(20)]])
-def test_a_model_of_other_classes_gets_no_examples(tmp_path: Path, names: list[str]) -> None:
+def test_a_model_of_other_classes_gets_no_examples(tmp_path: Path, names: list[str], examples: Path) -> None:
     """Nor does the evaluation, though the ids of the maps are ids of other classes as well."""
-    other = tiny_studio(tmp_path, LabelSet.from_names(names))
-    assert not Evaluation.from_environment(other, SPACE / "examples", tmp_path / "answers.sqlite3").maps
+    other = tiny_studio(tmp_path, LabelSet.from_names(names), examples)
+    assert not Evaluation.from_environment(other, examples, tmp_path / "answers.sqlite3").maps
     assert other.examples == []
     assert other.enter(Session()) == Session()
     assert app.build_page(other).blocks
+
+
+def test_examples_come_with_their_classes_and_are_offered_to_models_of_these(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """``GROUPDNET_EXAMPLES``: sixteen classes, upright; the bundled maps are not, and are then not offered."""
+    GroupDNet(GroupDNetConfig.for_labels(MORE_LABELS, (128, 64), width=4)).save_pretrained(tmp_path / "model")
+    paths = save_examples(tmp_path / "maps", MORE_LABELS, (128, 64))
+    monkeypatch.setenv("GROUPDNET_MODEL", str(tmp_path / "model"))
+    monkeypatch.setenv("GROUPDNET_EXAMPLES", str(tmp_path / "maps"))
+    studio = app.open_studio()
+    assert studio.examples == paths
+    opened = studio.enter(Session())
+    assert sessions.current(opened).image.size == (64, 128)
+    assert np.array_equal(sessions.current(opened).mask, read_label_map(paths[0], MORE_LABELS))
+    evaluation = Evaluation.from_environment(studio, studio.examples_folder, tmp_path / "answers.sqlite3")
+    assert list(evaluation.maps) == [path.name for path in paths]
+    assert evaluation.size == (128, 64)
+
+
+def no_classes(folder: Path) -> None:
+    (folder / "classes.json").unlink()
+
+
+def other_classes(folder: Path) -> None:
+    LabelSet.from_names([f"thing {n}" for n in range(8)]).to_file(folder / "classes.json")
+
+
+def unreadable_classes(folder: Path) -> None:
+    (folder / "classes.json").write_text("[]")
+
+
+def other_proportions(folder: Path) -> None:
+    Image.new("P", (64, 32)).save(folder / "example_07.png")
+
+
+def no_maps(folder: Path) -> None:
+    for path in folder.glob("*.png"):
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (no_classes, r"has no classes\.json, .*LabelSet\.to_file"),
+        (other_classes, r"the 8 classes thing 0, .*; the model has the 8 classes background, hair"),
+        (unreadable_classes, r"classes\.json is not a list of classes"),
+        (other_proportions, r"example_07\.png: the label map is 32x64 .* other proportions"),
+        (no_maps, "holds no label maps"),
+    ],
+)
+def test_examples_that_were_asked_for_and_do_not_fit_are_named(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spoil: Any, expected: str
+) -> None:
+    save_examples(tmp_path / "maps")
+    spoil(tmp_path / "maps")
+    monkeypatch.setenv("GROUPDNET_MODEL", studio.source)
+    monkeypatch.setenv("GROUPDNET_EXAMPLES", str(tmp_path / "maps"))
+    with pytest.raises(
+        SystemExit, match=rf"The example maps \(GROUPDNET_EXAMPLES\) cannot be used: .*{expected}"
+    ):
+        app.main()
 
 
 def test_a_refusal_is_a_sentence_and_no_trace(studio: Studio) -> None:
@@ -134,10 +174,10 @@ def test_a_refusal_is_a_sentence_and_no_trace(studio: Studio) -> None:
     assert not refused.value.print_exception
 
 
-def test_a_model_that_cannot_be_loaded_names_no_path_to_visitors(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_names_no_path_to_visitors(tmp_path: Path, examples: Path) -> None:
     import gradio as gr
 
-    broken = tiny_studio(tmp_path / "secret-place", FIGURE_LABELS)
+    broken = tiny_studio(tmp_path / "secret-place", FIGURE_LABELS, examples)
     weights = tmp_path / "secret-place" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(gr.Error) as refused:
@@ -146,16 +186,16 @@ def test_a_model_that_cannot_be_loaded_names_no_path_to_visitors(tmp_path: Path)
     assert not refused.value.print_exception
 
 
-def test_a_model_with_instance_edges_draws_them_where_classes_meet(tmp_path: Path) -> None:
+def test_a_model_with_instance_edges_draws_them_where_classes_meet(tmp_path: Path, examples: Path) -> None:
     """The page has no instance maps, and the codes and maps of its looks still fit each other."""
     config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(64, 64), width=4, instance_edges=True)
     GroupDNet(config).save_pretrained(tmp_path / "model")
-    studio = Studio(str(tmp_path / "model"), SPACE / "examples")
+    studio = Studio(str(tmp_path / "model"), examples)
     pipe = studio.model.loaded
     photo, label = draw_figure(1, (64, 64))
     photo.save(tmp_path / "photo.png")
     label = np.asarray(label)
-    other = read_label_map(SPACE / "examples" / "example_02.png", FIGURE_LABELS, size=(64, 64), resize=True)
+    other = read_label_map(examples / "example_02.png", FIGURE_LABELS, size=(64, 64), resize=True)
 
     def same(made: Session, expected: Any) -> None:
         assert np.array_equal(np.asarray(sessions.current(made).image), np.asarray(expected.image))
@@ -216,7 +256,7 @@ def test_without_gradio_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, examples: Path
 ) -> None:
     """ZeroGPU runs a decorated function in another process, and wants the model loaded before."""
     runs = []
@@ -230,7 +270,7 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
         return wrapped
 
     monkeypatch.setattr("lazy_model.on_gpu", lent)
-    lending = Studio(studio.source, SPACE / "examples")
+    lending = Studio(studio.source, examples)
     made = lending.enter(Session())
     photo, label = draw_figure(1, (64, 64))
     photo.save(tmp_path / "photo.png")
@@ -243,17 +283,17 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
     made = lending.run(actions.put_photo, made, tmp_path / "photo.png")
     made = lending.run(actions.encode, made, label)
     assert len(lending.run(actions.morph_frames, made, "photo 1", "current", [0.0, 1.0])) == 2
-    evaluation = Evaluation.from_environment(lending, SPACE / "examples", tmp_path / "answers.sqlite3")
+    evaluation = Evaluation.from_environment(lending, examples, tmp_path / "answers.sqlite3")
     assert len(evaluation.draw(evaluation.question("r", 0))) == 3
     assert len(runs) == 10
     assert [len(sessions.history(made)), len(made.shelf)] == [6, 1]
 
 
-def test_in_bfloat16_it_draws_the_same_but_for_rounding(studio: Studio) -> None:
+def test_in_bfloat16_it_draws_the_same_but_for_rounding(studio: Studio, examples: Path) -> None:
     """The precision that is used on a GPU."""
     halved = GroupDNetPipeline.from_pretrained(studio.source, dtype=torch.bfloat16)
     for action in (
-        lambda pipe: pipe.sample(SPACE / "examples" / "example_01.png", seed=3),
+        lambda pipe: pipe.sample(examples / "example_01.png", seed=3),
         lambda pipe: pipe.encode(draw_figure(1, (64, 64))[0], np.asarray(draw_figure(1, (64, 64))[1])),
     ):
         exact, rounded = (
@@ -275,8 +315,8 @@ def test_a_save_that_was_stopped_half_way_is_read_as_the_model_would_be(tmp_path
     assert read_config(str(tmp_path / "old")).blocks[-1].out_channels == 8
 
 
-def test_a_configuration_that_is_a_link_out_of_its_folder_is_refused(tmp_path: Path) -> None:
-    tiny_studio(tmp_path / "model", FIGURE_LABELS)
+def test_a_configuration_that_is_a_link_out_of_its_folder_is_refused(tmp_path: Path, examples: Path) -> None:
+    tiny_studio(tmp_path / "model", FIGURE_LABELS, examples)
     (tmp_path / "model" / "config.json").rename(tmp_path / "elsewhere.json")
     (tmp_path / "model" / "config.json").symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(ValueError, match="out of"):

@@ -13,9 +13,14 @@ from compositing import keep_other_pixels
 from PIL import Image
 from session import CURRENT, MAX_SEED, SHELF_SIZE, UNDO_STEPS, Kept, Session
 
-from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig, GroupDNetPipeline, label_picture
-
-EXAMPLES = Path(__file__).resolve().parents[1] / "space" / "examples"
+from groupdnet_hub import (
+    FIGURE_LABELS,
+    GroupDNet,
+    GroupDNetConfig,
+    GroupDNetPipeline,
+    LabelSet,
+    label_picture,
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +30,8 @@ def pipeline() -> GroupDNetPipeline:
 
 
 @pytest.fixture
-def opened(pipeline: GroupDNetPipeline) -> Session:
-    return actions.open_map(pipeline, Session(), EXAMPLES / "example_01.png", 0)
+def opened(pipeline: GroupDNetPipeline, examples: Path) -> Session:
+    return actions.open_map(pipeline, Session(), examples / "example_01.png", 0)
 
 
 def test_reroll_changes_one_code(pipeline: GroupDNetPipeline, opened: Session) -> None:
@@ -171,10 +176,10 @@ def test_mix_takes_each_class_from_its_look(pipeline: GroupDNetPipeline, opened:
 
 
 def test_mix_is_on_the_map_of_the_base_and_of_classes_that_both_show(
-    pipeline: GroupDNetPipeline, opened: Session
+    pipeline: GroupDNetPipeline, opened: Session, examples: Path
 ) -> None:
     kept = sessions.keep(opened)
-    other = actions.open_map(pipeline, kept, EXAMPLES / "example_04.png", 3)
+    other = actions.open_map(pipeline, kept, examples / "example_04.png", 3)
     mixed = actions.mix(pipeline, other, "look 1", {"hair": CURRENT})
     assert np.array_equal(sessions.current(mixed).mask, sessions.current(opened).mask)
     shared = sessions.mixable(sessions.current(opened), sessions.current(other))
@@ -252,6 +257,33 @@ def test_sessions_are_values(pipeline: GroupDNetPipeline, opened: Session) -> No
     sessions.keep(opened)
     assert sessions.current(opened) is before
     assert opened.shelf == opened.earlier == ()
+
+
+def test_looks_of_another_model_are_refused_by_every_action(
+    pipeline: GroupDNetPipeline, opened: Session
+) -> None:
+    """Even where only their label map is used: its ids are other classes here, and it would be drawn all the same."""
+    others = LabelSet.from_names(("sky", "road", "car"))
+    model = GroupDNet(GroupDNetConfig.for_labels(others, image_size=(64, 64), width=4))
+    foreign = GroupDNetPipeline(model).sample(np.arange(64 * 64).reshape(64, 64) % 3, seed=0)
+    shown = sessions.replace(opened, look=foreign, bundled=(Kept("own", sessions.current(opened)),))
+    kept = sessions.replace(opened, shelf=(Kept("look 1", foreign),))
+    for action in (
+        lambda: actions.sample(pipeline, shown, 1),
+        lambda: actions.sample(pipeline, sessions.replace(shown, locked=("hair",)), 1),
+        lambda: actions.reroll(pipeline, shown, "hair", 1),
+        lambda: actions.candidates(pipeline, shown, "hair", 1),
+        lambda: actions.edit(pipeline, shown, np.zeros((64, 64), np.int64)),
+        lambda: actions.mix(pipeline, shown, CURRENT, {"hair": "own"}),
+        lambda: actions.mix(pipeline, kept, CURRENT, {"hair": "look 1"}),
+        lambda: actions.morph(pipeline, shown, CURRENT, "own", 0.5),
+        lambda: actions.morph(pipeline, kept, CURRENT, "look 1", 0.5),
+        lambda: actions.morph_frames(pipeline, kept, "look 1", CURRENT, [0.5]),
+    ):
+        with pytest.raises(
+            ValueError, match="has the 3 classes sky, road, car; this model has the 8 classes backg"
+        ):
+            action()
 
 
 @pytest.mark.parametrize("value", [None, -1, MAX_SEED + 1, 0.5, float("nan"), float("inf")])

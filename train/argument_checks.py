@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checked_flags import count_problem
+from discriminator_arguments import discriminator_problem
 from network_arguments import plain_order
 
 
@@ -93,6 +94,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
             "hidden_channels",
             "latent_channels",
             "code_grid",
+            "redraw_memory",
+            "redraw_interval",
         ),
     )
     if problem:
@@ -101,8 +104,19 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--batch_norm_parts {args.batch_norm_parts} does not divide --train_batch_size {args.train_batch_size}"
     if args.cache_gb < 0 or args.dataloader_num_workers < 0:
         return "--cache_gb and --dataloader_num_workers must be 0 or more"
-    if not 0 <= args.random_shift < 1:
-        return f"--random_shift is {args.random_shift}; it must lie from 0 up to less than 1"
+    for name in ("random_shift", "random_scale"):
+        if not 0 <= getattr(args, name) < 1:
+            return f"--{name} is {getattr(args, name)}; it must lie from 0 up to less than 1"
+    if not 0 <= args.random_turn <= 90:
+        return f"--random_turn is {args.random_turn}; it must lie from 0 to 90 degrees"
+    for name in ("simplified_maps", "balanced_sampling"):
+        if not 0 <= getattr(args, name) <= 1:
+            return f"--{name} is {getattr(args, name)}; it must lie from 0 to 1"
+    if args.balanced_sampling and args.streaming:
+        return "--balanced_sampling has no effect on a stream, whose pictures are not known beforehand: leave one out"
+    for name, default in (("redraw_memory", None), ("redraw_interval", 1)):
+        if getattr(args, name) != default and not args.redraw_weight:
+            return f"--{name} has no effect without --redraw_weight"
     if not 0 <= args.recoloured_share <= 1:
         return f"--recoloured_share is {args.recoloured_share}; it must lie from 0 to 1"
     for name in ("prior_rank", "prior_codes"):
@@ -110,6 +124,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name} is {getattr(args, name)}; it must be 0 or more"
     if args.prior_rank is not None and args.prior_codes is not None:
         return "--prior_rank and --prior_codes are two priors: give one of them"
+    if args.prior_ties and (args.prior_rank is not None or args.prior_codes == 0):
+        return "--prior_ties needs --prior_codes: codes of several classes come from one picture where they are kept"
     if not 0 <= args.lr_decay_start <= 1:
         return f"--lr_decay_start is {args.lr_decay_start}; it is a share of the steps, from 0 to 1"
     if not 0 < args.ema_decay < 1:
@@ -121,6 +137,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name} is {getattr(args, name)}; it must be 0 or more"
     if not 0 <= args.class_balance <= 1:
         return f"--class_balance is {args.class_balance}; it must lie from 0 to 1"
+    problem = discriminator_problem(args)
+    if problem:
+        return problem
     if args.kl_warmup_steps and args.kl_weight_start is None:
         return "--kl_warmup_steps needs --kl_weight_start"
     resume = args.resume_from_checkpoint

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from argument_checks import find_problem
+from discriminator_arguments import add_discriminator_flags
 from network_arguments import add_network_arguments, plain_order
 
 from groupdnet_hub import PRESETS
@@ -67,7 +68,6 @@ def build_parser() -> argparse.ArgumentParser:
         "that goes with it, so that their parameters stand to each other as in Table 1",
     )
     add("--encoder_width", type=int, help="channels of the encoder's first convolution, for a new model")
-    add("--discriminator_width", type=int, help="channels of the discriminator's first layer")
     add(
         "--groups",
         type=int,
@@ -91,6 +91,27 @@ def build_parser() -> argparse.ArgumentParser:
         "whose pictures are all framed alike",
     )
 
+    add(
+        "--random_scale",
+        type=float,
+        default=0.0,
+        help="scale pictures by up to this share, up or down; edges that show several classes do not go on",
+    )
+    add("--random_turn", type=float, default=0.0, help="turn pictures by up to this many degrees either way")
+    add(
+        "--simplified_maps",
+        type=float,
+        default=0.0,
+        help="share of the pictures whose label map is simplified as if it were painted by hand, so that painted maps "
+        "are drawn well",
+    )
+    add(
+        "--balanced_sampling",
+        type=float,
+        default=0.0,
+        help="draw pictures that show rare classes more often: from 0, all alike, to 1, by the inverse of the share of "
+        "pictures that show a picture's rarest class, 10 times at most",
+    )
     add(
         "--recoloured_classes",
         nargs="+",
@@ -202,6 +223,18 @@ def build_parser() -> argparse.ArgumentParser:
         "paper's: no such loss",
     )
     add(
+        "--redraw_memory",
+        type=int,
+        help="take those codes from a memory of this many pictures of each class, rare classes more often; by default "
+        "from the picture before in the batch",
+    )
+    add(
+        "--redraw_interval",
+        type=int,
+        default=1,
+        help="measure that loss every so many steps only; it then counts as many times",
+    )
+    add(
         "--kl_weight",
         type=float,
         help="weight of the KL divergence per picture; by default the system's (0.4: the paper's 0.05 x 8 pictures)",
@@ -225,6 +258,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--prior_codes",
         type=int,
         help="instead, pictures of each class whose codes are kept, around which new ones are drawn",
+    )
+    add_discriminator_flags(parser, flag)
+    add(
+        "--prior_ties",
+        nargs="+",
+        metavar="CLASS+CLASS",
+        help="with --prior_codes, classes whose new codes come from one picture, such as face+skin; by default the "
+        "model's own",
     )
     flag("--diffaugment", "augment what the discriminator sees; for small data")
     add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")

@@ -28,6 +28,15 @@ def count_problem(args: argparse.Namespace, names: Iterable[str]) -> str | None:
     return None
 
 
+def read_ties(ties: Sequence[str] | str | None) -> tuple[tuple[str, ...], ...] | None:
+    """``--prior_ties face+skin ...`` as names; None if it is not given."""
+    if ties is None:
+        return None
+    return tuple(
+        tuple(name.strip() for name in tie.split("+")) for tie in ([ties] if isinstance(ties, str) else ties)
+    )
+
+
 def seed_problem(args: argparse.Namespace) -> str | None:
     """A ``--seed`` that no generator takes, in words."""
     if not 0 <= args.seed < 2**63:

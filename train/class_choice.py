@@ -22,3 +22,21 @@ def choose(allowed: Tensor, draws: Tensor) -> Tensor:
     # A draw just below 1 may round up to the number of places; not every device has double precision.
     wanted = torch.minimum((draws.to(allowed.device, non_blocking=True) * number).long(), number - 1)
     return (counts <= wanted[:, None]).sum(dim=1)
+
+
+def choose_weighted(weights: Tensor, draws: Tensor) -> Tensor:
+    """For each row of weights [B, N] the number of one place, as likely as its weight is large.
+
+    Args:
+        weights: 0 or more, at least one of each row above 0; a place of weight 0 is never chosen.
+        draws: [B], from 0 up to less than 1.
+
+    Returns:
+        int64 [B].
+    """
+    ends = weights.float().cumsum(dim=1)
+    wanted = draws.to(weights.device, non_blocking=True) * ends[:, -1]
+    chosen = (ends <= wanted[:, None]).sum(dim=1)
+    # A draw just below 1 may round up to the sum.
+    last = weights.shape[1] - 1 - (weights > 0).flip(1).to(torch.int32).argmax(dim=1)
+    return torch.minimum(chosen, last)

@@ -6,12 +6,24 @@ the regions of others.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from class_choice import choose
 from distributed import SharedStream
 from torch import Tensor
 
 from groupdnet_hub import shown_classes
+
+
+class Exchange(Protocol):
+    """Where a class's other code comes from: :class:`ClassExchange`, or :class:`code_memory.CodeMemory`."""
+
+    def redraw(self, codes: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [B, C, z, h, w] of label maps [B, H, W] with one class of each exchanged, and the classes [B]."""
+
+    def remember(self, codes: Tensor, label: Tensor) -> None:
+        """Take note of the codes of a batch, once they were redrawn or are not to be."""
 
 
 class ClassExchange(SharedStream):
@@ -36,6 +48,14 @@ class ClassExchange(SharedStream):
         shown = shown_classes(label, self.num_classes)
         shared = shown & shown.roll(1, dims=0)
         return choose(torch.where(shared.any(dim=1, keepdim=True), shared, shown), draws)
+
+    def redraw(self, codes: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`Exchange.redraw`, with the codes of the picture before."""
+        classes = self.choose(label)
+        return exchanged(codes, classes), classes
+
+    def remember(self, codes: Tensor, label: Tensor) -> None:
+        """Nothing: donors are in the batch itself."""
 
 
 def exchanged(codes: Tensor, classes: Tensor) -> Tensor:

@@ -22,9 +22,13 @@ from accelerate import Accelerator
 from evaluate_arguments import parse_arguments
 from evaluate_inputs import Inputs
 from evaluate_measures import measure_pictures, measure_rows, measure_speed
+from evaluate_networks import Networks
 from evaluate_report import report
 from evaluate_results import ResultsFile
 from evaluate_sheets import class_sheet, save_sheet, sheet_rows
+from sampled_arguments import SAMPLED_METRICS
+from sampled_choice import sampled_part
+from sampled_parts import SampledPart, measure_sampled
 from shares import digest, in_shares, model_digest, sole_run, start_accelerator
 from torch import nn
 
@@ -32,11 +36,8 @@ from groupdnet_hub import whole_file, writing_to
 from groupdnet_hub.metrics import (
     ClassDiversityMeter,
     ImageDiversityMeter,
-    InceptionFeatures,
     LabelTable,
     Segmenter,
-    TrunkFeatures,
-    alexnet_lpips,
     count_macs,
     count_parameters,
     measure_classes,
@@ -69,14 +70,18 @@ class Evaluation:
         self.results = ResultsFile(args.output)
         self.inputs = Inputs(args, accelerator)
         # What all figures depend on. Contents and not paths: a folder may be moved, but not changed.
+        frame = {} if args.name_suffix is None else {"name_suffix": args.name_suffix}
         self.settings: dict[str, Any] = {
             "format": 1,
+            **frame,
             "seed": args.seed,
             "batch_size": args.batch_size,
             "model": self.inputs.digest,
             "data": self.inputs.data_digest,
         }
-        self.networks: dict[str, nn.Module] = {}
+        self.networks = Networks(args, accelerator.device)
+        self.judges: dict[str, nn.Module] = {}
+        self.sampled: dict[str, SampledPart] = {}
         self.table: LabelTable | None = None
         wanted = {_PART_OF.get(metric, metric): None for metric in args.metrics}  # each once, in their order
         with accelerator.local_main_process_first():  # weights are downloaded once
@@ -97,6 +102,10 @@ class Evaluation:
             if part in ("classes", "lpips"):
                 self._measure_diversity(part)
         self._measure_pictures([part for part in missing if part in ("fid", "frechet", "segmentation")])
+        sampled = {part: self.sampled[part] for part in missing if part in self.sampled}
+        if sampled:
+            indices = self.inputs.spread(args.num_images)
+            measure_sampled(self.inputs, accelerator, results, sampled, indices)
         if accelerator.is_main_process:
             for part in missing:
                 if part in ("fps", "macs", "params"):
@@ -108,23 +117,24 @@ class Evaluation:
 
     def _prepare(self, part: str) -> dict[str, Any]:
         """Load what a part needs; its settings."""
-        args, device = self.args, self.accelerator.device
+        args, networks = self.args, self.networks
         if part in ("classes", "lpips"):
-            if "lpips" not in self.networks:
-                self.networks["lpips"] = alexnet_lpips(args.alexnet_weights, spatial=True).to(device)
             return {
                 "num_samples": args.num_samples,
                 "num_pairs": args.num_pairs,
-                "lpips_network": model_digest(self.networks["lpips"]),
+                "lpips_network": model_digest(networks.lpips_maps),
             }
         if part == "fps":
             return {"fps_decodes": args.fps_decodes}
         if part in ("macs", "params"):
             return {}
+        if part in SAMPLED_METRICS:
+            self.sampled[part] = sampled_part(part, args, self.inputs, networks)
+            return self.sampled[part].settings
         if part == "fid":
-            network: nn.Module = InceptionFeatures(args.inception_weights)
+            network: nn.Module = networks.inception
         elif part == "frechet":
-            network = TrunkFeatures(args.frechet_net, args.frechet_weights)
+            network = networks.trunk
         else:
             labels = self.inputs.system.labels
             self.table = (
@@ -132,11 +142,10 @@ class Evaluation:
                 if args.segmentation_labels
                 else LabelTable.same_names(labels)
             )
-            network = Segmenter(args.segmentation_model, self.table)
-        self.networks[part] = network.to(device)
+            network = Segmenter(args.segmentation_model, self.table).to(self.accelerator.device)
+        self.judges[part] = network
         settings = {"num_images": args.num_images, "network": model_digest(network)}
-        if self.inputs.judged_size != tuple(self.inputs.system.config.image_size):
-            settings["judged_size"] = list(self.inputs.judged_size)
+        settings |= self.inputs.judging_settings()
         if part == "frechet":
             settings["frechet_net"] = args.frechet_net
         if part == "segmentation" and self.table:
@@ -147,7 +156,7 @@ class Evaluation:
 
     def _measure_diversity(self, part: str) -> None:
         measure = measure_classes if part == "classes" else measure_image
-        distance, pairs = self.networks["lpips"], self.args.num_pairs
+        distance, pairs = self.networks.lpips_maps, self.args.num_pairs
         indices = self.inputs.spread(self.args.num_samples)
         rows = measure_rows(
             self.inputs,
@@ -171,10 +180,10 @@ class Evaluation:
     def _measure_pictures(self, parts: Sequence[str]) -> None:
         if not parts:
             return
-        features = {part: self.networks[part] for part in parts if part != "segmentation"}
+        features = {part: self.judges[part] for part in parts if part != "segmentation"}
         segmenter = None
         if "segmentation" in parts:
-            segmenter = (self.networks["segmentation"], self.table)
+            segmenter = (self.judges["segmentation"], self.table)
         indices = self.inputs.spread(self.args.num_images)
         found = measure_pictures(self.inputs, self.accelerator, indices, features, segmenter)
         if self.accelerator.is_main_process:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checked_flags import count_problem, parse_checked, seed_problem
+from sampled_arguments import SAMPLED_METRICS, add_flags, sampled_problem
 
 from groupdnet_hub.metrics import FEATURE_NETS
 
-METRICS = ("mcsd", "mocd", "lpips", "fid", "frechet", "miou", "fps", "macs", "params")
+METRICS = ("mcsd", "mocd", "lpips", "fid", "frechet", *SAMPLED_METRICS, "miou", "fps", "macs", "params")
 # Those that need no more than LPIPS.
 _DEFAULT_METRICS = ("mcsd", "mocd", "lpips", "fps", "macs", "params")
 
@@ -31,7 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=METRICS,
         default=list(_DEFAULT_METRICS),
-        help="miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's",
+        help="miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "
+        "the kernel distance of frechet's features, kid_inception that of FID's, beside that of training photos",
     )
     add("--output", default="results.json", help="file of the figures; begun before, it is gone on with")
     add(
@@ -41,14 +43,21 @@ def build_parser() -> argparse.ArgumentParser:
         help="label maps for mCSD, mOCD and LPIPS, spread over the split",
     )
     add("--num_pairs", type=int, default=19, help="pairs of pictures for each of them, and for each class")
-    add("--num_images", type=int, help="label maps for fid, frechet and miou; by default the whole split")
+    add("--num_images", type=int, help="label maps for all but mCSD, mOCD and LPIPS; by default all")
     add(
         "--judged_size",
         type=int,
         nargs="+",
         metavar="SIDE",
-        help="SIDE, or HEIGHT WIDTH, at which fid, frechet and miou look at pictures and photos, so that models of "
-        "several sizes can be compared; by default the model's",
+        help="SIDE, or HEIGHT WIDTH, at which all but mCSD, mOCD and LPIPS look at pictures and photos, so that models "
+        "of several sizes can be compared; by default the model's",
+    )
+    add(
+        "--judged_aspect",
+        type=float,
+        metavar="RATIO",
+        help="height over width of the middle part that they look at, such as 2 where people stand in wide frames; by "
+        "default all of the picture",
     )
     add("--batch_size", type=int, default=8, help="pictures drawn at a time")
     add("--seed", type=int, default=0, help="fixes all codes")
@@ -57,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="AlexNet trunk of LPIPS, a safetensors file; by default torchvision downloads",
     )
     add("--inception_weights", help="Inception of FID, a file; by default torch-fidelity's is downloaded")
-    add("--frechet_net", choices=FEATURE_NETS, default="vgg16", help="features of frechet")
+    add("--frechet_net", choices=FEATURE_NETS, default="vgg16", help="features of frechet and kid")
     add("--frechet_weights", help="their trunk, a safetensors file; by default torchvision downloads")
     add(
         "--segmentation_model",
@@ -78,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--sheet_columns", type=int, default=6, help="pictures of each on it that differ in that class's code"
     )
+    add_flags(parser)
     return parser
 
 
@@ -106,7 +116,9 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--sheet_rows is {args.sheet_rows}; it must be 0 or more"
     if args.judged_size and (len(args.judged_size) > 2 or min(args.judged_size) < 16):
         return "--judged_size takes one side, or height and width, of 16 pixels or more"
-    problem = seed_problem(args)
+    if args.judged_aspect is not None and not 0.1 <= args.judged_aspect <= 10:
+        return f"--judged_aspect is {args.judged_aspect}; it must lie between 0.1 and 10"
+    problem = seed_problem(args) or sampled_problem(args)
     if problem:
         return problem
     if "miou" in args.metrics and args.segmentation_model is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sampled_report import sampled_rows
+
 _NONE = "-"
 # The readings of mCSD and mOCD, and what their columns are called.
 _READINGS = (("image_mean", ""), ("region_mean", ", region mean"), ("masked", ", masked pictures"))
@@ -22,10 +24,23 @@ def report(name: str, results: Mapping[str, Any]) -> str:
 
 
 def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: a row for each model; a figure that a model lacks is left open."""
+    """Markdown: a row for each model; then a row for each figure of several pictures, beside its value for photos.
+
+    A figure that a model lacks is left open.
+    """
     columns = {name: dict(_columns(name, found)) for name, found in results.items()}
     titles = list(dict.fromkeys(title for row in columns.values() for title in row))
-    return _table(titles, [[row.get(title, _NONE) for title in titles] for row in columns.values()])
+    table = _table(titles, [[row.get(title, _NONE) for title in titles] for row in columns.values()])
+    beside = {name: sampled_rows(found) for name, found in results.items()}
+    measures = list(dict.fromkeys(title for rows in beside.values() for title in rows))
+    if not measures:
+        return table
+    lines = []
+    for title in measures:
+        cells = [rows.get(title) for rows in beside.values()]
+        photos = next(cell.photos for cell in cells if cell)
+        lines.append([title, photos, *(cell.value if cell else _NONE for cell in cells)])
+    return f"{table}\n{_table(['Measure', 'Photos', *results], lines)}"
 
 
 def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:

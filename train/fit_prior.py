@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import torch
+from checked_flags import read_ties
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -26,6 +28,13 @@ def main(argv: list[str] | None = None) -> None:
         "--prior_codes", type=int, default=0, help="pictures of each class whose codes are kept"
     )
     parser.add_argument(
+        "--prior_ties",
+        nargs="+",
+        metavar="CLASS+CLASS",
+        help="with --prior_codes, classes whose new codes come from one picture, such as face+skin; by default the "
+        "model's own",
+    )
+    parser.add_argument(
         "--nearest",
         type=float,
         default=1.0,
@@ -41,7 +50,14 @@ def main(argv: list[str] | None = None) -> None:
     if not 0 < args.nearest <= 1:
         parser.error(f"--nearest is {args.nearest}; it is a share, above 0 and at most 1")
 
-    prior = {"rank": args.prior_rank, "codes": args.prior_codes}
+    if args.prior_ties and not args.prior_codes:
+        parser.error("--prior_ties needs --prior_codes")
+
+    prior: dict[str, Any] = {
+        "rank": args.prior_rank,
+        "codes": args.prior_codes,
+        "ties": read_ties(args.prior_ties),
+    }
     model = GroupDNet.from_pretrained(args.model).with_prior(**prior)
     data = PairedImages.from_folder(
         args.data_dir, model.config.image_size, split=args.split, labels=model.labels

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -28,11 +29,8 @@ def build_labels(args: argparse.Namespace) -> LabelSet:
 
 def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:
     """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
-    how: dict[str, Any] = {
-        "random_flip": args.random_flip,
-        "random_shift": args.random_shift,
-        "seed": args.seed,
-    }
+    moves = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
+    how: dict[str, Any] = {name: getattr(args, name) for name in moves}
     cache = int(args.cache_gb * 2**30 / max(1, args.dataloader_num_workers))
     if not args.dataset_name:
         return PairedImages.from_folder(
@@ -51,10 +49,15 @@ def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int
 
 def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> DataLoader[Any]:
     """Batches of the training pictures, in an order that ``--seed`` fixes."""
+    order = None
+    if args.balanced_sampling and isinstance(data, PairedImages):
+        weights = picture_weights(classes_of_pictures(data), args.balanced_sampling)
+        order = BalancedOrder(weights, args.seed)
     return DataLoader(
         data,
         batch_size=args.train_batch_size,
-        shuffle=None if isinstance(data, StreamedImages) else True,
+        sampler=order,
+        shuffle=None if order is not None or isinstance(data, StreamedImages) else True,
         drop_last=True,
         num_workers=args.dataloader_num_workers,
         persistent_workers=args.dataloader_num_workers > 0,
@@ -64,10 +67,11 @@ def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> 
 
 
 def grid_batch(args: argparse.Namespace, data: Data) -> dict[str, Tensor]:
-    """A few pictures to look at, evenly spread over the validation split, or else over the training data."""
+    """A few pictures to look at, as they are, evenly spread over the validation split, or else the training data."""
     folder = Path(args.train_data_dir[0] if args.train_data_dir else "")
     if args.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file():
         data = PairedImages.from_folder(folder, data.image_size, split="validation", labels=data.labels)
+    data = data.unmoved()
     if isinstance(data, StreamedImages):
         items = list(islice(data, GRID_PICTURES))
     else:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from class_exchange import ClassExchange, change_outside, exchanged
+from class_exchange import Exchange, change_outside
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -98,6 +98,9 @@ class Objective(Protocol):
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the noise that the generator takes for one picture."""
 
+    def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
+        """The pictures that :meth:`generator_losses` makes, without the losses."""
+
     def generator_losses(
         self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
@@ -107,6 +110,16 @@ class Objective(Protocol):
         self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
     ) -> dict[str, Tensor]:
         """Losses on pictures that the generator step made, and on the real ones."""
+
+    def real_score(
+        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    ) -> Tensor:
+        """How real the discriminator finds the real pictures: the mean of its logits, a scalar; gradients flow.
+
+        Args:
+            discriminator: the module, or a function like it.
+            as_trained: the pictures are augmented as those that it learns from; else they are as they are.
+        """
 
 
 def label_input(batch: Batch, config: SystemConfig) -> Tensor:
@@ -138,6 +151,11 @@ def logits(outputs: Features) -> list[Tensor]:
     return [scale[-1] for scale in outputs]
 
 
+def mean_logit(outputs: Features, weights: Tensor | None = None) -> Tensor:
+    """The mean of the patch logits, over scales as in the adversarial losses; a scalar."""
+    return -hinge_generator_loss(logits(outputs), weights)
+
+
 class MultiScaleObjective:
     """Adversarial loss, feature matching, perceptual loss, and KL divergence where there is an encoder (Eq. 6).
 
@@ -159,7 +177,7 @@ class MultiScaleObjective:
         perceptual: PerceptualLoss | None,
         augment: Augment | None = None,
         crops: Crops | None = None,
-        exchange: ClassExchange | None = None,
+        exchange: Exchange | None = None,
         *,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
@@ -189,6 +207,11 @@ class MultiScaleObjective:
         """That of the codes."""
         return self.config.code_shape
 
+    def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
+        """The reconstructions."""
+        fake, _ = model(batch["image"], batch["label"], batch.get("instance"), noise)
+        return (fake,)
+
     def generator_losses(
         self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
@@ -197,7 +220,7 @@ class MultiScaleObjective:
         network = getattr(model, "module", model)
         maps = batch["label"], batch.get("instance")
         # Two decodes on one scene.
-        scene = () if self.exchange is None else (network.prepare(*maps),)
+        scene = (network.prepare(*maps),) if self.exchange is not None and weights.redraw else ()
         fake, posterior = model(batch["image"], *maps, noise, *scene)
         condition = label_input(batch, self.config)
         shown = seen(condition, (fake, batch["image"]), self.augment)
@@ -217,11 +240,13 @@ class MultiScaleObjective:
                 pictures = self.crops(batch["label"], pictures)
             losses["perceptual"] = weights.perceptual * self.perceptual(*pictures)
         if self.exchange is not None:
-            classes = self.exchange.choose(batch["label"])
             codes = posterior.with_noise(noise).detach()
-            redrawn = network.decode(exchanged(codes, classes), *scene)
-            change = change_outside(fake, redrawn, batch["label"], classes)
-            losses["redraw"] = weights.redraw * change
+            if scene:
+                mixed, classes = self.exchange.redraw(codes, batch["label"])
+                redrawn = network.decode(mixed, *scene)
+                change = change_outside(fake, redrawn, batch["label"], classes)
+                losses["redraw"] = weights.redraw * change
+            self.exchange.remember(codes, batch["label"])
         return losses, (fake,)
 
     def discriminator_losses(
@@ -236,6 +261,14 @@ class MultiScaleObjective:
         fake, real = self._discriminator_loss(logits(on_fake), logits(on_real), places)
         return {"discriminator_fake": fake, "discriminator_real": real}
 
+    def real_score(
+        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    ) -> Tensor:
+        """Weighted by place as the losses are."""
+        condition = label_input(batch, self.config)
+        shown = seen(condition, (batch["image"],), self.augment if as_trained else None)
+        return mean_logit(discriminator(shown), self._place_weights(shown))
+
     def _place_weights(self, shown: Tensor) -> Tensor | None:
         """How much each place counts, by the label input that ``shown`` begins with, moved and cut as that is."""
         if not self.class_balance:
@@ -248,6 +281,10 @@ def used_weights(objective: Objective, weights: LossWeights) -> dict[str, float]
     return {name: value for name in objective.used if (value := getattr(weights, name))}
 
 
-def with_kl(weights: LossWeights, kl: float) -> LossWeights:
-    """The same weights with another one of the KL divergence."""
-    return replace(weights, kl=kl)
+def with_redraw_every(weights: LossWeights, step: int, interval: int) -> LossWeights:
+    """The weights of an update, counted from 0, when the redraw loss is measured every ``interval``-th time only.
+
+    It then counts ``interval`` times, so that its share in the sum over many updates stays what its weight says
+    (lazy regularisation; Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
+    """
+    return replace(weights, redraw=0.0 if (step + 1) % interval else interval * weights.redraw)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from objectives import Augment, Batch, LossWeights, halves, label_input, logits, seen
+from objectives import Augment, Batch, LossWeights, halves, label_input, logits, mean_logit, seen
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,6 +55,11 @@ class BicycleObjective:
         """The posterior's noise, and a random code."""
         return (2, *self.config.code_shape)
 
+    def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
+        """The picture of the encoded code, and that of the random one."""
+        encoded, _, random, _ = model(batch["image"], batch["label"], batch.get("instance"), noise)
+        return encoded, random
+
     def generator_losses(
         self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
@@ -87,6 +95,15 @@ class BicycleObjective:
             sums = sums + torch.stack(least_squares_discriminator_loss(logits(on_fake), logits(on_real)))
         return {"discriminator_fake": sums[0], "discriminator_real": sums[1]}
 
+    def real_score(
+        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    ) -> Tensor:
+        """The mean of both discriminators'."""
+        augment = self.augment if as_trained else None
+        condition = label_input(batch, self.config)
+        outputs = discriminator(*(seen(condition, (batch["image"],), augment) for _ in range(2)))
+        return torch.stack([mean_logit(output) for output in outputs]).mean()
+
 
 class DiversityObjective:
     """A conditional GAN whose pictures of two codes should differ as much as the codes do.
@@ -107,6 +124,11 @@ class DiversityObjective:
     def noise_shape(self) -> tuple[int, ...]:
         """Two codes."""
         return (2, *self.config.code_shape)
+
+    def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
+        """The pictures of both codes."""
+        first, second = model(batch["image"], batch["label"], batch.get("instance"), noise)
+        return first, second
 
     def generator_losses(
         self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
@@ -135,3 +157,11 @@ class DiversityObjective:
         on_fake, on_real = halves(discriminator(seen(condition, pictures, self.augment)))
         fake, real = least_squares_discriminator_loss(logits(on_fake), logits(on_real))
         return {"discriminator_fake": fake, "discriminator_real": real}
+
+    def real_score(
+        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    ) -> Tensor:
+        """Of the one discriminator."""
+        condition = label_input(batch, self.config)
+        shown = seen(condition, (batch["image"],), self.augment if as_trained else None)
+        return mean_logit(discriminator(shown))

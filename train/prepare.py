@@ -17,17 +17,16 @@ read or do not fit are listed at the end, and the exit status is then 1; it is 2
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from checked_flags import parse_checked
+from prepare_arguments import SMOOTH16, build_parser, find_problem
 from prepare_ccp import read_tags
 from prepare_download import CCP_LICENCE, download_ccp
 from prepare_items import Recipe
-from prepare_labels import CITYSCAPES, PARSER_RULES, PEOPLE, ade20k_label_set
+from prepare_labels import CITYSCAPES, LABEL_SETS, PARSER_RULES, PEOPLE, ade20k_label_set, missing_classes
 from prepare_photos import PhotoRecipe, find_photos
 from prepare_push import push, require_datasets
 from prepare_run import Preparation, Summary, prepare_all
@@ -37,148 +36,6 @@ from groupdnet_hub import LabelSet
 
 # Raised when the rules change what is written for the same flags: folders of both must not mix.
 _RULES = 2
-# The parser that ships, and the sureness at which its maps are worth training on (see its card).
-PARSER = Path(__file__).resolve().parent.parent / "space" / "parser"
-MIN_SURENESS = 0.8
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """One sub-command for each source."""
-    parser = argparse.ArgumentParser(
-        prog="prepare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    sources = parser.add_subparsers(dest="source", required=True, metavar="SOURCE")
-
-    def source(name: str, text: str, input_help: str, **defaults: Any) -> argparse.ArgumentParser:
-        one = sources.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
-        add = one.add_argument
-        add("--input", type=Path, required=name != "ccp", help=input_help)
-        add("--output", type=Path, required=True, help="folder to write")
-        add(
-            "--resolution",
-            type=int,
-            nargs="+",
-            metavar="SIDE",
-            help="SIDE, or HEIGHT WIDTH, to resize to; by default the native size",
-        )
-        add("--num_workers", type=int, default=min(8, os.cpu_count() or 1), help="processes; 0: this one")
-        add("--max_items", type=int, help="use only the first so many pairs of each split")
-        add("--push_to_hub", metavar="USER/NAME", help="upload the result as a Hugging Face data set")
-        add("--hub_private", action="store_true", help="make that data set private")
-        # What other sources ask for, so that every source has the same fields.
-        one.set_defaults(
-            labels=None,
-            label_set=None,
-            frame="none",
-            cut_out=False,
-            keep_gloves=False,
-            parser=None,
-            min_sureness=None,
-            **defaults,
-        )
-        return one
-
-    def one_split(one: argparse.ArgumentParser, share: float) -> None:
-        one.add_argument("--split", default="train", help="split that the pictures go into")
-        one.add_argument(
-            "--validation_share", type=float, default=share, help="share that goes into validation instead"
-        )
-
-    def people(one: argparse.ArgumentParser, frame: str) -> None:
-        add = one.add_argument
-        add(
-            "--frame",
-            choices=("none", "person"),
-            default=frame,
-            help="person: a square around the labelled person, 1.08 x its longer side, padded in a plain colour",
-        )
-        add("--cut_out", action="store_true", help="put the person on a plain light backdrop")
-        add("--keep_gloves", action="store_true", help="keep pictures with gloves, as skin")
-
-    ccp = source("ccp", "Clothing Co-Parsing, 8 classes", "its folder; see --download")
-    ccp.add_argument(
-        "--download",
-        action="store_true",
-        help="fetch it into --input, by default clothing-co-parsing beside --output",
-    )
-    one_split(ccp, 0.1)
-    people(ccp, "person")
-    ccp.set_defaults(resolution=[256])
-
-    deepfashion = source(
-        "deepfashion", "DeepFashion In-shop and a parser's maps, 8 classes", "folder of the pictures (img)"
-    )
-    deepfashion.add_argument("--labels", type=Path, required=True, help="folder of the parser's maps")
-    deepfashion.add_argument(
-        "--label_set", choices=tuple(PARSER_RULES), default="lip", help="whose ids the maps hold"
-    )
-    one_split(deepfashion, 0.08)
-    people(deepfashion, "none")
-
-    for name, text, where in (
-        ("cityscapes", "Cityscapes, 35 classes and instances", "folder with leftImg8bit/ and gtFine/"),
-        ("ade20k", "ADE20K scene parsing, 151 classes", "folder with images/ and annotations/"),
-    ):
-        one = source(name, text, where, validation_share=0.0)
-        one.add_argument("--split", choices=("train", "validation"), help="only this split; by default both")
-
-    folder = source("folder", "pictures and label maps of the same names", "folder of the pictures")
-    folder.add_argument("--labels", type=Path, required=True, help="folder of the label maps")
-    folder.add_argument("--instances", type=Path, help="folder of instance maps, if there are any")
-    folder.add_argument("--classes", type=Path, required=True, help="classes.json of the maps")
-    one_split(folder, 0.0)
-
-    photos = source(
-        "photos",
-        "photos without label maps, labelled by a parser",
-        "folder of the photos; of Clothing Co-Parsing, those without a label map are taken",
-    )
-    add = photos.add_argument
-    add("--parser", default=str(PARSER), help="segmentation model of transformers, folder or Hub id")
-    add("--classes", type=Path, help="classes.json of the maps; by default the paper's 8 classes of people")
-    add("--labels", type=Path, help="JSON file of the parser's labels in them, as evaluate.py takes it")
-    add(
-        "--min_sureness",
-        type=float,
-        default=MIN_SURENESS,
-        help="mean probability of a class on its pixels, over the classes shown and the mirrored photo: where it is "
-        "less, the photo is left out",
-    )
-    add(
-        "--frame",
-        choices=("none", "person", "upper"),
-        default="none",
-        help="cut to the person, or head to hips",
-    )
-    add("--cut_out", action="store_true", help="put the person on a plain light backdrop")
-    one_split(photos, 0.0)
-    photos.set_defaults(resolution=[256])
-    return parser
-
-
-def find_problem(args: argparse.Namespace) -> str | None:
-    """What is wrong with the flags, in words; None if nothing is."""
-    if args.source == "ccp" and args.input is None and not args.download:
-        return "ccp needs --input FOLDER, or --download"
-    if args.resolution is not None and (
-        len(args.resolution) > 2 or not all(1 <= side <= 8192 for side in args.resolution)
-    ):
-        return "--resolution takes one side, or height and width, each from 1 to 8192 pixels"
-    if not 0 <= args.validation_share < 1:
-        return f"--validation_share is {args.validation_share}; it is a share from 0 to below 1"
-    if args.split is not None and (not args.split.isidentifier()):
-        return f"--split is {args.split!r}; it names a folder: letters, digits and _"
-    if args.num_workers < 0:
-        return f"--num_workers is {args.num_workers}; it must be 0 or more"
-    if args.min_sureness is not None and not 0 <= args.min_sureness <= 1:
-        return f"--min_sureness is {args.min_sureness}; it is a probability, from 0 to 1"
-    if args.max_items is not None and args.max_items < 1:
-        return f"--max_items is {args.max_items}; it must be at least 1"
-    if args.hub_private and not args.push_to_hub:
-        return "--hub_private needs --push_to_hub USER/NAME"
-    return None
 
 
 def find_items(args: argparse.Namespace) -> tuple[Found, Preparation]:
@@ -195,17 +52,24 @@ def find_items(args: argparse.Namespace) -> tuple[Found, Preparation]:
             args.parser,
             args.labels,
             args.resolution,
-            args.frame,
+            args.aspect,
             args.cut_out,
             args.min_sureness,
         )
-        return find_photos(args.input, args.output, **shared).limited(args.max_items), photos
+        found = find_photos(args.input, args.output, **shared)
+        return found.limited(args.max_items).framed(args.frame), photos
     if args.source == "ccp":
-        labels, found = PEOPLE, find_ccp(args.input, **shared)
+        labels = LABEL_SETS[args.classes]
+        found = find_ccp(args.input, chosen=args.photos == "fashion8", **shared)
         raw_names = read_tags(args.input / "label_list.mat")
     elif args.source == "deepfashion":
-        labels, raw_names = PEOPLE, tuple(PARSER_RULES[args.label_set])
+        labels, raw_names = LABEL_SETS[args.classes], tuple(PARSER_RULES[args.label_set])
         found = find_folder_pair(args.input, args.labels, args.output, same_garment=True, **shared)
+        missing = missing_classes(labels, args.label_set)
+        if missing:
+            found.remarks.append(
+                f"{args.label_set} maps cannot say {', '.join(missing)}: no picture has them"
+            )
     elif args.source == "cityscapes":
         labels, found = CITYSCAPES, find_cityscapes(args.input, args.split)
     elif args.source == "ade20k":
@@ -219,19 +83,27 @@ def find_items(args: argparse.Namespace) -> tuple[Found, Preparation]:
         raw_names,
         label_set=args.label_set,
         resolution=args.resolution,
-        frame_person=args.frame == "person",
+        aspect=args.aspect,
         cut_out=args.cut_out,
+        smooth=args.smooth,
         keep_gloves=args.keep_gloves,
     )
-    return found.limited(args.max_items), recipe
+    return found.limited(args.max_items).framed(args.frame), recipe
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What must be equal for two runs to share a folder."""
-    names = ("source", "resolution", "label_set", "frame", "cut_out", "keep_gloves", "validation_share")
+    names = ("source", "resolution", "label_set", "cut_out", "keep_gloves", "validation_share")
     names += ("parser", "min_sureness")
     settings: dict[str, Any] = {name: getattr(args, name) for name in names}
     settings["resolution"] = list(args.resolution) if args.resolution else None
+    settings["frame"] = args.frame[0] if len(args.frame) == 1 else args.frame
+    # Only where they are not what every folder before them was made with: those are still taken up.
+    classes = args.classes if args.source in ("ccp", "deepfashion") else "people8"
+    newer = {"aspect": (args.aspect, 1.0), "smooth": (args.smooth, 0), "photos": (args.photos, "all")}
+    for name, (value, before) in {**newer, "classes": (classes, "people8")}.items():
+        if value != before:
+            settings[name] = value
     for name in ("input", "labels", "instances"):
         path = getattr(args, name, None)
         settings[name] = None if path is None else str(path.resolve())
@@ -262,10 +134,14 @@ def run(args: argparse.Namespace) -> Summary:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = build_parser()
+    parser = build_parser(__doc__)
     args = parse_checked(parser, find_problem, argv)
     if args.resolution is not None:
-        args.resolution = tuple(args.resolution) if len(args.resolution) == 2 else (args.resolution[0],) * 2
+        height = args.resolution[0]
+        width = args.resolution[1] if len(args.resolution) == 2 else max(1, round(height / args.aspect))
+        args.resolution = (height, width)
+    if args.smooth is None:
+        args.smooth = SMOOTH16 if args.source == "ccp" and args.classes == "people16" else 0
     try:
         summary = run(args)
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014): its MATLAB label maps, merged to the paper's 8 classes."""
+"""Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014): its MATLAB label maps, in 8 or 16 classes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from prepare_labels import CCP, PEOPLE
+from prepare_labels import CCP, PEOPLE, id_in, rules_for
 from prepare_matlab import read_numbers, read_texts
 from prepare_people import (
     BACKGROUND,
-    BOTTOM,
-    FACE,
-    TOP,
     UNDECIDED,
     body_rows,
     fill_nearest,
     find_face,
     merge,
     remove_specks,
+    without_bags,
 )
 from scipy import ndimage
+
+from groupdnet_hub import LabelSet
+
+# Tags that are worn above the hips: a "dress" that begins low, under one of them, is a skirt.
+_UPPER = {tag for tag, class_ in rules_for(PEOPLE, CCP).items() if class_ == "top-clothes"}
 
 
 def read_tags(path: Path) -> tuple[str, ...]:
@@ -59,46 +62,54 @@ def read_tag_map(path: Path, tags: Sequence[str], size: tuple[int, int]) -> np.n
     return values.astype(np.int64)
 
 
-def merge_tags(raw: np.ndarray, tags: Sequence[str]) -> np.ndarray:
-    """Tag ids -> the paper's 8 classes, int64 [H, W].
+def merge_tags(raw: np.ndarray, tags: Sequence[str], labels: LabelSet = PEOPLE) -> np.ndarray:
+    """Tag ids -> class ids, int64 [H, W].
 
     The table is :data:`prepare_labels.CCP`; what it cannot say:
 
-    - a ``dress`` is top-clothes, but bottom-clothes where there is another top garment and the dress begins below a
-      third of the body height: there the annotators used the tag for a skirt;
-    - a ``suit`` that runs down to the feet, with no other bottom-clothes, is cut at half the body height;
+    - a ``dress`` is a skirt (of the 8 classes, bottom-clothes) where there is another top garment and the dress begins
+      below a third of the body height: there the annotators used the tag for a skirt;
+    - a ``suit`` that runs down to the feet, with no other trousers or skirt, is cut at half the body height;
     - a large ``accessories`` piece that borders mostly on background, such as an umbrella, is background; all other
-      accessories, belts and jewellery become the nearest body or garment class;
+      accessories and jewellery become the nearest body or garment class;
     - labelled specks become background;
     - ``skin`` is face where :func:`prepare_people.find_face` says so.
+
+    Bags do not count in the height of the body.
+
+    Args:
+        labels: :data:`prepare_labels.PEOPLE` or :data:`prepare_labels.PEOPLE16`.
 
     Raises:
         ValueError: if nothing is labelled.
     """
-    ids = merge(raw, tags, CCP)
+    ids = merge(raw, tags, rules_for(labels, CCP), labels)
     present = {tags[i] for i in np.unique(raw)}
     # Before anything is measured: a stray speck would stretch the body.
-    decided = remove_specks(np.where(ids == UNDECIDED, BACKGROUND, ids))
+    decided = remove_specks(without_bags(np.where(ids == UNDECIDED, BACKGROUND, ids), labels))
     top, height = body_rows(decided)
 
     def pixels_of(tag: str) -> np.ndarray:
         return (raw == tags.index(tag)) & (decided != BACKGROUND)
 
     row = np.arange(ids.shape[0])[:, None]
-    if "dress" in present and any(CCP[tag] == PEOPLE.names[TOP] for tag in present - {"dress", "scarf"}):
+    if "dress" in present and present & _UPPER - {"dress", "scarf"}:
         dress = pixels_of("dress")
         first = np.flatnonzero(dress.any(axis=1))[:1]
         if len(first) and first[0] > top + 0.33 * height:
-            ids[dress] = BOTTOM
-    if "suit" in present and not (decided == BOTTOM).any():
+            ids[dress] = id_in(labels, "skirt")
+    if (
+        "suit" in present
+        and not np.isin(decided, [id_in(labels, name) for name in ("skirt", "trousers")]).any()
+    ):
         suit = pixels_of("suit")
         last = np.flatnonzero(suit.any(axis=1))[-1:]
         if len(last) and last[0] > top + 0.85 * height:
-            ids[suit & (row > top + 0.5 * height)] = BOTTOM
+            ids[suit & (row > top + 0.5 * height)] = id_in(labels, "trousers")
     if "accessories" in present:
         ids[_loose_pieces(raw == tags.index("accessories"), decided, height)] = BACKGROUND
-    ids = remove_specks(fill_nearest(ids))
-    ids[find_face(ids)] = FACE
+    ids = remove_specks(fill_nearest(ids, labels))
+    ids[find_face(ids, labels)] = labels.id_of("face")
     return ids
 
 

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from prepare_ccp import merge_tags, read_tag_map
+from prepare_frames import crop, find_frame
 from prepare_labels import (
     CITYSCAPES_PLATE,
     CITYSCAPES_PLATE_BYTE,
     PARSER_RULES,
     parser_label_set,
+    rules_for,
 )
-from prepare_people import BACKGROUND, crop_square, cut_out, fill_nearest, merge, person_square
+from prepare_people import BACKGROUND, backdrop_of, cut_out, fill_nearest, merge, smooth_edges, without_bags
 from prepare_sources import Item
 
 from groupdnet_hub import LabelSet, label_picture, read_instance_map, read_label_map, read_photo, whole_file
@@ -35,8 +37,9 @@ class Recipe:
         raw_names: names of the ids of the raw maps, where they are merged.
         label_set: ``lip``, ``cihp`` or ``atr`` (DeepFashion).
         resolution: (height, width) of what is written; None keeps the native size.
-        frame_person: cut to a square around the labelled person.
+        aspect: height over width of the items' frames.
         cut_out: put the person on a plain light backdrop.
+        smooth: side of the square over which label edges are smoothed (:func:`prepare_people.smooth_edges`).
         keep_gloves: keep pictures that show gloves.
     """
 
@@ -45,8 +48,9 @@ class Recipe:
     raw_names: tuple[str, ...] = ()
     label_set: str | None = None
     resolution: tuple[int, int] | None = None
-    frame_person: bool = False
+    aspect: float = 1.0
     cut_out: bool = False
+    smooth: int = 0
     keep_gloves: bool = False
 
     def prepare(self, item: Item, output: Path) -> Outcome:
@@ -94,12 +98,14 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
                 )
         reading = item.label
         entry: dict[str, Any] = {}
-        if recipe.frame_person:
-            square = person_square(ids)
-            photo, ids = crop_square(photo, ids, square)
-            entry["crop"] = list(square)
+        ids = smooth_edges(ids, recipe.smooth)
+        if item.frame != "none":
+            box = find_frame(item.frame, without_bags(ids, recipe.labels), recipe.aspect)
+            photo, ids = crop(photo, ids, box)
+            entry["crop"] = box.as_entry()
         if recipe.cut_out:
-            photo = cut_out(photo, ids, item.name)
+            backdrop = backdrop_of(item.name) if item.backdrop is None else item.backdrop
+            photo = cut_out(photo, ids, backdrop)
     except ValueError as error:
         return Outcome(item, problem=" ".join(str(error).split()), problem_path=reading)
     if recipe.resolution is not None:
@@ -117,10 +123,11 @@ def _read_ids(
     """Class ids and, for gloves, the raw ids they came from."""
     if recipe.source == "ccp":
         raw = read_tag_map(item.label, recipe.raw_names, size)
-        return merge_tags(raw, recipe.raw_names), raw
+        return merge_tags(raw, recipe.raw_names, recipe.labels), raw
     if recipe.label_set is not None:
         raw = read_label_map(item.label, parser_label_set(recipe.label_set), size=size)
-        return fill_nearest(merge(raw, recipe.raw_names, PARSER_RULES[recipe.label_set])), raw
+        rules = rules_for(recipe.labels, PARSER_RULES[recipe.label_set])
+        return fill_nearest(merge(raw, recipe.raw_names, rules, recipe.labels), recipe.labels), raw
     if recipe.source == "cityscapes":
         raw = read_label_map(item.label, _BYTES, size=size)
         plate = raw == CITYSCAPES_PLATE_BYTE

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from groupdnet_hub import FIGURE_LABELS, LabelSet
 
 # The paper's 8 classes for people: background, hair, face, skin, top-clothes, bottom-clothes, socks, shoes.
 PEOPLE = FIGURE_LABELS
+# Sixteen classes, so that no two garments and no glasses share a class; colours as in PEOPLE where the names coincide.
+PEOPLE16 = LabelSet(
+    (
+        *("background", "hair", "hat", "face", "glasses", "skin", "top", "outerwear"),
+        *("dress", "skirt", "trousers", "legwear", "shoes", "bag", "scarf", "belt"),
+    ),
+    (
+        *((0, 0, 0), (140, 80, 30), (255, 90, 200), (255, 200, 160)),
+        *((0, 235, 255), (230, 140, 110), (60, 120, 216), (30, 40, 130)),
+        *((200, 30, 50), (150, 220, 60), (30, 110, 60), (160, 90, 190)),
+        *((240, 200, 40), (120, 120, 120), (255, 120, 0), (255, 255, 255)),
+    ),
+)
+LABEL_SETS = {"people8": PEOPLE, "people16": PEOPLE16}
+# Which of the 8 classes each of the 16 is a part of; those not named here have the same name.
+PEOPLE16_IN_PEOPLE8 = {
+    "hat": "hair",
+    "glasses": "face",
+    **dict.fromkeys(("top", "outerwear", "dress", "scarf"), "top-clothes"),
+    **dict.fromkeys(("skirt", "trousers", "belt"), "bottom-clothes"),
+    "legwear": "socks",
+    "bag": "background",
+}
 # A merging rule's word for "the body or garment class that is nearest in the picture".
 NEAREST = "nearest"
 
@@ -15,18 +39,18 @@ NEAREST = "nearest"
 # parser trained on it, and leaves out pictures with a glove; with --keep_gloves a glove is skin.
 LIP = {
     "background": "background",
-    "hat": "hair",
+    "hat": "hat",
     "hair": "hair",
     "glove": "skin",
-    "sunglasses": "face",
-    "upper-clothes": "top-clothes",
-    "dress": "top-clothes",
-    "coat": "top-clothes",
-    "socks": "socks",
-    "pants": "bottom-clothes",
-    "jumpsuits": "top-clothes",
-    "scarf": "top-clothes",
-    "skirt": "bottom-clothes",
+    "sunglasses": "glasses",
+    "upper-clothes": "top",
+    "dress": "dress",
+    "coat": "outerwear",
+    "socks": "legwear",
+    "pants": "trousers",
+    "jumpsuits": "dress",
+    "scarf": "scarf",
+    "skirt": "skirt",
     "face": "face",
     "left-arm": "skin",
     "right-arm": "skin",
@@ -42,17 +66,17 @@ CIHP = {
     for name, class_ in LIP.items()
 }
 
-# ATR (Active Template Regression): 18 ids.
+# ATR (Active Template Regression): 18 ids. Its upper-clothes are coats too.
 ATR = {
     "background": "background",
-    "hat": "hair",
+    "hat": "hat",
     "hair": "hair",
-    "sunglasses": "face",
-    "upper-clothes": "top-clothes",
-    "skirt": "bottom-clothes",
-    "pants": "bottom-clothes",
-    "dress": "top-clothes",
-    "belt": NEAREST,
+    "sunglasses": "glasses",
+    "upper-clothes": "top",
+    "skirt": "skirt",
+    "pants": "trousers",
+    "dress": "dress",
+    "belt": "belt",
     "left-shoe": "shoes",
     "right-shoe": "shoes",
     "face": "face",
@@ -60,32 +84,65 @@ ATR = {
     "right-leg": "skin",
     "left-arm": "skin",
     "right-arm": "skin",
-    "bag": "background",
-    "scarf": "top-clothes",
+    "bag": "bag",
+    "scarf": "scarf",
 }
 
 PARSER_RULES = {"lip": LIP, "cihp": CIHP, "atr": ATR}
 
-# The 59 tags of Clothing Co-Parsing. prepare_ccp.py splits `skin` into face and skin, and some dresses and suits into
-# top- and bottom-clothes. Photos with gloves are left out; with --keep_gloves a glove is skin.
+# The 59 tags of Clothing Co-Parsing. prepare_ccp.py splits `skin` into face and skin, and turns some dresses into
+# skirts and the lower half of some suits into trousers. Photos with gloves are left out; with --keep_gloves a glove is
+# skin.
 CCP = {
-    **dict.fromkeys(("null", "bag", "purse", "wallet"), "background"),
-    **dict.fromkeys(("hair", "hat"), "hair"),
-    **dict.fromkeys(("glasses", "sunglasses"), "face"),
+    "null": "background",
+    "hair": "hair",
+    "hat": "hat",
+    **dict.fromkeys(("glasses", "sunglasses"), "glasses"),
     **dict.fromkeys(("skin", "gloves"), "skin"),
-    **dict.fromkeys(
-        ("blazer", "blouse", "bodysuit", "bra", "cape", "cardigan", "coat", "dress"), "top-clothes"
-    ),
-    **dict.fromkeys(
-        ("hoodie", "intimate", "jacket", "jumper", "romper", "scarf", "shirt", "suit"), "top-clothes"
-    ),
-    **dict.fromkeys(("sweater", "sweatshirt", "swimwear", "t-shirt", "tie", "top", "vest"), "top-clothes"),
-    **dict.fromkeys(("jeans", "leggings", "panties", "pants", "shorts", "skirt"), "bottom-clothes"),
-    **dict.fromkeys(("socks", "stockings", "tights"), "socks"),
+    **dict.fromkeys(("blouse", "bodysuit", "bra", "hoodie", "intimate", "jumper", "shirt", "sweater"), "top"),
+    **dict.fromkeys(("sweatshirt", "swimwear", "t-shirt", "tie", "top"), "top"),
+    **dict.fromkeys(("blazer", "cape", "cardigan", "coat", "jacket", "suit", "vest"), "outerwear"),
+    **dict.fromkeys(("dress", "romper"), "dress"),
+    "skirt": "skirt",
+    **dict.fromkeys(("jeans", "leggings", "panties", "pants", "shorts"), "trousers"),
+    **dict.fromkeys(("socks", "stockings", "tights"), "legwear"),
     **dict.fromkeys(("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals", "shoes"), "shoes"),
     **dict.fromkeys(("sneakers", "wedges"), "shoes"),
-    **dict.fromkeys(("accessories", "belt", "bracelet", "earrings", "necklace", "ring", "watch"), NEAREST),
+    **dict.fromkeys(("bag", "purse", "wallet"), "bag"),
+    "scarf": "scarf",
+    "belt": "belt",
+    **dict.fromkeys(("accessories", "bracelet", "earrings", "necklace", "ring", "watch"), NEAREST),
 }
+
+
+def rules_for(labels: LabelSet, rules: Mapping[str, str]) -> dict[str, str]:
+    """A table of raw names -> classes of :data:`PEOPLE16`, as a table to the classes of ``labels``.
+
+    For the 8 classes they are merged by :data:`PEOPLE16_IN_PEOPLE8`, but for the belt: there it belongs to whatever
+    is nearest, as jewellery does.
+
+    Args:
+        labels: :data:`PEOPLE` or :data:`PEOPLE16`.
+        rules: :data:`CCP`, or one of :data:`PARSER_RULES`.
+    """
+    if labels == PEOPLE16:
+        return dict(rules)
+    return {
+        name: NEAREST if class_ == "belt" else PEOPLE16_IN_PEOPLE8.get(class_, class_)
+        for name, class_ in rules.items()
+    }
+
+
+def id_in(labels: LabelSet, name: str) -> int:
+    """The id in ``labels`` of a class of :data:`PEOPLE16`, or of the class of :data:`PEOPLE` that it is a part of."""
+    return labels.id_of(name if name in labels.names else PEOPLE16_IN_PEOPLE8[name])
+
+
+def missing_classes(labels: LabelSet, parser: str) -> list[str]:
+    """The classes of ``labels`` that maps of a parser, ``lip``, ``cihp`` or ``atr``, cannot hold."""
+    given = set(rules_for(labels, PARSER_RULES[parser]).values())
+    return [name for name in labels.names if name not in given]
+
 
 # Photos of Clothing Co-Parsing that show one person in the same clothes: both go into the same split.
 CCP_SAME_OUTFIT = {

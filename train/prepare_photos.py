@@ -11,15 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from prepare_frames import Box, crop, find_frame, upper_square
 from prepare_items import Outcome, resize_map, write_item
-from prepare_people import (
-    BACKGROUND,
-    crop_square,
-    cut_out,
-    keep_main_person,
-    person_square,
-    upper_square,
-)
+from prepare_people import BACKGROUND, backdrop_of, cut_out, keep_main_person, without_bags
 from prepare_sources import Found, Item, picture_files, split_of
 from torch.nn import functional as F
 
@@ -31,7 +25,6 @@ _RARE = {"glove", "gloves"}
 # No person is so small or so large in a photo that is framed like the training data.
 _PERSON_SHARE = (0.03, 0.8)
 _NOBODY = "without a person in sight"
-_FRAMES = {"person": person_square, "upper": upper_square}
 
 
 @dataclass(frozen=True)
@@ -43,8 +36,7 @@ class PhotoRecipe:
         parser: a segmentation model of transformers, folder or Hub id.
         parser_labels: file of its labels in ours; None where they have the same names.
         resolution: (height, width) of what is written.
-        frame: ``none``, ``person`` or ``upper``: cut to a square around the person, or from the head to the hips. The
-            cut photo is parsed again.
+        aspect: height over width of the items' frames; a photo that is cut to one is parsed again.
         cut_out: put the person on a plain light backdrop.
         min_sureness: least :func:`sureness` of a photo that is kept.
     """
@@ -53,7 +45,7 @@ class PhotoRecipe:
     parser: str
     parser_labels: Path | None = None
     resolution: tuple[int, int] = (256, 256)
-    frame: str = "none"
+    aspect: float = 1.0
     cut_out: bool = False
     min_sureness: float = 0.0
 
@@ -67,13 +59,13 @@ class PhotoRecipe:
         entry: dict[str, Any] = {}
         try:
             photo = read_photo(item.picture)
-            if self.frame != "none":
+            if item.frame != "none":
                 rough = keep_main_person(parse(segmenter, photo).argmax(0))
                 if not rough.any():
                     return Outcome(item, left_out=_NOBODY)
-                square = _FRAMES[self.frame](rough)
-                photo, _ = crop_square(photo, rough, square)
-                entry["crop"] = list(square)
+                box = self._frame(item.frame, without_bags(rough, self.labels))
+                photo, _ = crop(photo, rough, box)
+                entry["crop"] = box.as_entry()
             shares = parse(segmenter, photo)
         except ValueError as error:
             return Outcome(item, problem=" ".join(str(error).split()))
@@ -85,11 +77,17 @@ class PhotoRecipe:
         if entry["sureness"] < self.min_sureness:
             return Outcome(item, left_out="unsure")
         if self.cut_out:
-            photo = cut_out(photo, ids, item.name)
+            photo = cut_out(photo, ids, backdrop_of(item.name))
         size = (self.resolution[1], self.resolution[0])
         photo = photo.resize(size, Image.Resampling.LANCZOS)
         files = write_item(item, photo, resize_map(ids, size), self.labels, output)
         return Outcome(item, entry={**files, **entry})
+
+    def _frame(self, frame: str, ids: np.ndarray) -> Box:
+        if frame == "upper" and self.aspect == 1:
+            left, top, side = upper_square(ids)
+            return Box(left, top, side, side)
+        return find_frame(frame, ids, self.aspect)
 
 
 def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prepare_labels import CCP_SAME_OUTFIT
+from prepare_photo_lists import CCP_BACKDROPS, CCP_NOT_USED, CCP_VALIDATION
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -16,7 +17,8 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 class Item:
     """One picture to prepare: its split, the name of the files to write (without ending), and its raw files.
 
-    There is no label map where a parser makes it.
+    There is no label map where a parser makes it. ``frame`` is one of :data:`prepare_frames.FRAMES`: which part of the
+    picture is written. ``backdrop`` is one of :func:`prepare_people.cut_out`'s; None for that of the name.
     """
 
     split: str
@@ -24,6 +26,8 @@ class Item:
     picture: Path
     label: Path | None = None
     instance: Path | None = None
+    frame: str = "none"
+    backdrop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,15 @@ class Found:
             seen[item.split] = seen.get(item.split, 0) + 1
             if count is None or seen[item.split] <= count:
                 items.append(item)
+        return Found(items, self.problems, self.remarks)
+
+    def framed(self, frames: Sequence[str]) -> Found:
+        """Every item in each of these frames; with several, ``NAME_FRAME`` is written for each."""
+        items = [
+            replace(item, frame=frame, name=item.name if len(frames) == 1 else f"{item.name}_{frame}")
+            for item in self.items
+            for frame in frames
+        ]
         return Found(items, self.problems, self.remarks)
 
 
@@ -167,8 +180,11 @@ def find_folder_pair(
     return found
 
 
-def find_ccp(folder: Path, *, split: str, validation_share: float) -> Found:
+def find_ccp(folder: Path, *, split: str, validation_share: float, chosen: bool = False) -> Found:
     """Clothing Co-Parsing: photos with a pixel-level annotation. Those with tags only are counted, no more.
+
+    Args:
+        chosen: only the photos of fashion8, in its split (:mod:`prepare_photo_lists`).
 
     Raises:
         ValueError: if the folder is not that data set.
@@ -181,13 +197,26 @@ def find_ccp(folder: Path, *, split: str, validation_share: float) -> Found:
         )
     found = Found()
     photos = picture_files(folder / "photos", [], found.problems)
+    not_used = 0
     for path in sorted(annotations.glob("*.mat")):
         photo = photos.pop(path.stem, None)
         if photo is None:
             found.problems.append(Problem(path, "has no photo"))
             continue
-        where = split_of(CCP_SAME_OUTFIT.get(path.stem, path.stem), split, validation_share)
-        found.items.append(Item(where, f"ccp_{path.stem}", photo, path))
+        if chosen and path.stem in CCP_NOT_USED:
+            not_used += 1
+            continue
+        item = Item(split, f"ccp_{path.stem}", photo, path)
+        if chosen:
+            where = "validation" if path.stem in CCP_VALIDATION else split
+            backdrop = CCP_BACKDROPS[int(path.stem) % len(CCP_BACKDROPS)]
+            item = replace(item, split=where, backdrop=backdrop)
+        else:
+            where = split_of(CCP_SAME_OUTFIT.get(path.stem, path.stem), split, validation_share)
+            item = replace(item, split=where)
+        found.items.append(item)
+    if not_used:
+        found.remarks.append(f"{not_used} annotated photos are not in fashion8 and were not used")
     if photos:
         found.remarks.append(f"{len(photos)} photos have no pixel-level annotation and were not used")
     return found

@@ -7,6 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Flags that the card tells of where they are used.
+_USED = (
+    "random_shift",
+    "random_scale",
+    "random_turn",
+    "simplified_maps",
+    "balanced_sampling",
+    "recoloured_classes",
+    "redraw_memory",
+    "perceptual_crop",
+    "kl_free_nats",
+    "class_balance",
+)
+
 
 def run_facts(
     args: argparse.Namespace,
@@ -30,11 +44,7 @@ def run_facts(
     if start:
         steps = f", which had {before['steps']} steps behind it" if "steps" in before else ""
         kept["notes"] = [*kept.get("notes", []), f"Trained on from {Path(start).name}{steps}."]
-    used = {
-        name: getattr(args, name)
-        for name in ("random_shift", "recoloured_classes", "perceptual_crop", "kl_free_nats", "class_balance")
-        if getattr(args, name)
-    }
+    used = {name: getattr(args, name) for name in _USED if getattr(args, name)}
     return {
         **kept,
         "data": " and ".join(Path(folder).name for folder in args.train_data_dir)

@@ -20,6 +20,13 @@ def kl_weight_at(step: int, start: float | None, end: float, warmup_steps: int) 
     return start + (end - start) * step / warmup_steps
 
 
+def risen_share(step: int, start: int, steps: int) -> float:
+    """Share of a weight that rises linearly from 0 at step ``start`` to 1, ``steps`` steps later."""
+    if step >= start + steps:
+        return 1.0
+    return max(0.0, (step - start) / steps)
+
+
 def make_optimizer(
     kind: str, network: nn.Module, rate: float, betas: tuple[float, float], device_type: str
 ) -> torch.optim.Optimizer:

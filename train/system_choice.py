@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
-from class_exchange import ClassExchange
+from checked_flags import read_ties
+from class_exchange import ClassExchange, Exchange
+from code_memory import CodeMemory
 from network_arguments import check_existing, network_fields
 from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
+from steps import kl_weight_at, risen_share
 
 from groupdnet_hub import (
     GroupDNet,
@@ -50,8 +56,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     if args.pretrained_model_name_or_path:
         model = load_system(args.pretrained_model_name_or_path)
         check_existing(args, model.config, "--pretrained_model_name_or_path")
-        if args.discriminator_width is not None:
-            model = _with_discriminator_width(model, args.discriminator_width)
+        model = _with_discriminator(model, _discriminator_fields(args))
         if args.grow:
             if not isinstance(model, GroupDNet):
                 raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
@@ -67,6 +72,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     if args.config:
         config = system_from_json(Path(args.config).read_text(encoding="utf-8"))
         check_existing(args, config, "--config")
+        config = config.replace(**_discriminator_fields(args))
     else:
         fields = network_fields(args, labels)
         config = (
@@ -80,9 +86,34 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     return build_system(config, generator=generator), None
 
 
-def _with_discriminator_width(model: System, width: int) -> System:
-    """The same model with another discriminator, which starts fresh in any case."""
-    new = build_system(model.config.replace(discriminator_width=width))
+def with_asked_prior(args: argparse.Namespace, model: System) -> System:
+    """The model with the prior that the command line names, not fitted yet; what it does not name stays as it was.
+
+    Raises:
+        ValueError: for a system without codes of classes, and for a prior that cannot be.
+    """
+    asked = [n for n in ("prior_rank", "prior_codes", "prior_ties") if getattr(args, n) is not None]
+    if not asked:
+        return model
+    if not isinstance(model, GroupDNet):
+        raise ValueError(f"--{asked[0]} has no use: a {model.config.system_name} has no codes of classes")
+    rank, codes = args.prior_rank, args.prior_codes
+    if rank is None and codes is None:
+        rank, codes = model.config.prior_rank, model.config.prior_codes
+    return model.with_prior(rank=rank or 0, codes=codes or 0, ties=read_ties(args.prior_ties))
+
+
+def _discriminator_fields(args: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of the discriminator, as fields of the configuration."""
+    names = ("discriminator_width", "discriminator_norm")
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _with_discriminator(model: System, fields: Mapping[str, Any]) -> System:
+    """The same model with another discriminator, where one is named."""
+    if all(getattr(model.config, name) == value for name, value in fields.items()):
+        return model
+    new = build_system(model.config.replace(**fields))
     new.load_state_dict(model.state_dict())
     new.card_facts = model.card_facts
     return new.train(model.training)
@@ -120,7 +151,7 @@ def build_objective(
     augment: Augment | None,
     *,
     crops: Crops | None = None,
-    exchange: ClassExchange | None = None,
+    exchange: Exchange | None = None,
     free_nats: float = 0.0,
     class_balance: float = 0.0,
 ) -> Objective:
@@ -147,9 +178,19 @@ def build_objective(
     )
 
 
-def loss_weights(args: argparse.Namespace) -> LossWeights:
-    """The weights that the command line sets."""
-    return LossWeights(
+def build_exchange(
+    args: argparse.Namespace, config: GroupDNetConfig, accelerator: Accelerator
+) -> ClassExchange | CodeMemory:
+    """Where the redraw loss takes other codes from: the batch itself, or ``--redraw_memory``."""
+    stream = args.seed, accelerator.process_index, accelerator.num_processes
+    if args.redraw_memory:
+        return CodeMemory(config.code_shape, args.redraw_memory, *stream, accelerator.device)
+    return ClassExchange(config.num_classes, *stream)
+
+
+def loss_weights(args: argparse.Namespace, step: int) -> LossWeights:
+    """The weights that the command line sets, at a step."""
+    weights = LossWeights(
         args.adversarial_weight,
         args.feature_matching_weight,
         args.perceptual_weight,
@@ -158,4 +199,11 @@ def loss_weights(args: argparse.Namespace) -> LossWeights:
         args.latent_weight,
         args.diversity_weight,
         args.redraw_weight,
+    )
+    share = risen_share(step, args.discriminator_warmup_steps, args.adversarial_warmup_steps)
+    return replace(
+        weights,
+        kl=kl_weight_at(step, args.kl_weight_start, args.kl_weight, args.kl_warmup_steps),
+        adversarial=weights.adversarial * share,
+        feature_matching=weights.feature_matching * share,
     )

@@ -17,7 +17,7 @@ from arguments import parse_arguments
 from checkpoints import finish_checkpoints, first_line, last_checkpoint
 from inputs import build_data, build_labels, grid_batch
 from shares import sole_run
-from system_choice import build_model, complete_arguments, objective_of
+from system_choice import build_model, complete_arguments, objective_of, with_asked_prior
 from trainer import Trainer
 
 from groupdnet_hub import GroupDNet
@@ -47,12 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     model, carried_over = build_model(args, labels)
     if carried_over is not None:
         accelerator.print(carried_over.table())
-    for name in ("prior_rank", "prior_codes"):
-        if getattr(args, name) is None:
-            continue
-        if not isinstance(model, GroupDNet):
-            raise ValueError(f"--{name} has no use: a {model.config.system_name} has no codes of classes")
-        model = model.with_prior(**{name.removeprefix("prior_"): getattr(args, name)})
+    model = with_asked_prior(args, model)
     if args.redraw_weight and not isinstance(model, GroupDNet):
         raise ValueError(f"--redraw_weight has no use: a {model.config.system_name} has no codes of classes")
     objective = objective_of(model.config)

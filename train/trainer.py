@@ -11,26 +11,29 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from argument_checks import neighbours
 from checkpoints import load_checkpoint, save_checkpoint
 from class_colours import ClassColours
 from class_crops import ClassCrops
-from class_exchange import ClassExchange
 from diffaugment import DiffAugment
+from discriminator_state import take_up, weights_to_save
 from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
+from gradient_penalty import LazyR1
 from inputs import Data, build_loader
-from objectives import RATES, LossWeights, used_weights, with_kl
+from objectives import RATES, used_weights, with_redraw_every
 from own_state import keep_own_state
 from pace import Pace
 from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
 from shown_model import ShownModel
-from steps import kl_weight_at, learning_rate_factor, make_optimizer
-from system_choice import build_objective, loss_weights
+from steps import learning_rate_factor, make_optimizer
+from system_choice import build_exchange, build_objective, loss_weights
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from groupdnet_hub import PerceptualLoss, StreamedImages
 from groupdnet_hub.baselines import System
+from groupdnet_hub.discriminator_file import DISCRIMINATOR_FILE
 
 
 class Trainer:
@@ -84,7 +87,7 @@ class Trainer:
             self.colours = ClassColours(class_ids, args.recoloured_share, args.seed, *ranks)
         stream = self.config.num_classes, args.seed, *ranks
         crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
-        exchange = ClassExchange(*stream) if args.redraw_weight else None
+        exchange = build_exchange(args, self.config, accelerator) if args.redraw_weight else None
         self.objective = build_objective(
             objective,
             self.config,
@@ -96,7 +99,12 @@ class Trainer:
             class_balance=args.class_balance,
         )
         discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(args.seed + 1))
+        if args.pretrained_model_name_or_path:
+            starts = neighbours(args.init_class)
+            source = args.pretrained_model_name_or_path
+            accelerator.print(take_up(discriminator, source, self.config, starts))
         discriminator.to(memory_format=torch.channels_last)
+        self.penalty = LazyR1(args.r1_weight, args.r1_interval)
         self.total_steps = args.max_train_steps or args.num_train_epochs * (
             (self.pictures or 0) // self.pictures_per_step
         )
@@ -202,30 +210,34 @@ class Trainer:
         objective = self.objective
         if self.colours is not None:
             batch = {**batch, "image": self.colours(batch["image"], batch["label"])}
+        weights = with_redraw_every(loss_weights(args, self.step), self.step, args.redraw_interval)
         noise = self.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
         with accelerator.accumulate(self.model, self.discriminator):
             # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
             judge = accelerator.unwrap_model(self.discriminator).requires_grad_(False)
-            with accelerator.autocast():
-                losses, fakes = objective.generator_losses(self.model, judge, batch, noise, self._weights())
-            accelerator.backward(torch.stack(list(losses.values())).sum())
-            self.optimizer.step()
-            self.optimizer.zero_grad()
+            losses: dict[str, Tensor] = {}
+            if self.step < args.discriminator_warmup_steps:
+                with torch.no_grad(), accelerator.autocast():
+                    fakes = objective.draw(self.model, batch, noise)
+            else:
+                with accelerator.autocast():
+                    losses, fakes = objective.generator_losses(self.model, judge, batch, noise, weights)
+                accelerator.backward(torch.stack(list(losses.values())).sum())
+                self.optimizer.step()
+                self.optimizer.zero_grad()
 
             judge.requires_grad_(True)
             with accelerator.autocast():
                 discr_losses = objective.discriminator_losses(self.discriminator, fakes, batch)
-            accelerator.backward(torch.stack(list(discr_losses.values())).sum())
+            total = torch.stack(list(discr_losses.values())).sum()
+            if self.penalty.weight:
+                total = total + self.penalty.loss(objective, judge, batch, self.step)
+            accelerator.backward(total)
             self.discr_optimizer.step()
             self.discr_optimizer.zero_grad()
-        if accelerator.sync_gradients:
+        if accelerator.sync_gradients and losses:
             self.shown.follow(accelerator.unwrap_model(self.model))
-        return {**losses, **discr_losses}
-
-    def _weights(self) -> LossWeights:
-        args = self.args
-        kl = kl_weight_at(self.step, args.kl_weight_start, args.kl_weight, args.kl_warmup_steps)
-        return with_kl(loss_weights(args), kl)
+        return {**losses, **discr_losses, **self.penalty.report()}
 
     def _log(self, losses: Mapping[str, Tensor], bar: Any) -> None:
         values = mean_over_processes(losses)
@@ -267,6 +279,8 @@ class Trainer:
             final = self._generator()
             final.card_facts = self._facts()
             final.save_pretrained(self.output_dir / "model", repo_id=self.args.hub_model_id)
+            if not self.args.save_discriminator:  # one of an earlier run would not be this model's
+                (self.output_dir / "model" / DISCRIMINATOR_FILE).unlink(missing_ok=True)
             self.accelerator.print(f"saved {self.output_dir / 'model'}")
             if self.args.push_to_hub:
                 url = final.push_to_hub(self.args.hub_model_id, private=self.args.hub_private or None)
@@ -275,14 +289,18 @@ class Trainer:
 
     def _generator(self) -> System:
         """The model as it would be saved now."""
-        return self.shown.at(self.step, self.accelerator.unwrap_model(self.model))
+        shown = self.shown.at(self.step, self.accelerator.unwrap_model(self.model))
+        if self.args.save_discriminator:
+            discriminator = self.accelerator.unwrap_model(self.discriminator)
+            shown.discriminator_to_save = weights_to_save(discriminator, self.config)
+        return shown
 
     def _facts(self) -> dict[str, Any]:
         """What the model card says of this run."""
         return run_facts(
             self.args,
             self.started_with,
-            used_weights(self.objective, self._weights()),
+            used_weights(self.objective, loss_weights(self.args, self.step)),
             step=self.step,
             pictures=self.pictures,
             pictures_per_step=self.pictures_per_step,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from groupdnet_hub.config_checks import (
+    DISCRIMINATOR_NORMS,
     MAX_CHANNELS,
     as_int_pair,
     as_sequence,
@@ -28,6 +29,7 @@ class BaselineConfig(JSONConfig):
         instance_edges: whether the label input holds the instance edge map (Cityscapes).
         discriminator_width: output channels of the discriminator's first convolution.
         discriminator_scales: number of scales of the discriminator.
+        discriminator_norm: ``instance``, instance normalisation in the discriminator, or ``none``.
         format_version: version of this file format.
     """
 
@@ -38,6 +40,7 @@ class BaselineConfig(JSONConfig):
     instance_edges: bool = False
     discriminator_width: int = 64
     discriminator_scales: int = 2
+    discriminator_norm: str = "instance"
     format_version: int = FORMAT_VERSION
 
     @property
@@ -86,4 +89,5 @@ class BaselineConfig(JSONConfig):
         check_choice(self.instance_edges, "instance_edges", (True, False))
         check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
         check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
+        check_choice(self.discriminator_norm, "discriminator_norm", DISCRIMINATOR_NORMS)
         check_sides(self.image_size, self.size_factor)

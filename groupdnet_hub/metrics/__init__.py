@@ -19,6 +19,7 @@ from groupdnet_hub.metrics.diversity import (
 from groupdnet_hub.metrics.estimates import Estimate
 from groupdnet_hub.metrics.features import FEATURE_NETS, InceptionFeatures, TrunkFeatures, eight_bit
 from groupdnet_hub.metrics.frechet import FeatureStatistics, frechet_distance
+from groupdnet_hub.metrics.kernel_distance import KernelDistance, kernel_distance
 from groupdnet_hub.metrics.lpips_distance import alexnet_lpips
 from groupdnet_hub.metrics.segmentation import SegmentationMeter, SegmentationScores
 from groupdnet_hub.metrics.segmenter import LabelTable, Segmenter
@@ -32,6 +33,7 @@ __all__ = [
     "ImageDiversity",
     "ImageDiversityMeter",
     "InceptionFeatures",
+    "KernelDistance",
     "LabelTable",
     "Reading",
     "Redrawing",
@@ -46,6 +48,7 @@ __all__ = [
     "eight_bit",
     "frames_per_second",
     "frechet_distance",
+    "kernel_distance",
     "measure_classes",
     "measure_image",
 ]

@@ -1,4 +1,4 @@
-"""Networks whose features the Frechet distance compares. Each knows what the distance with it is called."""
+"""Networks whose features the Frechet and the kernel distance compare. Each knows what these are called with it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class InceptionFeatures(nn.Module):
             downloaded from its release page if not given. Only tensors are read, no pickled code.
 
     Attributes:
-        distance_name: what the Frechet distance of these features is called.
+        distance_name, kernel_name: what the Frechet and the kernel distance of these features are called.
 
     Raises:
         ValueError: for a file that does not hold these weights.
     """
 
-    distance_name = "FID"
+    distance_name, kernel_name = "FID", "KID"
 
     def __init__(self, weights: str | os.PathLike[str] | None = None) -> None:
         super().__init__()
@@ -72,7 +72,8 @@ class TrunkFeatures(nn.Module):
         weights: as :func:`groupdnet_hub.imagenet_trunks.imagenet_trunk`.
 
     Attributes:
-        distance_name: what the Frechet distance of these features is called; it is not FID.
+        distance_name, kernel_name: what the Frechet and the kernel distance of these features are called; the former
+            is not FID.
 
     Raises:
         ValueError: for another net, or a file that does not hold its weights.
@@ -86,7 +87,7 @@ class TrunkFeatures(nn.Module):
         if net not in _LAST_RELU:
             raise ValueError(f"the feature net {net!r} is not known; there are {', '.join(FEATURE_NETS)}")
         length, layer = _LAST_RELU[net]
-        self.distance_name = f"Frechet distance ({layer}, pooled)"
+        self.distance_name, self.kernel_name = f"Frechet distance ({layer}, pooled)", f"KID ({layer}, pooled)"
         self.trunk = imagenet_trunk(net, length, weights)
         self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False)

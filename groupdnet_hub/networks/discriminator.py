@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,16 +27,35 @@ class HasDiscriminator(Protocol):
     @property
     def discriminator_spectral_norm(self) -> bool: ...
 
+    @property
+    def discriminator_norm(self) -> str: ...
+
 
 class PatchDiscriminator(nn.Module):
     """Five 4x4 convolutions, padding 2; widths w, 2w, 4w, 8w, 1; strides 2, 2, 2, 1, 1.
 
     The three in the middle are spectrally normalised, have no bias and are followed by instance normalisation.
+
+    Args:
+        in_channels: label channels and the picture's three.
+        width: w.
+        spectral_norm: spectral normalisation of the middle, or without instance normalisation of all five.
+        norm: ``instance`` (Fig. 7), or ``none``. Instance normalisation takes a picture's own contrast out of every
+            layer: of a picture that is mostly flat backdrop, hardly anything is left. Without it the layers in the
+            middle have a bias, and what keeps the gradients in bounds is spectral normalisation of all layers (Miyato
+            et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018).
+
+    Attributes:
+        class_axes: by name of a tensor, the axis along which the classes come first.
     """
 
-    def __init__(self, in_channels: int, width: int, spectral_norm: bool) -> None:
+    class_axes: ClassVar[Mapping[str, int]] = {"first.weight": 1}
+
+    def __init__(self, in_channels: int, width: int, spectral_norm: bool, norm: str = "instance") -> None:
         super().__init__()
-        self.first = GroupedConv2d(in_channels, width, 4, stride=2, padding=2)
+        self.normalised = norm == "instance"
+        outer = spectral_norm and not self.normalised
+        self.first = GroupedConv2d(in_channels, width, 4, stride=2, padding=2, spectral_norm=outer)
         self.middle = nn.ModuleList(
             GroupedConv2d(
                 width * before,
@@ -43,18 +63,19 @@ class PatchDiscriminator(nn.Module):
                 4,
                 stride=stride,
                 padding=2,
-                bias=False,
+                bias=not self.normalised,
                 spectral_norm=spectral_norm,
             )
             for before, after, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1))
         )
-        self.last = GroupedConv2d(8 * width, 1, 4, padding=2)
+        self.last = GroupedConv2d(8 * width, 1, 4, padding=2, spectral_norm=outer)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """[B, channels, H, W] -> the four hidden features and the patch logits [B, 1, h, w]."""
         features = [leaky_relu(self.first(x))]
         for layer in self.middle:
-            features.append(leaky_relu(F.instance_norm(layer(features[-1]))))
+            x = layer(features[-1])
+            features.append(leaky_relu(F.instance_norm(x) if self.normalised else x))
         return [*features, self.last(features[-1])]
 
 
@@ -68,6 +89,7 @@ class MultiScaleDiscriminator(nn.Module):
                 config.discriminator_label_channels + 3,
                 config.discriminator_width,
                 config.discriminator_spectral_norm,
+                config.discriminator_norm,
             )
             for _ in range(config.discriminator_scales)
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from groupdnet_hub.labels import one_hot
-from groupdnet_hub.networks.prior import Encoded
+from groupdnet_hub.networks.prior import Encoded, shown_together
 
 
 def region_differences(one: Tensor, other: Tensor, label: Tensor, num_classes: int) -> Tensor:
@@ -30,17 +30,25 @@ def region_differences(one: Tensor, other: Tensor, label: Tensor, num_classes: i
 
 
 def nearest_decoded(
-    encoded: Sequence[Encoded], differences: Sequence[Tensor], share: float
+    encoded: Sequence[Encoded],
+    differences: Sequence[Tensor],
+    share: float,
+    ties: Sequence[Sequence[int]] = (),
 ) -> Iterator[Encoded]:
     """The same batches, but a class counts as shown only by the pictures that differ least from their decoding.
 
     Args:
         differences: [B, C] of each batch, see :func:`region_differences`.
         share: of the pictures that show a class, how many count; at least one does.
+        ties: ids of classes that are to count for the same pictures: those that show all of them, and differ least
+            on their average.
     """
-    shown = torch.cat([shown for _, shown in encoded])
+    shown = shown_together(torch.cat([shown for _, shown in encoded]), ties)
+    of_all = torch.cat(list(differences))
+    for tie in ties:
+        of_all[:, list(tie)] = of_all[:, list(tie)].mean(dim=1, keepdim=True)
     counted = torch.zeros_like(shown)
-    for class_id, of_class in enumerate(torch.cat(list(differences)).T):
+    for class_id, of_class in enumerate(of_all.T):
         (numbers,) = torch.nonzero(shown[:, class_id], as_tuple=True)
         order = of_class[numbers].argsort(stable=True)
         counted[numbers[order[: max(1, round(share * len(numbers)))]], class_id] = True

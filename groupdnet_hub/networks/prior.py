@@ -8,7 +8,7 @@ density estimation; Ghosh et al., "From Variational to Deterministic Autoencoder
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,22 @@ Encoded = tuple[Gaussian, Tensor]
 CodeShape = tuple[int, int, int, int]
 
 
-def make_prior(code_shape: CodeShape, *, rank: int = 0, codes: int = 0) -> CodePrior:
-    """The prior of a configuration: ``prior_rank`` and ``prior_codes``, of which one at least is 0."""
+def make_prior(
+    code_shape: CodeShape, *, rank: int = 0, codes: int = 0, ties: Sequence[Sequence[int]] = ()
+) -> CodePrior:
+    """The prior of a configuration: ``prior_rank`` and ``prior_codes``, of which one at least is 0, and the ids of
+    ``prior_ties``."""
     if rank:
         return MainDirections(code_shape, rank)
-    return KeptCodes(code_shape, codes) if codes else CodePrior(code_shape)
+    return KeptCodes(code_shape, codes, ties) if codes else CodePrior(code_shape)
+
+
+def shown_together(shown: Tensor, ties: Sequence[Sequence[int]]) -> Tensor:
+    """Which classes count of pictures that show these, bool [B, C]: tied ones where all of their tie are shown."""
+    together = shown.clone()
+    for tie in ties:
+        together[:, list(tie)] = shown[:, list(tie)].all(dim=1, keepdim=True)
+    return together
 
 
 class CodePrior(nn.Module):
@@ -136,6 +147,9 @@ class KeptCodes(CodePrior):
     AISTATS 2018), estimated from K pictures. Colours and cuts are as varied as those of the pictures, and the decoder
     has seen each code in training.
 
+    Classes are drawn each on its own, but for those that are tied: they share k, and the k-th codes of all of them are
+    of one picture. So a face and an arm have the tone of one person.
+
     Attributes:
         mean, std: [C, K, D]; what a class has fewer of than K pictures is N(0, 1) and not chosen.
         count: [C], how many posteriors each class has; 0 for classes that are drawn from N(0, 1).
@@ -145,8 +159,14 @@ class KeptCodes(CodePrior):
     std: Tensor
     count: Tensor
 
-    def __init__(self, code_shape: CodeShape, codes: int) -> None:
+    def __init__(self, code_shape: CodeShape, codes: int, ties: Sequence[Sequence[int]] = ()) -> None:
         super().__init__(code_shape)
+        self.ties = tuple(tuple(tie) for tie in ties)
+        # For each class the one whose choice it follows: the first of its tie, or itself.
+        self._followed = list(range(code_shape[0]))
+        for tie in self.ties:
+            for class_id in tie:
+                self._followed[class_id] = tie[0]
         classes, size = code_shape[0], math.prod(code_shape[1:])
         self.register_buffer("mean", torch.zeros(classes, codes, size))
         self.register_buffer("std", torch.ones(classes, codes, size))
@@ -159,6 +179,8 @@ class KeptCodes(CodePrior):
         device, classes = generator.device, self.code_shape[0]
         count = self.count.to(device, torch.float32)
         share = torch.rand(batch, classes, generator=generator, device=device)
+        if self.ties:
+            share = share[:, self._followed]
         # A share just below 1 may round up to the count, and a file may hold any count.
         last = (count.long() - 1).clamp(0, self.mean.shape[1] - 1)
         chosen = torch.minimum((share * count).long().clamp(min=0), last).to(self.mean.device)
@@ -171,14 +193,22 @@ class KeptCodes(CodePrior):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Encoded]) -> None:
-        """Keep the posteriors of K pictures of each class, evenly chosen among all that show it (always the same)."""
+        """Keep the posteriors of K pictures of each class, evenly chosen among all that show it (always the same).
+
+        For tied classes they are chosen among those that show all of the tie.
+        """
         limit = self.mean.shape[1]
         generator = torch.Generator().manual_seed(0)
         seen = torch.zeros(len(self.count), dtype=torch.int64)
+        followers: dict[int, list[int]] = {}
+        for class_id, followed in enumerate(self._followed):
+            followers.setdefault(followed, []).append(class_id)
         for posterior, shown in batches:
             means = posterior.mode().flatten(2)
             stds = torch.exp(0.5 * posterior.logvar).flatten(2)
-            for item, class_id in torch.nonzero(shown.cpu()).tolist():
+            for item, class_id in torch.nonzero(shown_together(shown.cpu(), self.ties)).tolist():
+                if self._followed[class_id] != class_id:
+                    continue
                 # Reservoir sampling: the n-th picture of a class takes a place with probability K / n.
                 number = int(seen[class_id])
                 seen[class_id] += 1
@@ -186,9 +216,10 @@ class KeptCodes(CodePrior):
                 if number >= limit:
                     place = int(torch.randint(number + 1, (), generator=generator))
                 if place < limit:
-                    self.mean[class_id, place].copy_(means[item, class_id])
-                    self.std[class_id, place].copy_(stds[item, class_id])
-        self.count.copy_(seen.clamp(max=limit))
+                    for follower in followers[class_id]:
+                        self.mean[follower, place].copy_(means[item, follower])
+                        self.std[follower, place].copy_(stds[item, follower])
+        self.count.copy_(seen[self._followed].clamp(max=limit))
 
 
 def _noise(*shape: int, generator: torch.Generator) -> Tensor:

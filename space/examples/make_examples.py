@@ -24,7 +24,8 @@ EXAMPLES = (
 
 
 def main() -> None:
-    """Write ``example_01.png`` and so on beside this file."""
+    """Write ``example_01.png`` and so on, and their ``classes.json``, beside this file."""
+    FIGURE_LABELS.to_file(Path(__file__).with_name("classes.json"))
     for number, (seed, crop) in enumerate(EXAMPLES, start=1):
         _, label = draw_figure(seed, (256, 256), crop=crop)
         label_picture(label, FIGURE_LABELS).save(Path(__file__).with_name(f"example_{number:02}.png"))

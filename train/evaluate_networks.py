@@ -1,0 +1,33 @@
+"""The networks that pictures are measured with, each loaded once and only where it is needed."""
+
+from __future__ import annotations
+
+import argparse
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from groupdnet_hub.metrics import InceptionFeatures, TrunkFeatures, alexnet_lpips
+
+
+class Networks:
+    """What the flags name, on a device."""
+
+    def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
+        self.args, self.device = args, device
+
+    @cached_property
+    def lpips_maps(self) -> nn.Module:
+        """LPIPS for each pixel."""
+        return alexnet_lpips(self.args.alexnet_weights, spatial=True).to(self.device)
+
+    @cached_property
+    def inception(self) -> InceptionFeatures:
+        """Of fid and kid_inception."""
+        return InceptionFeatures(self.args.inception_weights).to(self.device)
+
+    @cached_property
+    def trunk(self) -> TrunkFeatures:
+        """Of frechet and kid."""
+        return TrunkFeatures(self.args.frechet_net, self.args.frechet_weights).to(self.device)

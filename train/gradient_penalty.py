@@ -1,0 +1,55 @@
+"""A penalty on the discriminator's gradient at real pictures, so that it does not overfit a small data set.
+
+R1 of Mescheder et al., "Which Training Methods for GANs do actually Converge?" (ICML 2018), computed only every few
+steps as in Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (CVPR 2020). Not in the paper.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from objectives import Batch, Objective
+from torch import Tensor, nn
+
+
+class LazyR1:
+    """``weight / 2`` times the squared gradient of D(x) with respect to x, mean over real pictures x.
+
+    D(x) is the mean of a picture's patch logits, weighted and averaged over scales as in the adversarial loss. The
+    penalty is a part of the discriminator's loss every ``interval`` steps, and counts for all of these.
+
+    Args:
+        weight: gamma of the papers.
+        interval: steps from one to the next; the first step of a run has it.
+    """
+
+    def __init__(self, weight: float, interval: int) -> None:
+        self.weight, self.interval = weight, interval
+        self._last: Tensor | None = None
+
+    def loss(self, objective: Objective, discriminator: nn.Module, batch: Batch, step: int) -> Tensor:
+        """What is added to the discriminator's loss at a step, a scalar in float32.
+
+        The pictures are augmented as those that the discriminator learns from; the gradient is that of the pictures
+        before.
+
+        Args:
+            discriminator: not wrapped for several processes. Its plain forward is called, outside of autocast, and of
+                what ``torch.compile`` made of it, through which there are no second derivatives.
+        """
+        image = batch["image"].detach().float()
+        if step % self.interval:
+            return image.new_zeros(())
+        image.requires_grad_()
+        plain = functools.partial(type(discriminator).forward, discriminator)
+        with torch.autocast(image.device.type, enabled=False):
+            score = objective.real_score(plain, {**batch, "image": image})
+            (gradient,) = torch.autograd.grad(score * len(image), image, create_graph=True)
+            penalty = self.weight / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
+        self._last = penalty.detach()
+        return self.interval * penalty
+
+    def report(self) -> dict[str, Tensor]:
+        """The penalty when it was last computed, not multiplied by the interval; to be logged."""
+        return {} if self._last is None else {"r1": self._last}

@@ -1,0 +1,46 @@
+"""Flags of the metrics that look at several pictures of each label map."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from checked_flags import count_problem
+
+# In the order in which they are reported.
+SAMPLED_METRICS = ("kid", "kid_inception")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add them to evaluate.py's."""
+    add = parser.add_argument
+    add(
+        "--name_suffix",
+        metavar="END",
+        help="measure only items whose picture's name, without its ending, ends so, such as _full or _upper, so that "
+        "frames are judged apart; training photos are chosen alike",
+    )
+    add("--kid_seeds", type=int, default=4, help="pictures of each label map for kid and kid_inception")
+    add(
+        "--train_data_dir",
+        help="data set folder of the training photos; by default --data_dir",
+    )
+    add("--train_split", default="train", help="its split")
+
+
+def training_split(args: argparse.Namespace) -> Path:
+    """The folder of the training photos."""
+    return Path(args.train_data_dir or args.data_dir) / args.train_split
+
+
+def sampled_problem(args: argparse.Namespace) -> str | None:
+    """What is wrong with them; None if nothing is."""
+    problem = count_problem(args, ("kid_seeds",))
+    if problem:
+        return problem
+    wanted = [metric for metric in SAMPLED_METRICS if metric in args.metrics]
+    if args.train_data_dir and not (training_split(args) / "metadata.jsonl").is_file():
+        return f"--train_data_dir, --train_split: there is no metadata.jsonl in {training_split(args)}"
+    if {"kid", "kid_inception"} & set(wanted) and args.num_images == 1:
+        return "--num_images is 1; a kernel distance needs at least 2"
+    return None
