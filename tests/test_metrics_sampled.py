@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,13 @@ from conftest import shared_folder
 from drawn_people import BACKGROUND, FACE, SIDE, TOP, figure, painted
 from torch.nn import functional as F
 
+from groupdnet_hub import PairedImages
 from groupdnet_hub.metrics import (
     FaceMesh,
     LpipsEmbedding,
     NearestPhotos,
     alexnet_lpips,
+    eight_bit,
     measure_faces,
     measure_pattern,
     measure_sharpness,
@@ -122,19 +126,17 @@ def test_a_class_without_room_for_a_window_has_no_pattern() -> None:
 
 def test_the_window_around_a_head_is_square_and_goes_beyond_the_edge() -> None:
     label = torch.zeros(100, 50, dtype=torch.int64)
-    label[2:22, 10:20] = FACE
+    label[2:22, 10:26] = FACE
     window = head_window(label, [FACE, 9])
-    assert window == (-4, -1, 32)  # 1.6 x 20 around (12, 15)
+    assert window == (-4, 2, 32)  # 1.6 x 20 around (12, 18)
     picture = torch.arange(100, dtype=torch.uint8)[:, None].expand(1, 3, 100, 50)
     cut = cut_window(picture, window)
     assert cut.shape == (1, 3, 256, 256)
     assert cut[0, 0, :28].max() <= 1  # the edge's colour goes on
     assert 25 <= int(cut[0, 0, -1, 0]) <= 28
-    label[2:22, 10:20] = 0
-    assert head_window(label, [FACE]) is None
-    label[2:16, 10:20] = FACE
-    assert head_window(label, [FACE]) is None  # 14 of 100 rows
-    assert head_window(label.T, [FACE]) is not None
+    label[2:22, 24:26] = BACKGROUND
+    assert head_window(label, [FACE]) is None  # 14 of 100 rows wide, however long
+    assert head_window(torch.zeros_like(label), [FACE]) is None
 
 
 def test_faces_are_counted_against_those_of_photos() -> None:
@@ -164,7 +166,7 @@ def test_faces_are_counted_against_those_of_photos() -> None:
         summarise_faces(np.stack(rows[4:]))
 
 
-def test_the_face_mesh_says_how_it_is_installed_or_finds_no_face_in_noise() -> None:
+def test_the_face_mesh_finds_faces_or_says_how_it_is_installed() -> None:
     try:
         import mediapipe
     except ImportError:
@@ -175,7 +177,15 @@ def test_the_face_mesh_says_how_it_is_installed_or_finds_no_face_in_noise() -> N
         with pytest.raises(ImportError, match="is installed"):
             FaceMesh()
         pytest.skip("finding faces needs mediapipe==0.10.14, and another version is installed")
-    assert FaceMesh()(noise(2, seed=0)) == [False, False]
+    mesh = FaceMesh()
+    assert mesh(noise(2, seed=0)) == [False, False]
+    folder = shared_folder("data") / "fashion8"
+    data = PairedImages.from_folder(folder, (256, 256), split="validation")
+    heads = data.labels.ids_of(("hair", "face"))
+    names = [Path(pair[0]).stem for pair in data.pairs]
+    upper = [data[number] for number, name in enumerate(names) if name.endswith("_upper")][:6]
+    cuts = [cut_window(eight_bit(one["image"][None]), head_window(one["label"], heads)) for one in upper]
+    assert sum(mesh(torch.cat(cuts))) >= 4
 
 
 def pixels(pictures: torch.Tensor) -> torch.Tensor:

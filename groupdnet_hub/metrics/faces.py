@@ -14,7 +14,8 @@ from groupdnet_hub.metrics.estimates import Estimate, divide, estimate, estimate
 
 # The window around a head over its box, and the side that it is enlarged to.
 _MARGIN, _SIDE = 1.6, 256
-# Heads whose box is smaller, as a share of the picture's height, are left out: too few pixels show the face.
+# A head whose box has a side that is shorter, as a share of the picture's height, is left out: too few pixels show the
+# face. The shorter side, because long hair makes any box long.
 _LEAST_SHARE = 0.15
 
 # Pictures uint8 [B, 3, 256, 256] -> for each whether it shows a face, such as FaceMesh().
@@ -46,7 +47,7 @@ def head_window(label: Tensor, class_ids: Collection[int]) -> tuple[int, int, in
 
     Returns:
         Top, left (they may be below 0) and side: 1.6 times the longer side of the classes' box, around its middle;
-        ``None`` if there is no head, or a box of less than 0.15 of the picture's height.
+        ``None`` if there is no head, or a box whose shorter side is less than 0.15 of the picture's height.
     """
     head = torch.zeros_like(label, dtype=torch.bool)
     for class_id in class_ids:
@@ -55,10 +56,9 @@ def head_window(label: Tensor, class_ids: Collection[int]) -> tuple[int, int, in
     if not len(rows):
         return None
     (top, bottom), (left, right) = ((int(one[0]), int(one[-1]) + 1) for one in (rows, columns))
-    longer = max(bottom - top, right - left)
-    if longer < _LEAST_SHARE * label.shape[0]:
+    if min(bottom - top, right - left) < _LEAST_SHARE * label.shape[0]:
         return None
-    side = round(_MARGIN * longer)
+    side = round(_MARGIN * max(bottom - top, right - left))
     return (top + bottom - side) // 2, (left + right - side) // 2, side
 
 
