@@ -105,7 +105,7 @@ def morph_row(pipe: GroupDNetPipeline, maps: dict[int, Path]) -> Cells:
 
 
 def _defaults(pipe: GroupDNetPipeline, maps: dict[int, Path]) -> list[str]:
-    """``CLASSES``, or those whose redrawing changes most pixels, and which both rows' first maps show, if they can."""
+    """``CLASSES``, or the three whose redrawing changes most, of those that the first maps of both rows show first."""
     if set(CLASSES) <= set(pipe.labels.names):
         return list(CLASSES)
     looks = [pipe.sample(maps[number], seed=seed) for number, seed in (REROLL, MIX[0])]
@@ -115,7 +115,9 @@ def _defaults(pipe: GroupDNetPipeline, maps: dict[int, Path]) -> list[str]:
             if name in look.classes:
                 redrawn = np.asarray(pipe.reroll(look, name, seed=0).image).astype(int)
                 changes[name] += float(np.abs(redrawn - np.asarray(look.image)).mean())
-    shared = [name for name in changes if all(name in look.classes for look in looks)]
+    shared = [
+        name for name in changes if name != "background" and all(name in look.classes for look in looks)
+    ]
     ranked = sorted(changes, key=lambda name: (name in shared, changes[name]), reverse=True)
     if len(ranked) < 3:
         raise ValueError(f"the model has {len(ranked)} classes; the picture shows three being redrawn")
