@@ -53,7 +53,7 @@ def mean_colours(pictures: Tensor, region: Tensor) -> Tensor:
     least = _LEAST_PIXELS * region.numel() / 256**2
     if int(region.sum()) < max(1, least):
         return torch.full((len(pictures), 3), float("nan"), dtype=torch.float64)
-    return (pictures[:, :, region.to(pictures.device)].double().mean(dim=2) / 255).cpu()
+    return pictures[:, :, region.to(pictures.device)].cpu().double().mean(dim=2) / 255
 
 
 def to_lab(colours: Tensor) -> Tensor:

@@ -46,8 +46,8 @@ def measure_sharpness(
         the number of these pixels.
     """
     inside = inner_region(label, class_ids, scaled(_BORDER, label.shape[0]))
-    drawn = roughness(pictures)[:, inside].double().sum(dim=1).mean()
-    photographed = roughness(photo[None])[0, inside].double().sum()
+    drawn = roughness(pictures).cpu()[:, inside].double().sum(dim=1).mean()
+    photographed = roughness(photo[None]).cpu()[0, inside].double().sum()
     return np.array([float(drawn), float(photographed), float(inside.sum())])
 
 
