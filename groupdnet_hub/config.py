@@ -276,20 +276,11 @@ class GroupDNetConfig(JSONConfig):
 
     def __post_init__(self) -> None:
         # A frozen dataclass is normalised once, here: JSON has lists where the configuration has tuples.
-        names = as_sequence(self.class_names, "class_names")
-        object.__setattr__(self, "class_names", tuple(names))
-        object.__setattr__(
-            self,
-            "palette",
-            tuple(tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette")),
-        )
+        for name in ("class_names", "blocks", "encoder_multipliers", "class_order"):
+            object.__setattr__(self, name, tuple(as_sequence(getattr(self, name), name)))
+        palette = tuple(tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette"))
+        object.__setattr__(self, "palette", palette)
         object.__setattr__(self, "image_size", as_int_pair(self.image_size, "image_size"))
-        object.__setattr__(self, "blocks", tuple(as_sequence(self.blocks, "blocks")))
-        object.__setattr__(
-            self, "encoder_multipliers", tuple(as_sequence(self.encoder_multipliers, "encoder_multipliers"))
-        )
-        order = as_sequence(self.class_order, "class_order")
-        object.__setattr__(self, "class_order", tuple(order))
         ties = as_sequence(self.prior_ties, "prior_ties")
         object.__setattr__(
             self, "prior_ties", tuple(tuple(as_sequence(tie, "a tie of prior_ties")) for tie in ties)
@@ -298,10 +289,8 @@ class GroupDNetConfig(JSONConfig):
         check_choice(self.split_mode, "split_mode", SPLIT_MODES)
         check_choice(self.latent_mode, "latent_mode", LATENT_MODES)
         check_choice(self.norm_kind, "norm_kind", NORM_KINDS)
-        check_choice(self.instance_edges, "instance_edges", (True, False))
-        check_choice(self.spectral_norm, "spectral_norm", (True, False))
-        check_choice(self.encoder_grouped, "encoder_grouped", (True, False))
-        check_choice(self.separate_networks, "separate_networks", (True, False))
+        for name in ("instance_edges", "spectral_norm", "encoder_grouped", "separate_networks"):
+            check_choice(getattr(self, name), name, (True, False))
         check_whole(self.fusion_layers, "fusion_layers", 0, 16)
         check_whole(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
         check_choice(self.discriminator, "discriminator", DISCRIMINATORS)

@@ -82,7 +82,9 @@ def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any]
         f"# {_line(name.rsplit('/', 1)[-1])}",
         f"{_introduction(config)}\n\n"
         f"Pictures of {height} x {width} pixels (height x width), {config.num_classes} classes, "
-        f"{num_parameters / 1e6:.1f} million parameters (generator and encoder)." + _prior(config),
+        f"{num_parameters / 1e6:.1f} million parameters (generator and encoder)."
+        + _placement(config)
+        + _prior(config),
         _usage(config, name),
         _classes(config),
         _training(facts),
@@ -122,6 +124,15 @@ def _introduction(config: CardConfig) -> str:
     else:
         codes = "no latent code: one picture for each map"
     return f"{named}: it turns a label map into a picture, with {codes}."
+
+
+def _placement(config: CardConfig) -> str:
+    if not isinstance(config, GroupDNetConfig) or config.code_placement == "frame":
+        return ""
+    return (
+        "\n\nThe code of a class lies in the class's bounding box of the label map, not over the whole frame as in the "
+        "paper, so that a pattern moves with what it is on: `code_placement` in `config.json`."
+    )
 
 
 def _prior(config: CardConfig) -> str:

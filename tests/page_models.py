@@ -88,10 +88,13 @@ def page_model(labels: LabelSet = FIGURE_LABELS, size: tuple[int, int] = (128, 1
     for module in model.modules():
         if isinstance(module, CGNorm):
             _let_through(module)
-    # Spectral norm leaves the picture nearly grey: colours come from its last layer.
+    # Spectral norm leaves the picture nearly flat: contrast comes from its last layer. Shades more than hues, so that
+    # the 256 colours of a GIF do.
+    weight = model.decoder.to_rgb.weight
+    weight.copy_(0.25 * weight + 0.75 * weight.mean(dim=0, keepdim=True))
     label = torch.arange(len(labels)).repeat_interleave(-(-size[0] // len(labels)))[: size[0], None]
     drawn = model.decode(model.sample_codes(generator=generator(9)), label.expand(size)[None])
-    model.decoder.to_rgb.weight.div_(2 * drawn.std())
+    weight.div_(2 * drawn.std())
     return model
 
 

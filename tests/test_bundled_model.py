@@ -83,6 +83,7 @@ def test_its_card_says_where_it_comes_from_and_what_its_classes_are(model: Group
 
 def test_the_examples_are_maps_of_its_classes_and_size(model: GroupDNet, drawn: list[Look]) -> None:
     """People with a face and clothes; all classes are shown, and there are enough to fill the page."""
+    pytest.importorskip("gradio", reason="the page needs gradio")
     from studio import OPENING_SEEDS, Studio, check_examples
 
     check_examples(EXAMPLES, model.labels, model.config.image_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,11 @@ from label_examples import numbered
 from network_models import generator, make_model, maps
 from torch import Tensor
 
-from groupdnet_hub import GroupDNetConfig
+from groupdnet_hub import GroupDNet, GroupDNetConfig
+from groupdnet_hub.baselines import build_system, system_config, system_preset
 from groupdnet_hub.networks.code_placement import code_placement
+from groupdnet_hub.networks.encoder import split_and_shown, split_by_class
+from groupdnet_hub.networks.encoder_colours import cell_colours
 
 BOX = {"code_placement": "box"}
 
@@ -72,6 +77,20 @@ def test_the_pasted_code_moves_by_as_many_pixels_as_its_box(by: int) -> None:
     assert np.subtract(centres[1], centres[0]) == pytest.approx([by, -by], abs=0.05)
 
 
+@pytest.mark.parametrize("at", [(12, 24), (30, 38), (24, 30)])
+def test_what_the_encoder_sees_is_put_back_where_it_was(at: tuple[int, int]) -> None:
+    """The mean of each cell of the encoder's crop, as a code, lies where the cell came from."""
+    label = boxed((64, 64), 10, 21, 30, 24)
+    image = torch.zeros(1, 3, 64, 64)
+    image[:, :, at[0] : at[0] + 2, at[1] : at[1] + 2] = 1
+    crop = split_by_class(image, label, 2, "crop").view(1, 2, 3, 64, 64)[:, :, :1]
+    codes = torch.nn.functional.avg_pool2d(crop.flatten(0, 1), 4).view(1, 2, 1, 16, 16)
+    pasted = code_placement(label, 2, (32, 32), (16, 16), torch.float32).paste(codes)[0, 1, 0]
+    places = torch.arange(32) * 2 + 1
+    centre = [float((pasted.sum(dim) * places).sum() / pasted.sum()) for dim in (1, 0)]
+    assert centre == pytest.approx([at[0] + 1, at[1] + 1], abs=1)
+
+
 @torch.no_grad()
 def test_a_box_that_moves_by_a_cell_takes_the_whole_picture_along() -> None:
     """Codes over the frame stay, those in boxes move: with any weights, where the edges are far enough."""
@@ -92,7 +111,7 @@ def test_a_box_that_moves_by_a_cell_takes_the_whole_picture_along() -> None:
     assert moved["box"] < 1e-4 < 0.1 < moved["frame"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     kind=st.sampled_from(["one class", "noise", "one pixel", "cells"]),
     count=st.sampled_from([1, 3, 7, 11]),
@@ -193,3 +212,73 @@ def test_configurations_keep_the_placement() -> None:
     for name in ("code_placement", "code_grid", "encoder_colours"):
         del older[name]
     assert GroupDNetConfig.from_dict(older) == GroupDNetConfig.for_labels(numbered(4), (32, 16), 4)
+
+
+def test_nothing_breaks_a_compiled_graph_or_waits_for_values() -> None:
+    def pasted(codes: Tensor, label: Tensor) -> Tensor:
+        return code_placement(label, 4, (16, 16), (4, 4), torch.float32).paste(codes)
+
+    def seen(image: Tensor, label: Tensor) -> Tensor:
+        return cell_colours(*split_and_shown(image, label, 4, "crop"), (4, 4))
+
+    label, codes = maps("cells", 2, 4, (32, 32)), torch.randn(2, 4, 3, 4, 4, generator=generator(0))
+    image = torch.rand(2, 3, 32, 32, generator=generator(1))
+    for function, first in ((pasted, codes), (seen, image)):
+        whole = torch.compile(function, backend="eager", fullgraph=True)
+        assert whole(first, label).equal(function(first, label))
+        # Tensors without values: whatever asks for one fails.
+        assert function(first.to("meta"), label.to("meta")).shape == function(first, label).shape
+
+
+@torch.no_grad()
+def test_a_model_is_saved_and_loaded_and_its_card_says_so(tmp_path: Path) -> None:
+    model = make_model(4, (32, 16), 4, **BOX, encoder_colours=True, prior_rank=1)
+    model.save_pretrained(tmp_path / "model")
+    again = GroupDNet.from_pretrained(tmp_path / "model")
+    assert again.config == model.config
+    label, codes = maps("cells", 1, 4, (32, 16)), model.sample_codes(1, generator=generator(0))
+    assert again.decode(codes, label).equal(model.decode(codes, label))
+    said = "in the class's bounding box of the label map"
+    assert said in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    make_model(4, (32, 16), 4).save_pretrained(tmp_path / "frame")
+    assert said not in (tmp_path / "frame" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GroupDNet", "MulNet", "GroupNet", "GroupEnc", "GroupDNet-without-map", "GroupDNet-with-GroupNorm"],
+)
+@torch.no_grad()
+def test_systems_with_codes_of_classes_can_have_it(name: str) -> None:
+    config = system_config(name, numbered(3), (32, 32), 4, **BOX, encoder_colours=True)
+    model = build_system(config)
+    label = boxed((32, 32), 5, 9, 14, 12).expand(2, -1, -1)
+    image = torch.rand(2, 3, 32, 32, generator=generator(0)) * 2 - 1
+    noise = torch.randn(2, *config.code_shape, generator=generator(1))
+    picture, posterior = model(image, label, noise=noise)
+    assert picture.shape == image.shape
+    codes = posterior.mode()
+    moved = codes.clone()
+    moved[:, 2] += 1  # not on the map
+    scene = model.eval().prepare(label)
+    assert model.decode(moved, scene).equal(model.decode(codes, scene))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("GroupDec", "split_mode 'none': codes belong in their class's box only where"),
+        ("GroupDNet-without-split", "split_mode 'none': codes belong in their class's box only where"),
+        ("SPADE", "SPADE cannot be configured so"),
+        ("pix2pixHD", "pix2pixHD cannot be configured so"),
+    ],
+)
+def test_systems_without_them_refuse(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        system_config(name, numbered(3), (32, 32), 4, **BOX)
+
+
+def test_a_preset_can_have_boxes() -> None:
+    preset = GroupDNetConfig.preset("deepfashion")
+    assert system_preset("GroupDNet", "deepfashion") == preset
+    assert system_preset("GroupDNet", "deepfashion", **BOX) == preset.replace(**BOX, code_grid=4)

@@ -57,16 +57,21 @@ def test_models_stand_side_by_side(inputs: Path, tmp_path: Path) -> None:
     assert files[0].read_bytes() == (again / "sheets" / files[0].name).read_bytes()
 
 
-def test_the_table_has_a_row_for_each_model(inputs: Path, tmp_path: Path) -> None:
-    flags = ["--metrics", "mcsd", "params", "--num_samples", "2", "--num_pairs", "1"]
+def test_the_tables_have_a_row_or_a_column_for_each_model(inputs: Path, tmp_path: Path) -> None:
+    flags = ["--metrics", "mcsd", "params", "sharpness", "--num_samples", "2", "--num_pairs", "1"]
     flags += ["--alexnet_weights", str(inputs / "alexnet.safetensors")]
     compare_models.main(arguments(inputs, tmp_path, *flags))
-    lines = (tmp_path / "comparison.md").read_text().splitlines()
+    table, measures = (tmp_path / "comparison.md").read_text(encoding="utf-8").split("\n\n")
+    lines = table.splitlines()
     assert [line.split(" | ")[0] for line in lines] == ["| Model", "| ---", "| first", "| second"]
     found = [json.loads((tmp_path / f"{name}.json").read_text())["parts"] for name in ("first", "second")]
     values = [parts["classes"]["result"]["image_mean"]["mcsd"]["value"] for parts in found]
     assert values[0] != values[1]
     assert all(f"{value:.4f}" in line for value, line in zip(values, lines[2:], strict=True))
+    ratios = [parts["sharpness"]["result"]["ratio"]["value"] for parts in found]
+    head, _, row = measures.splitlines()
+    assert head == "| Measure | Photos | first | second |"
+    assert [cell.split(" ")[0] for cell in row.split(" | ")[2:]] == [f"{ratio:.2f}" for ratio in ratios]
 
 
 @pytest.mark.parametrize(

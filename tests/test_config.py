@@ -8,6 +8,7 @@ import json
 import pytest
 
 from groupdnet_hub import PRESETS, GroupDNetConfig, LabelSet
+from groupdnet_hub.baselines import system_config
 from groupdnet_hub.schedule import class_slots_for, groups_for
 
 
@@ -57,6 +58,23 @@ def test_groups_drop_fast_in_the_first_blocks() -> None:
         assert groups_for(count, 7)[1] <= 16
     assert groups_for(8, 7) == (8, 8, 4, 4, 2, 2, 1)
     assert class_slots_for(151) == (160, 16)
+
+
+def test_hidden_channels_a_class() -> None:
+    for count in (8, 11, 151):
+        usual = GroupDNetConfig.for_labels(labels(count), (64, 64), 20)
+        assert {b.hidden_channels // usual.class_slots for b in usual.blocks} == {2}
+        six = GroupDNetConfig.for_labels(labels(count), (64, 64), 20, hidden_per_class=6)
+        assert {b.hidden_channels / six.class_slots for b in six.blocks} == {6}
+        same = GroupDNetConfig.for_labels(labels(count), (64, 64), 20, hidden_per_class=2)
+        assert same == usual
+    for wrong in (0, 2.0, True):
+        with pytest.raises(
+            ValueError, match=r"hidden_per_class is .*; it must be a whole number of at least 1"
+        ):
+            GroupDNetConfig.for_labels(labels(8), (64, 64), 20, hidden_per_class=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="hidden_per_class is 4, but an ordinary decoder's norms"):
+        system_config("GroupEnc", labels(8), (64, 64), 20, hidden_per_class=4)
 
 
 def test_ablations_are_fields() -> None:

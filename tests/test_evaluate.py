@@ -188,13 +188,24 @@ def test_a_finished_part_stays_and_another_metric_is_added(
 def test_fid_is_that_of_the_librarys_network(inputs: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch_fidelity")
     write_inception(tmp_path / "inception.safetensors")
-    more = ("--inception_weights", str(tmp_path / "inception.safetensors"), "--num_images", "2")
+    more = (
+        "--inception_weights",
+        str(tmp_path / "inception.safetensors"),
+        "--num_images",
+        "2",
+        "--kid_seeds",
+        "1",
+    )
     output = tmp_path / "results.json"
-    evaluate.main(flags(inputs, output, "--sheet_rows", "0", "--metrics", "fid", "miou", *more))
+    evaluate.main(
+        flags(inputs, output, "--sheet_rows", "0", "--metrics", "fid", "kid_inception", "miou", *more)
+    )
     found = figures(output)
     assert found["fid"]["name"] == "FID"
     assert found["fid"]["images"] == found["segmentation"]["images"] == 2
     assert found["fid"]["value"] > 0
+    assert found["kid_inception"]["name"] == "KID"
+    assert (found["kid_inception"]["images"], found["kid_inception"]["samples"]) == (2, 1)
     assert output.with_suffix(".md").read_text().startswith("| Model | FID ↓ | mIoU ↑ |")
 
 

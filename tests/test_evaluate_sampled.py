@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import evaluate
 import pytest
+import sampled_choice
 import torch
 from accelerate import Accelerator
 from evaluate_arguments import build_parser, find_problem
-from evaluate_inputs import Inputs
-from evaluate_runs import IMAGES, figures, make_inputs
+from evaluate_inputs import Inputs, Sampled
+from evaluate_report import comparison
+from evaluate_runs import IMAGES, evaluate_command, figures, make_inputs
 from generate_runs import process_as_it_was
+from sampled_choice import class_names
 
+from groupdnet_hub import LabelSet
 from groupdnet_hub.figures import write_figures
-from groupdnet_hub.metrics import TrunkFeatures, kernel_distance
+from groupdnet_hub.metrics import TrunkFeatures, face_mesh, kernel_distance
 
 pytest.importorskip("lpips")
 pytest.importorskip("transformers")
@@ -147,3 +155,129 @@ def test_without_training_photos_their_distance_is_left_open(inputs: Path, tmp_p
 def test_wrong_flags_are_named(inputs: Path, given: list[str], message: str) -> None:
     args = build_parser().parse_args(["--model", "m", "--data_dir", str(inputs / "data"), *given])
     assert message in (find_problem(args) or "")
+
+
+# All but faces, which need a package that is not installed everywhere.
+MEASURES = ("kid", "sharpness", "fixed_pattern", "memory", "tone", "chroma")
+
+
+@pytest.fixture(scope="module")
+def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One process, without a stop."""
+    output = tmp_path_factory.mktemp("whole") / "results.json"
+    with process_as_it_was():
+        evaluate.main(flags(inputs, output, "--pattern_seeds", "5", "--metrics", *MEASURES))
+    return output
+
+
+def test_every_measure_stands_beside_its_value_for_photos(whole: Path) -> None:
+    found = figures(whole)
+    assert sorted(found) == sorted(MEASURES)
+    for part in ("sharpness", "memory", "tone"):
+        assert found[part]["ratio"]["value"] > 0
+    assert found["memory"]["training_photos"] == 4
+    ratio = found["memory"]["pictures"]["value"] / found["memory"]["photos"]["value"]
+    assert found["memory"]["ratio"]["value"] == pytest.approx(ratio)
+    assert list(found["fixed_pattern"]["pattern"]) == ["top-clothes"]
+    assert 0 <= found["chroma"]["pictures"]["value"] <= 1
+    table = whole.with_suffix(".md").read_text(encoding="utf-8").split("\n\n")[1].splitlines()
+    assert table[0] == "| Measure | Photos | model |"
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in table[2:]}
+    assert len(rows) == len(MEASURES)
+    sharpness = rows["Sharpness, of photos' (1 is right)"]
+    assert sharpness[0].startswith("1 (")
+    assert sharpness[1].startswith(f"{found['sharpness']['ratio']['value']:.2f} (")
+    assert rows["Fixed pattern of top-clothes ↓"][0].startswith("single ")
+
+
+def test_two_processes_measure_what_one_does(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    given = flags(inputs, output, "--pattern_seeds", "5", "--metrics", *MEASURES)
+    command, environment = evaluate_command(given, 2)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert figures(output) == figures(whole)
+
+
+def test_what_is_measured_is_not_measured_again(
+    inputs: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped at the third label map, it draws that and those after it, for all parts or for some alone."""
+    output = tmp_path / "results.json"
+    given = flags(inputs, output, "--pattern_seeds", "5", "--metrics", *MEASURES)
+    drawn: list[int] = []
+    sampled = Inputs.sampled
+
+    def stops(self: Inputs, index: int, count: int) -> Sampled:
+        drawn.append(index)
+        if drawn == [0, 1, 2]:
+            raise KeyboardInterrupt
+        return sampled(self, index, count)
+
+    monkeypatch.setattr(Inputs, "sampled", stops)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.main(given)
+    (tmp_path / "results.parts" / "sharpness" / "000001.json").unlink()
+    evaluate.main(given)
+    assert drawn[3:] == [1, 2, 3, 4]
+    assert figures(output) == figures(whole)
+
+
+def test_faces_are_found_in_heads(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finder:
+        """Sees a face in every second picture."""
+
+        def __call__(self, pictures: torch.Tensor) -> list[bool]:
+            assert pictures.shape[1:] == (3, 256, 256)
+            return [number % 2 == 0 for number in range(len(pictures))]
+
+    monkeypatch.setattr(sampled_choice, "FaceMesh", Finder)
+    output = tmp_path / "results.json"
+    evaluate.main(flags(inputs, output, "--metrics", "faces"))
+    found = figures(output)["faces"]
+    assert found["ratio"]["value"] == pytest.approx(1 / 3)  # photo, then three pictures
+    assert found["photos"]["value"] == 1
+    assert found["images"] >= 2
+    assert "| Faces found, of photos' ↑ | 1 (100 % of heads) | 0.33 (" in output.with_suffix(".md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_faces_without_the_package_are_refused_with_the_command(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    monkeypatch.setattr(face_mesh, "version", lambda name: (_ for _ in ()).throw(PackageNotFoundError(name)))
+    with pytest.raises(ImportError, match=r"pip install mediapipe==0\.10\.14"):
+        evaluate.main(flags(inputs, tmp_path / "results.json", "--metrics", "faces"))
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_classes_are_those_of_the_flags_or_of_people(inputs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    given = flags(inputs, output, "--metrics", "sharpness")
+    evaluate.main(given)
+    settings = json.loads(output.read_text(encoding="utf-8"))["parts"]["sharpness"]["settings"]
+    assert settings["garment_classes"] == ["top-clothes", "bottom-clothes"]
+    with pytest.raises(ValueError, match=r"sharpness of .*begun with garment_classes"):
+        evaluate.main([*given, "--garment_classes", "shoes"])
+    with pytest.raises(ValueError, match=r"--garment_classes: .*cape"):
+        evaluate.main([*given, "--garment_classes", "cape"])
+    street = LabelSet.from_names(("sky", "house", "road"))
+    assert class_names("garment_classes", None, street) == ("house", "road")
+    for flag in ("head_classes", "tone_classes"):
+        with pytest.raises(ValueError, match=f"name those of yours with --{flag}"):
+            class_names(flag, None, street)
+    assert class_names("tone_classes", ["road", "sky"], street) == ("road", "sky")
+
+
+def test_memory_needs_training_photos(inputs: Path) -> None:
+    given = flags(inputs, Path("x.json"), "--metrics", "memory", "--train_split", "nowhere")
+    assert "there is no metadata.jsonl in" in (find_problem(build_parser().parse_args(given)) or "")
+
+
+def test_models_stand_beside_the_photos_in_one_table(whole: Path) -> None:
+    found = figures(whole)
+    table = comparison({"first": found, "second": {"chroma": found["chroma"]}}).split("\n\n")[1].splitlines()
+    assert table[0] == "| Measure | Photos | first | second |"
+    assert [line.split(" | ")[-1] == "- |" for line in table[2:]] == [True] * 5 + [False]

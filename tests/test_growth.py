@@ -28,6 +28,8 @@ def config(**fields: object) -> GroupDNetConfig:
         {"norm_kind": "group"},
         {"spectral_norm": False},
         {"instance_edges": True},
+        {"code_placement": "box"},
+        {"code_placement": "box", "encoder_colours": True, "code_grid": 2, "class_order": (3, 0, 4, 1, 2)},
     ],
     ids=str,
 )
@@ -61,6 +63,7 @@ def test_codes_keep_their_size_and_prior(kind: str) -> None:
     old.fit_prior([(images, labels), (images.flip(3), labels.flip(2))])
     new = grow(old)
     assert new.config.code_shape == old.config.code_shape
+    assert new.config.code_grid == old.config.code_grid
     a, b = (model.sample_codes(3, generator=torch.Generator().manual_seed(1)) for model in (old, new))
     assert torch.equal(a, b)
 

@@ -114,6 +114,11 @@ def test_an_open_coat_hat_and_scarf() -> None:
 def test_dresses_and_skirts() -> None:
     low = painted("dress", (94, 150), (35, 65), painted("skin", (94, 180), (35, 65)))
     assert (names_of(low)[94:150, 35:65] == "skirt").all(), "begins low under a shirt"
+    corner = painted("dress", (60, 75), (33, 35), low)
+    assert (names_of(corner)[94:150, 35:65] == "skirt").all(), "but for a corner of its outline"
+    assert PEOPLE.names[merge_tags(corner, TAGS)[120, 50]] == "top-clothes", (
+        "of the 8 classes, as it always was"
+    )
     alone = painted("dress", (45, 150), (30, 75), low)
     assert (names_of(alone)[45:150, 30:75] == "dress").all()
     assert (names_of(painted("romper", (45, 150), (30, 75), low))[45:150, 30:75] == "dress").all()

@@ -36,8 +36,8 @@ class Recorder:
         return play
 
 
-def model_and_map(device: str = "cpu") -> tuple[GroupDNet, Tensor]:
-    return make_model(8, (64, 64), 4).to(device), maps("cells", 1, 8, (64, 64)).to(device)
+def model_and_map(device: str = "cpu", **fields: object) -> tuple[GroupDNet, Tensor]:
+    return make_model(8, (64, 64), 4, **fields).to(device), maps("cells", 1, 8, (64, 64)).to(device)
 
 
 def codes_to_draw(model: GroupDNet) -> list[Tensor]:
@@ -49,9 +49,10 @@ def codes_to_draw(model: GroupDNet) -> list[Tensor]:
     return [first, first, one, two, third, first, one]
 
 
+@pytest.mark.parametrize("placement", ["frame", "box"])
 @torch.no_grad()
-def test_recorded_pictures_are_those_of_a_decode_from_the_start() -> None:
-    model, label = model_and_map()
+def test_recorded_pictures_are_those_of_a_decode_from_the_start(placement: str) -> None:
+    model, label = model_and_map(code_placement=placement)
     scene, recorder = model.prepare(label, keep=0), Recorder()
     recorded = RecordedDecode(model.decoder.folded_network(), scene, recorder)
     for codes in codes_to_draw(model):
@@ -118,9 +119,10 @@ def test_cuda_graphs_need_cuda() -> None:
         model.prepare(label, cuda_graphs=True)
 
 
+@pytest.mark.parametrize("placement", ["frame", "box"])
 @pytest.mark.parametrize("device", [CUDA])
-def test_cuda_graphs(device: str) -> None:
-    model, label = model_and_map(device)
+def test_cuda_graphs(device: str, placement: str) -> None:
+    model, label = model_and_map(device, code_placement=placement)
     with torch.no_grad():
         plain, scene = model.prepare(label, keep=0), model.prepare(label, cuda_graphs=True)
         assert plain.folded

@@ -114,6 +114,8 @@ def test_the_same_classes_of_the_papers_families(preset: str) -> None:
         {"norm_kind": "group"},
         {"instance_edges": True},
         {"latent_mode": "vector"},
+        {"code_placement": "box"},
+        {"code_placement": "box", "encoder_colours": True, "code_grid": 2},
     ],
     ids=str,
 )
@@ -171,11 +173,14 @@ def test_any_order_keeps_the_encoder_and_says_what_is_approximate(eight: GroupDN
     assert (picture - eight.decode(codes, label)).abs().max() > 100 * TOLERANCE
 
 
+@pytest.mark.parametrize("fields", [{}, {"code_placement": "box", "encoder_colours": True}], ids=str)
 @pytest.mark.parametrize(("classes", "more"), [(8, 1), (8, 2), (6, 1), (5, 6), (11, 9)])
 @torch.no_grad()
-def test_a_fresh_class_behind_the_old_ones_leaves_every_picture(classes: int, more: int) -> None:
+def test_a_fresh_class_behind_the_old_ones_leaves_every_picture(
+    classes: int, more: int, fields: dict[str, object]
+) -> None:
     """Whether it takes a spare slot, widens the groups, or fuses them."""
-    model = trained_like(GroupDNetConfig.for_labels(numbered(classes), SIZE, 4))
+    model = trained_like(GroupDNetConfig.for_labels(numbered(classes), SIZE, 4, **fields))
     labels = chosen(model.labels, range(classes), *(f"new {i}" for i in range(more)))
     new, report = transfer_classes(model, labels)
     image, label, codes = drawn(model.config)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from checked_flags import count_problem
 from discriminator_arguments import discriminator_problem
+from network_arguments import plain_order
 
 
 def neighbours(starts: Sequence[str] | str | None) -> dict[str, str]:
@@ -50,8 +51,14 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"give only one of {', '.join('--' + name for name in given)}"
     if args.model and (args.config or args.pretrained_model_name_or_path):
         return "--model makes a new model: leave it out with --config and --pretrained_model_name_or_path"
-    if args.class_order == "likeness" and not args.train_data_dir:
-        return "--class_order likeness looks at the pictures: it needs --train_data_dir"
+    if plain_order(args.class_order) == "likeness":
+        if not args.train_data_dir:
+            return "--class_order likeness looks at the pictures: it needs --train_data_dir"
+        if args.config or args.pretrained_model_name_or_path:
+            return (
+                "--class_order likeness orders the classes of a new model: leave it out with --config and "
+                "--pretrained_model_name_or_path"
+            )
     if args.grow and not args.pretrained_model_name_or_path:
         return "--grow needs --pretrained_model_name_or_path, the model that grows"
     if args.perceptual_crop and args.perceptual_net == "none":

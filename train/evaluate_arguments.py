@@ -33,7 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
         choices=METRICS,
         default=list(_DEFAULT_METRICS),
         help="miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "
-        "the kernel distance of frechet's features, kid_inception that of FID's, beside that of training photos",
+        "the kernel distance of frechet's features, kid_inception that of FID's; sharpness is the roughness of "
+        "garments, fixed_pattern that of one place whatever the codes; faces is how often mediapipe finds one in a "
+        "head; memory is the LPIPS to the nearest training photo (less than 1: copied); tone is how far apart the "
+        "colours of face and skin are; chroma is the share of garments of clear colour; kid and those after it stand "
+        "beside their value for photos",
     )
     add("--output", default="results.json", help="file of the figures; begun before, it is gone on with")
     add(

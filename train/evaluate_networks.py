@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from groupdnet_hub.metrics import InceptionFeatures, TrunkFeatures, alexnet_lpips
+from groupdnet_hub.metrics import InceptionFeatures, LpipsEmbedding, TrunkFeatures, alexnet_lpips
 
 
 class Networks:
@@ -21,6 +21,11 @@ class Networks:
     def lpips_maps(self) -> nn.Module:
         """LPIPS for each pixel."""
         return alexnet_lpips(self.args.alexnet_weights, spatial=True).to(self.device)
+
+    @cached_property
+    def lpips_embedding(self) -> LpipsEmbedding:
+        """Of memory."""
+        return LpipsEmbedding(self.args.alexnet_weights).to(self.device)
 
     @cached_property
     def inception(self) -> InceptionFeatures:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from report_figures import NONE, estimate_text, figure_text
 from sampled_report import sampled_rows
 
-_NONE = "-"
 # The readings of mCSD and mOCD, and what their columns are called.
 _READINGS = (("image_mean", ""), ("region_mean", ", region mean"), ("masked", ", masked pictures"))
 
@@ -18,7 +18,7 @@ def report(name: str, results: Mapping[str, Any]) -> str:
     Args:
         name: of the model.
         results: of the parts that are done: ``classes``, ``lpips``, ``fid``, ``frechet``, ``segmentation``, ``fps``,
-            ``macs``, ``params``.
+            ``macs``, ``params``, and those of sampled_arguments.py.
     """
     return f"{comparison({name: results})}\n{_class_table(results)}"
 
@@ -30,7 +30,7 @@ def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
     """
     columns = {name: dict(_columns(name, found)) for name, found in results.items()}
     titles = list(dict.fromkeys(title for row in columns.values() for title in row))
-    table = _table(titles, [[row.get(title, _NONE) for title in titles] for row in columns.values()])
+    table = _table(titles, [[row.get(title, NONE) for title in titles] for row in columns.values()])
     beside = {name: sampled_rows(found) for name, found in results.items()}
     measures = list(dict.fromkeys(title for rows in beside.values() for title in rows))
     if not measures:
@@ -39,7 +39,7 @@ def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
     for title in measures:
         cells = [rows.get(title) for rows in beside.values()]
         photos = next(cell.photos for cell in cells if cell)
-        lines.append([title, photos, *(cell.value if cell else _NONE for cell in cells)])
+        lines.append([title, photos, *(cell.value if cell else NONE for cell in cells)])
     return f"{table}\n{_table(['Measure', 'Photos', *results], lines)}"
 
 
@@ -49,23 +49,23 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
     columns = [("Model", name)]
     for part in ("fid", "frechet"):
         if part in results:
-            columns.append((f"{results[part]['name']} ↓", _figure(results[part]["value"], 2)))
+            columns.append((f"{results[part]['name']} ↓", figure_text(results[part]["value"], 2)))
     for reading, added in _READINGS if classes else ():
         for key, title, arrow in (("mcsd", "mCSD", "↑"), ("mocd", "mOCD", "↓")):
-            columns.append((f"{title}{added} {arrow}", _estimate(classes[reading][key], 4)))
+            columns.append((f"{title}{added} {arrow}", estimate_text(classes[reading][key], 4)))
     if lpips:
-        columns.append(("LPIPS ↑", _estimate(lpips["lpips"], 3)))
+        columns.append(("LPIPS ↑", estimate_text(lpips["lpips"], 3)))
     if segmentation:
-        columns.append(("mIoU ↑", _estimate(segmentation["miou"], 1, 100)))
-        columns.append(("Accuracy ↑", _estimate(segmentation["pixel_accuracy"], 1, 100)))
+        columns.append(("mIoU ↑", estimate_text(segmentation["miou"], 1, 100)))
+        columns.append(("Accuracy ↑", estimate_text(segmentation["pixel_accuracy"], 1, 100)))
         if "photos" in segmentation:
-            columns.append(("mIoU of the photos", _estimate(segmentation["photos"]["miou"], 1, 100)))
+            columns.append(("mIoU of the photos", estimate_text(segmentation["photos"]["miou"], 1, 100)))
     if "fps" in results:
-        columns.append(("FPS ↑", _figure(results["fps"]["fps"], 1)))
+        columns.append(("FPS ↑", figure_text(results["fps"]["fps"], 1)))
     if "macs" in results:
-        columns.append(("MACs (G) ↓", _figure(results["macs"], 1, 1e-9)))
+        columns.append(("MACs (G) ↓", figure_text(results["macs"], 1, 1e-9)))
     if "params" in results:
-        columns.append(("# Para (M) ↓", _figure(results["params"], 1, 1e-6)))
+        columns.append(("# Para (M) ↓", figure_text(results["params"], 1, 1e-6)))
     return columns
 
 
@@ -78,24 +78,14 @@ def _class_table(results: Mapping[str, Any]) -> str:
         for reading, added in _READINGS:
             for key, title, arrow in (("csd", "CSD", "↑"), ("ocd", "OCD", "↓")):
                 part = classes[reading][key]
-                columns.append((f"{title}{added} {arrow}", lambda name, part=part: _estimate(part[name], 4)))
+                columns.append(
+                    (f"{title}{added} {arrow}", lambda name, part=part: estimate_text(part[name], 4))
+                )
     if segmentation:
-        columns.append(("IoU ↑", lambda name: _estimate(segmentation["iou"][name], 1, 100)))
+        columns.append(("IoU ↑", lambda name: estimate_text(segmentation["iou"][name], 1, 100)))
     if len(columns) == 1:
         return ""
     return _table([title for title, _ in columns], [[cell(name) for _, cell in columns] for name in names])
-
-
-def _estimate(estimate: Mapping[str, Any], digits: int, scale: float = 1.0) -> str:
-    text = _figure(estimate["value"], digits, scale)
-    if estimate["interval"] is None:
-        return text
-    low, high = (_figure(bound, digits, scale) for bound in estimate["interval"])
-    return f"{text} ({low} to {high})"
-
-
-def _figure(value: float | None, digits: int, scale: float = 1.0) -> str:
-    return _NONE if value is None else f"{value * scale:.{digits}f}"
 
 
 def _table(titles: list[str], rows: list[list[str]]) -> str:

@@ -1,9 +1,23 @@
-"""The paper's metrics (section 4.3): diversity by class, Frechet distance, segmentation scores, cost.
+"""The paper's metrics (section 4.3), and measures of what they miss.
+
+The paper's are diversity by class, Frechet distance, segmentation scores and cost.
 
 What they are computed from is passed in: a system (:class:`groupdnet_hub.ImageSynthesisSystem`), a distance, features,
 predictions. Every meter has ``update``, ``merge`` (for shards on several processes) and ``result``.
+
+The measures of several pictures of each label map (sharpness, fixed pattern, faces, memory, tone, chroma) are two
+functions each: ``measure_...`` gives one label map's row of numbers, and ``summarise_...`` the figure of all rows, each
+beside its value for photos.
 """
 
+from groupdnet_hub.metrics.colours import (
+    Chroma,
+    Tone,
+    measure_chroma,
+    measure_tone,
+    summarise_chroma,
+    summarise_tone,
+)
 from groupdnet_hub.metrics.cost import count_macs, count_parameters, frames_per_second
 from groupdnet_hub.metrics.diversity import (
     ClassDiversity,
@@ -17,30 +31,45 @@ from groupdnet_hub.metrics.diversity import (
     measure_image,
 )
 from groupdnet_hub.metrics.estimates import Estimate
+from groupdnet_hub.metrics.face_mesh import FaceMesh
+from groupdnet_hub.metrics.faces import Faces, measure_faces, summarise_faces
 from groupdnet_hub.metrics.features import FEATURE_NETS, InceptionFeatures, TrunkFeatures, eight_bit
+from groupdnet_hub.metrics.fixed_pattern import FixedPattern, measure_pattern, summarise_pattern
 from groupdnet_hub.metrics.frechet import FeatureStatistics, frechet_distance
 from groupdnet_hub.metrics.kernel_distance import KernelDistance, kernel_distance
 from groupdnet_hub.metrics.lpips_distance import alexnet_lpips
+from groupdnet_hub.metrics.lpips_embedding import LpipsEmbedding
+from groupdnet_hub.metrics.nearest_photos import Memory, NearestPhotos, summarise_memory
 from groupdnet_hub.metrics.segmentation import SegmentationMeter, SegmentationScores
 from groupdnet_hub.metrics.segmenter import LabelTable, Segmenter
+from groupdnet_hub.metrics.sharpness import Sharpness, measure_sharpness, summarise_sharpness
 
 __all__ = [
     "FEATURE_NETS",
+    "Chroma",
     "ClassDiversity",
     "ClassDiversityMeter",
     "Estimate",
+    "FaceMesh",
+    "Faces",
     "FeatureStatistics",
+    "FixedPattern",
     "ImageDiversity",
     "ImageDiversityMeter",
     "InceptionFeatures",
     "KernelDistance",
     "LabelTable",
+    "LpipsEmbedding",
+    "Memory",
+    "NearestPhotos",
     "Reading",
     "Redrawing",
     "SegmentationMeter",
     "SegmentationScores",
     "Segmenter",
+    "Sharpness",
     "SpatialDistance",
+    "Tone",
     "TrunkFeatures",
     "alexnet_lpips",
     "count_macs",
@@ -49,6 +78,17 @@ __all__ = [
     "frames_per_second",
     "frechet_distance",
     "kernel_distance",
+    "measure_chroma",
     "measure_classes",
+    "measure_faces",
     "measure_image",
+    "measure_pattern",
+    "measure_sharpness",
+    "measure_tone",
+    "summarise_chroma",
+    "summarise_faces",
+    "summarise_memory",
+    "summarise_pattern",
+    "summarise_sharpness",
+    "summarise_tone",
 ]

@@ -98,7 +98,10 @@ def _box_positions(occupied: Tensor) -> Tensor:
 
 
 class GroupEncoder(nn.Module):
-    """Stride-2 convolutions with one group per class (or one), then mean and log-variance of each class's code."""
+    """Stride-2 convolutions with one group per class (or one), then mean and log-variance of each class's code.
+
+    With ``encoder_colours`` the last two also see four channels of each class's own colours, in its group.
+    """
 
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -121,12 +124,9 @@ class GroupEncoder(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor) -> Gaussian:
         """image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W] -> Gaussian over codes [B, C, z, h, w]."""
-        shown = None
-        if self.config.encoder_colours:
-            x, shown = split_and_shown(image, label, self.copies, self.config.split_mode)
-        else:
-            x = split_by_class(image, label, self.copies, self.config.split_mode)
-        split = x
+        how = (image, label, self.copies, self.config.split_mode)
+        split, shown = split_and_shown(*how) if self.config.encoder_colours else (split_by_class(*how), None)
+        x = split
         for layer in self.layers:
             x = leaky_relu(F.instance_norm(layer(x)))
         if self.config.latent_mode == "vector":

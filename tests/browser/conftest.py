@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_models import page_model
 
 from browser.visitor import severe_entries
-from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLED = ROOT / "space" / "model"
 
 
 def free_port() -> int:
@@ -31,19 +30,10 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def bundled() -> bool:
-    """Whether the page draws with the bundled model; else it is an untrained one, whose rerolls spread further."""
-    return (BUNDLED / "model.safetensors").is_file()
-
-
-@pytest.fixture(scope="session")
-def model_folder(bundled: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled model, or a tiny one of the same classes."""
-    if bundled:
-        return BUNDLED
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of ``FIGURE_LABELS``, in whose pictures each class has the look of its own code."""
     folder = tmp_path_factory.mktemp("model")
-    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(128, 128), width=4)
-    GroupDNet(config).save_pretrained(folder)
+    page_model().save_pretrained(folder)
     return folder
 
 
@@ -61,19 +51,22 @@ def answers_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def page_server(
-    model_folder: Path, answers_file: Path, tmp_path_factory: pytest.TempPathFactory
+    model_folder: Path, examples: Path, answers_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, int]]:
     """The page's address, and the number of its process."""
     variables = {"GROUPDNET_EVALUATION_ANSWERS": str(answers_file)}
-    with serve(model_folder, tmp_path_factory.mktemp("page"), **variables) as server:
+    with serve(model_folder, examples, tmp_path_factory.mktemp("page"), **variables) as server:
         yield server
 
 
 @contextmanager
-def serve(model_folder: Path, folder: Path, **variables: str) -> Iterator[tuple[str, int]]:
+def serve(
+    model_folder: Path | None, examples: Path | None, folder: Path, **variables: str
+) -> Iterator[tuple[str, int]]:
     """``python space/app.py`` on a free port, from when it answers: its address and process number.
 
     Args:
+        model_folder, examples: those that it draws with; the bundled ones for None.
         folder: for its log.
         variables: of its environment.
     """
@@ -90,9 +83,10 @@ def serve(model_folder: Path, folder: Path, **variables: str) -> Iterator[tuple[
         "GROUPDNET_PARSER": "none",
         **variables,
     }
-    environment.pop("GROUPDNET_MODEL", None)
-    if model_folder != BUNDLED:
-        environment["GROUPDNET_MODEL"] = str(model_folder)
+    for name, path in (("GROUPDNET_MODEL", model_folder), ("GROUPDNET_EXAMPLES", examples)):
+        environment.pop(name, None)
+        if path is not None:
+            environment[name] = str(path)
     with log.open("w") as output:
         server = subprocess.Popen(
             [sys.executable, str(ROOT / "space" / "app.py")], env=environment, stdout=output, stderr=output

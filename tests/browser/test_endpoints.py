@@ -20,7 +20,6 @@ from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_p
 pytestmark = pytest.mark.browser
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
-EXAMPLES = SPACE / "examples"
 
 
 @pytest.fixture
@@ -45,11 +44,11 @@ def same(answer: tuple[str, str], look: Any) -> None:
     np.testing.assert_allclose(drawn(answer), np.asarray(look.image).astype(int), atol=1)
 
 
-def test_they_do_what_the_pipeline_does(client: Any, pipe: GroupDNetPipeline) -> None:
+def test_they_do_what_the_pipeline_does(client: Any, pipe: GroupDNetPipeline, examples: Path) -> None:
     from gradio_client import handle_file
 
-    look = pipe.sample(EXAMPLES / "example_04.png", seed=7)
-    same(client.predict(handle_file(EXAMPLES / "example_04.png"), 7, api_name="/open_map"), look)
+    look = pipe.sample(examples / "example_04.png", seed=7)
+    same(client.predict(handle_file(examples / "example_04.png"), 7, api_name="/open_map"), look)
     assert client.predict(api_name="/keep")[1] == "look 1"
     rerolled = pipe.reroll(look, "top-clothes", seed=3)
     same(client.predict("top-clothes", 3, False, api_name="/reroll"), rerolled)
@@ -62,12 +61,12 @@ def test_they_do_what_the_pipeline_does(client: Any, pipe: GroupDNetPipeline) ->
     same(client.predict(api_name="/undo"), mixed)
     same(client.predict(api_name="/redo"), between)
     same(client.predict("look 1", api_name="/show"), look)
-    edited = pipe.edit(look, EXAMPLES / "example_01.png")
-    same(client.predict(handle_file(EXAMPLES / "example_01.png"), api_name="/edit"), edited)
+    edited = pipe.edit(look, examples / "example_01.png")
+    same(client.predict(handle_file(examples / "example_01.png"), api_name="/edit"), edited)
 
 
-def test_candidates_locks_and_looks(client: Any, pipe: GroupDNetPipeline) -> None:
-    opened = pipe.sample(EXAMPLES / "example_01.png", seed=OPENING_SEEDS[0])  # what the page opens with
+def test_candidates_locks_and_looks(client: Any, pipe: GroupDNetPipeline, examples: Path) -> None:
+    opened = pipe.sample(examples / "example_01.png", seed=OPENING_SEEDS[0])  # what the page opens with
     pictures, sentence = client.predict("hair", 5, False, api_name="/candidates")
     assert len(pictures) == 4
     assert sentence.startswith("4 candidates for hair")
@@ -103,11 +102,11 @@ def test_a_photo_becomes_a_look(client: Any, pipe: GroupDNetPipeline, tmp_path: 
     assert "photo 1" in client.predict(api_name="/looks")
 
 
-def test_refusals_are_sentences(client: Any) -> None:
+def test_refusals_are_sentences(client: Any, examples: Path) -> None:
     from gradio_client import handle_file
     from gradio_client.exceptions import AppError
 
-    photo = handle_file(EXAMPLES / "example_01.png")
+    photo = handle_file(examples / "example_01.png")
     for arguments, name, expected in (
         (("shoos", 0, False), "/reroll", "did you mean 'shoes'"),
         ((-1,), "/sample", "The seed must be a whole number from 0"),
@@ -135,12 +134,12 @@ def test_each_client_has_a_session_of_its_own(client: Any, page_address: str) ->
         stranger.predict("current", {"hair": "look 1"}, api_name="/mix")
 
 
-def test_the_python_lines_of_the_readme(page_address: str, tmp_path: Path) -> None:
+def test_the_python_lines_of_the_readme(page_address: str, tmp_path: Path, examples: Path) -> None:
     pytest.importorskip("gradio_client", reason="the endpoints need gradio")
     text = (SPACE / "README.md").read_text(encoding="utf-8")
     script = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert script
-    shutil.copy(EXAMPLES / "example_04.png", tmp_path / "mask.png")
+    shutil.copy(examples / "example_04.png", tmp_path / "mask.png")
     photo, label = draw_figure(5, (256, 256), crop="upper")
     photo.save(tmp_path / "photo.jpg")
     label_picture(label, FIGURE_LABELS).save(tmp_path / "photo-map.png")

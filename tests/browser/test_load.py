@@ -21,19 +21,22 @@ from groupdnet_hub import GroupDNetPipeline
 pytestmark = pytest.mark.browser
 
 CLIENTS = 16
-EXAMPLE = Path(__file__).resolve().parents[2] / "space" / "examples" / "example_01.png"
+SPACE = Path(__file__).resolve().parents[2] / "space"
 
 
 class Visitor:
     """A client that does the same calls on a session of its own, and compares every answer with it."""
 
-    def __init__(self, address: str, pipe: GroupDNetPipeline, number: int, folder: Path) -> None:
+    def __init__(
+        self, address: str, pipe: GroupDNetPipeline, examples: Path, number: int, folder: Path
+    ) -> None:
         from gradio_client import Client
 
         self.client = Client(address, verbose=False, download_files=str(folder), analytics_enabled=False)
         self.pipe, self.random = pipe, random.Random(number)
         # What the page opens with.
-        self.session = actions.open_map(pipe, Session(), EXAMPLE, OPENING_SEEDS[0])
+        self.session = actions.open_map(pipe, Session(), examples / "example_01.png", OPENING_SEEDS[0])
+        self.classes = [name for name in sessions.current(self.session).classes if name != "background"]
 
     def calls(self, count: int) -> int:
         """Do some calls; how many gave what they must."""
@@ -52,7 +55,7 @@ class Visitor:
         return self.predict("sample", seed)
 
     def reroll(self) -> bool:
-        seed, class_ = self.random.randrange(1000), self.random.choice(("hair", "top-clothes", "face"))
+        seed, class_ = self.random.randrange(1000), self.random.choice(self.classes)
         self.session = actions.reroll(self.pipe, self.session, class_, seed)
         return self.predict("reroll", class_, seed, False)
 
@@ -76,8 +79,9 @@ class Visitor:
         if not others:
             return self.reroll()
         name = self.random.choice(others).name
-        self.session = actions.mix(self.pipe, self.session, CURRENT, {"hair": name})
-        return self.predict("mix", CURRENT, {"hair": name})
+        sources = {self.classes[0]: name}
+        self.session = actions.mix(self.pipe, self.session, CURRENT, sources)
+        return self.predict("mix", CURRENT, sources)
 
     def morph(self) -> bool:
         name, t = self.random.choice(self.session.names), self.random.choice((-0.5, 0.25, 1.5))
@@ -95,12 +99,14 @@ def memory(process: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-def visit(server: tuple[str, int], model_folder: Path, folder: Path, *calls: int) -> list[float]:
+def visit(
+    server: tuple[str, int], model_folder: Path, examples: Path, folder: Path, *calls: int
+) -> list[float]:
     """All clients do so many calls each, then so many more; memory after each part."""
     pytest.importorskip("gradio_client", reason="the endpoints need gradio")
     address, process = server
     pipe = GroupDNetPipeline.from_pretrained(model_folder)
-    visitors = [Visitor(address, pipe, number, folder) for number in range(CLIENTS)]
+    visitors = [Visitor(address, pipe, examples, number, folder) for number in range(CLIENTS)]
     held = []
     with ThreadPoolExecutor(CLIENTS) as pool:
         for part in calls:
@@ -110,17 +116,19 @@ def visit(server: tuple[str, int], model_folder: Path, folder: Path, *calls: int
     return held
 
 
-def test_sixteen_clients_at_once(page_server: tuple[str, int], model_folder: Path, tmp_path: Path) -> None:
-    visit(page_server, model_folder, tmp_path, 4)
+def test_sixteen_clients_at_once(
+    page_server: tuple[str, int], model_folder: Path, examples: Path, tmp_path: Path
+) -> None:
+    visit(page_server, model_folder, examples, tmp_path, 4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("calls", [32, 200])
-def test_memory_does_not_grow(calls: int, model_folder: Path, tmp_path: Path) -> None:
-    """``pytest -m slow -s tests/browser/test_load.py``: 512 calls, and 3,200."""
+def test_memory_does_not_grow(calls: int, tmp_path: Path) -> None:
+    """``pytest -m slow -s tests/browser/test_load.py``: 512 calls, and 3,200, of the bundled model."""
     tenth = calls // 10
-    with serve(model_folder, tmp_path) as server:
-        early, end = visit(server, model_folder, tmp_path, tenth, calls - tenth)
+    with serve(None, None, tmp_path) as server:
+        early, end = visit(server, SPACE / "model", SPACE / "examples", tmp_path, tenth, calls - tenth)
     print(f"{early:.0f} MiB after {CLIENTS * tenth} calls, {end:.0f} MiB after {CLIENTS * calls}")
     assert end < 1.05 * early
 

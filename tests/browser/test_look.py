@@ -98,7 +98,7 @@ def test_a_model_of_many_classes(browser: Any, tmp_path: Path, preset: str) -> N
     ids[20:44, 20:44] = 7
     label_picture(ids, labels).save(tmp_path / "map.png")
     name = labels.names[-2]
-    with serve(tmp_path / "model", tmp_path) as (address, _):
+    with serve(tmp_path / "model", None, tmp_path) as (address, _):
         browser.get(address)
         wait_for(lambda: browser.find_elements("css selector", "#painter canvas"), "the canvas")
         changed_by(browser, lambda: upload(browser, tmp_path / "map.png"))

@@ -32,7 +32,7 @@ from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_p
 pytestmark = pytest.mark.browser
 
 
-def test_sample_and_reroll(browser: Any, page_address: str, bundled: bool) -> None:
+def test_sample_and_reroll(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     first, second = changed_by(browser, lambda: click(browser, "#examples button:nth-of-type(2)"))
     top = canvas_map(browser) == TOP
@@ -46,10 +46,10 @@ def test_sample_and_reroll(browser: Any, page_address: str, bundled: bool) -> No
     assert np.array_equal(pixels(browser), sampled)  # nothing is taken yet
     inside = np.mean([np.abs(one - sampled)[top].mean() for one in candidates])
     outside = np.mean([np.abs(one - sampled)[~top].mean() for one in candidates])
-    assert inside > (2 if bundled else 0.1)
-    assert inside > outside * (3 if bundled else 1)
+    assert inside > 2
+    assert inside > outside * 3
     for one, other in itertools.pairwise(candidates):
-        assert np.abs(one - other)[top].mean() > (1 if bundled else 0.05)
+        assert np.abs(one - other)[top].mean() > 1
 
     _, picked = changed_by(browser, lambda: click(browser, "#candidates button:nth-of-type(3)"))
     assert np.array_equal(picked, candidates[2])

@@ -53,7 +53,9 @@ def choose(browser: Any, class_name: str, look: str) -> None:
     click(browser, f"#board input[title='{class_name} of {look}']")
 
 
-def test_one_press_mixes_three_sources(browser: Any, page_address: str, pipe: GroupDNetPipeline) -> None:
+def test_one_press_mixes_three_sources(
+    browser: Any, page_address: str, pipe: GroupDNetPipeline, examples: Path
+) -> None:
     open_page(browser, page_address)
     first = pipe.sample(canvas_map(browser), seed=OPENING_SEEDS[0])
     keep(browser)
@@ -65,19 +67,14 @@ def test_one_press_mixes_three_sources(browser: Any, page_address: str, pipe: Gr
     choose(browser, "hair", "example 2")
     choose(browser, "face", "example 3")
     _, mixed = changed_by(browser, lambda: click(browser, "#mix"))
-    examples = [
-        pipe.sample(
-            Path(__file__).parents[2] / f"space/examples/example_{n:02}.png", seed=OPENING_SEEDS[n - 1]
-        )
-        for n in (2, 3)
-    ]
-    taken = {"top-clothes": first, "hair": examples[0], "face": examples[1]}
+    others = [pipe.sample(examples / f"example_{n:02}.png", seed=OPENING_SEEDS[n - 1]) for n in (2, 3)]
+    taken = {"top-clothes": first, "hair": others[0], "face": others[1]}
     same(mixed, pipe.mix(first.mask, taken, base=second))
     assert status(browser).startswith("Mixed: current, with ")
 
 
 def test_the_base_gives_the_map_and_classes_it_lacks_cannot_be_chosen(
-    browser: Any, page_address: str, pipe: GroupDNetPipeline
+    browser: Any, page_address: str, pipe: GroupDNetPipeline, examples: Path
 ) -> None:
     open_page(browser, page_address)
     first = pipe.sample(canvas_map(browser), seed=OPENING_SEEDS[0])
@@ -90,7 +87,7 @@ def test_the_base_gives_the_map_and_classes_it_lacks_cannot_be_chosen(
     assert not browser.find_elements("css selector", "#board input[title='shoes of current']")
     click(browser, "#board button[title='Take everything from current']")
     _, mixed = changed_by(browser, lambda: click(browser, "#mix"))
-    base = pipe.sample(Path(__file__).parents[2] / "space/examples/example_04.png", seed=OPENING_SEEDS[3])
+    base = pipe.sample(examples / "example_04.png", seed=OPENING_SEEDS[3])
     shared = [name for name in base.classes if name in first.classes]
     same(mixed, pipe.mix(base.mask, dict.fromkeys(shared, first), base=base))
     assert np.array_equal(canvas_map(browser), base.mask)
@@ -126,11 +123,11 @@ def downloaded(browser: Any, folder: Path, kind: str) -> Path:
 
 
 def test_morph_slider_and_films(
-    browser: Any, page_address: str, pipe: GroupDNetPipeline, tmp_path: Path
+    browser: Any, page_address: str, pipe: GroupDNetPipeline, tmp_path: Path, examples: Path
 ) -> None:
     open_page(browser, page_address)
     first = pipe.sample(canvas_map(browser), seed=OPENING_SEEDS[0])
-    second = pipe.sample(Path(__file__).parents[2] / "space/examples/example_02.png", seed=OPENING_SEEDS[1])
+    second = pipe.sample(examples / "example_02.png", seed=OPENING_SEEDS[1])
     open_tab(browser, "Morph")
     wait_for(lambda: source(browser, "#morph-picture"), "the look between")
     same(pixels(browser, "#morph-picture"), pipe.between(first, second, 0.5))
@@ -227,12 +224,12 @@ def test_a_bad_photo_is_refused(browser: Any, page_address: str, tmp_path: Path)
 
 
 def test_a_photo_without_a_map_is_parsed(
-    browser: Any, model_folder: Path, pipe: GroupDNetPipeline, tmp_path: Path
+    browser: Any, model_folder: Path, pipe: GroupDNetPipeline, tmp_path: Path, examples: Path
 ) -> None:
     parser = save_small_parser(tmp_path / "parser")
     photo, _ = photo_and_map(tmp_path)
     expected = PhotoParser(str(parser)).parse(read_photo(photo), FIGURE_LABELS, pipe.model.config.image_size)
-    with serve(model_folder, tmp_path, GROUPDNET_PARSER=str(parser)) as (address, _):
+    with serve(model_folder, examples, tmp_path, GROUPDNET_PARSER=str(parser)) as (address, _):
         open_page(browser, address)
         open_tab(browser, "Photo")
         upload(browser, photo, "#photo-sources")
@@ -250,13 +247,13 @@ def test_a_photo_without_a_map_is_parsed(
 
 
 def test_a_real_photo_is_parsed_by_the_bundled_parser(
-    browser: Any, model_folder: Path, pipe: GroupDNetPipeline, tmp_path: Path
+    browser: Any, model_folder: Path, pipe: GroupDNetPipeline, tmp_path: Path, examples: Path
 ) -> None:
     pytest.importorskip("timm", reason="the bundled parser needs timm")
     photo = sorted((shared_folder("data/ccp8") / "validation" / "images").iterdir())[0].resolve()
     expected = PhotoParser(str(BUNDLED)).parse(read_photo(photo), FIGURE_LABELS, pipe.model.config.image_size)
     assert len(np.unique(expected)) > 4
-    with serve(model_folder, tmp_path, GROUPDNET_PARSER="") as (address, _):
+    with serve(model_folder, examples, tmp_path, GROUPDNET_PARSER="") as (address, _):
         open_page(browser, address)
         open_tab(browser, "Photo")
         upload(browser, photo, "#photo-sources")

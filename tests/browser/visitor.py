@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groupdnet_hub import FIGURE_LABELS, read_label_map
+from groupdnet_hub import FIGURE_LABELS, LabelSet, read_label_map
 
 PATIENCE = 60.0
 TOP, HAIR = FIGURE_LABELS.id_of("top-clothes"), FIGURE_LABELS.id_of("hair")
@@ -75,9 +75,9 @@ def canvas_pixels(browser: Any, painter: str = "#painter") -> np.ndarray:
     return decoded(browser.execute_script(script, painter))
 
 
-def canvas_map(browser: Any, painter: str = "#painter") -> np.ndarray:
+def canvas_map(browser: Any, painter: str = "#painter", labels: LabelSet = FIGURE_LABELS) -> np.ndarray:
     """The label map on the canvas; its colours must be the palette's, exactly."""
-    return read_label_map(canvas_pixels(browser, painter).astype(np.uint8), FIGURE_LABELS, tolerance=0)
+    return read_label_map(canvas_pixels(browser, painter).astype(np.uint8), labels, tolerance=0)
 
 
 def is_shown(browser: Any, selector: str) -> bool:

@@ -1,0 +1,23 @@
+"""Figures with their intervals, as tables print them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# What stands for a figure that is not defined, or not measured.
+NONE = "-"
+
+
+def estimate_text(estimate: Mapping[str, Any], digits: int, scale: float = 1.0) -> str:
+    """The value of an ``Estimate`` as a dictionary, and its 95 % interval where it has one."""
+    text = figure_text(estimate["value"], digits, scale)
+    if estimate["interval"] is None:
+        return text
+    low, high = (figure_text(bound, digits, scale) for bound in estimate["interval"])
+    return f"{text} ({low} to {high})"
+
+
+def figure_text(value: float | None, digits: int, scale: float = 1.0) -> str:
+    """A number with so many decimals; ``NONE`` for ``None``."""
+    return NONE if value is None else f"{value * scale:.{digits}f}"
