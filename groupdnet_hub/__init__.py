@@ -31,11 +31,13 @@ from groupdnet_hub.losses import (
     l1_loss,
     least_squares_discriminator_loss,
     least_squares_generator_loss,
+    picture_means,
 )
 from groupdnet_hub.model import GroupDNet
 from groupdnet_hub.networks.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.networks.encoder import Gaussian
 from groupdnet_hub.networks.scene import Scene
+from groupdnet_hub.networks.segmentation_discriminator import SegmentationDiscriminator
 from groupdnet_hub.pipeline import GroupDNetPipeline
 from groupdnet_hub.presets import PRESETS
 from groupdnet_hub.system import ImageSynthesisSystem
@@ -60,6 +62,7 @@ __all__ = [
     "PairedImages",
     "PerceptualLoss",
     "Scene",
+    "SegmentationDiscriminator",
     "StreamedImages",
     "TransferReport",
     "class_weights",
@@ -80,6 +83,7 @@ __all__ = [
     "load_system",
     "one_hot",
     "photo_to_tensor",
+    "picture_means",
     "read_instance_map",
     "read_label_map",
     "read_label_set",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from groupdnet_hub.config_checks import (
     DISCRIMINATOR_NORMS,
+    DISCRIMINATORS,
     MAX_CHANNELS,
     as_int_pair,
     as_sequence,
@@ -91,8 +92,10 @@ class GroupDNetConfig(JSONConfig):
         separate_networks: every convolution with one group per class is as many convolutions, each with weights and
             spectral norm of its own: the separate encoders and decoders of MulNet (Fig. 3a).
         spectral_norm: spectral normalisation of encoder, decoder and discriminator (ablation "w/o SpecNorm").
+        discriminator: ``multiscale`` (Fig. 7), or ``segmentation``, which says of each pixel which class it shows or
+            that it is fake (see ``networks/segmentation_discriminator.py``).
         discriminator_width: output channels of the discriminator's first convolution (Fig. 7).
-        discriminator_scales: number of scales of the discriminator.
+        discriminator_scales: number of scales of the multi-scale discriminator.
         discriminator_norm: ``instance``, instance normalisation in the discriminator (Fig. 7), or ``none``: spectral
             normalisation alone, of all its layers.
         format_version: version of this file format.
@@ -123,6 +126,7 @@ class GroupDNetConfig(JSONConfig):
     code_grid: int = 1
     encoder_colours: bool = False
     spectral_norm: bool = True
+    discriminator: str = "multiscale"
     discriminator_width: int = 64
     discriminator_scales: int = 2
     discriminator_norm: str = "instance"
@@ -289,6 +293,7 @@ class GroupDNetConfig(JSONConfig):
             check_choice(getattr(self, name), name, (True, False))
         check_whole(self.fusion_layers, "fusion_layers", 0, 16)
         check_whole(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
+        check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
         check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
         check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
         check_choice(self.discriminator_norm, "discriminator_norm", DISCRIMINATOR_NORMS)

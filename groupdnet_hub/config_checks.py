@@ -19,6 +19,9 @@ MAX_SIDE = 8192
 # Of the discriminator, see ``networks/discriminator.py``.
 DISCRIMINATOR_NORMS = ("instance", "none")
 
+# The paper's (networks/discriminator.py), and one for each pixel (networks/segmentation_discriminator.py).
+DISCRIMINATORS = ("multiscale", "segmentation")
+
 
 def as_sequence(value: Any, name: str) -> Sequence[Any]:
     """``value`` if it is a list or tuple, else a ValueError."""

@@ -44,8 +44,9 @@ class StrictHubMixin(ModelHubMixin):
         card_facts: what the model card says of the training: plain JSON values, saved and loaded with the model. Keys
             that the card knows: data, training_pictures, random_shift, random_scale, random_turn, simplified_maps,
             balanced_sampling, recoloured_classes, steps, batch_size, perceptual_net, perceptual_crop, loss_weights,
-            redraw_memory, kl_free_nats, class_balance, precision, license, license_note, metrics (name: value), notes
-            (list of sentences).
+            redraw_memory, kl_free_nats, discriminator, labelmix_weight, discriminator_crop, r1_weight,
+            diffaugment_target, class_balance, precision, license, license_note, metrics (name: value), notes (list of
+            sentences).
         discriminator_to_save: what the model was trained with; where it is set, it is saved and uploaded as well.
     """
 

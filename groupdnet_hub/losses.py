@@ -108,6 +108,18 @@ def class_weights(one_hot: Tensor, balance: float) -> Tensor:
     return weights / weights.mean(dim=(2, 3), keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
 
 
+def picture_means(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The mean [B] of each picture's values [B, channels, h, w].
+
+    Args:
+        weights: as in :func:`hinge_discriminator_loss`.
+    """
+    values = values.float()
+    if weights is not None:
+        values = values * F.adaptive_avg_pool2d(weights, (values.shape[2], values.shape[3]))
+    return values.mean(dim=(1, 2, 3))
+
+
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """The mean of values [B, channels, h, w], weighted by what the pixels behind each place count."""
     if weights is None:

@@ -29,6 +29,11 @@ _TRAINING_ROWS = (
     ("loss_weights", "Loss weights"),
     ("redraw_memory", "Codes of each class that the redraw loss took others from"),
     ("kl_free_nats", "KL free of charge, nats a class"),
+    ("discriminator", "Discriminator"),
+    ("labelmix_weight", "Weight of LabelMix"),
+    ("discriminator_crop", "Side of the windows that the discriminator sees as well"),
+    ("r1_weight", "Weight of R1, the penalty on the discriminator's gradient"),
+    ("diffaugment_target", "Goal of the adaptive augmentation of what the discriminator sees"),
     ("class_balance", "Class balance of the discriminator's losses"),
     ("precision", "Autocast precision"),
 )

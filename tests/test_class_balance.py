@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 from arguments import build_parser
 from label_examples import numbered
-from objectives import LossWeights, MultiScaleObjective
+from loss_weights import LossWeights
+from objectives import MultiScaleObjective
 from system_choice import build_objective, complete_arguments
 from test_transfer import drawn, trained_like
 from torch import Tensor, nn
@@ -69,5 +70,5 @@ def test_the_weight_of_the_distance_is_the_systems(objective: str, weight: float
 
 @pytest.mark.parametrize("name", ["bicyclegan", "dscgan"])
 def test_losses_of_others_refuse_it(name: str) -> None:
-    with pytest.raises(ValueError, match=f"--class_balance has no use: {name}"):
+    with pytest.raises(ValueError, match=f"--class_balance has no effect: {name}"):
         build_objective(name, CONFIG, None, None, class_balance=0.5)

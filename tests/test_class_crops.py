@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from class_crops import ClassCrops
+from class_crops import ClassCrops, DiscriminatorCrops
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -112,3 +112,25 @@ def test_the_stream_is_taken_up_again_and_shared_between_processes() -> None:
     whole = ClassCrops(8, 4, 5, 0, 1)(label, (a,))[0]
     halves = [ClassCrops(8, 4, 5, rank, 2)(label[:2], (a[:2],))[0] for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)
+
+
+def test_label_maps_are_cut_as_their_pictures() -> None:
+    """A map that is its own picture: in windows each place has the class that most of the picture's place shows."""
+    label, crops = map_with_a_small_class(), ClassCrops(16, 4, 0, 0, 1)
+    label[:, :, :12] = 1
+    for _ in range(10):
+        drawn = crops.draw(label)
+        batch = {"label": label, "instance": 7 * label, "image": (label == 3).float()[:, None]}
+        window = drawn.batch(batch)
+        assert window["label"].dtype == torch.int64
+        assert window["label"].shape == (4, 16, 16)
+        assert torch.equal(window["instance"], 7 * window["label"])
+        share = window["image"][:, 0]
+        assert ((window["label"] == 3) == (share > 0.5))[share != 0.5].all()
+        assert torch.equal(drawn.pictures([batch["image"]])[0], window["image"])
+
+
+def test_the_discriminators_windows_are_others() -> None:
+    label = torch.zeros(4, 40, 24, dtype=torch.long)
+    one, other = ClassCrops(16, 4, 0, 0, 1).draw(label), DiscriminatorCrops(16, 4, 0, 0, 1).draw(label)
+    assert not torch.equal(one.rows, other.rows)

@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 from class_exchange import ClassExchange, change_outside, exchanged
 from label_examples import numbered
-from objectives import LossWeights, MultiScaleObjective
+from loss_weights import LossWeights
+from objectives import MultiScaleObjective
 from test_transfer import drawn, trained_like
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel

@@ -6,7 +6,8 @@ import torch
 from class_choice import choose_weighted
 from code_memory import CodeMemory
 from label_examples import numbered
-from objectives import LossWeights, MultiScaleObjective, with_redraw_every
+from loss_weights import LossWeights, with_redraw_every
+from objectives import MultiScaleObjective
 from test_transfer import drawn, trained_like
 from torch import Tensor
 

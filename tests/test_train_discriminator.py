@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
+import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,17 @@ from groupdnet_hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
+from accelerate.state import AcceleratorState, GradientState
 from arguments import build_parser, find_problem
+
+from train import main
 
 SMALL = ("--perceptual_net", "none", "--discriminator_width", "4", "--max_train_steps", "4")
 # Whatever the discriminator can be told to do at once.
 ALL = ("--discriminator_norm", "none", "--r1_weight", "1", "--r1_interval", "3", "--save_discriminator")
-ALL += ("--discriminator_warmup_steps", "1", "--adversarial_warmup_steps", "2", "--diffaugment")
+ALL += ("--discriminator_warmup_steps", "1", "--adversarial_warmup_steps", "2")
+ALL += ("--diffaugment", "--diffaugment_target", "0.01", "--diffaugment_rise", "40")
+ALL += ("--discriminator_crop", "16")
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +41,26 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def saved(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and its discriminator of a few steps."""
-    run = tmp_path_factory.mktemp("saved")
-    train(drawn, run, *SMALL, "--discriminator_norm", "none", "--save_discriminator")
-    return run / "model"
+    output = tmp_path_factory.mktemp("saved")
+    run(drawn, output, *SMALL, "--discriminator_norm", "none", "--save_discriminator")
+    return output / "model"
 
 
-def printed(drawn: Path, output: Path, *flags: str) -> str:
-    """What a run says that should end well."""
-    command, environment = command_line(drawn, output, *flags)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+@pytest.fixture(autouse=True)
+def _global_random_state_stays() -> None:
+    """The training script seeds its process."""
+
+
+def run(drawn: Path, output: Path, *flags: str) -> str:
+    """A run in this process, several times as fast as one of its own; returns what it prints."""
+    command, _ = command_line(drawn, output, *flags)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        main(command[2:])
+    return said.getvalue()
 
 
 def differing(a: Path, b: Path) -> list[str]:
@@ -56,11 +72,11 @@ def differing(a: Path, b: Path) -> list[str]:
 
 def test_a_run_with_every_flag_resumes_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> None:
     flags = (*SMALL, *ALL, "--checkpointing_steps", "2", "--lr_decay_start", "1")
-    train(drawn, tmp_path / "whole", *flags)
-    train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2")
-    train(drawn, tmp_path / "halves", *flags, "--resume_from_checkpoint", "latest")
+    run(drawn, tmp_path / "whole", *flags)
+    run(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2")
+    run(drawn, tmp_path / "halves", *flags, "--resume_from_checkpoint", "latest")
     for name in ("model.safetensors", DISCRIMINATOR_FILE):
-        assert differing(*(tmp_path / run / "model" / name for run in ("whole", "halves"))) == []
+        assert differing(*(tmp_path / half / "model" / name for half in ("whole", "halves"))) == []
     # A checkpoint holds it as well, and what it holds is the discriminator that was trained.
     checkpoint = tmp_path / "whole" / "checkpoint-4"
     assert differing(checkpoint / "generator" / DISCRIMINATOR_FILE, checkpoint / "model_1.safetensors") == []
@@ -71,7 +87,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
     flags = (*SMALL, *ALL, "--optimizer", "sgd", "--learning_rate", "2e-4", "--discr_learning_rate", "2e-3")
     flags += ("--gradient_accumulation_steps", "2", "--r1_weight", "100", "--discriminator_norm", "instance")
     one, two = tmp_path / "one", tmp_path / "two"
-    train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
+    run(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
     pair = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()))
     train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=pair)
     for name in ("model.safetensors", DISCRIMINATOR_FILE):
@@ -84,9 +100,9 @@ def test_the_generator_waits_and_its_adversarial_losses_rise(drawn: Path, tmp_pa
     flags = (*SMALL, "--max_train_steps", "6", "--logging_steps", "1", "--report_to", "tensorboard")
     flags += ("--checkpointing_steps", "3", "--adversarial_weight", "2", "--learning_rate", "1e-3")
     warm = ("--discriminator_warmup_steps", "3", "--adversarial_warmup_steps", "2", "--save_discriminator")
-    train(drawn, tmp_path / "run", *flags, *warm)
+    run(drawn, tmp_path / "run", *flags, *warm)
     start = tmp_path / "start"
-    train(drawn, start, *SMALL, "--learning_rate", "0", "--max_train_steps", "1", "--save_discriminator")
+    run(drawn, start, *SMALL, "--learning_rate", "0", "--max_train_steps", "1", "--save_discriminator")
     waiting = dict(
         GroupDNet.from_pretrained(tmp_path / "run" / "checkpoint-3" / "generator").named_parameters()
     )
@@ -104,19 +120,34 @@ def test_the_generator_waits_and_its_adversarial_losses_rise(drawn: Path, tmp_pa
     assert 1.5 < values["feature_matching"][2] / values["feature_matching"][1] < 2.5
 
 
+def test_training_and_validation_pictures_are_judged_side_by_side(drawn: Path, tmp_path: Path) -> None:
+    flags = (*SMALL, "--max_train_steps", "2", "--validation_steps", "1", "--report_to", "tensorboard")
+    means = {"discriminator_on_train", "discriminator_on_validation", "discriminator_gap"}
+    run(drawn, tmp_path / "without", *flags)
+    assert not means & set(logged(tmp_path / "without"))
+    shutil.copytree(drawn, tmp_path / "drawn")
+    write_figures(tmp_path / "drawn", 3, size=(32, 32), split="validation")
+    run(tmp_path / "drawn", tmp_path / "with", *flags)
+    found = logged(tmp_path / "with")
+    # At both steps, and at the end.
+    assert [len(found[name]) for name in means] == [3, 3, 3]
+    difference = found["discriminator_on_train"][0] - found["discriminator_on_validation"][0]
+    assert found["discriminator_gap"][0] == pytest.approx(difference, abs=1e-6)
+
+
 def test_a_saved_discriminator_is_taken_up_at_twice_the_size(
     drawn: Path, saved: Path, tmp_path: Path
 ) -> None:
     """With a rate of zero it comes out as it went in; singular vectors follow what is already theirs."""
     flags = (*SMALL, "--max_train_steps", "1", "--discr_learning_rate", "0", "--save_discriminator")
     flags += ("--pretrained_model_name_or_path", str(saved))
-    said = printed(drawn, tmp_path / "again", *flags)
+    said = run(drawn, tmp_path / "again", *flags)
     assert f"the discriminator is taken up from {saved}" in said
-    said = printed(drawn, tmp_path / "grown", *flags, "--grow")
+    said = run(drawn, tmp_path / "grown", *flags, "--grow")
     assert f"the discriminator is taken up from {saved}" in said
     assert GroupDNet.from_pretrained(tmp_path / "grown" / "model").config.image_size == (64, 64)
-    for run in ("again", "grown"):
-        changed = differing(saved / DISCRIMINATOR_FILE, tmp_path / run / "model" / DISCRIMINATOR_FILE)
+    for name in ("again", "grown"):
+        changed = differing(saved / DISCRIMINATOR_FILE, tmp_path / name / "model" / DISCRIMINATOR_FILE)
         assert all(key.endswith(("weight_u", "weight_v")) for key in changed)
 
 
@@ -124,23 +155,21 @@ def test_a_fresh_one_says_why(drawn: Path, saved: Path, tmp_path: Path) -> None:
     flags = ("--perceptual_net", "none", "--max_train_steps", "1")
     first = tmp_path / "first"
     start = ("--pretrained_model_name_or_path", str(saved))
-    said = printed(drawn, first, *flags, *start, "--discriminator_width", "8")
+    said = run(drawn, first, *flags, *start, "--discriminator_width", "8")
     assert "starts fresh" in said
     assert "width is 8 here and 4 there" in said
     assert not (first / "model" / DISCRIMINATOR_FILE).exists()
-    said = printed(drawn, first, *flags, *start, "--discriminator_norm", "instance")
+    said = run(drawn, first, *flags, *start, "--discriminator_norm", "instance")
     assert "norm is 'instance' here and 'none' there" in said
-    said = printed(
-        drawn, tmp_path / "second", *flags, "--pretrained_model_name_or_path", str(first / "model")
-    )
+    said = run(drawn, tmp_path / "second", *flags, "--pretrained_model_name_or_path", str(first / "model"))
     assert f"starts fresh: there is no {DISCRIMINATOR_FILE} with" in said
 
 
 def test_a_run_that_does_not_save_it_leaves_no_older_one(drawn: Path, saved: Path, tmp_path: Path) -> None:
     flags = (*SMALL, "--max_train_steps", "1", "--pretrained_model_name_or_path", str(saved))
-    train(drawn, tmp_path, *flags, "--save_discriminator")
+    run(drawn, tmp_path, *flags, "--save_discriminator")
     assert (tmp_path / "model" / DISCRIMINATOR_FILE).is_file()
-    train(drawn, tmp_path, *flags)
+    run(drawn, tmp_path, *flags)
     assert not (tmp_path / "model" / DISCRIMINATOR_FILE).exists()
 
 
@@ -151,7 +180,7 @@ def test_classes_are_carried_over_by_name(drawn: Path, saved: Path, tmp_path: Pa
     flags = ("--perceptual_net", "none", "--max_train_steps", "1", "--discr_learning_rate", "0")
     flags += ("--pretrained_model_name_or_path", str(saved), "--init_class", "bag=top-clothes")
     flags += ("--classes", str(tmp_path / "classes.json"), "--save_discriminator")
-    said = printed(drawn, tmp_path / "run", *flags)
+    said = run(drawn, tmp_path / "run", *flags)
     assert "with its 8 classes carried over by name; zero for hat" in said
     before = load_file(saved / DISCRIMINATOR_FILE)["scales.1.first.weight"]
     after = load_file(tmp_path / "run" / "model" / DISCRIMINATOR_FILE)["scales.1.first.weight"]
@@ -167,11 +196,10 @@ def test_a_damaged_one_is_refused(drawn: Path, saved: Path, tmp_path: Path) -> N
     whole = load_file(saved / DISCRIMINATOR_FILE)
     save_file(whole, tmp_path / "model" / DISCRIMINATOR_FILE)
     flags = (*SMALL, "--pretrained_model_name_or_path", str(tmp_path / "model"))
-    command, environment = command_line(drawn, tmp_path / "run", *flags)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"train.py: {DISCRIMINATOR_FILE} of {tmp_path / 'model'}")
-    assert "does not say what discriminator it is of" in done.stderr.splitlines()[-1]
+    with pytest.raises(
+        ValueError, match=f"^{DISCRIMINATOR_FILE} of .* does not say what discriminator it is of"
+    ):
+        run(drawn, tmp_path / "run", *flags)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +209,10 @@ def test_a_damaged_one_is_refused(drawn: Path, saved: Path, tmp_path: Path) -> N
         (["--r1_interval", "0"], "--r1_interval is 0; it must be at least 1"),
         (["--discriminator_warmup_steps", "-1"], "--discriminator_warmup_steps is -1; it must be 0 or more"),
         (["--adversarial_warmup_steps", "-1"], "--adversarial_warmup_steps is -1; it must be 0 or more"),
+        (["--diffaugment_target", "0.6"], "--diffaugment_target needs --diffaugment"),
+        (["--diffaugment", "--diffaugment_target", "1"], "--diffaugment_target is 1.0; it must lie between"),
+        (["--diffaugment_rise", "0"], "--diffaugment_rise is 0; it must be at least 1"),
+        (["--discriminator_crop", "0"], "--discriminator_crop is 0; it must be at least 1"),
         (["--discriminator_width", "0"], "--discriminator_width is 0; it must be at least 1"),
     ],
 )

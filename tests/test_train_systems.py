@@ -17,7 +17,7 @@ from groupdnet_hub.figures import write_figures
 pytest.importorskip("accelerate")
 from class_likeness import class_likeness, likeness_order
 from distributed import divide_batch_norm
-from objectives import RATES, LossWeights
+from loss_weights import RATES, LossWeights
 from objectives_latent import BicycleObjective, DiversityObjective
 
 import train as train_script
@@ -219,4 +219,4 @@ def test_losses_of_bicyclegan_and_dscgan_by_hand() -> None:
     of_two = objective.discriminator_losses(_Fixed(), fakes, batch)
     assert float(of_two["discriminator_fake"]) == pytest.approx(2 * 0.25**2)
     assert float(of_two["discriminator_real"]) == pytest.approx(2 * 0.75**2)
-    assert set(RATES) == set(NAMES_OF_LOSSES)
+    assert set(RATES) == {*NAMES_OF_LOSSES, "segmentation"}

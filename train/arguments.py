@@ -199,13 +199,19 @@ def build_parser() -> argparse.ArgumentParser:
         "the whole picture",
     )
     add("--adversarial_weight", type=float, default=1.0, help="weight of the hinge loss")
-    add("--feature_matching_weight", type=float, default=10.0, help="weight of feature matching")
+    add(
+        "--feature_matching_weight",
+        type=float,
+        help="weight of feature matching; by default 10, and 0 with --discriminator segmentation, whose paper matches "
+        "none: with a weight the features of its decoder are matched",
+    )
     add(
         "--class_balance",
         type=float,
         default=0.0,
         help="how much more places of small classes count in the adversarial loss, feature matching and the distance "
-        "to the picture: from 0, by area as in the paper, to 1, every class of a picture alike",
+        "to the picture: from 0, by area as in the paper, to 1, every class of a picture alike; --discriminator "
+        "segmentation balances all but its loss on fake pixels by itself",
     )
     add("--perceptual_weight", type=float, default=10.0, help="weight of the perceptual loss")
     add(
@@ -267,7 +273,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="with --prior_codes, classes whose new codes come from one picture, such as face+skin; by default the "
         "model's own",
     )
-    flag("--diffaugment", "augment what the discriminator sees; for small data")
     add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
     add("--checkpoints_total_limit", type=int, help="keep only so many checkpoints")
     add("--resume_from_checkpoint", help="'latest', or the path of a checkpoint folder")

@@ -1,8 +1,9 @@
-"""Windows of pictures for the perceptual loss, so that large pictures cost no more than small ones."""
+"""Windows of pictures for the perceptual loss and the discriminator: small classes enlarged, at a window's cost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from class_choice import choose
@@ -32,16 +33,8 @@ class ClassCrops(SharedStream):
         super().__init__(seed, process_index, num_processes)
         self.side, self.num_classes = side, num_classes
 
-    def __call__(self, label: Tensor, pictures: Sequence[Tensor]) -> list[Tensor]:
-        """The same windows of several batches of pictures; gradients flow.
-
-        Args:
-            label: int64 [B, H, W].
-            pictures: [B, channels, H, W] each, all on the label maps' device.
-
-        Returns:
-            float32 [B, channels, side, side] each.
-        """
+    def draw(self, label: Tensor) -> Windows:
+        """A window of each label map int64 [B, H, W]."""
         B, H, W = label.shape
         draws = self.uniform(B, 2)
         height, width = min(self.side, H), min(self.side, W)
@@ -50,15 +43,66 @@ class ClassCrops(SharedStream):
         pixels = choose(inside.flatten(1), draws[:, 1])
         extent = torch.maximum(_extent(inside.any(dim=2)), _extent(inside.any(dim=1)))
         smaller = min(height, width)
-        rows = _sampled(pixels // W, extent, smaller, H, height)
-        columns = _sampled(pixels % W, extent, smaller, W, width).transpose(1, 2)
+        return Windows(
+            _places(pixels // W, extent, smaller, H, height),
+            _places(pixels % W, extent, smaller, W, width),
+            (H, W),
+        )
+
+    def __call__(self, label: Tensor, pictures: Sequence[Tensor]) -> list[Tensor]:
+        """The same windows of several batches of pictures, see :meth:`Windows.pictures`."""
+        return self.draw(label).pictures(pictures)
+
+
+class DiscriminatorCrops(ClassCrops):
+    """The same for the discriminator, with draws of its own."""
+
+    number = 11
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows of a batch lie: places between the pixels of the pictures.
+
+    Attributes:
+        rows, columns: float32 [B, side], from 0 to ``size - 1``.
+        size: (height, width) of the pictures.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    size: tuple[int, int]
+
+    def pictures(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+        """The same windows of several batches of pictures, interpolated bilinearly; gradients flow.
+
+        Args:
+            pictures: [B, channels, H, W] each, all on the label maps' device.
+
+        Returns:
+            float32 [B, channels, side, side] each.
+        """
+        rows, columns = (
+            _sampled(self.rows, self.size[0]),
+            _sampled(self.columns, self.size[1]).transpose(1, 2),
+        )
 
         def windows(picture: Tensor) -> Tensor:
-            # Bilinear, as two matrix products: a place that lies on a pixel is that pixel, to the bit.
+            # As two matrix products: a place that lies on a pixel is that pixel, to the bit.
             with torch.autocast(picture.device.type, enabled=False):
                 return rows[:, None] @ picture.float() @ columns[:, None]
 
         return [windows(picture) for picture in pictures]
+
+    def maps(self, ids: Tensor) -> Tensor:
+        """The windows of label or instance maps: int64 [B, H, W] -> [B, side, side], each place its nearest pixel."""
+        items = torch.arange(len(ids), device=ids.device)[:, None, None]
+        return ids[items, self.rows.round().long()[:, :, None], self.columns.round().long()[:, None, :]]
+
+    def batch(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The windows of a training batch: its pictures, its label maps, and its instance maps if it has any."""
+        maps = {name: self.maps(batch[name]) for name in ("label", "instance") if name in batch}
+        return {**maps, "image": self.pictures([batch["image"]])[0]}
 
 
 def _extent(shown: Tensor) -> Tensor:
@@ -68,19 +112,23 @@ def _extent(shown: Tensor) -> Tensor:
     return shown.shape[1] - before.sum(dim=1) - after.sum(dim=1)
 
 
-def _sampled(place: Tensor, extent: Tensor, smaller: int, limit: int, length: int) -> Tensor:
-    """``length`` places spread over a stretch of a line of ``limit`` pixels, linearly between the pixels.
+def _places(place: Tensor, extent: Tensor, smaller: int, limit: int, length: int) -> Tensor:
+    """``length`` places spread over a stretch of a line of ``limit`` pixels.
 
     Args:
         place: [B], what the stretch lies around; it is moved to lie inside of the line.
         extent: [B], the stretch is ``extent / smaller`` of ``length`` long, at least half of it and at most all.
 
     Returns:
-        float32 [B, length, limit]: what each pixel adds to each place.
+        float32 [B, length].
     """
     stretch = ((extent * length + smaller - 1) // smaller).clamp((length + 1) // 2, length)
     start = torch.minimum((place - stretch // 2).clamp(min=0), limit - stretch)
     steps = (torch.arange(length, device=place.device) + 0.5) * stretch[:, None] / length - 0.5
-    steps = torch.minimum(steps.clamp(min=0), stretch[:, None] - 1) + start[:, None]
-    pixels = torch.arange(limit, device=place.device)
-    return (1 - (steps[:, :, None] - pixels).abs()).clamp(min=0)
+    return torch.minimum(steps.clamp(min=0), stretch[:, None] - 1) + start[:, None]
+
+
+def _sampled(places: Tensor, limit: int) -> Tensor:
+    """float32 [B, length, limit]: what each pixel of a line adds to places [B, length], linearly between pixels."""
+    pixels = torch.arange(limit, device=places.device)
+    return (1 - (places[:, :, None] - pixels).abs()).clamp(min=0)

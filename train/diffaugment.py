@@ -14,7 +14,9 @@ from torch.nn import functional as F
 # Shares of the side: how far a picture is moved at most, and how large the square is that is cut out.
 _TRANSLATION = 1 / 8
 _CUTOUT = 1 / 2
-_DRAWS = 7
+# The draws, from 0 to 1, that change nothing: of brightness, saturation, contrast, two offsets, and a square's centre,
+# which lies far outside.
+NEUTRAL = (0.5, 0.5, 0.5, 0.5, 0.5, 2.0, 2.0)
 
 
 class DiffAugment(SharedStream):
@@ -29,10 +31,21 @@ class DiffAugment(SharedStream):
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """
-        draws = self.uniform(len(x) // copies, _DRAWS).repeat(copies, 1).to(x.device)
+        draws = self.draw(len(x) // copies).to(x.device).repeat(copies, 1)
         colours = _recolour(x[:, -3:], draws[:, :3])
         x = torch.cat((x[:, :-3], colours), dim=1)
         return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
+
+    def draw(self, items: int) -> Tensor:
+        """Random numbers [items, 7] from 0 to 1: three for the colour, two for the translation, two for the cutout."""
+        return self.uniform(items, len(NEUTRAL))
+
+    def observe(self, realness: Tensor) -> None:
+        """What the discriminator says of a batch of real pictures: nothing here depends on it."""
+
+    def report(self) -> dict[str, Tensor]:
+        """What is to be logged: nothing."""
+        return {}
 
 
 def _recolour(picture: Tensor, draws: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ def weights_to_save(discriminator: nn.Module, config: SystemConfig) -> Discrimin
 def take_up(discriminator: nn.Module, source: str, config: SystemConfig, starts: Mapping[str, str]) -> str:
     """Load the discriminator that lies beside a saved model, if there is one and it is of the same kind.
 
-    It is convolutional: the same weights serve pictures of any size. A class that the saved one does not know starts
+    It is convolutional: the same weights serve pictures of any size; a U-Net for larger ones is made as deep as the
+    saved one. A class that the saved one does not know starts
     with the weights of another, or with none: zero.
 
     Args:
@@ -53,13 +54,15 @@ def take_up(discriminator: nn.Module, source: str, config: SystemConfig, starts:
     if path is None:
         return f"{fresh}: there is no {DISCRIMINATOR_FILE} with {source} (--save_discriminator saves one)"
     own = _description(discriminator, config)
-    state = discriminator.state_dict()
-    saved = read_description(path, source, state)
+    saved = read_description(path, source, discriminator.state_dict())
     other = [
         f"{key} is {shown(value)} here and {shown(saved.get(key))} there"
         for key, value in own.items()
-        if key != "class_names" and saved.get(key) != value
+        if key not in ("class_names", "depth") and saved.get(key) != value
     ]
+    depth = saved.get("depth")
+    if own["depth"] != depth and not (type(depth) is int and 0 < depth < (own["depth"] or 0)):
+        other.append(f"depth is {shown(own['depth'])} here and {shown(depth)} there")
     if other:
         return f"{fresh}: that of {source} is another one ({'; '.join(other)})"
     old, new = list(saved["class_names"]), list(own["class_names"])
@@ -67,7 +70,10 @@ def take_up(discriminator: nn.Module, source: str, config: SystemConfig, starts:
     sources = [old.index(origin) if origin in old else -1 for origin in origins]
     if max(sources) < 0:
         return f"{fresh}: that of {source} knows none of the classes"
-    axes = _class_axes(discriminator)
+    if own["depth"] != depth:
+        # Of pictures of half the size: its levels are the upper ones of this one, which stays as deep as it was.
+        discriminator.cut_to(depth)
+    axes, state = _class_axes(discriminator), discriminator.state_dict()
     wanted = {
         key: torch.empty(shape, dtype=state[key].dtype, device="meta")
         for key, shape in _shapes(discriminator, state, axes, len(old) - len(new)).items()
@@ -93,6 +99,7 @@ def _description(discriminator: nn.Module, config: SystemConfig) -> dict[str, An
         "scales": config.discriminator_scales,
         "norm": config.discriminator_norm,
         "spectral_norm": config.discriminator_spectral_norm,
+        "depth": getattr(discriminator, "depth", None),
     }
 
 

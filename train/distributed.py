@@ -139,6 +139,15 @@ class NoiseSource(SharedStream):
         return everyone[self.process_index].to(device)
 
 
+def tensor_mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a tensor over all processes, without gradients."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    total = value.detach().clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
+
+
 def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Scalar tensors as numbers, averaged over all processes."""
     names = sorted(values)

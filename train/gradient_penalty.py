@@ -9,14 +9,16 @@ from __future__ import annotations
 import functools
 
 import torch
-from objectives import Batch, Objective
+from discriminator_io import Batch
+from objectives import Objective
 from torch import Tensor, nn
 
 
 class LazyR1:
     """``weight / 2`` times the squared gradient of D(x) with respect to x, mean over real pictures x.
 
-    D(x) is the mean of a picture's patch logits, weighted and averaged over scales as in the adversarial loss. The
+    D(x) is the mean of a picture's logits, weighted and averaged over scales as in the adversarial loss; where the
+    discriminator sees windows too, the mean of that and of the same for a window of the picture. The
     penalty is a part of the discriminator's loss every ``interval`` steps, and counts for all of these.
 
     Args:
@@ -44,8 +46,12 @@ class LazyR1:
         image.requires_grad_()
         plain = functools.partial(type(discriminator).forward, discriminator)
         with torch.autocast(image.device.type, enabled=False):
-            score = objective.real_score(plain, {**batch, "image": image})
-            (gradient,) = torch.autograd.grad(score * len(image), image, create_graph=True)
+            batch = {**batch, "image": image}
+            scores = objective.real_scores(plain, batch, objective.augment)
+            if objective.windows is not None:
+                window = objective.windows.draw(batch["label"]).batch(batch)
+                scores = (scores + objective.real_scores(plain, window, objective.augment)) / 2
+            (gradient,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
             penalty = self.weight / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
         self._last = penalty.detach()
         return self.interval * penalty

@@ -66,15 +66,25 @@ def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> 
     )
 
 
+def validation_data(args: argparse.Namespace, data: Data) -> PairedImages | None:
+    """The validation split of the first data folder, if it has one."""
+    folder = Path(args.train_data_dir[0] if args.train_data_dir else "")
+    if not (args.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file()):
+        return None
+    return PairedImages.from_folder(folder, data.image_size, split="validation", labels=data.labels)
+
+
+def spread(data: PairedImages, count: int) -> list[int]:
+    """Numbers of ``count`` items, evenly spread, or of all if there are fewer."""
+    count = min(count, len(data))
+    return [i * len(data) // count for i in range(count)]
+
+
 def grid_batch(args: argparse.Namespace, data: Data) -> dict[str, Tensor]:
     """A few pictures to look at, as they are, evenly spread over the validation split, or else the training data."""
-    folder = Path(args.train_data_dir[0] if args.train_data_dir else "")
-    if args.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file():
-        data = PairedImages.from_folder(folder, data.image_size, split="validation", labels=data.labels)
-    data = data.unmoved()
-    if isinstance(data, StreamedImages):
-        items = list(islice(data, GRID_PICTURES))
+    shown = (validation_data(args, data) or data).unmoved()
+    if isinstance(shown, StreamedImages):
+        items = list(islice(shown, GRID_PICTURES))
     else:
-        count = min(GRID_PICTURES, len(data))
-        items = [data[i * len(data) // count] for i in range(count)]
+        items = [shown[i] for i in spread(shown, GRID_PICTURES)]
     return torch.utils.data.default_collate(items)

@@ -15,7 +15,7 @@ from groupdnet_hub.baselines import SystemConfig
 # Orders of the classes that have a name of their own.
 ORDERS = ("ids", "likeness")
 # Flags that are fields of a system's configuration.
-_FIELDS = ("encoder_width", "discriminator_width", "discriminator_norm", "groups")
+_FIELDS = ("encoder_width", "groups")
 _CODE_FIELDS = ("latent_channels", "code_placement", "code_grid", "encoder_colours")
 
 

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from objectives import Augment, Batch, LossWeights, halves, label_input, logits, mean_logit, seen
+from discriminator_io import (
+    LEAST_SQUARES_MIDDLE,
+    Augment,
+    Batch,
+    halves,
+    label_input,
+    logits,
+    mean_logits,
+    observe,
+    seen,
+)
+from loss_weights import LossWeights
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,6 +54,7 @@ class BicycleObjective:
     """
 
     used = ("adversarial", "l1", "latent", "kl")
+    windows = None
 
     def __init__(self, config: SystemConfig, augment: Augment | None = None) -> None:
         self.config, self.augment = config, augment
@@ -89,20 +101,20 @@ class BicycleObjective:
         """Each discriminator on its pictures and on the real ones."""
         condition, image = label_input(batch, self.config), batch["image"]
         outputs = discriminator(*(seen(condition, (fake.detach(), image), self.augment) for fake in fakes))
-        sums = torch.zeros(2, device=image.device)
+        sums, found = torch.zeros(2, device=image.device), []
         for output in outputs:
             on_fake, on_real = halves(output)
+            found += on_real
             sums = sums + torch.stack(least_squares_discriminator_loss(logits(on_fake), logits(on_real)))
+        observe(self.augment, found, LEAST_SQUARES_MIDDLE)
         return {"discriminator_fake": sums[0], "discriminator_real": sums[1]}
 
-    def real_score(
-        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    def real_scores(
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
     ) -> Tensor:
-        """The mean of both discriminators'."""
-        augment = self.augment if as_trained else None
-        condition = label_input(batch, self.config)
-        outputs = discriminator(*(seen(condition, (batch["image"],), augment) for _ in range(2)))
-        return torch.stack([mean_logit(output) for output in outputs]).mean()
+        """The mean logit of both discriminators, over places and scales."""
+        shown = seen(label_input(batch, self.config), (batch["image"],), augment)
+        return torch.stack([mean_logits(outputs) for outputs in discriminator(shown, shown)]).mean(dim=0)
 
 
 class DiversityObjective:
@@ -113,6 +125,7 @@ class DiversityObjective:
     """
 
     used = ("adversarial", "l1", "diversity")
+    windows = None
 
     def __init__(self, config: SystemConfig, augment: Augment | None = None) -> None:
         self.config, self.augment = config, augment
@@ -155,13 +168,12 @@ class DiversityObjective:
         condition = label_input(batch, self.config)
         pictures = (fakes[0].detach(), batch["image"])
         on_fake, on_real = halves(discriminator(seen(condition, pictures, self.augment)))
+        observe(self.augment, on_real, LEAST_SQUARES_MIDDLE)
         fake, real = least_squares_discriminator_loss(logits(on_fake), logits(on_real))
         return {"discriminator_fake": fake, "discriminator_real": real}
 
-    def real_score(
-        self, discriminator: Callable[..., Any], batch: Batch, *, as_trained: bool = True
+    def real_scores(
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
     ) -> Tensor:
-        """Of the one discriminator."""
-        condition = label_input(batch, self.config)
-        shown = seen(condition, (batch["image"],), self.augment if as_trained else None)
-        return mean_logit(discriminator(shown))
+        """The mean logit, over places and scales."""
+        return mean_logits(discriminator(seen(label_input(batch, self.config), (batch["image"],), augment)))

@@ -64,8 +64,9 @@ def _load(folder: Path, parts: Mapping[str, Stateful]) -> None:
     if {key: (value.shape, value.dtype) for key, value in found.items()} != wanted:
         raise ValueError(
             f"{_FILE} in {folder} is not of a run with these flags: it holds {_names(found)}, and this run needs "
-            f"{_names(wanted)} (--use_ema, --diffaugment, --recoloured_classes, --perceptual_crop, --redraw_weight "
-            "and --redraw_memory must stay as they were)"
+            f"{_names(wanted)} (--use_ema, --diffaugment, --diffaugment_target, --recoloured_classes, "
+            "--perceptual_crop, --redraw_weight, --redraw_memory, --discriminator, --discriminator_crop and "
+            "--labelmix_weight must stay as they were)"
         )
     for name, part in parts.items():
         own = f"{name}/"

@@ -17,6 +17,9 @@ _USED = (
     "recoloured_classes",
     "redraw_memory",
     "perceptual_crop",
+    "discriminator_crop",
+    "r1_weight",
+    "diffaugment_target",
     "kl_free_nats",
     "class_balance",
 )
@@ -45,6 +48,9 @@ def run_facts(
         steps = f", which had {before['steps']} steps behind it" if "steps" in before else ""
         kept["notes"] = [*kept.get("notes", []), f"Trained on from {Path(start).name}{steps}."]
     used = {name: getattr(args, name) for name in _USED if getattr(args, name)}
+    if args.discriminator == "segmentation":
+        used["discriminator"] = "segmentation of pixels"
+        used["labelmix_weight"] = args.labelmix_weight
     return {
         **kept,
         "data": " and ".join(Path(folder).name for folder in args.train_data_dir)

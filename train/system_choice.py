@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,15 @@ import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
 from checked_flags import read_ties
-from class_exchange import ClassExchange, Exchange
-from code_memory import CodeMemory
+from class_crops import ClassCrops
+from class_exchange import Exchange
+from discriminator_io import Augment
+from label_mix import LabelMix
+from loss_weights import RATES
 from network_arguments import check_existing, network_fields
-from objectives import RATES, Augment, Crops, LossWeights, MultiScaleObjective, Objective
+from objectives import Crops, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
-from steps import kl_weight_at, risen_share
+from objectives_segmentation import SegmentationObjective
 
 from groupdnet_hub import (
     GroupDNet,
@@ -41,6 +42,9 @@ from groupdnet_hub.baselines import (
 
 # Devices over which the paper's unsynchronised batch norms were spread (section 4.1).
 _PAPER_DEVICES = 4
+_LABELMIX_WEIGHT = 10.0
+# About as many parameters each.
+_DISCRIMINATOR_WIDTHS = {"multiscale": 64, "segmentation": 32}
 
 
 def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, TransferReport | None]:
@@ -56,7 +60,7 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     if args.pretrained_model_name_or_path:
         model = load_system(args.pretrained_model_name_or_path)
         check_existing(args, model.config, "--pretrained_model_name_or_path")
-        model = _with_discriminator(model, _discriminator_fields(args))
+        model = _with_discriminator(model, _discriminator_fields(args, model.config.discriminator))
         if args.grow:
             if not isinstance(model, GroupDNet):
                 raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
@@ -72,9 +76,9 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     if args.config:
         config = system_from_json(Path(args.config).read_text(encoding="utf-8"))
         check_existing(args, config, "--config")
-        config = config.replace(**_discriminator_fields(args))
+        config = config.replace(**_discriminator_fields(args, config.discriminator))
     else:
-        fields = network_fields(args, labels)
+        fields = network_fields(args, labels) | _discriminator_fields(args, "multiscale")
         config = (
             system_preset(args.model, args.preset, **fields)
             if args.preset
@@ -103,13 +107,7 @@ def with_asked_prior(args: argparse.Namespace, model: System) -> System:
     return model.with_prior(rank=rank or 0, codes=codes or 0, ties=read_ties(args.prior_ties))
 
 
-def _discriminator_fields(args: argparse.Namespace) -> dict[str, Any]:
-    """What the command line says of the discriminator, as fields of the configuration."""
-    names = ("discriminator_width", "discriminator_norm")
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
-def _with_discriminator(model: System, fields: Mapping[str, Any]) -> System:
+def _with_discriminator(model: System, fields: dict[str, Any]) -> System:
     """The same model with another discriminator, where one is named."""
     if all(getattr(model.config, name) == value for name, value in fields.items()):
         return model
@@ -119,24 +117,60 @@ def _with_discriminator(model: System, fields: Mapping[str, Any]) -> System:
     return new.train(model.training)
 
 
+def _discriminator_fields(args: argparse.Namespace, before: str) -> dict[str, Any]:
+    """Fields of the configuration that the command line gives a discriminator, which was of the kind ``before``."""
+    fields: dict[str, Any] = {}
+    if args.discriminator not in (None, before):
+        fields["discriminator"] = args.discriminator
+        fields["discriminator_width"] = _DISCRIMINATOR_WIDTHS[args.discriminator]
+    if args.discriminator_width is not None:
+        fields["discriminator_width"] = args.discriminator_width
+    if args.discriminator_norm is not None:
+        fields["discriminator_norm"] = args.discriminator_norm
+    return fields
+
+
 def objective_of(config: SystemConfig) -> str:
-    """The name of the objective that a system is trained with."""
-    if isinstance(config, GroupDNetConfig):
-        return "hinge"
-    return SYSTEMS[config.system_name].objective
+    """The name of the objective that a system is trained with.
+
+    Raises:
+        ValueError: for a per-pixel discriminator of a system that has an adversarial loss of its own.
+    """
+    name = "hinge" if isinstance(config, GroupDNetConfig) else SYSTEMS[config.system_name].objective
+    if config.discriminator == "multiscale":
+        return name
+    if name != "hinge":
+        raise ValueError(
+            f"--discriminator {config.discriminator} does not fit a {config.system_name}, which has an adversarial "
+            "loss of its own: give --discriminator multiscale"
+        )
+    return config.discriminator
 
 
 def complete_arguments(args: argparse.Namespace, objective: str, accelerator: Accelerator) -> None:
-    """Fill in what the command line leaves to the system: rates, weights, batch normalisation."""
+    """Fill in what the command line leaves to the system: rates, weights, batch normalisation.
+
+    Raises:
+        ValueError: for a weight of LabelMix without a per-pixel discriminator.
+    """
     rates = RATES[objective]
     for name, value in (
         ("learning_rate", rates.generator),
         ("discr_learning_rate", rates.discriminator),
         ("kl_weight", rates.kl_weight),
         ("l1_weight", rates.l1_weight),
+        ("feature_matching_weight", rates.feature_matching_weight),
     ):
         if getattr(args, name) is None:
             setattr(args, name, value)
+    if objective == "segmentation":
+        args.discriminator = objective
+        args.labelmix_weight = _LABELMIX_WEIGHT if args.labelmix_weight is None else args.labelmix_weight
+    elif args.labelmix_weight is not None:
+        raise ValueError(
+            "--labelmix_weight has no effect: this model's discriminator is multi-scale. Leave it out, or give "
+            "--discriminator segmentation"
+        )
     if args.sync_batch_norm is None:
         args.sync_batch_norm = args.model is None or SYSTEMS[args.model].synchronised
     if args.batch_norm_parts is None:
@@ -151,59 +185,29 @@ def build_objective(
     augment: Augment | None,
     *,
     crops: Crops | None = None,
+    windows: ClassCrops | None = None,
     exchange: Exchange | None = None,
+    label_mix: LabelMix | None = None,
+    labelmix_weight: float = _LABELMIX_WEIGHT,
     free_nats: float = 0.0,
     class_balance: float = 0.0,
 ) -> Objective:
-    """The objective ``name`` for a system.
+    """The objective ``name`` for a system; ``label_mix`` is that of ``segmentation``.
 
     Raises:
-        ValueError: if the objective has no use for ``class_balance``.
+        ValueError: if the objective has no use for ``class_balance`` or ``windows``.
     """
-    if class_balance and name in ("bicyclegan", "dscgan"):
-        raise ValueError(f"--class_balance has no use: {name} has losses of its own")
-    if name == "bicyclegan":
-        return BicycleObjective(config, augment)
-    if name == "dscgan":
-        return DiversityObjective(config, augment)
-    return MultiScaleObjective(
-        config,
-        perceptual,
-        augment,
-        crops,
-        exchange,
-        free_nats=free_nats,
-        class_balance=class_balance,
-        least_squares=name == "pix2pixhd",
-    )
-
-
-def build_exchange(
-    args: argparse.Namespace, config: GroupDNetConfig, accelerator: Accelerator
-) -> ClassExchange | CodeMemory:
-    """Where the redraw loss takes other codes from: the batch itself, or ``--redraw_memory``."""
-    stream = args.seed, accelerator.process_index, accelerator.num_processes
-    if args.redraw_memory:
-        return CodeMemory(config.code_shape, args.redraw_memory, *stream, accelerator.device)
-    return ClassExchange(config.num_classes, *stream)
-
-
-def loss_weights(args: argparse.Namespace, step: int) -> LossWeights:
-    """The weights that the command line sets, at a step."""
-    weights = LossWeights(
-        args.adversarial_weight,
-        args.feature_matching_weight,
-        args.perceptual_weight,
-        args.kl_weight,
-        args.l1_weight,
-        args.latent_weight,
-        args.diversity_weight,
-        args.redraw_weight,
-    )
-    share = risen_share(step, args.discriminator_warmup_steps, args.adversarial_warmup_steps)
-    return replace(
-        weights,
-        kl=kl_weight_at(step, args.kl_weight_start, args.kl_weight, args.kl_warmup_steps),
-        adversarial=weights.adversarial * share,
-        feature_matching=weights.feature_matching * share,
-    )
+    if name in ("bicyclegan", "dscgan"):
+        if class_balance or windows is not None:
+            flag = "--class_balance" if class_balance else "--discriminator_crop"
+            raise ValueError(f"{flag} has no effect: {name} has losses of its own")
+        return (
+            BicycleObjective(config, augment) if name == "bicyclegan" else DiversityObjective(config, augment)
+        )
+    networks = config, perceptual, augment, crops, exchange
+    balanced = {"windows": windows, "free_nats": free_nats, "class_balance": class_balance}
+    if name == "segmentation":
+        return SegmentationObjective(
+            *networks, label_mix=label_mix, labelmix_weight=labelmix_weight, **balanced
+        )
+    return MultiScaleObjective(*networks, least_squares=name == "pix2pixhd", **balanced)

@@ -13,21 +13,20 @@ import torch
 from accelerate import Accelerator
 from argument_checks import neighbours
 from checkpoints import load_checkpoint, save_checkpoint
-from class_colours import ClassColours
-from class_crops import ClassCrops
-from diffaugment import DiffAugment
+from discriminator_means import build_means
 from discriminator_state import take_up, weights_to_save
-from distributed import NoiseSource, divide_batch_norm, mean_over_processes, synchronise_batch_norm
+from distributed import divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from gradient_penalty import LazyR1
 from inputs import Data, build_loader
-from objectives import RATES, used_weights, with_redraw_every
+from loss_weights import RATES, used_weights, weights_at, with_redraw_every
 from own_state import keep_own_state
 from pace import Pace
 from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
 from shown_model import ShownModel
 from steps import learning_rate_factor, make_optimizer
-from system_choice import build_exchange, build_objective, loss_weights
+from streams import build_streams
+from system_choice import build_objective
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -77,24 +76,17 @@ class Trainer:
             self.perceptual = PerceptualLoss(
                 args.perceptual_net, args.perceptual_weights, normalise=args.perceptual_normalise
             ).to(accelerator.device, memory_format=torch.channels_last)
-        self.augment = None
-        if args.diffaugment:
-            self.augment = DiffAugment(args.seed, accelerator.process_index, accelerator.num_processes)
-        ranks = accelerator.process_index, accelerator.num_processes
-        self.colours = None
-        if args.recoloured_classes:
-            class_ids = model.labels.ids_of(args.recoloured_classes)
-            self.colours = ClassColours(class_ids, args.recoloured_share, args.seed, *ranks)
-        stream = self.config.num_classes, args.seed, *ranks
-        crops = ClassCrops(args.perceptual_crop, *stream) if args.perceptual_crop else None
-        exchange = build_exchange(args, self.config, accelerator) if args.redraw_weight else None
+        self.streams = build_streams(args, accelerator, model)
         self.objective = build_objective(
             objective,
             self.config,
             self.perceptual,
-            self.augment,
-            crops=crops,
-            exchange=exchange,
+            self.streams.augmentation,
+            crops=self.streams.crops,
+            windows=self.streams.windows,
+            exchange=self.streams.exchange,
+            label_mix=self.streams.label_mix,
+            labelmix_weight=args.labelmix_weight or 0.0,
             free_nats=args.kl_free_nats,
             class_balance=args.class_balance,
         )
@@ -104,6 +96,7 @@ class Trainer:
             source = args.pretrained_model_name_or_path
             accelerator.print(take_up(discriminator, source, self.config, starts))
         discriminator.to(memory_format=torch.channels_last)
+        self.means = build_means(args, self.objective, data, accelerator.device)
         self.penalty = LazyR1(args.r1_weight, args.r1_interval)
         self.total_steps = args.max_train_steps or args.num_train_epochs * (
             (self.pictures or 0) // self.pictures_per_step
@@ -130,16 +123,8 @@ class Trainer:
                 build_loader(args, data, accelerator.device),
             )
         )
-        self.noise = NoiseSource(args.seed, accelerator.process_index, accelerator.num_processes)
-        own = {
-            "noise": self.noise,
-            "augmentation": self.augment,
-            "crops": crops,
-            "exchange": exchange,
-            "colours": self.colours,
-            "average": self.shown.average,
-        }
-        keep_own_state(accelerator, {name: part for name, part in own.items() if part is not None})
+        average = {} if self.shown.average is None else {"average": self.shown.average}
+        keep_own_state(accelerator, {**self.streams.parts(), **average})
         self.step, self.epoch, self.batch_number = 0, 0, 0
         self.pace = Pace(accelerator.device)
 
@@ -207,11 +192,11 @@ class Trainer:
         ):
             for group in adam.param_groups:
                 group["lr"] = rate * factor
-        objective = self.objective
-        if self.colours is not None:
-            batch = {**batch, "image": self.colours(batch["image"], batch["label"])}
-        weights = with_redraw_every(loss_weights(args, self.step), self.step, args.redraw_interval)
-        noise = self.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
+        objective, streams = self.objective, self.streams
+        if streams.colours is not None:
+            batch = {**batch, "image": streams.colours(batch["image"], batch["label"])}
+        weights = with_redraw_every(weights_at(args, self.step), self.step, args.redraw_interval)
+        noise = streams.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
         with accelerator.accumulate(self.model, self.discriminator):
             # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
             judge = accelerator.unwrap_model(self.discriminator).requires_grad_(False)
@@ -237,7 +222,8 @@ class Trainer:
             self.discr_optimizer.zero_grad()
         if accelerator.sync_gradients and losses:
             self.shown.follow(accelerator.unwrap_model(self.model))
-        return {**losses, **discr_losses, **self.penalty.report()}
+        followed = {} if streams.augmentation is None else streams.augmentation.report()
+        return {**losses, **discr_losses, **self.penalty.report(), **followed}
 
     def _log(self, losses: Mapping[str, Tensor], bar: Any) -> None:
         values = mean_over_processes(losses)
@@ -253,12 +239,14 @@ class Trainer:
     # -- what comes out --------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Write a sample grid, and log whether the posterior says anything about the pictures."""
+        """Write a sample grid; log whether the posterior says anything, and whether the discriminator overfits."""
         if self.accelerator.is_main_process:
             shown, seed = self._generator(), self.args.seed
             grid = sample_grid(shown, self.grid, seed=seed)
             save_picture(grid, self.output_dir / "samples" / f"{self.step:07d}.png")
             report = posterior_report(shown, self.grid, self.perceptual, seed=seed)
+            if self.means is not None:
+                report |= self.means(self.accelerator.unwrap_model(self.discriminator))
             self.accelerator.log(report, step=self.step)
             tqdm.write(
                 f"step {self.step}: " + ", ".join(f"{key} {value:.3f}" for key, value in report.items())
@@ -300,7 +288,7 @@ class Trainer:
         return run_facts(
             self.args,
             self.started_with,
-            used_weights(self.objective, loss_weights(self.args, self.step)),
+            used_weights(self.objective.used, weights_at(self.args, self.step)),
             step=self.step,
             pictures=self.pictures,
             pictures_per_step=self.pictures_per_step,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from groupdnet_hub.config_checks import (
     DISCRIMINATOR_NORMS,
+    DISCRIMINATORS,
     MAX_CHANNELS,
     as_int_pair,
     as_sequence,
@@ -27,8 +28,9 @@ class BaselineConfig(JSONConfig):
         image_size: (height, width) of the pictures.
         width: channels of the generator's widest-resolution layer.
         instance_edges: whether the label input holds the instance edge map (Cityscapes).
+        discriminator: ``multiscale`` or ``segmentation``, as that of a GroupDNet.
         discriminator_width: output channels of the discriminator's first convolution.
-        discriminator_scales: number of scales of the discriminator.
+        discriminator_scales: number of scales of the multi-scale discriminator.
         discriminator_norm: ``instance``, instance normalisation in the discriminator, or ``none``.
         format_version: version of this file format.
     """
@@ -38,6 +40,7 @@ class BaselineConfig(JSONConfig):
     image_size: tuple[int, int]
     width: int
     instance_edges: bool = False
+    discriminator: str = "multiscale"
     discriminator_width: int = 64
     discriminator_scales: int = 2
     discriminator_norm: str = "instance"
@@ -87,6 +90,7 @@ class BaselineConfig(JSONConfig):
         check_classes(self.class_names, self.palette, len(self.class_names))
         check_whole(self.width, "width", 1, MAX_CHANNELS // 16)
         check_choice(self.instance_edges, "instance_edges", (True, False))
+        check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
         check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
         check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
         check_choice(self.discriminator_norm, "discriminator_norm", DISCRIMINATOR_NORMS)

@@ -1,0 +1,83 @@
+"""What a discriminator is shown, and how what it says is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from groupdnet_hub import instance_edges, one_hot, picture_means
+from groupdnet_hub.baselines import SystemConfig
+
+Batch = Mapping[str, Tensor]
+# For each scale of a discriminator its features, the logits last.
+Features = Sequence[Sequence[Tensor]]
+# Between the goals of least squares, 0 and 1; those of the hinge loss lie around 0.
+LEAST_SQUARES_MIDDLE = 0.5
+
+
+class Augment(Protocol):
+    """Changes what a discriminator sees (see :mod:`diffaugment`)."""
+
+    def __call__(self, x: Tensor, copies: int, /) -> Tensor:
+        """Label input and picture [copies * B, channels, H, W] -> the same, all copies augmented alike."""
+
+    def observe(self, realness: Tensor, /) -> None:
+        """Hear what the discriminator says of a batch of real pictures [B, ...]: positive where they seem real."""
+
+
+def label_input(batch: Batch, config: SystemConfig) -> Tensor:
+    """The discriminator's label input [B, C (+ 1), H, W]: one-hot labels, and the edge map with instances."""
+    channels = one_hot(batch["label"], config.num_classes)
+    if config.instance_edges:
+        channels = torch.cat((channels, instance_edges(batch["instance"])), dim=1)
+    return channels
+
+
+def seen(condition: Tensor, pictures: Sequence[Tensor], augment: Augment | None) -> Tensor:
+    """What a discriminator sees of several batches of pictures of the same label maps, in one batch."""
+    together = torch.cat([torch.cat((condition, picture), dim=1) for picture in pictures])
+    if augment is not None:
+        together = augment(together, len(pictures))
+    return together.contiguous(memory_format=torch.channels_last)
+
+
+def halves(outputs: Features) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+    """The features of a batch's first and second half."""
+    return (
+        [[feature[: len(feature) // 2] for feature in scale] for scale in outputs],
+        [[feature[len(feature) // 2 :] for feature in scale] for scale in outputs],
+    )
+
+
+def mean_losses(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each loss over what a discriminator was shown one after the other; all have the same losses."""
+    if len(views) == 1:
+        return dict(views[0])
+    return {name: torch.stack([view[name] for view in views]).mean() for name in views[0]}
+
+
+def logits(outputs: Features) -> list[Tensor]:
+    """The patch logits of each scale."""
+    return [scale[-1] for scale in outputs]
+
+
+def mean_logits(outputs: Features, weights: Tensor | None = None) -> Tensor:
+    """The mean of each picture's logits over places and scales, [B].
+
+    Args:
+        weights: how much each pixel [B, 1, H, W] counts, of mean 1.
+    """
+    return torch.stack([picture_means(found, weights) for found in logits(outputs)]).mean(dim=0)
+
+
+def observe(augment: Augment | None, outputs: Features, middle: float = 0.0) -> None:
+    """Let an augmentation hear the patch logits of real pictures.
+
+    Args:
+        middle: the logit that is as far from what generated pictures should get as from what real ones should.
+    """
+    if augment is not None:
+        augment.observe(torch.cat([found.detach().flatten(1) for found in logits(outputs)], dim=1) - middle)

@@ -1,0 +1,86 @@
+"""The weights of the losses, how they change over a run, and the rates that each objective is trained with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from steps import kl_weight_at, risen_share
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the generator's losses; an objective uses those it has. The KL weight is per picture.
+
+    The first four are those of Eq. 6. ``l1`` is the distance to the picture, ``latent`` BicycleGAN's to the random
+    code, ``diversity`` is DSCGAN's; ``redraw`` is that of :mod:`class_exchange`.
+    """
+
+    adversarial: float = 1.0
+    feature_matching: float = 10.0
+    perceptual: float = 10.0
+    kl: float = 0.4
+    l1: float = 0.0
+    latent: float = 0.5
+    diversity: float = 8.0
+    redraw: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How the networks of an objective are optimised.
+
+    Attributes:
+        generator, discriminator: learning rates.
+        betas: Adam's moments.
+        kl_weight: weight of the KL divergence per picture.
+        l1_weight: weight of the distance to the picture.
+        feature_matching_weight: weight of feature matching, where there is any.
+    """
+
+    generator: float
+    discriminator: float
+    betas: tuple[float, float]
+    kl_weight: float = 0.0
+    l1_weight: float = 0.0
+    feature_matching_weight: float = 10.0
+
+
+# Section 4.1, and the papers of the others. That of the per-pixel discriminator matches no features.
+RATES = {
+    "hinge": Rates(1e-4, 4e-4, (0.0, 0.9), 0.4),
+    "segmentation": Rates(1e-4, 4e-4, (0.0, 0.9), 0.4, feature_matching_weight=0.0),
+    "pix2pixhd": Rates(2e-4, 2e-4, (0.5, 0.999)),
+    "bicyclegan": Rates(2e-4, 2e-4, (0.5, 0.999), 0.01, l1_weight=10.0),
+    "dscgan": Rates(2e-4, 2e-4, (0.5, 0.999), l1_weight=10.0),
+}
+
+
+def used_weights(names: Iterable[str], weights: LossWeights) -> dict[str, float]:
+    """The weights of these names that are not 0, for the model card."""
+    return {name: value for name in names if (value := getattr(weights, name))}
+
+
+def weights_at(args: argparse.Namespace, step: int) -> LossWeights:
+    """The weights that the command line sets, at a step."""
+    share = risen_share(step, args.discriminator_warmup_steps, args.adversarial_warmup_steps)
+    return LossWeights(
+        adversarial=args.adversarial_weight * share,
+        feature_matching=args.feature_matching_weight * share,
+        perceptual=args.perceptual_weight,
+        kl=kl_weight_at(step, args.kl_weight_start, args.kl_weight, args.kl_warmup_steps),
+        l1=args.l1_weight,
+        latent=args.latent_weight,
+        diversity=args.diversity_weight,
+        redraw=args.redraw_weight,
+    )
+
+
+def with_redraw_every(weights: LossWeights, step: int, interval: int) -> LossWeights:
+    """The weights of an update, counted from 0, when the redraw loss is measured every ``interval``-th time only.
+
+    It then counts ``interval`` times, so that its share in the sum over many updates stays what its weight says
+    (lazy regularisation; Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
+    """
+    return replace(weights, redraw=0.0 if (step + 1) % interval else interval * weights.redraw)

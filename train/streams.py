@@ -1,0 +1,76 @@
+"""Everything of a run that draws random numbers as it trains; all of it is part of a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+
+from accelerate import Accelerator
+from adaptive_augment import AdaptiveDiffAugment
+from class_colours import ClassColours
+from class_crops import ClassCrops, DiscriminatorCrops
+from class_exchange import ClassExchange
+from code_memory import CodeMemory
+from diffaugment import DiffAugment
+from distributed import NoiseSource
+from label_mix import LabelMix
+from own_state import Stateful
+
+from groupdnet_hub.baselines import System
+
+
+@dataclass(frozen=True)
+class Streams:
+    """What a run draws from, each the same whatever the number of processes; None where the flags have no use for it.
+
+    Attributes:
+        noise: of the codes.
+        augmentation: of what the discriminator sees.
+        crops: windows for the perceptual loss.
+        windows: for the discriminator.
+        label_mix: masks for the per-pixel discriminator.
+        exchange: codes for the redraw loss, of the same batch or from a memory.
+        colours: of some classes of the training pictures.
+    """
+
+    noise: NoiseSource
+    augmentation: DiffAugment | None
+    crops: ClassCrops | None
+    windows: DiscriminatorCrops | None
+    label_mix: LabelMix | None
+    exchange: ClassExchange | CodeMemory | None
+    colours: ClassColours | None
+
+    def parts(self) -> dict[str, Stateful]:
+        """Those that there are, by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: part for name, part in found.items() if part is not None}
+
+
+def build_streams(args: argparse.Namespace, accelerator: Accelerator, model: System) -> Streams:
+    """The streams that the command line asks for.
+
+    Raises:
+        ValueError: for classes to recolour that the model does not have.
+    """
+    config = model.config
+    stream = args.seed, accelerator.process_index, accelerator.num_processes
+    classes = config.num_classes, *stream
+    augmentation, exchange, colours, windows = None, None, None, None
+    if args.diffaugment and args.diffaugment_target is not None:
+        adaptive = args.diffaugment_target, args.diffaugment_rise
+        augmentation = AdaptiveDiffAugment(*adaptive, *stream, accelerator.device)
+    elif args.diffaugment:
+        augmentation = DiffAugment(*stream)
+    if args.redraw_weight and args.redraw_memory:
+        exchange = CodeMemory(config.code_shape, args.redraw_memory, *stream, accelerator.device)
+    elif args.redraw_weight:
+        exchange = ClassExchange(*classes)
+    if args.recoloured_classes:
+        class_ids = model.labels.ids_of(args.recoloured_classes)
+        colours = ClassColours(class_ids, args.recoloured_share, *stream)
+    if args.discriminator_crop:
+        windows = DiscriminatorCrops(args.discriminator_crop, *classes)
+    crops = ClassCrops(args.perceptual_crop, *classes) if args.perceptual_crop else None
+    label_mix = LabelMix(*classes) if args.labelmix_weight else None
+    return Streams(NoiseSource(*stream), augmentation, crops, windows, label_mix, exchange, colours)
