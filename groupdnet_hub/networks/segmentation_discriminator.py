@@ -15,6 +15,11 @@ from torch.nn import functional as F
 
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network, leaky_relu
 
+# Random weights of largest singular value 1, and LeakyReLU, each take away about a third of a signal; without any other
+# norm the features of a picture would end 10 times smaller than it, and their fine details would be learned late.
+_GAIN = 2.0
+# Of the last convolution's random weights: at 0.02, that of the other networks, the features would learn slowly.
+_LAST_GAIN = 0.3
 # Channels at full size, half size, ..., as multiples of the width; most of the time goes into the first.
 _MULTIPLES = (1, 2, 4, 4, 8)
 
@@ -35,13 +40,26 @@ class HasSegmentationDiscriminator(Protocol):
     def discriminator_spectral_norm(self) -> bool: ...
 
 
+class _Convolution(GroupedConv2d):
+    """A convolution that spectral normalisation leaves a largest gain of ``_GAIN``, not of 1."""
+
+    def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
+        """As :meth:`GroupedConv2d.initialise`, with a gain of 1: no norm behind it would take another one out."""
+        super().initialise(1.0, generator)
+
+    def normalised_weight(self) -> Tensor:
+        """The weight that the forward uses."""
+        weight = super().normalised_weight()
+        return _GAIN * weight if self.spectral_norm else weight
+
+
 class DownBlock(nn.Module):
     """Residual block to half the height and width: 3x3 convolution, 2x2 average, 3x3 convolution."""
 
     def __init__(self, in_channels: int, out_channels: int, spectral_norm: bool) -> None:
         super().__init__()
-        self.conv_0 = GroupedConv2d(in_channels, in_channels, spectral_norm=spectral_norm)
-        self.conv_1 = GroupedConv2d(in_channels, out_channels, spectral_norm=spectral_norm)
+        self.conv_0 = _Convolution(in_channels, in_channels, spectral_norm=spectral_norm)
+        self.conv_1 = _Convolution(in_channels, out_channels, spectral_norm=spectral_norm)
         self.shortcut = _shortcut(in_channels, out_channels, spectral_norm)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,9 +74,9 @@ class UpBlock(nn.Module):
     def __init__(self, below_channels: int, out_channels: int, spectral_norm: bool) -> None:
         super().__init__()
         # Apart, at the size of each: one convolution of both, enlarged and joined, would cost twice as much.
-        self.conv_below = GroupedConv2d(below_channels, out_channels, spectral_norm=spectral_norm)
-        self.conv_beside = GroupedConv2d(out_channels, out_channels, spectral_norm=spectral_norm)
-        self.conv_1 = GroupedConv2d(out_channels, out_channels, spectral_norm=spectral_norm)
+        self.conv_below = _Convolution(below_channels, out_channels, spectral_norm=spectral_norm)
+        self.conv_beside = _Convolution(out_channels, out_channels, spectral_norm=spectral_norm)
+        self.conv_1 = _Convolution(out_channels, out_channels, spectral_norm=spectral_norm)
         self.shortcut = _shortcut(below_channels, out_channels, spectral_norm)
 
     def forward(self, below: Tensor, beside: Tensor) -> Tensor:
@@ -91,13 +109,17 @@ class SegmentationDiscriminator(nn.Module):
         norm, width = config.discriminator_spectral_norm, config.discriminator_width
         depth = max(1, (min(config.image_size) // 4).bit_length() - 1)
         channels = [width * _MULTIPLES[min(level, len(_MULTIPLES) - 1)] for level in range(depth + 1)]
-        self.first = GroupedConv2d(3, width, spectral_norm=norm)
+        self.first = _Convolution(3, width, spectral_norm=norm)
         self.down = nn.ModuleList(
             DownBlock(channels[level], channels[level + 1], norm) for level in range(depth)
         )
         self.up = nn.ModuleList(UpBlock(channels[level + 1], channels[level], norm) for level in range(depth))
         self.last = GroupedConv2d(width, config.num_classes + 1, 1)
+        if generator is None:
+            generator = torch.Generator().manual_seed(0)
         initialise_network(self, generator)
+        if not self.last.weight.is_meta:
+            self.last.initialise(_LAST_GAIN, generator)
 
     @property
     def depth(self) -> int:
@@ -130,7 +152,7 @@ class SegmentationDiscriminator(nn.Module):
 def _shortcut(in_channels: int, out_channels: int, spectral_norm: bool) -> nn.Module:
     if in_channels == out_channels:
         return nn.Identity()
-    return GroupedConv2d(in_channels, out_channels, 1, bias=False, spectral_norm=spectral_norm)
+    return _Convolution(in_channels, out_channels, 1, bias=False, spectral_norm=spectral_norm)
 
 
 def _halved(x: Tensor) -> Tensor:
