@@ -148,13 +148,17 @@ def test_what_is_cut_out_or_moved_in_is_no_target() -> None:
 
 def test_label_map_and_picture_move_together() -> None:
     """A picture that shows its label map in grey is told apart as well after it was moved and cut."""
-    objective = SegmentationObjective(CONFIG, None, lambda x, copies: x.roll((3, 5), (2, 3)))
+
+    class Rolled(DiffAugment):
+        def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
+            return x.roll((3, 5), (2, 3))
 
     class Reader(nn.Module):
         def forward(self, shown: Tensor) -> Tensor:
             distance = (shown[:, :1] - torch.tensor([0.0, 0.1, 0.2, 0.3, 9.0]).view(1, -1, 1, 1)).abs()
             return -1e3 * distance
 
+    objective = SegmentationObjective(CONFIG, None, Rolled(0, 0, 1))
     _, label, _ = drawn(CONFIG)
     image = (label / 10)[:, None].expand(-1, 3, -1, -1)
     losses = objective.discriminator_losses(Reader(), (image,), {"image": image, "label": label})
