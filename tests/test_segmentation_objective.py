@@ -146,9 +146,19 @@ def test_what_is_cut_out_or_moved_in_is_no_target() -> None:
     assert torch.equal(counted, ~gone)
 
 
+class Moved:
+    """An augmentation that moves everything alike."""
+
+    def __call__(self, x: Tensor, copies: int) -> Tensor:
+        return x.roll((3, 5), (2, 3))
+
+    def observe(self, realness: Tensor) -> None:
+        """It does not adapt."""
+
+
 def test_label_map_and_picture_move_together() -> None:
     """A picture that shows its label map in grey is told apart as well after it was moved and cut."""
-    objective = SegmentationObjective(CONFIG, None, lambda x, copies: x.roll((3, 5), (2, 3)))
+    objective = SegmentationObjective(CONFIG, None, Moved())
 
     class Reader(nn.Module):
         def forward(self, shown: Tensor) -> Tensor:
