@@ -146,19 +146,25 @@ def test_what_is_cut_out_or_moved_in_is_no_target() -> None:
     assert torch.equal(counted, ~gone)
 
 
+class Moved:
+    """An augmentation that moves everything alike."""
+
+    def __call__(self, x: Tensor, copies: int) -> Tensor:
+        return x.roll((3, 5), (2, 3))
+
+    def observe(self, realness: Tensor) -> None:
+        """It does not adapt."""
+
+
 def test_label_map_and_picture_move_together() -> None:
     """A picture that shows its label map in grey is told apart as well after it was moved and cut."""
-
-    class Rolled(DiffAugment):
-        def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
-            return x.roll((3, 5), (2, 3))
+    objective = SegmentationObjective(CONFIG, None, Moved())
 
     class Reader(nn.Module):
         def forward(self, shown: Tensor) -> Tensor:
             distance = (shown[:, :1] - torch.tensor([0.0, 0.1, 0.2, 0.3, 9.0]).view(1, -1, 1, 1)).abs()
             return -1e3 * distance
 
-    objective = SegmentationObjective(CONFIG, None, Rolled(0, 0, 1))
     _, label, _ = drawn(CONFIG)
     image = (label / 10)[:, None].expand(-1, 3, -1, -1)
     losses = objective.discriminator_losses(Reader(), (image,), {"image": image, "label": label})

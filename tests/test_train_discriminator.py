@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import shutil
 from pathlib import Path
 
@@ -11,17 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from test_train import logged
-from train_runs import command_line, free_port, train
+from train_runs import free_port, train, train_here
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNet, LabelSet
 from groupdnet_hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
-from accelerate.state import AcceleratorState, GradientState
 from arguments import build_parser, find_problem
-
-from train import main
 
 SMALL = ("--perceptual_net", "none", "--discriminator_width", "4", "--max_train_steps", "4")
 # Whatever the discriminator can be told to do at once.
@@ -42,25 +37,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def saved(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and its discriminator of a few steps."""
     output = tmp_path_factory.mktemp("saved")
-    run(drawn, output, *SMALL, "--discriminator_norm", "none", "--save_discriminator")
+    train_here(drawn, output, *SMALL, "--discriminator_norm", "none", "--save_discriminator")
     return output / "model"
 
 
 @pytest.fixture(autouse=True)
 def _global_random_state_stays() -> None:
     """The training script seeds its process."""
-
-
-def run(drawn: Path, output: Path, *flags: str) -> str:
-    """A run in this process, several times as fast as one of its own; returns what it prints."""
-    command, _ = command_line(drawn, output, *flags)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
-        patch.setenv("ACCELERATE_USE_CPU", "true")
-        main(command[2:])
-    return said.getvalue()
 
 
 def differing(a: Path, b: Path) -> list[str]:
@@ -72,9 +55,9 @@ def differing(a: Path, b: Path) -> list[str]:
 
 def test_a_run_with_every_flag_resumes_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> None:
     flags = (*SMALL, *ALL, "--checkpointing_steps", "2", "--lr_decay_start", "1")
-    run(drawn, tmp_path / "whole", *flags)
-    run(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2")
-    run(drawn, tmp_path / "halves", *flags, "--resume_from_checkpoint", "latest")
+    train_here(drawn, tmp_path / "whole", *flags)
+    train_here(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2")
+    train_here(drawn, tmp_path / "halves", *flags, "--resume_from_checkpoint", "latest")
     for name in ("model.safetensors", DISCRIMINATOR_FILE):
         assert differing(*(tmp_path / half / "model" / name for half in ("whole", "halves"))) == []
     # A checkpoint holds it as well, and what it holds is the discriminator that was trained.
@@ -87,7 +70,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
     flags = (*SMALL, *ALL, "--optimizer", "sgd", "--learning_rate", "2e-4", "--discr_learning_rate", "2e-3")
     flags += ("--gradient_accumulation_steps", "2", "--r1_weight", "100", "--discriminator_norm", "instance")
     one, two = tmp_path / "one", tmp_path / "two"
-    run(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
+    train_here(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
     pair = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()))
     train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=pair)
     for name in ("model.safetensors", DISCRIMINATOR_FILE):
@@ -100,9 +83,9 @@ def test_the_generator_waits_and_its_adversarial_losses_rise(drawn: Path, tmp_pa
     flags = (*SMALL, "--max_train_steps", "6", "--logging_steps", "1", "--report_to", "tensorboard")
     flags += ("--checkpointing_steps", "3", "--adversarial_weight", "2", "--learning_rate", "1e-3")
     warm = ("--discriminator_warmup_steps", "3", "--adversarial_warmup_steps", "2", "--save_discriminator")
-    run(drawn, tmp_path / "run", *flags, *warm)
+    train_here(drawn, tmp_path / "run", *flags, *warm)
     start = tmp_path / "start"
-    run(drawn, start, *SMALL, "--learning_rate", "0", "--max_train_steps", "1", "--save_discriminator")
+    train_here(drawn, start, *SMALL, "--learning_rate", "0", "--max_train_steps", "1", "--save_discriminator")
     waiting = dict(
         GroupDNet.from_pretrained(tmp_path / "run" / "checkpoint-3" / "generator").named_parameters()
     )
@@ -123,11 +106,11 @@ def test_the_generator_waits_and_its_adversarial_losses_rise(drawn: Path, tmp_pa
 def test_training_and_validation_pictures_are_judged_side_by_side(drawn: Path, tmp_path: Path) -> None:
     flags = (*SMALL, "--max_train_steps", "2", "--validation_steps", "1", "--report_to", "tensorboard")
     means = {"discriminator_on_train", "discriminator_on_validation", "discriminator_gap"}
-    run(drawn, tmp_path / "without", *flags)
+    train_here(drawn, tmp_path / "without", *flags)
     assert not means & set(logged(tmp_path / "without"))
     shutil.copytree(drawn, tmp_path / "drawn")
     write_figures(tmp_path / "drawn", 3, size=(32, 32), split="validation")
-    run(tmp_path / "drawn", tmp_path / "with", *flags)
+    train_here(tmp_path / "drawn", tmp_path / "with", *flags)
     found = logged(tmp_path / "with")
     # At both steps, and at the end.
     assert [len(found[name]) for name in means] == [3, 3, 3]
@@ -141,9 +124,9 @@ def test_a_saved_discriminator_is_taken_up_at_twice_the_size(
     """With a rate of zero it comes out as it went in; singular vectors follow what is already theirs."""
     flags = (*SMALL, "--max_train_steps", "1", "--discr_learning_rate", "0", "--save_discriminator")
     flags += ("--pretrained_model_name_or_path", str(saved))
-    said = run(drawn, tmp_path / "again", *flags)
+    said = train_here(drawn, tmp_path / "again", *flags)
     assert f"the discriminator is taken up from {saved}" in said
-    said = run(drawn, tmp_path / "grown", *flags, "--grow")
+    said = train_here(drawn, tmp_path / "grown", *flags, "--grow")
     assert f"the discriminator is taken up from {saved}" in said
     assert GroupDNet.from_pretrained(tmp_path / "grown" / "model").config.image_size == (64, 64)
     for name in ("again", "grown"):
@@ -155,21 +138,23 @@ def test_a_fresh_one_says_why(drawn: Path, saved: Path, tmp_path: Path) -> None:
     flags = ("--perceptual_net", "none", "--max_train_steps", "1")
     first = tmp_path / "first"
     start = ("--pretrained_model_name_or_path", str(saved))
-    said = run(drawn, first, *flags, *start, "--discriminator_width", "8")
+    said = train_here(drawn, first, *flags, *start, "--discriminator_width", "8")
     assert "starts fresh" in said
     assert "width is 8 here and 4 there" in said
     assert not (first / "model" / DISCRIMINATOR_FILE).exists()
-    said = run(drawn, first, *flags, *start, "--discriminator_norm", "instance")
+    said = train_here(drawn, first, *flags, *start, "--discriminator_norm", "instance")
     assert "norm is 'instance' here and 'none' there" in said
-    said = run(drawn, tmp_path / "second", *flags, "--pretrained_model_name_or_path", str(first / "model"))
+    said = train_here(
+        drawn, tmp_path / "second", *flags, "--pretrained_model_name_or_path", str(first / "model")
+    )
     assert f"starts fresh: there is no {DISCRIMINATOR_FILE} with" in said
 
 
 def test_a_run_that_does_not_save_it_leaves_no_older_one(drawn: Path, saved: Path, tmp_path: Path) -> None:
     flags = (*SMALL, "--max_train_steps", "1", "--pretrained_model_name_or_path", str(saved))
-    run(drawn, tmp_path, *flags, "--save_discriminator")
+    train_here(drawn, tmp_path, *flags, "--save_discriminator")
     assert (tmp_path / "model" / DISCRIMINATOR_FILE).is_file()
-    run(drawn, tmp_path, *flags)
+    train_here(drawn, tmp_path, *flags)
     assert not (tmp_path / "model" / DISCRIMINATOR_FILE).exists()
 
 
@@ -180,7 +165,7 @@ def test_classes_are_carried_over_by_name(drawn: Path, saved: Path, tmp_path: Pa
     flags = ("--perceptual_net", "none", "--max_train_steps", "1", "--discr_learning_rate", "0")
     flags += ("--pretrained_model_name_or_path", str(saved), "--init_class", "bag=top-clothes")
     flags += ("--classes", str(tmp_path / "classes.json"), "--save_discriminator")
-    said = run(drawn, tmp_path / "run", *flags)
+    said = train_here(drawn, tmp_path / "run", *flags)
     assert "with its 8 classes carried over by name; zero for hat" in said
     before = load_file(saved / DISCRIMINATOR_FILE)["scales.1.first.weight"]
     after = load_file(tmp_path / "run" / "model" / DISCRIMINATOR_FILE)["scales.1.first.weight"]
@@ -199,7 +184,7 @@ def test_a_damaged_one_is_refused(drawn: Path, saved: Path, tmp_path: Path) -> N
     with pytest.raises(
         ValueError, match=f"^{DISCRIMINATOR_FILE} of .* does not say what discriminator it is of"
     ):
-        run(drawn, tmp_path / "run", *flags)
+        train_here(drawn, tmp_path / "run", *flags)
 
 
 @pytest.mark.parametrize(

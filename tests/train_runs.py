@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +37,25 @@ def train(drawn: Path, output: Path, *flags: str, launcher: tuple[str, ...] = ()
         command = [sys.executable, "-m", *launcher, *command[1:]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def train_here(drawn: Path, output: Path, *flags: str) -> str:
+    """A run in this process, several times as fast as one of its own; returns what it prints.
+
+    It seeds torch's global generator: a test file that uses it overrides ``_global_random_state_stays``.
+    """
+    from accelerate.state import AcceleratorState, GradientState
+
+    from train import main
+
+    command, _ = command_line(drawn, output, *flags)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        main(command[2:])
+    return said.getvalue()
 
 
 def free_port() -> int:
