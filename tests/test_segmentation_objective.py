@@ -148,7 +148,12 @@ def test_what_is_cut_out_or_moved_in_is_no_target() -> None:
 
 def test_label_map_and_picture_move_together() -> None:
     """A picture that shows its label map in grey is told apart as well after it was moved and cut."""
-    objective = SegmentationObjective(CONFIG, None, lambda x, copies: x.roll((3, 5), (2, 3)))
+
+    class Moved(DiffAugment):
+        def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
+            return x.roll((3, 5), (2, 3))
+
+    objective = SegmentationObjective(CONFIG, None, Moved(0, 0, 1))
 
     class Reader(nn.Module):
         def forward(self, shown: Tensor) -> Tensor:
