@@ -8,6 +8,7 @@ from adaptive_augment import AdaptiveDiffAugment
 from diffaugment import DiffAugment
 from objectives import MultiScaleObjective
 from objectives_latent import BicycleObjective, DiversityObjective
+from objectives_segmentation import SegmentationObjective
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNetConfig
 from groupdnet_hub.baselines import system_config
@@ -87,17 +88,19 @@ def test_two_processes_draw_what_one_would() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["GroupDNet", "pix2pixHD", "BicycleGAN", "DSCGAN"])
+@pytest.mark.parametrize("name", ["GroupDNet", "pix2pixHD", "BicycleGAN", "DSCGAN", "segmentation"])
 def test_every_objective_tells_it_of_real_pictures(name: str) -> None:
     """A discriminator that finds everything real, as its goal is, leads to p > 0; one that finds all fake does not."""
-    if name == "GroupDNet":
+    if name in ("GroupDNet", "segmentation"):
         config = GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4, discriminator_width=4)
     else:
         config = system_config(name, FIGURE_LABELS, (32, 32), 8, discriminator_width=4)
     makers = {"BicycleGAN": BicycleObjective, "DSCGAN": DiversityObjective}
+    makers["segmentation"] = lambda config, adaptive: SegmentationObjective(config, None, adaptive)
     image = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     batch = {"image": image, "label": torch.zeros(4, 32, 32, dtype=torch.long)}
-    for bias, rises in ((1.0, True), (0.0 if name != "GroupDNet" else -1.0, False)):
+    goal_of_fakes = -1.0 if name in ("GroupDNet", "segmentation") else 0.0
+    for bias, rises in ((1.0, True), (goal_of_fakes, False)):
         adaptive = augment()
         adaptive.overfitting.fill_(0.59)
         if name in makers:
@@ -108,6 +111,8 @@ def test_every_objective_tells_it_of_real_pictures(name: str) -> None:
         for key, value in discriminator.named_parameters():
             if "last" in key:
                 torch.nn.init.constant_(value, bias if key.endswith("bias") else 0.0)
+                if name == "segmentation" and key.endswith("bias"):
+                    torch.nn.init.constant_(value[-1], -9 * bias)  # the last one is "fake"
         for _ in range(3):
             objective.discriminator_losses(discriminator, (batch["image"], batch["image"]), batch)
         assert (float(adaptive.probability) > 0) == rises

@@ -176,6 +176,11 @@ def test_classes_are_carried_over_by_name(drawn: Path, saved: Path, tmp_path: Pa
     assert torch.equal(after[:, 10:], before[:, 8:])
 
 
+def test_a_discriminator_without_norms_takes_none(drawn: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--discriminator_norm has no effect: a per-pixel discriminator"):
+        train_here(drawn, tmp_path, *SMALL, "--discriminator", "segmentation", "--discriminator_norm", "none")
+
+
 def test_a_damaged_one_is_refused(drawn: Path, saved: Path, tmp_path: Path) -> None:
     GroupDNet.from_pretrained(saved).save_pretrained(tmp_path / "model")
     whole = load_file(saved / DISCRIMINATOR_FILE)

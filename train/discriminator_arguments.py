@@ -39,8 +39,8 @@ def add_discriminator_flags(parser: argparse.ArgumentParser, flag: Callable[[str
     add(
         "--discriminator_norm",
         choices=DISCRIMINATOR_NORMS,
-        help="instance normalisation in the discriminator (Fig. 7), or none: spectral normalisation alone, of all its "
-        "layers; by default as the model has it, instance for a new one",
+        help="instance normalisation in the multi-scale discriminator (Fig. 7), or none: spectral normalisation alone, "
+        "of all its layers, where the system has it; by default as the model has it, instance for a new one",
     )
     add(
         "--discriminator_crop",

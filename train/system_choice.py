@@ -118,7 +118,13 @@ def _with_discriminator(model: System, fields: dict[str, Any]) -> System:
 
 
 def _discriminator_fields(args: argparse.Namespace, before: str) -> dict[str, Any]:
-    """Fields of the configuration that the command line gives a discriminator, which was of the kind ``before``."""
+    """Fields of the configuration that the command line gives a discriminator, which was of the kind ``before``.
+
+    Raises:
+        ValueError: for a norm of a discriminator that has none.
+    """
+    if args.discriminator_norm is not None and (args.discriminator or before) == "segmentation":
+        raise ValueError("--discriminator_norm has no effect: a per-pixel discriminator has no instance norm")
     fields: dict[str, Any] = {}
     if args.discriminator not in (None, before):
         fields["discriminator"] = args.discriminator
