@@ -238,7 +238,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--redraw_interval",
         type=int,
         default=1,
-        help="measure that loss every so many steps only; it then counts as many times",
+        help="measure that loss only at every N-th step, where it counts N times",
     )
     add(
         "--kl_weight",

@@ -15,7 +15,7 @@ from prepare_people import BACKGROUND, body_rows
 FRAMES = ("none", "person", "full", "upper")
 # A square around the person, in units of her longer side.
 _SQUARE = 1.08
-# A frame that is no square, in units of the person's height and of her width.
+# A frame that is not square, in units of the person's height and of her width.
 _FULL_HEIGHT, _FULL_WIDTH = 1.06, 1.03
 # The frame from head to hips, in units of the person's height; and the share of the frame that is left above the head,
 # in squares of label maps by hand (as fashion8 has them) a little more.

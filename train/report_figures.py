@@ -19,5 +19,5 @@ def estimate_text(estimate: Mapping[str, Any], digits: int, scale: float = 1.0) 
 
 
 def figure_text(value: float | None, digits: int, scale: float = 1.0) -> str:
-    """A number with so many decimals; ``NONE`` for ``None``."""
+    """A number with a given count of decimals; ``NONE`` for ``None``."""
     return NONE if value is None else f"{value * scale:.{digits}f}"
