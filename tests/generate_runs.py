@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,11 +59,7 @@ def command_line(
 ) -> tuple[list[str], dict[str, str]]:
     command = [sys.executable]
     if processes > 1:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-        command += ["--master_port", str(port)]
+        command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **extra}
     # Several find each other by themselves, as a user's would.
     environment |= {"ACCELERATE_USE_CPU": "true"} if processes == 1 else {"CUDA_VISIBLE_DEVICES": ""}

@@ -14,12 +14,17 @@ import accelerators
 from generate_runs import process_as_it_was
 
 TRAIN = Path(__file__).resolve().parents[1] / "train"
+# Each process has a file of its own: lines that two of them print at once may mix.
 SCRIPT = """
+import sys
+from pathlib import Path
+
 from accelerate.utils import gather_object
 from accelerators import build_accelerator
 
 accelerator = build_accelerator()
-print(accelerator.device.type, gather_object([accelerator.process_index]))
+found = f"{accelerator.device.type} {gather_object([accelerator.process_index])}"
+Path(sys.argv[1], f"process-{accelerator.process_index}.txt").write_text(found)
 """
 
 
@@ -29,7 +34,7 @@ def test_processes_of_torchrun_find_each_other_on_a_cpu(tmp_path: Path) -> None:
     environment.pop("ACCELERATE_USE_CPU", None)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*command, str(tmp_path / "script.py")],
+        [*command, str(tmp_path / "script.py"), str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,
@@ -37,7 +42,8 @@ def test_processes_of_torchrun_find_each_other_on_a_cpu(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split("\n")[:2] == ["cpu [0, 1]"] * 2
+    found = {path.name: path.read_text() for path in tmp_path.glob("process-*.txt")}
+    assert found == {"process-0.txt": "cpu [0, 1]", "process-1.txt": "cpu [0, 1]"}
 
 
 def test_processes_that_do_not_find_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from arguments import build_parser, find_problem
 from balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 from inputs import build_data, build_loader
 from safetensors.torch import load_file
-from train_runs import free_port, train
+from train_runs import PAIR, train
 
 
 @pytest.fixture(autouse=True)
@@ -148,8 +148,7 @@ def test_two_processes_see_and_redraw_what_one_does(tmp_path: Path) -> None:
     flags += ["--redraw_weight", "5", "--redraw_memory", "3"]
     one, two = tmp_path / "one", tmp_path / "two"
     train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
-    pair = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()))
-    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=pair)
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR)
     # Statistics are measured on one process's batches, and are those of the pictures in them.
     weights, of_two = (
         dict(GroupDNet.from_pretrained(run / "model").named_parameters()) for run in (one, two)

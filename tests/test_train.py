@@ -23,7 +23,7 @@ import checkpoints
 from arguments import build_parser, find_problem, parse_arguments
 from checkpoints import list_checkpoints, load_checkpoint, read_progress
 from steps import kl_weight_at, learning_rate_factor
-from train_runs import command_line, free_port, train
+from train_runs import PAIR, command_line, train
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +156,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path, accumulati
     start, one, two = (tmp_path / name for name in ("start", "one", "two"))
     train(tmp_path / "drawn", start, *flags, "--learning_rate", "0", "--max_train_steps", "1")
     train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
-    pair = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()))
-    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=pair)
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR)
     weights, of_two, before = (load_file(run / "model" / "model.safetensors") for run in (one, two, start))
     moved = max(float((weights[k] - before[k]).abs().max()) for k in weights if k.endswith("weight"))
     assert moved > 4e-4

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from test_train import logged
-from train_runs import free_port, train, train_here
+from train_runs import PAIR, train, train_here
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNet, LabelSet
 from groupdnet_hub.discriminator_file import DISCRIMINATOR_FILE
@@ -71,8 +71,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
     flags += ("--gradient_accumulation_steps", "2", "--r1_weight", "100", "--discriminator_norm", "instance")
     one, two = tmp_path / "one", tmp_path / "two"
     train_here(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
-    pair = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()))
-    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=pair)
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR)
     for name in ("model.safetensors", DISCRIMINATOR_FILE):
         of_two = load_file(two / "model" / name)
         for key, value in load_file(one / "model" / name).items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# torchrun finds a port itself: one that was free a moment ago may be taken by the time it is asked for.
+PAIR = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 def command_line(drawn: Path | None, output: Path, *flags: str) -> tuple[list[str], dict[str, str]]:
@@ -56,9 +57,3 @@ def train_here(drawn: Path, output: Path, *flags: str) -> str:
         patch.setenv("ACCELERATE_USE_CPU", "true")
         main(command[2:])
     return said.getvalue()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -22,7 +22,7 @@ from evaluate import main as evaluate
 from generate_runs import flags, make_inputs, process_as_it_was
 from output_lock import sole_writer
 from raw_data import write_folder_pair
-from train_runs import command_line, free_port, train
+from train_runs import PAIR, command_line, train
 
 from groupdnet_hub.figures import write_figures
 
@@ -129,8 +129,7 @@ def test_all_processes_of_the_second_training_refuse(tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 8, size=(32, 32))
     more = ["--perceptual_net", "none", "--max_train_steps", "1"]
     command, environment = command_line(tmp_path / "drawn", tmp_path / "run", *more)
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
-    command = [command[0], *launcher, *command[1:]]
+    command = [command[0], "-m", *PAIR, *command[1:]]
     with held(tmp_path / "run" / ".train.lock"):
         second = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=300
