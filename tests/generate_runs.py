@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from processes import torchrun
 
 from groupdnet_hub import FIGURE_LABELS, AppearanceCodes, GroupDNet, GroupDNetConfig
 from groupdnet_hub.figures import write_figures
@@ -21,17 +20,6 @@ accelerate_state = pytest.importorskip("accelerate.state")
 ROOT = Path(__file__).resolve().parents[1]
 
 MAPS = 8
-
-
-@contextmanager
-def process_as_it_was() -> Iterator[None]:
-    """A run in this process on its CPU; it sets the number of threads, and accelerate keeps its state."""
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACCELERATE_USE_CPU", "true")
-        yield
-    torch.set_num_threads(threads)
-    accelerate_state.AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def save_model(folder: Path, seed: int = 1, **fields: Any) -> Path:
@@ -59,7 +47,7 @@ def command_line(
 ) -> tuple[list[str], dict[str, str]]:
     command = [sys.executable]
     if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        command += ["-m", *torchrun(processes)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **extra}
     # Several find each other by themselves, as a user's would.
     environment |= {"ACCELERATE_USE_CPU": "true"} if processes == 1 else {"CUDA_VISIBLE_DEVICES": ""}

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("accelerate")
 import accelerators
-from generate_runs import process_as_it_was
+from processes import process_as_it_was, torchrun
 
 TRAIN = Path(__file__).resolve().parents[1] / "train"
 # Each process has a file of its own: lines that two of them print at once may mix.
@@ -32,9 +32,8 @@ def test_processes_of_torchrun_find_each_other_on_a_cpu(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(TRAIN), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     environment.pop("ACCELERATE_USE_CPU", None)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*command, str(tmp_path / "script.py"), str(tmp_path)],
+        [sys.executable, "-m", *torchrun(2), str(tmp_path / "script.py"), str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,

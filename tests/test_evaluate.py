@@ -17,8 +17,9 @@ from accelerate import Accelerator
 from evaluate_arguments import build_parser, find_problem
 from evaluate_report import report
 from evaluate_runs import IMAGES, evaluate_command, figures, flags, make_inputs, write_inception
-from generate_runs import process_as_it_was, save_model
+from generate_runs import save_model
 from PIL import Image
+from processes import process_as_it_was
 from synthetic_systems import ChangesEverything
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig

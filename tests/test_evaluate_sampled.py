@@ -18,7 +18,7 @@ from evaluate_arguments import build_parser, find_problem
 from evaluate_inputs import Inputs, Sampled
 from evaluate_report import comparison
 from evaluate_runs import IMAGES, evaluate_command, figures, make_inputs
-from generate_runs import process_as_it_was
+from processes import process_as_it_was
 from sampled_choice import class_names
 
 from groupdnet_hub import LabelSet

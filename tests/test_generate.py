@@ -23,11 +23,11 @@ from generate_runs import (
     flags,
     lines_of,
     make_inputs,
-    process_as_it_was,
     run,
     save_model,
 )
 from PIL import Image
+from processes import process_as_it_was
 from shares import picture_seed, share
 
 from groupdnet_hub import (

@@ -17,12 +17,12 @@ from generate_runs import (
     contents,
     flags,
     make_inputs,
-    process_as_it_was,
     run,
     save_model,
 )
 from hub_models import make_model
 from PIL import Image
+from processes import process_as_it_was
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.figures import write_figures

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Dependencies that are held at one version, with the fault of others that this avoids.
+# Dependencies that are held at one version, each with the fault that this avoids.
 PINNED = {"mediapipe==0.10.14": "the face measure is what this release finds: another one finds other faces"}
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "pyproject.toml"
@@ -21,7 +21,7 @@ def requirements() -> list[str]:
 
 
 def test_every_dependency_has_a_lower_bound_and_none_an_upper_one() -> None:
-    """A bound from above belongs into ``PINNED``, with the fault that it avoids."""
+    """A bound from above belongs in ``PINNED``, with the fault that it avoids."""
     assert set(PINNED) <= set(requirements())
     for line in set(requirements()) - set(PINNED):
         assert re.fullmatch(r"[a-z][a-z0-9_-]*>=[0-9.]+", line), line

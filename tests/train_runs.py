@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from processes import process_as_it_was, torchrun
 
 ROOT = Path(__file__).resolve().parents[1]
-# torchrun finds a port itself: one that was free a moment ago may be taken by the time it is asked for.
-PAIR = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+PAIR = torchrun(2)
 
 
 def command_line(drawn: Path | None, output: Path, *flags: str) -> tuple[list[str], dict[str, str]]:
@@ -45,15 +44,10 @@ def train_here(drawn: Path, output: Path, *flags: str) -> str:
 
     It seeds torch's global generator: a test file that uses it overrides ``_global_random_state_stays``.
     """
-    from accelerate.state import AcceleratorState, GradientState
-
     from train import main
 
     command, _ = command_line(drawn, output, *flags)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
     said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
-        patch.setenv("ACCELERATE_USE_CPU", "true")
+    with process_as_it_was(), contextlib.redirect_stdout(said):
         main(command[2:])
     return said.getvalue()

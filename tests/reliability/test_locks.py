@@ -19,8 +19,9 @@ import generate
 import prepare
 import reproduce
 from evaluate import main as evaluate
-from generate_runs import flags, make_inputs, process_as_it_was
+from generate_runs import flags, make_inputs
 from output_lock import sole_writer
+from processes import process_as_it_was
 from raw_data import write_folder_pair
 from train_runs import PAIR, command_line, train
 
