@@ -36,7 +36,7 @@ class ClassCrops(SharedStream):
     def draw(self, label: Tensor) -> Windows:
         """A window of each label map int64 [B, H, W]."""
         B, H, W = label.shape
-        draws = self.uniform(B, 2)
+        draws = self.uniform(B, 2, device=label.device)
         height, width = min(self.side, H), min(self.side, W)
         classes = choose(shown_classes(label, self.num_classes), draws[:, 0])
         inside = label == classes[:, None, None]

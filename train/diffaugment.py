@@ -31,14 +31,14 @@ class DiffAugment(SharedStream):
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """
-        draws = self.draw(len(x) // copies).to(x.device).repeat(copies, 1)
+        draws = self.draw(len(x) // copies, x.device).repeat(copies, 1)
         colours = _recolour(x[:, -3:], draws[:, :3])
         x = torch.cat((x[:, :-3], colours), dim=1)
         return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
 
-    def draw(self, items: int) -> Tensor:
+    def draw(self, items: int, device: torch.device) -> Tensor:
         """Random numbers [items, 7] from 0 to 1: three for the colour, two for the translation, two for the cutout."""
-        return self.uniform(items, len(NEUTRAL))
+        return self.uniform(items, len(NEUTRAL), device=device)
 
     def observe(self, realness: Tensor) -> None:
         """What the discriminator says of a batch of real pictures: nothing here depends on it."""
@@ -60,21 +60,24 @@ def _recolour(picture: Tensor, draws: Tensor) -> Tensor:
 
 def _translate(x: Tensor, draws: Tensor) -> Tensor:
     """Move by whole pixels; what comes in from outside is zero."""
-    H, W = x.shape[2:]
-    reach = torch.tensor([round(H * _TRANSLATION), round(W * _TRANSLATION)], device=x.device)
-    offsets = (draws * (2 * reach + 1)).long().clamp(max=2 * reach)  # 0 .. 2 * reach, where reach is no move
-    padded = F.pad(x, (int(reach[1]), int(reach[1]), int(reach[0]), int(reach[0])))
-    rows = offsets[:, :1] + torch.arange(H, device=x.device)
-    columns = offsets[:, 1:] + torch.arange(W, device=x.device)
-    items = torch.arange(len(x), device=x.device)[:, None, None]
+    B, _, H, W = x.shape
+    places = []
+    for axis, side in enumerate((H, W)):
+        reach = round(side * _TRANSLATION)
+        offsets = (draws[:, axis] * (2 * reach + 1)).long().clamp(max=2 * reach)  # where ``reach`` is no move
+        places.append(offsets[:, None] + torch.arange(side, device=x.device))
+    rows, columns = places
+    padding = round(W * _TRANSLATION), round(H * _TRANSLATION)
+    padded = F.pad(x, (padding[0], padding[0], padding[1], padding[1]))
+    items = torch.arange(B, device=x.device)[:, None, None]
     return padded.permute(0, 2, 3, 1)[items, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _cut_out(x: Tensor, draws: Tensor) -> Tensor:
     """Zero in a rectangle of half the height and width around a random place."""
-    H, W = x.shape[2:]
-    centre = draws * torch.tensor([H, W], device=x.device)
-    rows = (torch.arange(H, device=x.device) - centre[:, :1]).abs() < H * _CUTOUT / 2
-    columns = (torch.arange(W, device=x.device) - centre[:, 1:]).abs() < W * _CUTOUT / 2
+    rows, columns = (
+        (torch.arange(side, device=x.device) - side * draws[:, axis, None]).abs() < side * _CUTOUT / 2
+        for axis, side in enumerate(x.shape[2:])
+    )
     kept = ~(rows[:, None, :, None] & columns[:, None, None, :])
     return x * kept

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.networks.blocks import CGBlock
+from groupdnet_hub.networks.blocks import AnyModulation, CGBlock
 from groupdnet_hub.networks.code_placement import CodePlacement, code_placement
 from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.label_windows import label_level
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
-from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
 from groupdnet_hub.networks.recorded import RecordedDecode
 from groupdnet_hub.networks.scene import Scene
 
@@ -88,13 +87,14 @@ class GroupDecoder(nn.Module):
                 f"CUDA graphs need the model on a CUDA device; it is on {label.device.type}: "
                 "move it, or leave cuda_graphs off"
             )
-        modulations: list[Mapping[str, Modulation | FoldedModulation]] = []
+        modulations: list[Mapping[str, AnyModulation]] = []
         factor = 2 ** (len(self.blocks) - 1)
         latent_size = (label.shape[1] // factor, label.shape[2] // factor)
         divisors = self._divisors_to_fold() if lookup else None
         for i, block in enumerate(self._cg_blocks()):
             size = (latent_size[0] * 2**i, latent_size[1] * 2**i)
-            level = label_level(label, edges, size, self.config.num_classes, lookup=lookup)
+            searched = lookup and not block.joined
+            level = label_level(label, edges, size, self.config.num_classes, lookup=searched)
             if divisors is None:
                 modulations.append(block.modulations(level))
             else:

@@ -10,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from groupdnet_hub.networks.code_placement import CodePlacement
+from groupdnet_hub.networks.joined_modulation import JoinedModulation
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
 
 # For ``fc`` and each block, the features of each group.
@@ -74,7 +75,7 @@ class Scene:
     """
 
     label: Tensor
-    modulations: tuple[Mapping[str, Modulation | FoldedModulation], ...]
+    modulations: tuple[Mapping[str, Modulation | JoinedModulation | FoldedModulation], ...]
     latent_size: tuple[int, int]
     kept: deque[KeptDecode] = field(default_factory=lambda: deque(maxlen=1))
     recorded: SingleDraw | None = None
