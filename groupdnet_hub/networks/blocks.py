@@ -74,14 +74,15 @@ class CGBlock(nn.Module):
     def _norms(self) -> list[str]:
         return list(_NORMS) if self.has_skip_convolution else ["norm_0", "norm_1"]
 
-    def modulations(self, level: LabelLevel) -> dict[str, Modulation] | dict[str, JoinedModulation]:
+    def modulations(self, level: LabelLevel) -> dict[str, Modulation]:
         """gamma and beta of every CG-Norm of the block for one batch of label maps."""
-        if self.joined:
-            working = self.norm_0.working
-            assert working is not None
-            channels = level.label_input(self.norm_0.class_slots, working[0].dtype)
-            return {name: getattr(self, name).joined_modulation(channels) for name in self._norms}
         return {name: getattr(self, name).modulation(level) for name in self._norms}
+
+    def joined_modulations(self, level: LabelLevel) -> dict[str, JoinedModulation]:
+        """:meth:`modulations` by the weights that a training step lends, on whole label maps."""
+        assert self.norm_0.working is not None
+        channels = level.label_input(self.norm_0.class_slots, self.norm_0.working[0].dtype)
+        return {name: getattr(self, name).joined_modulation(channels) for name in self._norms}
 
     @property
     def joined(self) -> bool:

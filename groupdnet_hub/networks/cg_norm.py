@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -70,7 +71,8 @@ class CGNorm(nn.Module):
         if type(norm) is not nn.BatchNorm2d or norm.momentum is None:
             return norm(x)
         statistics = norm.running_mean, norm.running_var
-        return F.batch_norm(x, *statistics, training=norm.training, momentum=norm.momentum, eps=norm.eps)
+        # What F.batch_norm comes to without weight and bias, less the memory that it sets aside for cuDNN.
+        return torch.native_batch_norm(x, None, None, *statistics, norm.training, norm.momentum, norm.eps)[0]
 
     def folded_modulation(self, level: LabelLevel, divisor: Tensor | None, groups: int) -> FoldedModulation:
         """:meth:`modulation` with the running statistics folded in (batch norm only).

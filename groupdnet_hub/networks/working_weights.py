@@ -41,7 +41,7 @@ class WorkingWeights:
         self.norms = [m for m in network.modules() if isinstance(m, CGNorm)] if joined else []
         of_norms = {id(layer) for norm in self.norms for layer in (norm.gamma, norm.beta)}
         layers = [m for m in network.modules() if isinstance(m, GroupedConv2d) and id(m) not in of_norms]
-        self.normalised = [layer for layer in layers if layer.spectral_norm]
+        self.normalised, self.normalised_size = [layer for layer in layers if layer.spectral_norm], 0
         rounded = [] if dtype == torch.float32 else layers
         self.copied = [layer for layer in rounded if not layer.spectral_norm]
         self.biased = [layer for layer in rounded if layer.bias is not None]
@@ -50,9 +50,13 @@ class WorkingWeights:
         self.followers = [(b.norm_s.norm, b.norm_0.norm) for b in blocks if b.has_skip_convolution]
         if self.normalised:
             weights = [layer.weight for layer in self.normalised]
-            self._row_owner = _owners([len(weight) for weight in weights], weights[0].device)
-            self._column_owner = _owners([weight[0].numel() for weight in weights], weights[0].device)
-            self._gains = weights[0].new_tensor([layer.gain for layer in self.normalised])
+            device = weights[0].device
+            sizes = [_aligned(weight.numel()) for weight in weights]
+            self.normalised_size = sum(sizes)
+            self.gains = weights[0].new_tensor([layer.gain for layer in self.normalised])
+            self._row_owner = _owners([len(weight) for weight in weights], device)
+            self._column_owner = _owners([weight[0].numel() for weight in weights], device)
+            self._block_owner = _owners([size // _ALIGNMENT for size in sizes], device)
 
     @torch.no_grad()
     def iterate(self) -> SingularVectors | None:
@@ -77,7 +81,7 @@ class WorkingWeights:
             [layer.weight_v.view(layer.weight.shape[1:]) for layer in layers],
             [from_stored(part, layer.weight) for layer, part in parts],
         )
-        return SingularVectors(u, v, singular)
+        return SingularVectors(u, v, singular, (rows, columns))
 
     def make(self, vectors: SingularVectors | None) -> tuple[Tensor, ...]:
         """The working weights, as tensors through which gradients flow to the parameters.
@@ -133,13 +137,17 @@ class WorkingWeights:
             found += [norm.gamma.weight, norm.beta.weight, norm.gamma.bias, norm.beta.bias]
         return found
 
-    def row_scale(self, values: Tensor) -> Tensor:
+    def of_rows(self, values: Tensor) -> Tensor:
         """A number for each normalised layer, repeated for each of its rows."""
         return values[self._row_owner]
 
-    def factors(self, vectors: SingularVectors) -> Tensor:
-        """What each normalised weight is multiplied by, float32 [layers]."""
-        return self._gains / vectors.singular
+    def of_blocks(self, vectors: SingularVectors) -> Tensor:
+        """What each normalised weight is multiplied by, for each of its blocks of memory, [blocks, 1]."""
+        return (self.gains / vectors.singular)[self._block_owner, None]
+
+    def sums(self, values: Tensor) -> Tensor:
+        """A number for each block of memory, added up for each normalised layer."""
+        return torch.zeros_like(self.gains).index_add_(0, self._block_owner, values)
 
 
 def _plain_norm(norm: nn.Module) -> nn.BatchNorm2d | None:
@@ -154,17 +162,18 @@ class SingularVectors:
         u: of unit length each, [sum of rows].
         v: the same, [sum of columns].
         singular: u^T W v, [weights].
+        sizes: rows and columns of each weight.
     """
 
-    def __init__(self, u: Tensor, v: Tensor, singular: Tensor) -> None:
-        self.u, self.v, self.singular = u, v, singular
+    def __init__(self, u: Tensor, v: Tensor, singular: Tensor, sizes: tuple[list[int], list[int]]) -> None:
+        self.u, self.v, self.singular, self.sizes = u, v, singular, sizes
 
 
 class _Make(torch.autograd.Function):
     """Parameters to working weights, and the gradient of these back.
 
     With ``W' = gain / s * W``, s the singular value ``u^T W v`` for vectors that count as constants, and G the
-    gradient with respect to W', that with respect to W is ``gain / s * (G - <G, W> / s * u v^T)`` (Miyato et al.,
+    gradient with respect to W', that with respect to W is ``gain / s * (G - <G, W'> / gain * u v^T)`` (Miyato et al.,
     "Spectral Normalization for Generative Adversarial Networks", ICLR 2018, Eq. 12).
     """
 
@@ -173,72 +182,74 @@ class _Make(torch.autograd.Function):
         ctx: Any, working: WorkingWeights, vectors: SingularVectors | None, *parameters: Tensor
     ) -> tuple[Tensor, ...]:
         ctx.working, ctx.vectors = working, vectors
-        ctx.save_for_backward(*parameters)
-        count = len(working.normalised)
-        copies, places = _copies(working, parameters)
+        memory, copies, places = _copies(working, parameters)
         if vectors is not None:
-            factors = working.factors(vectors).unbind()
-            for weight, factor, place in zip(parameters[:count], factors, places[:count], strict=True):
-                torch.mul(weight, factor, out=place)
-        if places[count:]:
-            torch._foreach_copy_(places[count:], _by_groups(working, parameters)[count:])
+            # All at once, before they are rounded: the normalised ones come first.
+            exact = memory.new_zeros(working.normalised_size, dtype=parameters[0].dtype)
+            count = len(working.normalised)
+            torch._foreach_copy_(_laid_out(exact, parameters[:count]), list(parameters[:count]))
+            torch.mul(_blocks(exact), working.of_blocks(vectors), out=_blocks(memory[: len(exact)]))
+            places, sources = places[count:], _by_groups(working, parameters)[count:]
+        else:
+            sources = _by_groups(working, parameters)
+        if places:
+            torch._foreach_copy_(places, sources)
         if working.norms:  # the scale is 1 + gamma
             torch._foreach_add_(places[-4 * len(working.norms) :][2::4], 1)
+        ctx.memory = memory[: working.normalised_size]
+        ctx.save_for_backward(*parameters)
         return tuple(copies)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        working, parameters, count = ctx.working, ctx.saved_tensors, len(ctx.working.normalised)
-        given = _split_joined(working, grads)
-        sizes = [_aligned(parameter.numel()) for parameter in parameters]
-        memory = parameters[0].new_empty(sum(sizes))
-        found = [
-            part.as_strided(parameter.shape, parameter.stride(), part.storage_offset())
-            for part, parameter in zip(memory.split(sizes), parameters, strict=True)
-        ]
-        if ctx.vectors is not None:
-            factors = working.factors(ctx.vectors)
-            for grad, factor, place in zip(given[:count], factors.unbind(), found[:count], strict=True):
-                torch.mul(grad, factor, out=place)
-            _take_out(working, ctx.vectors, parameters[:count], found[:count])
-        if found[count:]:
-            torch._foreach_copy_(_by_groups(working, found)[count:], given[count:])
+        working, vectors, parameters = ctx.working, ctx.vectors, ctx.saved_tensors
+        memory = parameters[0].new_zeros(sum(_aligned(parameter.numel()) for parameter in parameters))
+        found = _laid_out(memory, parameters)
+        torch._foreach_copy_(_by_groups(working, found), _split_joined(working, grads))
+        if vectors is not None:
+            blocks = _blocks(memory[: working.normalised_size])
+            products = working.sums((blocks * _blocks(ctx.memory)).sum(dim=1)) / working.gains
+            u = vectors.u * working.of_rows(products)
+            rows, columns = vectors.sizes
+            matrices = map(stored_matrix, found[: len(rows)])
+            for matrix, left, right in zip(matrices, u.split(rows), vectors.v.split(columns), strict=True):
+                matrix.addr_(left, right, alpha=-1)
+            blocks *= working.of_blocks(vectors)
         return (None, None, *found)
 
 
-def _take_out(
-    working: WorkingWeights, vectors: SingularVectors, weights: Sequence[Tensor], grads: Sequence[Tensor]
-) -> None:
-    """From each of ``grads``, gain / s * G, take ``<it, W> / s * u v^T``, in place."""
-    pairs = [(stored_matrix(w), stored_matrix(g)) for w, g in zip(weights, grads, strict=True)]
-    products = torch.stack([torch.dot(g.flatten(), w.flatten()) for w, g in pairs])
-    u = vectors.u * working.row_scale(products / vectors.singular)
-    rows, columns = ([w.shape[axis] for w, _ in pairs] for axis in (0, 1))
-    for (_, grad), left, right in zip(pairs, u.split(rows), vectors.v.split(columns), strict=True):
-        grad.addr_(left, right, alpha=-1)
-
-
-def _copies(working: WorkingWeights, parameters: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Memory for the working weights, and where in it the copy of each parameter goes."""
+def _copies(
+    working: WorkingWeights, parameters: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Memory for the working weights, these, and where in it the copy of each parameter goes."""
     alone = len(parameters) - 4 * len(working.norms)
-    sizes = [_aligned(parameter.numel()) for parameter in parameters[:alone]]
     pairs = [parameters[i : i + 2] for i in range(alone, len(parameters), 2)]  # gamma's and beta's
+    sizes = [_aligned(parameter.numel()) for parameter in parameters[:alone]]
     sizes += [_aligned(2 * gamma.numel()) for gamma, _ in pairs]
-    parts = parameters[0].new_empty(sum(sizes), dtype=working.dtype).split(sizes)
-    copies = [
-        part.as_strided(parameter.shape, parameter.stride(), part.storage_offset())
-        for part, parameter in zip(parts[:alone], parameters[:alone], strict=True)
-    ]
+    memory = parameters[0].new_zeros(sum(sizes), dtype=working.dtype)
+    copies = _laid_out(memory, parameters[:alone])
     places = list(copies)
-    for i, (part, (gamma, _)) in enumerate(zip(parts[alone:], pairs, strict=True)):
-        inner = (gamma.shape[1:], gamma.stride()[1:])
-        joined = part.as_strided(
-            (2 * len(gamma), *inner[0]), (gamma.stride(0), *inner[1]), part.storage_offset()
-        )
+    for i, (part, (gamma, _)) in enumerate(zip(memory.split(sizes)[alone:], pairs, strict=True)):
+        shape = (2 * len(gamma), *gamma.shape[1:])
+        joined = part.as_strided(shape, gamma.stride(), part.storage_offset())
         copies.append(joined)
         places += _gamma_and_beta(joined, working.norms[i // 2])
-    return copies, places
+    return memory, copies, places
+
+
+def _laid_out(memory: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors of the shapes and strides of ``like``, one behind the other from the start of ``memory``."""
+    found, start = [], 0
+    for tensor in like:
+        found.append(memory.as_strided(tensor.shape, tensor.stride(), start))
+        start += _aligned(tensor.numel())
+    return found
+
+
+def _blocks(memory: Tensor) -> Tensor:
+    """[n * 64] -> [n, 64]; a block belongs to one tensor."""
+    return memory.view(-1, _ALIGNMENT)
 
 
 def _split_joined(working: WorkingWeights, grads: Sequence[Tensor]) -> list[Tensor]:
