@@ -34,7 +34,7 @@ class ClassColours(SharedStream):
         """Pictures [B, 3, H, W] in [-1, 1] of label maps int64 [B, H, W] -> the same, recoloured."""
         draws = self.uniform(len(label), len(self.class_ids), 2, device=image.device)
         chosen = draws[..., 0] < self.share
-        turned = hue_rotations(draws[..., 1] * (2 * math.pi)).to(image)
+        turned = hue_rotations(draws[..., 1] * (2 * math.pi)).to(image.dtype)
         for i, class_id in enumerate(self.class_ids):
             region = (label == class_id) & chosen[:, i, None, None]
             recoloured = torch.einsum("bij,bjhw->bihw", turned[:, i], image)

@@ -6,6 +6,9 @@ cutout, on real and generated pictures alike, in both updates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from distributed import SharedStream
 from torch import Tensor
@@ -23,6 +26,7 @@ class DiffAugment(SharedStream):
     """Colour, translation and cutout of label input and picture together."""
 
     number = 1
+    _augmented: Callable[[Tensor, Tensor], Tensor] = staticmethod(lambda x, draws: augmented(x, draws))
 
     def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
         """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture.
@@ -31,10 +35,11 @@ class DiffAugment(SharedStream):
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """
-        draws = self.draw(len(x) // copies, x.device).repeat(copies, 1)
-        colours = _recolour(x[:, -3:], draws[:, :3])
-        x = torch.cat((x[:, :-3], colours), dim=1)
-        return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
+        return self._augmented(x, self.draw(len(x) // copies, x.device).repeat(copies, 1))
+
+    def compile(self, **options: Any) -> None:
+        """Have ``torch.compile`` take all but the draws."""
+        self._augmented = torch.compile(augmented, **options)
 
     def draw(self, items: int, device: torch.device) -> Tensor:
         """Random numbers [items, 7] from 0 to 1: three for the colour, two for the translation, two for the cutout."""
@@ -46,6 +51,13 @@ class DiffAugment(SharedStream):
     def report(self) -> dict[str, Tensor]:
         """What is to be logged: nothing."""
         return {}
+
+
+def augmented(x: Tensor, draws: Tensor) -> Tensor:
+    """Each item of x [B, label channels + 3, H, W] changed by its draws [B, 7]."""
+    colours = _recolour(x[:, -3:], draws[:, :3])
+    x = torch.cat((x[:, :-3], colours), dim=1)
+    return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
 
 
 def _recolour(picture: Tensor, draws: Tensor) -> Tensor:

@@ -118,6 +118,9 @@ class SharedStream:
         self.generator = torch.Generator().manual_seed(seed * 65_537 + self.number)
         self.process_index, self.num_processes = process_index, num_processes
 
+    def compile(self, **options: Any) -> None:
+        """Have ``torch.compile`` take what is done with the numbers, where that is worth it; nothing here."""
+
     def uniform(self, *shape: int, device: torch.device) -> Tensor:
         """Numbers from 0 to 1 for this process's batch."""
         return self._drawn(torch.rand, shape, device)

@@ -36,7 +36,7 @@ class LazyR1:
         return bool(self.weight) and step % self.interval == 0
 
     def loss(self, objective: Objective, discriminator: nn.Module, batch: Batch) -> Tensor:
-        """What is added to the discriminator's loss at a step that has it, a scalar in float32.
+        """What is added to the discriminator's loss at a step that has it, a scalar in float32 at least.
 
         The pictures are augmented as those that the discriminator learns from; the gradient is that of the pictures
         before.
@@ -45,7 +45,8 @@ class LazyR1:
             discriminator: not wrapped for several processes. Its plain forward is called, outside of autocast, and of
                 what ``torch.compile`` made of it, through which there are no second derivatives.
         """
-        image = batch["image"].detach().float().requires_grad_()
+        image = batch["image"].detach()
+        image = image.to(torch.promote_types(image.dtype, torch.float32)).requires_grad_()
         plain = functools.partial(type(discriminator).forward, discriminator)
         with torch.autocast(image.device.type, enabled=False):
             batch = {**batch, "image": image}

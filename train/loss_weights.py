@@ -31,7 +31,7 @@ class LossWeights:
 
     def weighted(self) -> frozenset[str]:
         """Names of the losses that count."""
-        return frozenset(f.name for f in fields(self) if counts(getattr(self, f.name)))
+        return frozenset(f.name for f in fields(self) if has_weight(getattr(self, f.name)))
 
     def numbers(self) -> list[float]:
         """All of them in order."""
@@ -40,10 +40,10 @@ class LossWeights:
     def on_device(self, numbers: Tensor) -> LossWeights:
         """Those that count as scalars of ``numbers``, which :meth:`numbers` were sent to; the others stay 0."""
         scalars = zip(fields(self), numbers.unbind(), strict=True)
-        return LossWeights(**{f.name: value if counts(getattr(self, f.name)) else 0.0 for f, value in scalars})
+        return LossWeights(**{f.name: value if has_weight(getattr(self, f.name)) else 0.0 for f, value in scalars})
 
 
-def counts(weight: float | Tensor) -> bool:
+def has_weight(weight: float | Tensor) -> bool:
     """Whether a loss of this weight counts; one on the device does."""
     return isinstance(weight, Tensor) or weight != 0
 

@@ -15,7 +15,7 @@ from class_exchange import Exchange
 from discriminator_io import Augment, Batch, label_input, seen
 from distributed import tensor_mean_over_processes
 from label_mix import LabelMix, mix
-from loss_weights import LossWeights, counts
+from loss_weights import LossWeights, has_weight
 from objectives import Crops, ReconstructionObjective
 from torch import Tensor, nn
 
@@ -85,7 +85,7 @@ class SegmentationObjective(ReconstructionObjective):
         self, judge: nn.Module, condition: Tensor, fake: Tensor, real: Tensor, weights: LossWeights
     ) -> dict[str, Tensor]:
         """Generated pixels should show their class; and feature matching where it has a weight."""
-        matched = counts(weights.feature_matching)
+        matched = has_weight(weights.feature_matching)
         pictures = (fake, real) if matched else (fake,)
         maps, shown = self._shown(condition, pictures, self.augment)
         features = judge.features(shown) if matched else [judge(shown)]

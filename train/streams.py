@@ -44,9 +44,12 @@ class Streams:
 
     def draw_ahead(self, draws: DrawsAhead) -> None:
         """Have the numbers of a step drawn before it begins."""
-        for part in self.parts().values():
-            if isinstance(part, SharedStream):
-                part.ahead = draws
+        for part in self.shared():
+            part.ahead = draws
+
+    def shared(self) -> list[SharedStream]:
+        """Those that draw random numbers."""
+        return [part for part in self.parts().values() if isinstance(part, SharedStream)]
 
     def parts(self) -> dict[str, Stateful]:
         """Those that there are, by name."""

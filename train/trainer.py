@@ -28,7 +28,7 @@ from step_form import StepForm, StepKind
 from steps import learning_rate_factor, make_optimizer, set_rate
 from streams import build_streams
 from system_choice import build_objective
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 from training_step import build_step
 
@@ -69,7 +69,7 @@ class Trainer:
                 f"{self.pictures} pictures do not fill one step of {self.pictures_per_step} (--train_batch_size x "
                 "processes x --gradient_accumulation_steps): lower one of them"
             )
-        self.args, self.accelerator, self.data = args, accelerator, data
+        self.args, self.accelerator, self.data, self.form = args, accelerator, data, form
         self.config, self.started_with = model.config, model.card_facts
         self.output_dir = Path(args.output_dir)
         self.grid = {name: value.to(accelerator.device) for name, value in grid.items()}
@@ -113,12 +113,6 @@ class Trainer:
             synchronise_batch_norm(model, accelerator.device.type)
         # The ids of a data set are checked when it is read.
         model.trusts_labels = True
-        if form.compiled:
-            # In place, so that names stay. The look-up's decoder not: how many windows differ changes with every batch.
-            parts = ("encoder", "decoder") if form.dense else ("encoder",)
-            for network in (*(getattr(model, part, None) for part in parts), discriminator, self.perceptual):
-                if network is not None:
-                    network.compile()
         betas = RATES[objective].betas
         self.model, self.discriminator, self.optimizer, self.discr_optimizer, self.loader = (
             accelerator.prepare(
@@ -131,6 +125,8 @@ class Trainer:
                 build_loader(args, data, accelerator.device),
             )
         )
+        if form.compiled:
+            self.compile()
         average = {} if self.shown.average is None else {"average": self.shown.average}
         keep_own_state(accelerator, {**self.streams.parts(), **average})
         self.make_step = build_step(
@@ -144,6 +140,19 @@ class Trainer:
         )
         self.step, self.epoch, self.batch_number = 0, 0, 0
         self.pace = Pace(accelerator.device)
+
+    def compile(self, **options: Any) -> None:
+        """Have ``torch.compile`` take networks and streams, in place, so that names stay."""
+        for part in (*self._compiled_networks(), *self.streams.shared()):
+            part.compile(**options)
+
+    def _compiled_networks(self) -> list[nn.Module]:
+        model = self.accelerator.unwrap_model(self.model)
+        # The look-up's decoder not: how many windows differ changes with every batch.
+        parts = ("encoder", "decoder") if self.form.dense else ("encoder",)
+        networks = [getattr(model, part, None) for part in parts]
+        networks += [self.accelerator.unwrap_model(self.discriminator), self.perceptual]
+        return [network for network in networks if network is not None]
 
     # -- the loop --------------------------------------------------------------------------------------------
 

@@ -50,10 +50,9 @@ class TrainingStep:
         # Unwrapped: while the generator learns, the judge's gradients are not wanted, and so nothing is to be shared
         # between processes.
         self.judge = accelerator.unwrap_model(discriminator)
-        dtype = form.dtype or torch.float32
-        self._weights = _Lent(accelerator.unwrap_model(model), form.working, dtype, joined=form.dense)
-        self._judge_weights = _Lent(self.judge, form.working, dtype)
-        self._judge_in_full = _Lent(self.judge, form.working and form.dtype is not None, torch.float32)
+        self._weights = _Lent(accelerator.unwrap_model(model), form.working, form.dtype, joined=form.dense)
+        self._judge_weights = _Lent(self.judge, form.working, form.dtype)
+        self._judge_in_full = _Lent(self.judge, form.dtype is not None, None)
 
     def __call__(self, batch: Batch, weights: LossWeights, kind: StepKind) -> dict[str, Tensor]:
         """Update both networks on a batch.
@@ -149,7 +148,7 @@ class _Lent:
         vectors: the singular vectors of the step.
     """
 
-    def __init__(self, network: nn.Module, on: bool, dtype: torch.dtype, *, joined: bool = False) -> None:
+    def __init__(self, network: nn.Module, on: bool, dtype: torch.dtype | None, *, joined: bool = False) -> None:
         self._working = WorkingWeights(network, dtype, joined=joined) if on else None
         self.vectors: SingularVectors | None = None
         self._made: tuple[Tensor, ...] = ()

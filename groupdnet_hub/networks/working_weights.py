@@ -31,18 +31,18 @@ class WorkingWeights:
 
     Args:
         network: where it will stay; its layers may lie at any depth.
-        dtype: of the copies. In single precision only what is normalised or joined is copied.
+        dtype: of the copies; by default that of the parameters, and only what is normalised or joined is copied.
         joined: gamma and beta of each :class:`CGNorm` become one convolution, for dense label maps, see
             :mod:`groupdnet_hub.networks.joined_modulation`.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32, *, joined: bool = False) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype | None = None, *, joined: bool = False) -> None:
         self.dtype = dtype
         self.norms = [m for m in network.modules() if isinstance(m, CGNorm)] if joined else []
         of_norms = {id(layer) for norm in self.norms for layer in (norm.gamma, norm.beta)}
         layers = [m for m in network.modules() if isinstance(m, GroupedConv2d) and id(m) not in of_norms]
         self.normalised, self.normalised_size = [layer for layer in layers if layer.spectral_norm], 0
-        rounded = [] if dtype == torch.float32 else layers
+        rounded = [] if dtype is None else layers
         self.copied = [layer for layer in rounded if not layer.spectral_norm]
         self.biased = [layer for layer in rounded if layer.bias is not None]
         blocks = [m for m in network.modules() if isinstance(m, CGBlock)] if joined else []
@@ -147,7 +147,7 @@ class WorkingWeights:
 
     def sums(self, values: Tensor) -> Tensor:
         """A number for each block of memory, added up for each normalised layer."""
-        return torch.zeros_like(self.gains).index_add_(0, self._block_owner, values)
+        return values.new_zeros(len(self.gains)).index_add_(0, self._block_owner, values)
 
 
 def _plain_norm(norm: nn.Module) -> nn.BatchNorm2d | None:
@@ -227,7 +227,7 @@ def _copies(
     pairs = [parameters[i : i + 2] for i in range(alone, len(parameters), 2)]  # gamma's and beta's
     sizes = [_aligned(parameter.numel()) for parameter in parameters[:alone]]
     sizes += [_aligned(2 * gamma.numel()) for gamma, _ in pairs]
-    memory = parameters[0].new_zeros(sum(sizes), dtype=working.dtype)
+    memory = parameters[0].new_zeros(sum(sizes), dtype=working.dtype or parameters[0].dtype)
     copies = _laid_out(memory, parameters[:alone])
     places = list(copies)
     for i, (part, (gamma, _)) in enumerate(zip(memory.split(sizes)[alone:], pairs, strict=True)):

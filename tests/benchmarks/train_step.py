@@ -10,34 +10,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-import torchvision
-from accelerate import Accelerator
-from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT / "tests"), str(_ROOT / "train")]
 
-from arguments import parse_arguments  # noqa: E402
 from host_waits import NoHostWaits  # noqa: E402
+from launch_counts import CountedCompiler, counting  # noqa: E402
 from operation_counts import OperationCounts  # noqa: E402
 from step_form import StepForm  # noqa: E402
-from system_choice import build_model, complete_arguments, objective_of  # noqa: E402
+from step_runs import step_run  # noqa: E402
 from trainer import Trainer  # noqa: E402
-
-from groupdnet_hub import FIGURE_LABELS, LabelSet, PairedImages, draw_figure  # noqa: E402
 
 # The bundled model's last run (docs/bundled_model.md) and the people16 run (docs/people16.md), with every loss of theirs.
 _BUNDLED = (
@@ -48,7 +38,7 @@ _PEOPLE16 = (
     "--width 64 --hidden_channels 4 --code_placement box --encoder_colours --perceptual_net vgg16 --perceptual_crop 96 "
     "--diffaugment --class_balance 1 --l1_weight 20 --adversarial_weight 0.5 --kl_weight 0.0005 --kl_free_nats 6 "
     "--redraw_weight 50 --redraw_memory 64 --discriminator_norm none --discriminator_width 32 --r1_weight 10 "
-    "--feature_matching_weight 40 --discriminator_crop 64 --recoloured_classes 8 11 --recoloured_share 0.3 --use_ema"
+    "--feature_matching_weight 40 --discriminator_crop 64 --recoloured_classes c8 c11 --recoloured_share 0.3 --use_ema"
 )
 # Classes of the label maps and flags of each case.
 CASES = {
@@ -89,71 +79,45 @@ def main() -> None:
 
 
 def print_counts(case: str, args: argparse.Namespace) -> None:
-    """Operations and waits of one step in the form that CUDA takes, not compiled, wherever it is counted."""
+    """Operations and waits of one step in the form that CUDA takes by default, wherever it is counted."""
     dtype = torch.bfloat16 if args.mixed_precision == "bf16" else None
     form = StepForm(working=True, dense=True, dtype=dtype)
+    print(f"{case}, batch {args.batch_size}, {args.mixed_precision}:")
     with run(case, args, form) as (trainer, batches):
-        trainer.update(batches[0])
-        trainer.step = 1
-        trainer.update(batches[1])  # the first step of its kind says which random numbers it draws
+        for step in (0, 1):  # the first step of its kind says which random numbers it draws
+            trainer.step = step
+            trainer.update(batches[0])
         with NoHostWaits(collect=True) as waits, OperationCounts() as counts:
             trainer.update(batches[1])
-    print(f"{case}, batch {args.batch_size}, {args.mixed_precision}:")
-    print(f"operations {counts.total}")
+        print(f"operations without a compiler {counts.total}")
+        compiler = CountedCompiler()
+        trainer.compile(backend=compiler, fullgraph=True)
+        for _ in range(3):
+            trainer.update(batches[0])
+        with counting(compiler) as launches:
+            trainer.update(batches[1])
+    print(f"operations {launches.total}")
     print(f"host waits {len(waits.waits)}")
     for wait in waits.waits:
         print(f"  {wait}")
-    print("most of them: " + ", ".join(f"{name} {count}" for name, count in counts.counts.most_common(16)))
+    others = ", ".join(f"{name} {count}" for name, count in launches.others.most_common(40))
+    print(f"of these {launches.fused} by compiled networks, and beside them {others}")
 
 
-@contextlib.contextmanager
 def run(
     case: str, args: argparse.Namespace, form: StepForm
-) -> Iterator[tuple[Trainer, list[dict[str, Tensor]]]]:
+) -> contextlib.AbstractContextManager[tuple[Trainer, list[dict[str, Tensor]]]]:
     """A run of the case that is ready for its first step, and batches on its device."""
     classes, flags = CASES[case]
-    with tempfile.TemporaryDirectory() as folder:
-        weights = args.perceptual_weights or random_trunk(Path(folder), "vgg19" if "preset" in flags else "vgg16")
-        asked = [*flags.split(), "--train_data_dir", folder, "--output_dir", f"{folder}/run", "--report_to", "none"]
-        asked += ["--train_batch_size", str(args.batch_size), "--mixed_precision", args.mixed_precision]
-        asked += ["--perceptual_weights", str(weights), "--max_train_steps", "1000"]
-        options = parse_arguments(asked)
-        with contextlib.redirect_stdout(io.StringIO()):
-            accelerator = Accelerator(
-                cpu=args.device == "cpu", mixed_precision="no" if form.dtype else args.mixed_precision
-            )
-            labels = LabelSet.from_names([f"class {i}" for i in range(classes)])
-            model, _ = build_model(options, labels)
-            objective = objective_of(model.config)
-            complete_arguments(options, objective, accelerator)
-            data = pictures(model.labels, model.config.image_size, 2 * args.batch_size, model.config.instance_edges)
-            grid = torch.utils.data.default_collate([data[0]])
-            trainer = Trainer(options, accelerator, model, objective, data, grid, form)
-        trainer.model.train()
-        trainer.discriminator.train()
-        halves = (range(start, start + args.batch_size) for start in (0, args.batch_size))
-        batches = [torch.utils.data.default_collate([data[i] for i in half]) for half in halves]
-        yield trainer, [{k: v.to(accelerator.device) for k, v in batch.items()} for batch in batches]
-
-
-def pictures(labels: LabelSet, size: tuple[int, int], count: int, instances: bool) -> PairedImages:
-    """Noise, with label maps of drawn people whose classes are spread over the label set."""
-    generator = np.random.default_rng(0)
-    pairs = []
-    for seed in range(count):
-        ids = draw_figure(seed, size)[1].astype(np.int64) * len(labels) // len(FIGURE_LABELS)
-        picture = Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8))
-        instance = Image.fromarray(ids.astype(np.uint8)) if instances else None
-        pairs.append((picture, Image.fromarray(ids.astype(np.uint8)), instance))
-    return PairedImages(pairs, labels, size)
-
-
-def random_trunk(folder: Path, net: str) -> Path:
-    """A file of random weights for the perceptual net."""
-    trunk = getattr(torchvision.models, net)(weights=None).features
-    target = folder / f"{net}.safetensors"
-    save_file({f"features.{key}": value for key, value in trunk.state_dict().items()}, target)
-    return target
+    asked = [*flags.split(), *(["--perceptual_weights", args.perceptual_weights] if args.perceptual_weights else [])]
+    return step_run(
+        asked,
+        form,
+        classes=classes,
+        batch_size=args.batch_size,
+        device=args.device,
+        mixed_precision=args.mixed_precision,
+    )
 
 
 if __name__ == "__main__":
