@@ -25,6 +25,7 @@ from discriminator_io import (
     seen,
 )
 from loss_weights import LossWeights
+from redraw_window import RedrawWindows, change_in_window
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -40,6 +41,7 @@ from groupdnet_hub import (
     least_squares_generator_loss,
 )
 from groupdnet_hub.baselines import SystemConfig
+from groupdnet_hub.networks.scene import Scene
 
 # Label map [B, H, W] and pictures [B, 3, H, W] -> windows of the pictures.
 Crops = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
@@ -103,6 +105,7 @@ class ReconstructionObjective(ABC):
         windows: cuts out what the discriminator sees as well: its losses are the means of those on whole pictures and
             those on windows of them and of their label maps.
         exchange: what else changes when a class's code is exchanged is a loss too; for models with codes of classes.
+        redraw_windows: of each picture, a window is drawn with the exchanged code; by default the whole picture.
         free_nats: of the KL divergence, for each class.
         class_balance: of the losses on what the discriminator sees and of the distance to the picture, see
             :func:`groupdnet_hub.losses.class_weights`.
@@ -117,10 +120,11 @@ class ReconstructionObjective(ABC):
         exchange: Exchange | None = None,
         *,
         windows: ClassCrops | None = None,
+        redraw_windows: RedrawWindows | None = None,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
     ) -> None:
-        self.windows = windows
+        self.windows, self.redraw_windows = windows, redraw_windows
         self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
         self.exchange, self.free_nats, self.class_balance = exchange, free_nats, class_balance
         self.used: tuple[str, ...] = ("adversarial", "feature_matching", "perceptual", "kl", "l1")
@@ -172,6 +176,8 @@ class ReconstructionObjective(ABC):
         maps = batch["label"], batch.get("instance")
         # Two decodes on one scene.
         scene = (network.prepare(*maps),) if self.exchange is not None and weights.redraw else ()
+        if scene and self.redraw_windows is not None:
+            scene = (scene[0].with_statistics(self.redraw_windows.first_block),)
         fake, posterior = model(batch["image"], *maps, noise, *scene)
         condition = label_input(batch, self.config)
         losses = mean_losses(
@@ -190,11 +196,20 @@ class ReconstructionObjective(ABC):
             codes = posterior.with_noise(noise).detach()
             if scene:
                 mixed, classes = self.exchange.redraw(codes, batch["label"])
-                redrawn = network.decode(mixed, *scene)
-                change = change_outside(fake, redrawn, batch["label"], classes)
-                losses["redraw"] = weights.redraw * change
+                losses["redraw"] = weights.redraw * self._change(
+                    network, mixed, scene[0], fake, batch["label"], classes
+                )
             self.exchange.remember(codes, batch["label"])
         return losses, (fake,)
+
+    def _change(
+        self, network: nn.Module, mixed: Tensor, scene: Scene, fake: Tensor, label: Tensor, classes: Tensor
+    ) -> Tensor:
+        """How much pictures change outside of ``classes`` when they are drawn with ``mixed`` codes, a scalar."""
+        if self.redraw_windows is None:
+            return change_outside(fake, network.decode(mixed, scene), label, classes)
+        window = self.redraw_windows.draw(len(label))
+        return change_in_window(fake, network.decode(mixed, scene.at(window)), label, classes, window)
 
     def discriminator_losses(
         self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
@@ -239,6 +254,7 @@ class MultiScaleObjective(ReconstructionObjective):
         exchange: Exchange | None = None,
         *,
         windows: ClassCrops | None = None,
+        redraw_windows: RedrawWindows | None = None,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
         least_squares: bool = False,
@@ -250,6 +266,7 @@ class MultiScaleObjective(ReconstructionObjective):
             crops,
             exchange,
             windows=windows,
+            redraw_windows=redraw_windows,
             free_nats=free_nats,
             class_balance=class_balance,
         )

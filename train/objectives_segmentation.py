@@ -17,6 +17,7 @@ from distributed import tensor_mean_over_processes
 from label_mix import LabelMix, mix
 from loss_weights import LossWeights
 from objectives import Crops, ReconstructionObjective
+from redraw_window import RedrawWindows
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -62,6 +63,7 @@ class SegmentationObjective(ReconstructionObjective):
         label_mix: LabelMix | None = None,
         labelmix_weight: float = 10.0,
         windows: ClassCrops | None = None,
+        redraw_windows: RedrawWindows | None = None,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
     ) -> None:
@@ -72,6 +74,7 @@ class SegmentationObjective(ReconstructionObjective):
             crops,
             exchange,
             windows=windows,
+            redraw_windows=redraw_windows,
             free_nats=free_nats,
             class_balance=class_balance,
         )

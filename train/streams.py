@@ -15,6 +15,7 @@ from diffaugment import DiffAugment
 from distributed import NoiseSource
 from label_mix import LabelMix
 from own_state import Stateful
+from redraw_window import RedrawWindows, plan_redraw_windows
 
 from groupdnet_hub.baselines import System
 
@@ -30,6 +31,7 @@ class Streams:
         windows: for the discriminator.
         label_mix: masks for the per-pixel discriminator.
         exchange: codes for the redraw loss, of the same batch or from a memory.
+        redraw_windows: what that loss looks at of each picture.
         colours: of some classes of the training pictures.
     """
 
@@ -39,6 +41,7 @@ class Streams:
     windows: DiscriminatorCrops | None
     label_mix: LabelMix | None
     exchange: ClassExchange | CodeMemory | None
+    redraw_windows: RedrawWindows | None
     colours: ClassColours | None
 
     def parts(self) -> dict[str, Stateful]:
@@ -51,7 +54,7 @@ def build_streams(args: argparse.Namespace, accelerator: Accelerator, model: Sys
     """The streams that the command line asks for.
 
     Raises:
-        ValueError: for classes to recolour that the model does not have.
+        ValueError: for classes to recolour that the model does not have, and for windows that it cannot draw.
     """
     config = model.config
     stream = args.seed, accelerator.process_index, accelerator.num_processes
@@ -73,4 +76,14 @@ def build_streams(args: argparse.Namespace, accelerator: Accelerator, model: Sys
         windows = DiscriminatorCrops(args.discriminator_crop, *classes)
     crops = ClassCrops(args.perceptual_crop, *classes) if args.perceptual_crop else None
     label_mix = LabelMix(*classes) if args.labelmix_weight else None
-    return Streams(NoiseSource(*stream), augmentation, crops, windows, label_mix, exchange, colours)
+    plan = plan_redraw_windows(args, config)
+    return Streams(
+        noise=NoiseSource(*stream),
+        augmentation=augmentation,
+        crops=crops,
+        windows=windows,
+        label_mix=label_mix,
+        exchange=exchange,
+        redraw_windows=None if plan is None else RedrawWindows(plan, *stream, accelerator.device),
+        colours=colours,
+    )

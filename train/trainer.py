@@ -85,6 +85,7 @@ class Trainer:
             crops=self.streams.crops,
             windows=self.streams.windows,
             exchange=self.streams.exchange,
+            redraw_windows=self.streams.redraw_windows,
             label_mix=self.streams.label_mix,
             labelmix_weight=args.labelmix_weight or 0.0,
             free_nats=args.kl_free_nats,

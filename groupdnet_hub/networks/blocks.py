@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from groupdnet_hub.networks.cg_norm import CGNorm
 from groupdnet_hub.networks.label_windows import LabelLevel
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d
-from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+from groupdnet_hub.networks.modulation import (
+    BatchStatistics,
+    FixedModulation,
+    FoldedModulation,
+    Modulation,
+)
 
 # A CG-Norm and the convolution behind it.
 _NORMS = {"norm_0": "conv_0", "norm_1": "conv_1", "norm_s": "conv_s"}
@@ -88,8 +93,17 @@ class CGBlock(nn.Module):
             for name in self._norms
         }
 
-    def forward(self, x: Tensor, modulations: Mapping[str, Modulation | FoldedModulation]) -> Tensor:
-        """x [B, in, H, W] and :meth:`modulations` at its resolution -> [B, out, H, W]."""
+    def forward(
+        self,
+        x: Tensor,
+        modulations: Mapping[str, Modulation | FixedModulation | FoldedModulation],
+        statistics: dict[str, BatchStatistics] | None = None,
+    ) -> Tensor:
+        """x [B, in, H, W] and :meth:`modulations` at its resolution -> [B, out, H, W].
+
+        Args:
+            statistics: in training mode, what the batch norms normalise by is written here, by their names.
+        """
 
         def convolved(x: Tensor, name: str, slope: float | None) -> Tensor:
             norm, convolution, modulation = (
@@ -99,7 +113,12 @@ class CGBlock(nn.Module):
             )
             if isinstance(modulation, FoldedModulation):
                 return convolution.forward_groups(modulation.apply(x, slope), 0, self.groups)
-            return convolution(modulation.apply(norm.norm(x), slope))
+            if isinstance(modulation, FixedModulation):
+                return convolution(modulation.apply(x, slope))
+            if statistics is None:
+                return convolution(modulation.apply(norm.norm(x), slope))
+            normalised, statistics[name] = norm.normalised(x)
+            return convolution(modulation.apply(normalised, slope))
 
         skip = convolved(x, "norm_s", None) if self.has_skip_convolution else x
         return skip + convolved(convolved(x, "norm_0", LEAKY_SLOPE), "norm_1", LEAKY_SLOPE)

@@ -16,7 +16,7 @@ from groupdnet_hub.networks.code_placement import CodePlacement, code_placement
 from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.label_windows import label_level
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
-from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+from groupdnet_hub.networks.modulation import FixedModulation, FoldedModulation, Modulation
 from groupdnet_hub.networks.recorded import RecordedDecode
 from groupdnet_hub.networks.scene import Scene
 
@@ -88,7 +88,7 @@ class GroupDecoder(nn.Module):
                 f"CUDA graphs need the model on a CUDA device; it is on {label.device.type}: "
                 "move it, or leave cuda_graphs off"
             )
-        modulations: list[Mapping[str, Modulation | FoldedModulation]] = []
+        modulations: list[Mapping[str, Modulation | FixedModulation | FoldedModulation]] = []
         factor = 2 ** (len(self.blocks) - 1)
         latent_size = (label.shape[1] // factor, label.shape[2] // factor)
         divisors = self._divisors_to_fold() if lookup else None
@@ -177,13 +177,16 @@ class GroupDecoder(nn.Module):
         )
 
     def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:
-        """Outputs of ``fc``, of every block (before upsampling), and the picture."""
+        """Outputs of ``fc``, of every block (before upsampling), and the picture, or windows of them."""
         x = self.first_features(codes, scene)
         outputs = [x]
         for i, block in enumerate(self.blocks):
+            if scene.window is not None and i in scene.window.inputs:
+                x = scene.window.inputs[i].of(x)
             if i:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = block(x, scene.modulations[i])
+            statistics = None if scene.statistics is None else scene.statistics.get(i)
+            x = block(x, scene.modulations[i], statistics)
             outputs.append(x)
         outputs.append(self._picture(x))
         return outputs

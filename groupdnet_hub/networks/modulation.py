@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from groupdnet_hub.networks.decode_window import Places
+
 # Bytes of looked-up rows in one strip.
 _STRIP_BYTES = 2**20
 
@@ -39,6 +41,47 @@ class Modulation:
             return scale_and_shift(x, self.scale, self.shift, self.index, slope)
         out = torch.addcmul(self.shift.to(x.dtype), x, self.scale.to(x.dtype))
         return out if slope is None else F.leaky_relu(out, slope, inplace=True)
+
+    def at(self, places: Places) -> Modulation:
+        """The modulation of windows of the maps, of which there are as many as windows, or one."""
+        if self.index is not None:
+            return Modulation(self.scale, self.shift, places.of_maps(self.index))
+        scale, shift = (
+            places.of(rows.expand(len(places.pixels), -1, -1, -1)) for rows in (self.scale, self.shift)
+        )
+        return Modulation(scale, shift, None)
+
+
+@dataclass(frozen=True)
+class BatchStatistics:
+    """What a batch norm normalised a batch by.
+
+    Attributes:
+        mean: [C].
+        deviation: [C], one over the standard deviation (with the norm's eps in it).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+
+@dataclass(frozen=True)
+class FixedModulation:
+    """A CG-Norm that normalises by given statistics; for training."""
+
+    modulation: Modulation
+    statistics: BatchStatistics
+
+    def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
+        """As :meth:`Modulation.apply`, of the normalised x; differentiable."""
+        modulation, deviation = self.modulation, self.statistics.deviation
+        offset = -self.statistics.mean * deviation
+        if modulation.index is None or x.dtype in (torch.float16, torch.bfloat16):
+            # In a table of low precision the offset would be rounded, as it is nowhere in a batch norm.
+            normalised = torch.addcmul(offset[:, None, None], x.float(), deviation[:, None, None])
+            return modulation.apply(normalised.to(x.dtype), slope)
+        shift = torch.addcmul(modulation.shift, modulation.scale, offset)
+        return Modulation(modulation.scale * deviation, shift, modulation.index).apply(x, slope)
 
 
 @dataclass(frozen=True)
