@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import is_torch_xla_available
+from freed_memory import keep_freed_memory
 
 
 def build_accelerator(**options: Any) -> Accelerator:
     """``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
+
+    On a CPU the process keeps the memory that it frees (:mod:`freed_memory`).
 
     By itself accelerate takes each of them for the only one there, unless ``ACCELERATE_USE_CPU`` is set.
 
@@ -26,4 +29,6 @@ def build_accelerator(**options: Any) -> Accelerator:
             f"{processes} processes were started together (WORLD_SIZE), but accelerate runs each on its own on "
             f"{accelerator.device}: start one, or set ACCELERATE_USE_CPU=true to share the CPU"
         )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     return accelerator

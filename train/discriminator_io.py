@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from groupdnet_hub import instance_edges, one_hot, picture_means
 from groupdnet_hub.baselines import SystemConfig
@@ -14,6 +15,7 @@ from groupdnet_hub.baselines import SystemConfig
 Batch = Mapping[str, Tensor]
 # For each scale of a discriminator its features, the logits last.
 Features = Sequence[Sequence[Tensor]]
+Judge = Callable[..., Any]
 # Between the goals of least squares, 0 and 1; those of the hinge loss lie around 0.
 LEAST_SQUARES_MIDDLE = 0.5
 
@@ -50,6 +52,40 @@ def halves(outputs: Features) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         [[feature[: len(feature) // 2] for feature in scale] for scale in outputs],
         [[feature[len(feature) // 2 :] for feature in scale] for scale in outputs],
     )
+
+
+def judged(
+    judge: Judge, condition: Tensor, fake: Tensor, real: Tensor, augment: Augment | None
+) -> tuple[Features, Features, Tensor]:
+    """What a discriminator that is not trained just now says of generated and of real pictures.
+
+    No gradient is wanted of the real ones. A GPU has both in one batch, which is fewer calls; a CPU judges the real
+    ones apart and without gradients, since those of one batch could not be had for half of it.
+
+    Returns:
+        (features of the generated pictures, features of the real ones, what was shown of the former).
+    """
+    shown = seen(condition, (fake, real), augment)
+    count = len(condition)
+    if shown.device.type != "cpu":
+        return (*halves(judge(shown)), shown[:count])
+    of_fake = judge(shown[:count])
+    with torch.no_grad(), _evaluating(judge):
+        of_real = judge(shown[count:])
+    return of_fake, of_real, shown[:count]
+
+
+@contextmanager
+def _evaluating(judge: Judge) -> Iterator[None]:
+    """In evaluation mode: a second call in training mode would move the spectral norm's vectors once more."""
+    was = isinstance(judge, nn.Module) and judge.training
+    if was:
+        judge.eval()
+    try:
+        yield
+    finally:
+        if was:
+            judge.train()
 
 
 def mean_losses(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

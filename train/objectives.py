@@ -17,6 +17,7 @@ from discriminator_io import (
     Augment,
     Batch,
     halves,
+    judged,
     label_input,
     logits,
     mean_logits,
@@ -286,9 +287,8 @@ class MultiScaleObjective(ReconstructionObjective):
         self, judge: nn.Module, condition: Tensor, fake: Tensor, real: Tensor, weights: LossWeights
     ) -> dict[str, Tensor]:
         """The adversarial loss and feature matching."""
-        shown = seen(condition, (fake, real), self.augment)
-        fakes, reals = halves(judge(shown))
-        places = self._place_weights(shown[: len(condition)])
+        fakes, reals, shown = judged(judge, condition, fake, real, self.augment)
+        places = self._place_weights(shown)
         return {
             "adversarial": weights.adversarial * self._generator_loss(logits(fakes), places),
             "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals, places),
