@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import is_torch_xla_available
+from freed_memory import keep_freed_memory
 
 
 def process_count() -> int:
@@ -32,6 +33,8 @@ def only_deterministic_algorithms() -> None:
 def build_accelerator(**options: Any) -> Accelerator:
     """``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
 
+    On a CPU the process keeps the memory that it frees (:mod:`freed_memory`).
+
     By itself accelerate takes each of them for the only one there, unless ``ACCELERATE_USE_CPU`` is set.
 
     Raises:
@@ -45,4 +48,6 @@ def build_accelerator(**options: Any) -> Accelerator:
             f"{processes} processes were started together (WORLD_SIZE), but accelerate runs each on its own on "
             f"{accelerator.device}: start one, or set ACCELERATE_USE_CPU=true to share the CPU"
         )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     return accelerator

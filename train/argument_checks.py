@@ -114,9 +114,11 @@ def find_problem(args: argparse.Namespace) -> str | None:
             return f"--{name} is {getattr(args, name)}; it must lie from 0 to 1"
     if args.balanced_sampling and args.streaming:
         return "--balanced_sampling has no effect on a stream, whose pictures are not known beforehand: leave one out"
-    for name, default in (("redraw_memory", None), ("redraw_interval", 1)):
+    for name, default in (("redraw_memory", None), ("redraw_interval", 1), ("redraw_window", None)):
         if getattr(args, name) != default and not args.redraw_weight:
             return f"--{name} has no effect without --redraw_weight"
+    if args.redraw_window is not None and not 0.1 <= args.redraw_window <= 1:
+        return f"--redraw_window is {args.redraw_window}; it is a share of height and width, from 0.1 to 1"
     if not 0 <= args.recoloured_share <= 1:
         return f"--recoloured_share is {args.recoloured_share}; it must lie from 0 to 1"
     for name in ("prior_rank", "prior_codes"):

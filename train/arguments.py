@@ -262,6 +262,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="measure that loss only at every N-th step, where it counts N times",
     )
     add(
+        "--redraw_window",
+        type=float,
+        help="share of height and width, up to 1, of the window of each picture that is drawn again for that loss, any "
+        "place as likely: the mean over windows is the loss of whole pictures, at a third of its cost; by default 0.5, "
+        "or 1 where the norms are not of whole batches or the pictures are small",
+    )
+    add(
         "--kl_weight",
         type=float,
         help="weight of the KL divergence per picture; by default the system's (0.4: the paper's 0.05 x 8 pictures)",

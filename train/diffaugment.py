@@ -37,6 +37,10 @@ class DiffAugment(SharedStream):
         """
         return self._augmented(x, self.draw(len(x) // copies, x.device).repeat(copies, 1))
 
+    def plain(self, x: Tensor, copies: int = 1) -> Tensor:
+        """The same, never compiled: with second derivatives."""
+        return augmented(x, self.draw(len(x) // copies, x.device).repeat(copies, 1))
+
     def compile(self, **options: Any) -> None:
         """Have ``torch.compile`` take all but the draws."""
         self._augmented = torch.compile(augmented, **options)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from groupdnet_hub import instance_edges, one_hot, picture_means
 from groupdnet_hub.baselines import SystemConfig
 
 Batch = Mapping[str, Tensor]
+# Label input and pictures, and how many batches of pictures these are, to the same, changed.
+Change = Callable[[Tensor, int], Tensor]
 # For each scale of a discriminator its features, the logits last.
 Features = Sequence[Sequence[Tensor]]
+Judge = Callable[..., Any]
 # Between the goals of least squares, 0 and 1; those of the hinge loss lie around 0.
 LEAST_SQUARES_MIDDLE = 0.5
 
@@ -23,6 +27,9 @@ class Augment(Protocol):
 
     def __call__(self, x: Tensor, copies: int, /) -> Tensor:
         """Label input and picture [copies * B, channels, H, W] -> the same, all copies augmented alike."""
+
+    def plain(self, x: Tensor, copies: int, /) -> Tensor:
+        """The same call where second derivatives are wanted."""
 
     def observe(self, realness: Tensor, /) -> None:
         """Hear what the discriminator says of a batch of real pictures [B, ...]: positive where they seem real."""
@@ -37,7 +44,9 @@ def label_input(batch: Batch, config: SystemConfig) -> Tensor:
     return channels
 
 
-def seen(condition: Tensor, pictures: Sequence[Tensor], augment: Augment | None) -> Tensor:
+def seen(
+    condition: Tensor, pictures: Sequence[Tensor], augment: Change | None
+) -> Tensor:
     """What a discriminator sees of several batches of pictures of the same label maps, in one batch."""
     together = torch.cat([torch.cat((condition, picture), dim=1) for picture in pictures])
     if augment is not None:
@@ -51,6 +60,49 @@ def halves(outputs: Features) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         [[feature[: len(feature) // 2] for feature in scale] for scale in outputs],
         [[feature[len(feature) // 2 :] for feature in scale] for scale in outputs],
     )
+
+
+def judged(
+    judge: Judge,
+    condition: Tensor,
+    fake: Tensor,
+    real: Tensor,
+    augment: Augment | None,
+    *,
+    together: bool,
+) -> tuple[Features, Features, Tensor]:
+    """What a discriminator that is not trained just now says of generated and of real pictures.
+
+    No gradient is wanted of the real ones.
+
+    Args:
+        together: both in one batch, which is fewer calls, for a GPU; otherwise the real ones apart and without
+            gradients, which one batch could not have for half of it.
+
+    Returns:
+        (features of the generated pictures, features of the real ones, what was shown of the former).
+    """
+    shown = seen(condition, (fake, real), augment)
+    count = len(condition)
+    if together:
+        return (*halves(judge(shown)), shown[:count])
+    of_fake = judge(shown[:count])
+    with torch.no_grad(), _evaluating(judge):
+        of_real = judge(shown[count:])
+    return of_fake, of_real, shown[:count]
+
+
+@contextmanager
+def _evaluating(judge: Judge) -> Iterator[None]:
+    """In evaluation mode: a second call in training mode would move the spectral norm's vectors once more."""
+    was = isinstance(judge, nn.Module) and judge.training
+    if was:
+        judge.eval()
+    try:
+        yield
+    finally:
+        if was:
+            judge.train()
 
 
 def mean_losses(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -50,10 +50,11 @@ class LazyR1:
         plain = functools.partial(type(discriminator).forward, discriminator)
         with torch.autocast(image.device.type, enabled=False):
             batch = {**batch, "image": image}
-            scores = objective.real_scores(plain, batch, objective.augment)
+            augment = None if objective.augment is None else objective.augment.plain
+            scores = objective.real_scores(plain, batch, augment)
             if objective.windows is not None:
                 window = objective.windows.draw(batch["label"]).batch(batch)
-                scores = (scores + objective.real_scores(plain, window, objective.augment)) / 2
+                scores = (scores + objective.real_scores(plain, window, augment)) / 2
             (gradient,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
             penalty = self.weight / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
         if self._last is None:

@@ -16,7 +16,9 @@ from discriminator_io import (
     LEAST_SQUARES_MIDDLE,
     Augment,
     Batch,
+    Change,
     halves,
+    judged,
     label_input,
     logits,
     mean_logits,
@@ -25,6 +27,7 @@ from discriminator_io import (
     seen,
 )
 from loss_weights import LossWeights, has_weight
+from redraw_window import RedrawWindows, change_in_window
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -40,6 +43,7 @@ from groupdnet_hub import (
     least_squares_generator_loss,
 )
 from groupdnet_hub.baselines import SystemConfig
+from groupdnet_hub.networks.scene import Scene
 
 # Label map [B, H, W] and pictures [B, 3, H, W] -> windows of the pictures.
 Crops = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
@@ -52,11 +56,13 @@ class Objective(Protocol):
         used: names of the fields of :class:`LossWeights` that count here.
         augment: changes what the discriminator sees in training.
         windows: cuts out what the discriminator sees in training beside the whole pictures.
+        judged_together: the generator's step shows the discriminator generated and real pictures in one batch.
     """
 
     used: tuple[str, ...]
     augment: Augment | None
     windows: ClassCrops | None
+    judged_together: bool
 
     def make_discriminator(self, generator: torch.Generator) -> nn.Module:
         """The discriminator, or several in one module; ``generator`` draws the weights."""
@@ -78,7 +84,7 @@ class Objective(Protocol):
         """Losses on pictures that the generator step made, and on the real ones."""
 
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
     ) -> Tensor:
         """How real the discriminator finds each of a batch's own pictures: [B], higher is more real.
 
@@ -103,6 +109,7 @@ class ReconstructionObjective(ABC):
         windows: cuts out what the discriminator sees as well: its losses are the means of those on whole pictures and
             those on windows of them and of their label maps.
         exchange: what else changes when a class's code is exchanged is a loss too; for models with codes of classes.
+        redraw_windows: of each picture, a window is drawn with the exchanged code; by default the whole picture.
         free_nats: of the KL divergence, for each class.
         class_balance: of the losses on what the discriminator sees and of the distance to the picture, see
             :func:`groupdnet_hub.losses.class_weights`.
@@ -117,10 +124,11 @@ class ReconstructionObjective(ABC):
         exchange: Exchange | None = None,
         *,
         windows: ClassCrops | None = None,
+        redraw_windows: RedrawWindows | None = None,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
     ) -> None:
-        self.windows = windows
+        self.windows, self.redraw_windows, self.judged_together = windows, redraw_windows, False
         self.config, self.perceptual, self.augment, self.crops = config, perceptual, augment, crops
         self.exchange, self.free_nats, self.class_balance = exchange, free_nats, class_balance
         self.used: tuple[str, ...] = ("adversarial", "feature_matching", "perceptual", "kl", "l1")
@@ -150,7 +158,7 @@ class ReconstructionObjective(ABC):
 
     @abstractmethod
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
     ) -> Tensor:
         """As :meth:`Objective.real_scores`."""
 
@@ -172,6 +180,8 @@ class ReconstructionObjective(ABC):
         maps = batch["label"], batch.get("instance")
         # Two decodes on one scene.
         scene = (network.prepare(*maps),) if self.exchange is not None and has_weight(weights.redraw) else ()
+        if scene and self.redraw_windows is not None:
+            scene = (scene[0].with_statistics(self.redraw_windows.first_block),)
         fake, posterior = model(batch["image"], *maps, noise, *scene)
         condition = label_input(batch, self.config)
         losses = mean_losses(
@@ -190,11 +200,20 @@ class ReconstructionObjective(ABC):
             codes = posterior.with_noise(noise).detach()
             if scene:
                 mixed, classes = self.exchange.redraw(codes, batch["label"])
-                redrawn = network.decode(mixed, *scene)
-                change = change_outside(fake, redrawn, batch["label"], classes)
-                losses["redraw"] = weights.redraw * change
+                losses["redraw"] = weights.redraw * self._change(
+                    network, mixed, scene[0], fake, batch["label"], classes
+                )
             self.exchange.remember(codes, batch["label"])
         return losses, (fake,)
+
+    def _change(
+        self, network: nn.Module, mixed: Tensor, scene: Scene, fake: Tensor, label: Tensor, classes: Tensor
+    ) -> Tensor:
+        """How much pictures change outside of ``classes`` when they are drawn with ``mixed`` codes, a scalar."""
+        if self.redraw_windows is None:
+            return change_outside(fake, network.decode(mixed, scene), label, classes)
+        window = self.redraw_windows.draw(len(label))
+        return change_in_window(fake, network.decode(mixed, scene.at(window)), label, classes, window)
 
     def discriminator_losses(
         self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
@@ -239,6 +258,7 @@ class MultiScaleObjective(ReconstructionObjective):
         exchange: Exchange | None = None,
         *,
         windows: ClassCrops | None = None,
+        redraw_windows: RedrawWindows | None = None,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
         least_squares: bool = False,
@@ -250,6 +270,7 @@ class MultiScaleObjective(ReconstructionObjective):
             crops,
             exchange,
             windows=windows,
+            redraw_windows=redraw_windows,
             free_nats=free_nats,
             class_balance=class_balance,
         )
@@ -269,9 +290,10 @@ class MultiScaleObjective(ReconstructionObjective):
         self, judge: nn.Module, condition: Tensor, fake: Tensor, real: Tensor, weights: LossWeights
     ) -> dict[str, Tensor]:
         """The adversarial loss and feature matching."""
-        shown = seen(condition, (fake, real), self.augment)
-        fakes, reals = halves(judge(shown))
-        places = self._place_weights(shown[: len(condition)])
+        fakes, reals, shown = judged(
+            judge, condition, fake, real, self.augment, together=self.judged_together
+        )
+        places = self._place_weights(shown)
         return {
             "adversarial": weights.adversarial * self._generator_loss(logits(fakes), places),
             "feature_matching": weights.feature_matching * feature_matching_loss(fakes, reals, places),
@@ -289,7 +311,7 @@ class MultiScaleObjective(ReconstructionObjective):
         return {"discriminator_fake": of_fake, "discriminator_real": of_real}
 
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
     ) -> Tensor:
         """The mean logit, over places and scales."""
         shown = seen(label_input(batch, self.config), (batch["image"],), augment)

@@ -10,6 +10,7 @@ from discriminator_io import (
     LEAST_SQUARES_MIDDLE,
     Augment,
     Batch,
+    Change,
     halves,
     label_input,
     logits,
@@ -55,6 +56,7 @@ class BicycleObjective:
 
     used = ("adversarial", "l1", "latent", "kl")
     windows = None
+    judged_together = True
 
     def __init__(self, config: SystemConfig, augment: Augment | None = None) -> None:
         self.config, self.augment = config, augment
@@ -110,7 +112,7 @@ class BicycleObjective:
         return {"discriminator_fake": sums[0], "discriminator_real": sums[1]}
 
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
     ) -> Tensor:
         """The mean logit of both discriminators, over places and scales."""
         shown = seen(label_input(batch, self.config), (batch["image"],), augment)
@@ -126,6 +128,7 @@ class DiversityObjective:
 
     used = ("adversarial", "l1", "diversity")
     windows = None
+    judged_together = True
 
     def __init__(self, config: SystemConfig, augment: Augment | None = None) -> None:
         self.config, self.augment = config, augment
@@ -173,7 +176,7 @@ class DiversityObjective:
         return {"discriminator_fake": fake, "discriminator_real": real}
 
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
     ) -> Tensor:
         """The mean logit, over places and scales."""
         return mean_logits(discriminator(seen(label_input(batch, self.config), (batch["image"],), augment)))

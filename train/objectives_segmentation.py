@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from class_crops import ClassCrops
 from class_exchange import Exchange
-from discriminator_io import Augment, Batch, label_input, seen
+from discriminator_io import Augment, Batch, Change, label_input, seen
 from distributed import tensor_mean_over_processes
 from label_mix import LabelMix, mix
 from loss_weights import LossWeights, has_weight
 from objectives import Crops, ReconstructionObjective
+from redraw_window import RedrawWindows
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -62,6 +63,7 @@ class SegmentationObjective(ReconstructionObjective):
         label_mix: LabelMix | None = None,
         labelmix_weight: float = 10.0,
         windows: ClassCrops | None = None,
+        redraw_windows: RedrawWindows | None = None,
         free_nats: float = 0.0,
         class_balance: float = 0.0,
     ) -> None:
@@ -72,6 +74,7 @@ class SegmentationObjective(ReconstructionObjective):
             crops,
             exchange,
             windows=windows,
+            redraw_windows=redraw_windows,
             free_nats=free_nats,
             class_balance=class_balance,
         )
@@ -126,14 +129,14 @@ class SegmentationObjective(ReconstructionObjective):
         return losses
 
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Augment | None = None
+        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
     ) -> Tensor:
         """The mean over pixels of the log odds of "shows a class" against "fake"."""
         maps, shown = self._shown(label_input(batch, self.config), (batch["image"],), augment)
         return picture_means(realness(discriminator(shown)), class_weights(maps, self.class_balance))
 
     def _shown(
-        self, condition: Tensor, pictures: tuple[Tensor, ...], augment: Augment | None
+        self, condition: Tensor, pictures: tuple[Tensor, ...], augment: Change | None
     ) -> tuple[Tensor, Tensor]:
         """Label maps [B, C, H, W] and all pictures, one batch behind the other, changed alike."""
         together = seen(condition, pictures, augment)

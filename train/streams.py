@@ -16,6 +16,7 @@ from distributed import NoiseSource, SharedStream
 from draws_ahead import DrawsAhead
 from label_mix import LabelMix
 from own_state import Stateful
+from redraw_window import RedrawWindows, plan_redraw_windows
 
 from groupdnet_hub.baselines import System
 
@@ -31,6 +32,7 @@ class Streams:
         windows: for the discriminator.
         label_mix: masks for the per-pixel discriminator.
         exchange: codes for the redraw loss, of the same batch or from a memory.
+        redraw_windows: what that loss looks at of each picture.
         colours: of some classes of the training pictures.
     """
 
@@ -40,6 +42,7 @@ class Streams:
     windows: DiscriminatorCrops | None
     label_mix: LabelMix | None
     exchange: ClassExchange | CodeMemory | None
+    redraw_windows: RedrawWindows | None
     colours: ClassColours | None
 
     def draw_ahead(self, draws: DrawsAhead) -> None:
@@ -61,7 +64,7 @@ def build_streams(args: argparse.Namespace, accelerator: Accelerator, model: Sys
     """The streams that the command line asks for.
 
     Raises:
-        ValueError: for classes to recolour that the model does not have.
+        ValueError: for classes to recolour that the model does not have, and for windows that it cannot draw.
     """
     config = model.config
     stream = args.seed, accelerator.process_index, accelerator.num_processes
@@ -83,4 +86,14 @@ def build_streams(args: argparse.Namespace, accelerator: Accelerator, model: Sys
         windows = DiscriminatorCrops(args.discriminator_crop, *classes)
     crops = ClassCrops(args.perceptual_crop, *classes) if args.perceptual_crop else None
     label_mix = LabelMix(*classes) if args.labelmix_weight else None
-    return Streams(NoiseSource(*stream), augmentation, crops, windows, label_mix, exchange, colours)
+    plan = plan_redraw_windows(args, config)
+    return Streams(
+        noise=NoiseSource(*stream),
+        augmentation=augmentation,
+        crops=crops,
+        windows=windows,
+        label_mix=label_mix,
+        exchange=exchange,
+        redraw_windows=None if plan is None else RedrawWindows(plan, *stream, accelerator.device),
+        colours=colours,
+    )

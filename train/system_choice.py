@@ -19,6 +19,7 @@ from network_arguments import check_existing, network_fields
 from objectives import Crops, MultiScaleObjective, Objective
 from objectives_latent import BicycleObjective, DiversityObjective
 from objectives_segmentation import SegmentationObjective
+from redraw_window import RedrawWindows
 
 from groupdnet_hub import (
     GroupDNet,
@@ -193,6 +194,7 @@ def build_objective(
     crops: Crops | None = None,
     windows: ClassCrops | None = None,
     exchange: Exchange | None = None,
+    redraw_windows: RedrawWindows | None = None,
     label_mix: LabelMix | None = None,
     labelmix_weight: float = _LABELMIX_WEIGHT,
     free_nats: float = 0.0,
@@ -211,7 +213,12 @@ def build_objective(
             BicycleObjective(config, augment) if name == "bicyclegan" else DiversityObjective(config, augment)
         )
     networks = config, perceptual, augment, crops, exchange
-    balanced = {"windows": windows, "free_nats": free_nats, "class_balance": class_balance}
+    balanced: dict[str, Any] = {
+        "windows": windows,
+        "redraw_windows": redraw_windows,
+        "free_nats": free_nats,
+        "class_balance": class_balance,
+    }
     if name == "segmentation":
         return SegmentationObjective(
             *networks, label_mix=label_mix, labelmix_weight=labelmix_weight, **balanced

@@ -90,11 +90,13 @@ class Trainer:
             crops=self.streams.crops,
             windows=self.streams.windows,
             exchange=self.streams.exchange,
+            redraw_windows=self.streams.redraw_windows,
             label_mix=self.streams.label_mix,
             labelmix_weight=args.labelmix_weight or 0.0,
             free_nats=args.kl_free_nats,
             class_balance=args.class_balance,
         )
+        self.objective.judged_together = form.dense
         discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(args.seed + 1))
         if args.pretrained_model_name_or_path:
             starts = neighbours(args.init_class)

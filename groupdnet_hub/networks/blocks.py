@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +11,13 @@ from groupdnet_hub.networks.cg_norm import CGNorm
 from groupdnet_hub.networks.label_windows import LabelLevel
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d
 from groupdnet_hub.networks.joined_modulation import JoinedModulation
-from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
-
-AnyModulation = Modulation | JoinedModulation | FoldedModulation
+from groupdnet_hub.networks.modulation import (
+    AnyModulation,
+    BatchStatistics,
+    FixedModulation,
+    FoldedModulation,
+    Modulation,
+)
 
 # A CG-Norm and the convolution behind it.
 _NORMS = {"norm_0": "conv_0", "norm_1": "conv_1", "norm_s": "conv_s"}
@@ -103,11 +106,20 @@ class CGBlock(nn.Module):
             for name in self._norms
         }
 
-    def forward(self, x: Tensor, modulations: Mapping[str, AnyModulation]) -> Tensor:
-        """x [B, in, H, W] and :meth:`modulations` at its resolution -> [B, out, H, W]."""
+    def forward(
+        self,
+        x: Tensor,
+        modulations: Mapping[str, AnyModulation],
+        statistics: dict[str, BatchStatistics] | None = None,
+    ) -> Tensor:
+        """x [B, in, H, W] and :meth:`modulations` at its resolution -> [B, out, H, W].
+
+        Args:
+            statistics: in training mode, what the batch norms normalise by is written here, by their names.
+        """
 
         if self.joined:
-            return self.joined_forward(x, cast(Mapping[str, JoinedModulation], modulations))
+            return self.joined_forward(x, modulations, statistics)
 
         def convolved(x: Tensor, name: str, slope: float | None) -> Tensor:
             norm, convolution, modulation = (
@@ -117,22 +129,43 @@ class CGBlock(nn.Module):
             )
             if isinstance(modulation, FoldedModulation):
                 return convolution.forward_groups(modulation.apply(x, slope), 0, self.groups)
-            return convolution(modulation.apply(norm.norm(x), slope))
+            if isinstance(modulation, FixedModulation):
+                return convolution(modulation.apply(x, slope))
+            if statistics is None:
+                return convolution(modulation.apply(norm.norm(x), slope))
+            normalised, statistics[name] = norm.normalised(x)
+            return convolution(modulation.apply(normalised, slope))
 
         skip = convolved(x, "norm_s", None) if self.has_skip_convolution else x
         return skip + convolved(convolved(x, "norm_0", LEAKY_SLOPE), "norm_1", LEAKY_SLOPE)
 
-    def joined_forward(self, x: Tensor, modulations: Mapping[str, JoinedModulation]) -> Tensor:
+    def joined_forward(
+        self,
+        x: Tensor,
+        modulations: Mapping[str, AnyModulation],
+        statistics: dict[str, BatchStatistics] | None = None,
+    ) -> Tensor:
         """:meth:`forward` in a training step that lends joined weights.
 
         norm_0 and norm_s normalise the same x, which is done once; their running statistics are the same.
         """
-        normalised = self.norm_0.measured(x)
-        y = self.conv_0(modulations["norm_0"].apply(normalised, LEAKY_SLOPE))
-        y = self.conv_1(modulations["norm_1"].apply(self.norm_1.measured(y), LEAKY_SLOPE))
+
+        def normalised(x: Tensor, name: str) -> Tensor:
+            if isinstance(modulations[name], FixedModulation):
+                return x
+            result, found = getattr(self, name).joined_normalised(x, tell=statistics is not None)
+            if statistics is not None and found is not None:
+                statistics[name] = found
+            return result
+
+        first = normalised(x, "norm_0")
+        y = self.conv_0(modulations["norm_0"].apply(first, LEAKY_SLOPE))
+        y = self.conv_1(modulations["norm_1"].apply(normalised(y, "norm_1"), LEAKY_SLOPE))
         if not self.has_skip_convolution:
             return x + y
-        return y.add_(self.conv_s(modulations["norm_s"].apply(normalised)))
+        if statistics is not None:
+            statistics["norm_s"] = statistics["norm_0"]
+        return y.add_(self.conv_s(modulations["norm_s"].apply(first)))
 
     def folded_forward(
         self,

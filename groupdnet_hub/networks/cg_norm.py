@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
 from groupdnet_hub.networks.joined_modulation import JoinedModulation, joined_modulation
 from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_patches
 from groupdnet_hub.networks.layers import GroupedConv2d
-from groupdnet_hub.networks.modulation import FoldedModulation, Modulation, fold
+from groupdnet_hub.networks.modulation import BatchStatistics, FoldedModulation, Modulation, fold
 
 
 class CGNorm(nn.Module):
@@ -65,14 +69,19 @@ class CGNorm(nn.Module):
         assert self.working is not None
         return joined_modulation(F.relu(self.shared(label_input)), *self.working, self.gamma.groups)
 
-    def measured(self, x: Tensor) -> Tensor:
-        """``norm(x)``; that this is one more batch, an ordinary batch norm does not count here."""
+    def joined_normalised(self, x: Tensor, *, tell: bool) -> tuple[Tensor, BatchStatistics | None]:
+        """Norm(x) in a training step that lends joined weights, and on request what it normalised by.
+
+        That this is one more batch, an ordinary batch norm does not count here.
+        """
         norm = self.norm
+        if tell:
+            return self.normalised(x, count=False)
         if type(norm) is not nn.BatchNorm2d or norm.momentum is None:
-            return norm(x)
+            return norm(x), None
         statistics = norm.running_mean, norm.running_var
         # What F.batch_norm comes to without weight and bias, less the memory that it sets aside for cuDNN.
-        return torch.native_batch_norm(x, None, None, *statistics, norm.training, norm.momentum, norm.eps)[0]
+        return torch.native_batch_norm(x, None, None, *statistics, norm.training, norm.momentum, norm.eps)[0], None
 
     def folded_modulation(self, level: LabelLevel, divisor: Tensor | None, groups: int) -> FoldedModulation:
         """:meth:`modulation` with the running statistics folded in (batch norm only).
@@ -86,6 +95,69 @@ class CGNorm(nn.Module):
             raise TypeError("only a batch norm with running statistics can be folded")
         return fold(self.modulation(level), norm.running_mean, norm.running_var, norm.eps, divisor, groups)
 
+    def normalised(self, x: Tensor, *, count: bool = True) -> tuple[Tensor, BatchStatistics]:
+        """Norm(x) in training mode, and what it normalised by.
+
+        Args:
+            count: that this is one more batch.
+
+        Raises:
+            TypeError: if the norm is not one batch norm over all pictures.
+        """
+        norm = self.norm
+        if (
+            type(norm) is nn.BatchNorm2d
+            and norm.momentum is not None
+            and norm.num_batches_tracked is not None
+        ):
+            if count:
+                norm.num_batches_tracked.add_(1)
+            result, mean, deviation = _TellingBatchNorm.apply(
+                x, norm.running_mean, norm.running_var, norm.momentum, norm.eps
+            )
+            return result, BatchStatistics(mean, deviation)
+        if not isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
+            raise TypeError(f"a {type(norm).__name__} has no batch statistics")
+        # A norm over several processes keeps its statistics to itself.
+        features = x.float()
+        mean = _over_processes(features.mean(dim=(0, 2, 3)))
+        variance = _over_processes((features - mean[:, None, None]).square().mean(dim=(0, 2, 3)))
+        return norm(x), BatchStatistics(mean, torch.rsqrt(variance + norm.eps))
+
     def forward(self, x: Tensor, level: LabelLevel) -> Tensor:
         """x [B, C, H, W] and the label maps at its resolution -> [B, C, H, W]."""
         return self.modulation(level).apply(self.norm(x))
+
+
+class _TellingBatchNorm(torch.autograd.Function):
+    """Batch normalisation, and what it normalised by: mean and inverse deviation [C], with their gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, running_mean: Tensor, running_var: Tensor, momentum: float, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        result, mean, deviation = torch.native_batch_norm(
+            x, None, None, running_mean, running_var, True, momentum, eps
+        )
+        ctx.eps = eps
+        ctx.save_for_backward(x, mean, deviation)
+        return result, mean, deviation
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, mean, deviation = ctx.saved_tensors
+        of_result, of_mean, of_deviation = grads
+        grad, _, _ = torch.ops.aten.native_batch_norm_backward(
+            of_result, x, None, None, None, mean, deviation, True, ctx.eps, [True, False, False]
+        )
+        pixels = x.numel() // x.shape[1]
+        slope = -of_deviation * deviation**3 / pixels
+        offset = of_mean / pixels - slope * mean
+        grad.addcmul_(x, slope.to(x.dtype)[:, None, None]).add_(offset.to(x.dtype)[:, None, None])
+        return grad, None, None, None, None
+
+
+def _over_processes(mean: Tensor) -> Tensor:
+    """The mean of all processes' means; differentiable."""
+    total: Tensor = all_reduce(mean)
+    return total / dist.get_world_size()

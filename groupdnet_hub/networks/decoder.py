@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.networks.blocks import AnyModulation, CGBlock
+from groupdnet_hub.networks.blocks import CGBlock
 from groupdnet_hub.networks.code_placement import CodePlacement, code_placement
 from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.joined_modulation import JoinedModulation
 from groupdnet_hub.networks.label_windows import label_level
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
+from groupdnet_hub.networks.modulation import AnyModulation
 from groupdnet_hub.networks.recorded import RecordedDecode
 from groupdnet_hub.networks.scene import Scene
 
@@ -205,13 +206,16 @@ class GroupDecoder(nn.Module):
         )
 
     def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:
-        """Outputs of ``fc``, of every block (before upsampling), and the picture."""
+        """Outputs of ``fc``, of every block (before upsampling), and the picture, or windows of them."""
         x = self.first_features(codes, scene)
         outputs = [x]
         for i, block in enumerate(self.blocks):
+            if scene.window is not None and i in scene.window.inputs:
+                x = scene.window.inputs[i].of(x)
             if i:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = block(x, scene.modulations[i])
+            statistics = None if scene.statistics is None else scene.statistics.get(i)
+            x = block(x, scene.modulations[i], statistics)
             outputs.append(x)
         outputs.append(self._picture(x))
         return outputs

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from groupdnet_hub.networks.decode_window import Places
+
 
 @dataclass(frozen=True)
 class JoinedModulation:
@@ -24,6 +26,16 @@ class JoinedModulation:
     def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
         """x [B, C, H, W] -> x * scale + shift, and LeakyReLU if ``slope`` is given. Differentiable."""
         return _ScaleAndShift.apply(x.to(self.both.dtype), self.both, slope)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of scales and shifts."""
+        return self.both.numel() * self.both.element_size()
+
+    def at(self, places: Places) -> JoinedModulation:
+        """The modulation of windows of the maps."""
+        both = places.of(self.both.flatten(1, 3))
+        return JoinedModulation(both.unflatten(1, self.both.shape[1:4]))
 
 
 def joined_modulation(hidden: Tensor, weight: Tensor, bias: Tensor, groups: int) -> JoinedModulation:

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from groupdnet_hub.networks.decode_window import Places
+from groupdnet_hub.networks.joined_modulation import JoinedModulation
+
 # Bytes of looked-up rows in one strip.
 _STRIP_BYTES = 2**20
 
@@ -39,6 +42,52 @@ class Modulation:
             return scale_and_shift(x, self.scale, self.shift, self.index, slope)
         out = torch.addcmul(self.shift.to(x.dtype), x, self.scale.to(x.dtype))
         return out if slope is None else F.leaky_relu(out, slope, inplace=True)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of scales and shifts."""
+        return 2 * self.scale.numel() * self.scale.element_size()
+
+    def at(self, places: Places) -> Modulation:
+        """The modulation of windows of the maps, of which there are as many as windows, or one."""
+        if self.index is not None:
+            return Modulation(self.scale, self.shift, places.of_maps(self.index))
+        scale, shift = (
+            places.of(rows.expand(len(places.pixels), -1, -1, -1)) for rows in (self.scale, self.shift)
+        )
+        return Modulation(scale, shift, None)
+
+
+@dataclass(frozen=True)
+class BatchStatistics:
+    """What a batch norm normalised a batch by.
+
+    Attributes:
+        mean: [C].
+        deviation: [C], one over the standard deviation (with the norm's eps in it).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+
+@dataclass(frozen=True)
+class FixedModulation:
+    """A CG-Norm that normalises by given statistics; for training."""
+
+    modulation: Modulation | JoinedModulation
+    statistics: BatchStatistics
+
+    def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
+        """As :meth:`Modulation.apply`, of the normalised x; differentiable."""
+        modulation, deviation = self.modulation, self.statistics.deviation
+        offset = -self.statistics.mean * deviation
+        if isinstance(modulation, JoinedModulation) or modulation.index is None or x.dtype in (torch.float16, torch.bfloat16):
+            # In a table of low precision the offset would be rounded, as it is nowhere in a batch norm.
+            normalised = torch.addcmul(offset[:, None, None], x.float(), deviation[:, None, None])
+            return modulation.apply(normalised.to(x.dtype), slope)
+        shift = torch.addcmul(modulation.shift, modulation.scale, offset)
+        return Modulation(modulation.scale * deviation, shift, modulation.index).apply(x, slope)
 
 
 @dataclass(frozen=True)
@@ -120,6 +169,9 @@ class FoldedModulation:
     def nbytes(self) -> int:
         """Bytes of the tables."""
         return sum(table.numel() * table.element_size() for table in self.tables)
+
+
+AnyModulation = Modulation | JoinedModulation | FixedModulation | FoldedModulation
 
 
 def _scale_and_shift_all(

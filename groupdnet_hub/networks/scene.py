@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from torch import Tensor
 
 from groupdnet_hub.networks.code_placement import CodePlacement
+from groupdnet_hub.networks.decode_window import DecodeWindow
 from groupdnet_hub.networks.joined_modulation import JoinedModulation
-from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+from groupdnet_hub.networks.modulation import (
+    AnyModulation,
+    BatchStatistics,
+    FixedModulation,
+    FoldedModulation,
+    Modulation,
+)
 
 # For ``fc`` and each block, the features of each group.
 Pieces = tuple[tuple[Tensor, ...], ...]
@@ -72,14 +79,49 @@ class Scene:
             picture, so that threads may share a scene.
         recorded: draws single pictures instead, where there is one.
         placement: where codes lie, with ``code_placement="box"``.
+        statistics: for some blocks, what their batch norms normalised by in the last decode, which writes it here.
+        window: what is decoded of each picture, if not all of it.
     """
 
     label: Tensor
-    modulations: tuple[Mapping[str, Modulation | JoinedModulation | FoldedModulation], ...]
+    modulations: tuple[Mapping[str, AnyModulation], ...]
     latent_size: tuple[int, int]
     kept: deque[KeptDecode] = field(default_factory=lambda: deque(maxlen=1))
     recorded: SingleDraw | None = None
     placement: CodePlacement | None = None
+    statistics: Mapping[int, dict[str, BatchStatistics]] | None = None
+    window: DecodeWindow | None = None
+
+    def with_statistics(self, first: int) -> Scene:
+        """The same scene of training mode, on which a decode leaves the statistics of block ``first`` and all behind.
+
+        See :meth:`at`.
+        """
+        return replace(self, statistics={block: {} for block in range(first, len(self.modulations))})
+
+    def at(self, window: DecodeWindow) -> Scene:
+        """A scene on which a window of each picture is decoded, after a decode of whole pictures.
+
+        The blocks that draw windows normalise by the statistics of that decode, since those of windows would be of
+        some places only; gradients flow through them, too.
+
+        Raises:
+            ValueError: if no decode left statistics of these blocks behind.
+        """
+        modulations = list(self.modulations)
+        for block, places in window.outputs.items():
+            found = (self.statistics or {}).get(block)
+            if not found:
+                raise ValueError(
+                    f"no decode left the statistics of block {block} behind: prepare a scene in training mode, take "
+                    "its with_statistics, and decode whole pictures on it first"
+                )
+            fixed = {}
+            for name, modulation in modulations[block].items():
+                assert isinstance(modulation, Modulation | JoinedModulation)
+                fixed[name] = FixedModulation(modulation.at(places), found[name])
+            modulations[block] = fixed
+        return replace(self, modulations=tuple(modulations), statistics=None, window=window)
 
     def pixels_at(self, block: int) -> int:
         """Pixels of one map at the resolution of a block."""
@@ -98,10 +140,9 @@ class Scene:
         size += 0 if self.placement is None else self.placement.nbytes
         for block in self.modulations:
             for modulation in block.values():
-                if isinstance(modulation, FoldedModulation):
-                    size += modulation.nbytes
-                else:
-                    size += 2 * modulation.scale.numel() * modulation.scale.element_size()
+                if isinstance(modulation, FixedModulation):
+                    modulation = modulation.modulation
+                size += modulation.nbytes
         return size
 
 
