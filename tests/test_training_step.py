@@ -33,6 +33,8 @@ EVERYTHING = (
 SYSTEM = "--width 8 --resolution 32 --perceptual_net none --discriminator_width 4 "
 RUNS = {
     "everything": EVERYTHING,
+    "redraw window": "--width 4 --resolution 64 --perceptual_net none --discriminator_width 4 --redraw_weight 10 "
+    "--redraw_window 0.5",
     "paper": "--width 4 --resolution 32 --perceptual_net vgg19 --discriminator_width 4",
     "segmentation": SYSTEM + "--discriminator segmentation --redraw_weight 10 --diffaugment",
     **{
@@ -135,7 +137,7 @@ def test_rounded_networks_learn_the_same_but_for_rounding() -> None:
         torch.testing.assert_close(losses[1][name].float(), loss, rtol=0.05, atol=0.02, msg=name)
 
 
-@pytest.mark.parametrize("run", ["everything", "paper"])
+@pytest.mark.parametrize("run", ["everything", "redraw window"])
 def test_networks_compile_whole(run: str) -> None:
     """With ``fullgraph=True``, forward and backward, and the result stays."""
     results = []
