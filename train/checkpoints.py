@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,9 +58,7 @@ def save_checkpoint(
         accelerator.save_state(str(partial))
         if accelerator.is_main_process:
             model.save_pretrained(partial / name)
-            # Last, and with the sums of all the others: a folder that was cut short is found out.
-            record = {"progress": dict(progress), "files": _sums(partial)}
-            (partial / _PROGRESS_FILE).write_text(json.dumps(record))
+            _write_record(partial, progress)
     except (
         OSError,
         RuntimeError,
@@ -91,6 +90,29 @@ def finish_checkpoints(accelerator: Accelerator, output_dir: Path) -> None:
         for old in output_dir.glob(f"{_OLD}*"):
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
+
+
+@contextmanager
+def checkpoint_under_way(output_dir: Path, step: int, progress: Mapping[str, Any]) -> Iterator[Path]:
+    """A folder to write the files of ``checkpoint-STEP`` to; it gets that name if all goes well, and is removed if not.
+
+    Only for one process.
+    """
+    partial = output_dir / f"{_PARTIAL}checkpoint-{step}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        _write_record(partial, progress)
+        _put_into_place(partial)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_record(partial: Path, progress: Mapping[str, Any]) -> None:
+    """Written last, and with the sums of all other files: a folder that was cut short is found out."""
+    record = {"progress": dict(progress), "files": _sums(partial)}
+    (partial / _PROGRESS_FILE).write_text(json.dumps(record))
 
 
 def _put_into_place(partial: Path) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
+
+# How Adam computes, not what.
+_FORMS_OF_ADAM = ("foreach", "fused", "capturable")
 
 
 def learning_rate_factor(step: float, decay_start: float, total: float) -> float:
@@ -30,8 +35,19 @@ def risen_share(step: int, start: int, steps: int) -> float:
 def make_optimizer(
     kind: str, network: nn.Module, rate: float, betas: tuple[float, float], device_type: str
 ) -> torch.optim.Optimizer:
-    """``adam`` (section 4.1; fused where the device has it), or plain ``sgd``."""
+    """``adam`` (section 4.1; fused where the device has it), or plain ``sgd``.
+
+    Loading the state of a run on another kind of device leaves the form of computation as it is here.
+    """
     if kind == "sgd":
         return torch.optim.SGD(network.parameters(), lr=rate)
     fused = device_type in ("cpu", "cuda")
-    return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, fused=fused)
+    adam = torch.optim.Adam(network.parameters(), lr=rate, betas=betas, fused=fused)
+    adam.register_load_state_dict_pre_hook(_keep_form)
+    return adam
+
+
+def _keep_form(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A state to load, with the form of computation of the optimiser that loads it."""
+    own = {name: optimizer.param_groups[0][name] for name in _FORMS_OF_ADAM}
+    return {**state, "param_groups": [{**group, **own} for group in state["param_groups"]]}
