@@ -59,8 +59,8 @@ class TensorWriter:
 
     A tensor is described by ``{"data": number, "type": "float32", "shape": [...]}``, and ``"channels_last": true`` if
     that is how it lies in memory: fused optimisers go through weights and moments side by side. Its values are
-    one-dimensional tensors of the name ``number`` in one file, or in several whose order is that of the whole. Tensors of
-    equal values share them, and one whose values are all alike is stored as a single value.
+    one-dimensional tensors of the name ``number`` in one file, or in several whose order is that of the whole. Tensors
+    of equal values share them, and one whose values are all alike is stored as a single value.
     """
 
     def __init__(self) -> None:
