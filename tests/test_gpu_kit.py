@@ -21,6 +21,7 @@ from groupdnet_hub import FIGURE_LABELS, PairedImages, PerceptualLoss
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
+import go_on
 import kit_data
 import kit_parts
 import pack_for_gpu
@@ -307,3 +308,19 @@ def test_a_kit_that_is_not_whole_is_not_trained_with(tmp_path: Path) -> None:
     (records / "kit.json").write_text(json.dumps({"parts": [{"name": "kit-01.tar"}, {"name": "kit-02.tar"}]}))
     (records / "kit-01.tar").touch()
     assert "lacks kit-02.tar" in run_alone(script, *flags).stderr
+
+
+def test_compiled_code_is_kept_where_the_flag_or_the_caller_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    kept = [go_on._environment(None)[name] for name in names]
+    assert kept == [str(ROOT / "compile_cache" / name) for name in ("inductor", "triton")]
+    monkeypatch.setenv(names[0], "/mine")
+    assert go_on._environment(None)[names[0]] == "/mine"
+    found = go_on._environment(tmp_path)
+    assert [found[name] for name in names] == [str(tmp_path / name) for name in ("inductor", "triton")]
+    assert os.environ[names[0]] == "/mine"
+    assert names[1] not in os.environ

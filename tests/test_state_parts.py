@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from groupdnet_hub import GroupDNet
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
@@ -20,7 +21,7 @@ from state_parts import join, main, split
 from state_tree import from_json, to_json
 from steps import make_optimizer
 from tensor_parts import TensorReader, TensorWriter
-from train_runs import train_here
+from train_runs import PAIR, train, train_here
 
 # Everything that has a state of its own: average, prior, memory of codes, random streams.
 FLAGS = ["--perceptual_net", "none", "--use_ema", "--diffaugment", "--random_flip", "--redraw_weight", "10"]
@@ -68,6 +69,22 @@ def test_a_run_resumed_from_parts_is_the_run_bit_for_bit(drawn: Path, whole: Pat
         ):
             expected, found = (load_file(run / file) for run in (whole, tmp_path / name))
             assert [key for key, value in expected.items() if not torch.equal(found[key], value)] == [], file
+
+
+def test_a_state_without_its_model_gives_it_again(drawn: Path, whole: Path, tmp_path: Path) -> None:
+    split(whole / "checkpoint-3", tmp_path / "parts", state_only=True)
+    join(tmp_path / "parts", tmp_path / "run")
+    train_here(
+        drawn, tmp_path / "run", *FLAGS, "--resume_from_checkpoint", "latest", "--max_train_steps", "3"
+    )
+    folders = whole / "checkpoint-3" / "generator", tmp_path / "run" / "model"
+    expected, found = (dict(GroupDNet.from_pretrained(folder).named_parameters()) for folder in folders)
+    assert [key for key, value in expected.items() if not torch.equal(found[key], value)] == []
+    priors = [GroupDNet.from_pretrained(folder).prior.state_dict() for folder in folders]
+    # Statistics and singular vectors are measured further, so that codes differ a little.
+    for key, value in priors[0].items():
+        torch.testing.assert_close(priors[1][key], value, rtol=0.05, atol=0.05)
+    assert any(bool(value.any()) for value in priors[0].values())
 
 
 def test_the_joined_checkpoint_is_the_one_that_was_split(whole: Path, tmp_path: Path) -> None:
@@ -141,8 +158,10 @@ def test_missing_and_damaged_parts_are_named(whole: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match=r"holds no state\.json"):
         join(whole / "checkpoint-3", tmp_path / "run")
+    with pytest.raises(ValueError, match="make a checkpoint of them with"):
+        read_progress(tmp_path / "parts")
     with pytest.raises(ValueError, match="not a whole checkpoint"):
-        split(tmp_path / "parts", tmp_path / "more")
+        split(tmp_path, tmp_path / "more")
 
 
 def test_what_a_stranger_wrote_into_the_description_does_no_harm(whole: Path, tmp_path: Path) -> None:
@@ -266,3 +285,17 @@ def test_training_stops_after_its_seconds_and_resumes_exactly(
     assert "stopped" not in train_here(drawn, tmp_path / "run", *flags)
     expected, found = (load_file(run / "model" / "model.safetensors") for run in (whole, tmp_path / "run"))
     assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def test_two_processes_stop_at_the_same_step(tmp_path: Path) -> None:
+    """They agree at every --logging_steps."""
+    write_figures(tmp_path / "drawn", 8, size=(32, 32))
+    flags = ["--perceptual_net", "none", "--max_train_steps", "6", "--logging_steps", "2"]
+    train(tmp_path / "drawn", tmp_path / "run", *flags, "--max_train_seconds", "1e-3", launcher=PAIR)
+    assert read_progress(tmp_path / "run" / "checkpoint-2")["step"] == 2
+    assert not (tmp_path / "run" / "model").exists()
+    split(tmp_path / "run" / "checkpoint-2", tmp_path / "parts")
+    joined = join(tmp_path / "parts", tmp_path / "joined")
+    assert {path.name for path in joined.glob("random_states_*.pkl")} == {
+        f"random_states_{i}.pkl" for i in (0, 1)
+    }

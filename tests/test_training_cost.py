@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from train_runs import ROOT
 import training_cost
+from train_runs import ROOT
 from training_cost import RUNS, Assumptions, NetworkMacs, cost, main, network_macs, notes, table
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet

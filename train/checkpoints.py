@@ -166,6 +166,11 @@ def read_progress(folder: Path) -> dict[str, Any]:
         record = json.loads((folder / _PROGRESS_FILE).read_text())
         progress, files = dict(record["progress"]), dict(record["files"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        if (folder / "state.json").is_file():
+            raise ValueError(
+                f"{folder} holds the parts of a state: make a checkpoint of them with train/state_parts.py join "
+                f"{folder} --to OUTPUT_DIR"
+            ) from None
         raise ValueError(f"{folder} is not a whole checkpoint: it has no readable {_PROGRESS_FILE}") from None
     strange = [
         path for path in folder.rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir())

@@ -36,7 +36,7 @@ _FILE = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _MODEL_FOLDER = "generator/"
 _OWN_STATE, _AVERAGE, _FITTED = "own_state.safetensors", "average/", "average/module.prior."
 # accelerate numbers the networks as the trainer prepares them: the model, the discriminator.
-_DISCRIMINATOR = "model_1.safetensors"
+_MODEL, _DISCRIMINATOR = "model.safetensors", "model_1.safetensors"
 
 
 def split(
@@ -55,7 +55,7 @@ def split(
         folder: made if it is missing; parts of another state in it are replaced.
         half_weights: store what ships in 16-bit floats: the average, the model folder and the discriminator.
         half_optimizer: store the optimisers' moments in bfloat16.
-        state_only: leave out the model folder and the prior fitted to its codes, which training measures again.
+        state_only: leave out the model folder and the prior fitted to the average, which training measures again.
 
     Returns:
         The files, ``state.json`` last.
@@ -136,7 +136,7 @@ def _described(
             for key in file.shapes:
                 tensor = file.read(key)
                 if state_only and name == _OWN_STATE and key.startswith(_FITTED):
-                    tensor = torch.zeros_like(tensor)
+                    tensor = _unfitted(checkpoint, key, tensor)
                 half = half_weights and (ships or (name == _OWN_STATE and key.startswith(_AVERAGE)))
                 tensors[key] = writer.add(tensor, "weights", torch.float16 if half else None)
             return {"tensors": tensors, "metadata": dict(file.metadata)}
@@ -152,6 +152,15 @@ def _described(
         torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8) if path.stat().st_size else None
     )
     return {"bytes": None if content is None else writer.add(content, "weights")}
+
+
+def _unfitted(checkpoint: Path, key: str, tensor: Tensor) -> Tensor:
+    """A tensor of the average's prior as the model being trained has it: that one is not fitted."""
+    with open_tensors(checkpoint / _MODEL, _MODEL, MAX_HEADER) as file:
+        found = file.read(key.removeprefix(f"{_AVERAGE}module."))
+        if found.shape != tensor.shape or found.dtype != tensor.dtype:
+            raise ValueError(f"{key} in {_OWN_STATE} does not fit {_MODEL}")
+        return found.clone()
 
 
 def _write_file(path: Path, entry: Mapping[str, Any], find: Callable[[Any], Tensor]) -> None:
