@@ -56,11 +56,12 @@ def header_length(path: str | os.PathLike[str], described: str) -> int:
     with Path(path).open("rb") as file:
         start = file.read(8)
         size = os.fstat(file.fileno()).st_size
-    if start.startswith(_STARTS_OF_PICKLES):
+    length = int.from_bytes(start, "little")
+    # A header of 640 bytes, for one, begins as a pickle does; but a pickle read as a length is a huge one.
+    if start.startswith(_STARTS_OF_PICKLES) and length > MAX_HEADER:
         raise ValueError(
             f"{described} is a pickle under a wrong name, which is not read because such files can run code"
         )
-    length = int.from_bytes(start, "little")
     if len(start) < 8 or length > size - 8:
         raise ValueError(f"{described} is damaged or cut off: download or copy it again")
     if length > MAX_HEADER:

@@ -26,6 +26,7 @@ from groupdnet_hub import (
 )
 from groupdnet_hub.foreign_weights import read_foreign_tensors
 from groupdnet_hub.imagenet_trunks import imagenet_trunk
+from groupdnet_hub.tensor_files import header_length, open_tensors
 
 LABELS = LabelSet.from_names(("sky", "house", "road"))
 DESCRIBED = json.dumps({"names": LABELS.names, "palette": LABELS.palette})
@@ -227,3 +228,15 @@ def test_a_data_set_names_its_own_files_only(tmp_path: Path, name: Any) -> None:
     (tmp_path / "train" / "metadata.jsonl").write_text(line)
     with refusal("line 1 of .*metadata.jsonl"):
         PairedImages.from_folder(tmp_path, (8, 8), labels=LABELS)
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path) -> None:
+    """640 bytes are 0x0280, and a pickle of protocol 2 begins with 0x80 0x02."""
+    path = tmp_path / "weights.safetensors"
+    for metadata in range(700):
+        save_file({"x": torch.ones(1)}, path, {"m": "." * metadata})
+        if path.read_bytes()[:2] == b"\x80\x02":
+            break
+    assert header_length(path, path.name) == 640
+    with open_tensors(path, path.name) as file:
+        assert file.read("x") == 1

@@ -100,6 +100,8 @@ def find_problem(args: argparse.Namespace) -> str | None:
     )
     if problem:
         return problem
+    if args.max_train_seconds is not None and not args.max_train_seconds > 0:
+        return f"--max_train_seconds is {args.max_train_seconds}; it must be above 0"
     if args.batch_norm_parts and args.train_batch_size % args.batch_norm_parts:
         return f"--batch_norm_parts {args.batch_norm_parts} does not divide --train_batch_size {args.train_batch_size}"
     if args.cache_gb < 0 or args.dataloader_num_workers < 0:

@@ -134,6 +134,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--num_train_epochs", type=int, default=100, help="passes over the data")
     add("--max_train_steps", type=int, help="steps, instead of --num_train_epochs")
     add(
+        "--max_train_seconds",
+        type=float,
+        help="stop after the step that ends this many seconds after training began, with a checkpoint from which "
+        "--resume_from_checkpoint latest resumes; the steps of the run, and so its learning rates, stay as they are",
+    )
+    add(
         "--optimizer",
         choices=("adam", "sgd"),
         default="adam",

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,9 +58,7 @@ def save_checkpoint(
         accelerator.save_state(str(partial))
         if accelerator.is_main_process:
             model.save_pretrained(partial / name)
-            # Last, and with the sums of all the others: a folder that was cut short is found out.
-            record = {"progress": dict(progress), "files": _sums(partial)}
-            (partial / _PROGRESS_FILE).write_text(json.dumps(record))
+            _write_record(partial, progress)
     except (
         OSError,
         RuntimeError,
@@ -91,6 +90,29 @@ def finish_checkpoints(accelerator: Accelerator, output_dir: Path) -> None:
         for old in output_dir.glob(f"{_OLD}*"):
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
+
+
+@contextmanager
+def checkpoint_under_way(output_dir: Path, step: int, progress: Mapping[str, Any]) -> Iterator[Path]:
+    """A folder to write the files of ``checkpoint-STEP`` to; it gets that name if all goes well, and is removed if not.
+
+    Only for one process.
+    """
+    partial = output_dir / f"{_PARTIAL}checkpoint-{step}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        _write_record(partial, progress)
+        _put_into_place(partial)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_record(partial: Path, progress: Mapping[str, Any]) -> None:
+    """Written last, and with the sums of all other files: a folder that was cut short is found out."""
+    record = {"progress": dict(progress), "files": _sums(partial)}
+    (partial / _PROGRESS_FILE).write_text(json.dumps(record))
 
 
 def _put_into_place(partial: Path) -> None:
@@ -144,6 +166,11 @@ def read_progress(folder: Path) -> dict[str, Any]:
         record = json.loads((folder / _PROGRESS_FILE).read_text())
         progress, files = dict(record["progress"]), dict(record["files"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        if (folder / "state.json").is_file():
+            raise ValueError(
+                f"{folder} holds the parts of a state: make a checkpoint of them with train/state_parts.py join "
+                f"{folder} --to OUTPUT_DIR"
+            ) from None
         raise ValueError(f"{folder} is not a whole checkpoint: it has no readable {_PROGRESS_FILE}") from None
     strange = [
         path for path in folder.rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir())

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
+
+# How Adam computes, not what.
+_FORMS_OF_ADAM = ("lr", "foreach", "fused", "capturable")
 
 
 def learning_rate_factor(step: float, decay_start: float, total: float) -> float:
@@ -30,25 +35,31 @@ def risen_share(step: int, start: int, steps: int) -> float:
 def make_optimizer(
     kind: str, network: nn.Module, rate: float, betas: tuple[float, float], device_type: str
 ) -> torch.optim.Optimizer:
-    """``adam`` (section 4.1; fused where the device has it), or plain ``sgd``."""
+    """``adam`` (section 4.1; fused where the device has it), or plain ``sgd``.
+
+    Loading the state of a run on another kind of device leaves the form of computation as it is here.
+    """
     if kind == "sgd":
         return torch.optim.SGD(network.parameters(), lr=rate)
-    if device_type != "cuda":
-        return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, fused=device_type == "cpu")
-    # On the device, where a recorded step finds the rate that holds.
-    on_device = torch.tensor(rate, device=device_type)
-    return torch.optim.Adam(network.parameters(), lr=on_device, betas=betas, fused=True, capturable=True)
+    on_cuda = device_type == "cuda"
+    # The rate lies on the device, where a recorded step finds the one that holds.
+    found = torch.tensor(rate, device=device_type) if on_cuda else rate
+    fused = device_type in ("cpu", "cuda")
+    adam = torch.optim.Adam(network.parameters(), lr=found, betas=betas, fused=fused, capturable=on_cuda)
+    adam.register_load_state_dict_pre_hook(_keep_form)
+    return adam
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Choose the learning rate of an optimiser of :func:`make_optimizer`, whose state may be from another device."""
+    """Choose the learning rate of an optimiser of :func:`make_optimizer`."""
     for group in optimizer.param_groups:
-        device = group["params"][0].device
-        if "capturable" not in group or device.type != "cuda":
-            group["lr"] = rate
-        elif isinstance(group["lr"], torch.Tensor):
+        if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(rate)
         else:
-            group["lr"] = torch.tensor(rate, device=device)
-        if "capturable" in group:
-            group["capturable"] = device.type == "cuda"
+            group["lr"] = rate
+
+
+def _keep_form(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A state to load, with the form of computation of the optimiser that loads it."""
+    own = {name: optimizer.param_groups[0][name] for name in _FORMS_OF_ADAM}
+    return {**state, "param_groups": [{**group, **own} for group in state["param_groups"]]}

@@ -68,7 +68,13 @@ def main(argv: list[str] | None = None) -> None:
         try:
             trainer.train()
             trainer.look()
-            trainer.save_final()
+            if trainer.step >= trainer.total_steps:
+                trainer.save_final()
+            else:
+                accelerator.print(
+                    f"stopped after {args.max_train_seconds:g} s at step {trainer.step} of {trainer.total_steps}: "
+                    "--resume_from_checkpoint latest resumes from there"
+                )
         except (ValueError, OSError) as error:
             where = f"stopped at step {trainer.step}"
             raise ValueError(f"{where}: {first_line(error)}; {last_checkpoint(output_dir)}") from error

@@ -28,6 +28,7 @@ from step_form import StepForm, StepKind
 from steps import learning_rate_factor, make_optimizer, set_rate
 from streams import build_streams
 from system_choice import build_objective
+from time_limit import TimeLimit
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from training_step import build_step
@@ -170,7 +171,8 @@ class Trainer:
         self.accelerator.print(f"going on from step {self.step}")
 
     def train(self) -> None:
-        """All steps that are left, with logs, sample grids and checkpoints on the way."""
+        """The steps that are left, or those that fit into ``--max_train_seconds``, with logs, sample grids and
+        checkpoints on the way; the last step of a run that stops early has a checkpoint."""
         args = self.args
         self.model.train()
         self.discriminator.train()
@@ -182,6 +184,7 @@ class Trainer:
             mininterval=2,
         )
         batches = max(0, self.total_steps - self.step) * args.gradient_accumulation_steps
+        limit = TimeLimit(args.max_train_seconds, self.accelerator.num_processes, args.logging_steps)
         with bar:
             for batch in islice(self._batches(), batches):
                 losses = self.update(batch)
@@ -195,8 +198,11 @@ class Trainer:
                 with self.pace.paused():
                     if self.step % args.validation_steps == 0:
                         self.look()
-                    if self.step % args.checkpointing_steps == 0:
+                    stops = self.step < self.total_steps and limit.reached(self.step)
+                    if stops or self.step % args.checkpointing_steps == 0:
                         self._checkpoint()
+                if stops:
+                    break
 
     def _batches(self) -> Iterator[Mapping[str, Tensor]]:
         """Batches from the present place onwards, without end; keeps ``epoch`` and ``batch_number``."""

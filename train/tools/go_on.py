@@ -1,0 +1,131 @@
+"""Resume a run from an unpacked kit, for a while: ``python KIT/train/tools/go_on.py --seconds 400 --state_to FOLDER``.
+
+What follows ``--`` goes to ``train.py``, and wins over the flags that the kit holds. Afterwards the state is written as
+files of limited size, to be taken home and resumed from (``train/state_parts.py join``). Needs no package itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_KIT = Path(__file__).resolve().parents[2]
+_TRAIN = _KIT / "train"
+_RECORDS = _KIT / ".kit"
+
+
+def go_on(args: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Train, and write the state.
+
+    Returns:
+        The exit status of ``train.py``; the state of its last checkpoint is written whatever that is.
+
+    Raises:
+        ValueError: for a kit that is not whole, and where there is no state to write.
+    """
+    _check_whole()
+    run = args.output_dir
+    environment = _environment(args.compile_cache)
+    if (_KIT / "state").is_dir() and not _steps(run):
+        _run("state_parts.py", ["join", str(_KIT / "state"), "--to", str(run)], environment)
+    before = _steps(run)
+    status = subprocess.run(
+        [sys.executable, str(_TRAIN / "train.py"), *_kit_flags(run, args.seconds), *flags],
+        env=environment,
+        check=False,
+    ).returncode
+    if not _steps(run):
+        raise ValueError(f"{run} has no checkpoint: training failed before it wrote one")
+    if status and _steps(run) == before:
+        raise ValueError(f"training failed with status {status} before it wrote a checkpoint")
+    split = ["split", str(run), "--to", str(args.state_to)]
+    split += ["--checkpoint_part_mb", str(args.checkpoint_part_mb)]
+    split += [f"--{name}" for name in ("half_weights", "half_optimizer", "state_only") if getattr(args, name)]
+    _run("state_parts.py", split, environment)
+    return status
+
+
+def _check_whole() -> None:
+    if not (_RECORDS / "kit.json").is_file():
+        raise ValueError(f"{_KIT} is no unpacked kit: unpack one there with unpack.py")
+    parts = json.loads((_RECORDS / "kit.json").read_text(encoding="utf-8"))["parts"]
+    missing = [part["name"] for part in parts if not (_RECORDS / part["name"]).exists()]
+    if missing:
+        raise ValueError(f"the kit in {_KIT} lacks {', '.join(missing)}: unpack them first")
+
+
+def _environment(compile_cache: Path | None) -> dict[str, str]:
+    """Compiled code is kept in the kit, or where the flag says, or where the caller's own variables say."""
+    paths = filter(None, (str(_KIT), os.environ.get("PYTHONPATH")))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    for name, folder in (("TORCHINDUCTOR_CACHE_DIR", "inductor"), ("TRITON_CACHE_DIR", "triton")):
+        if compile_cache is not None:
+            environment[name] = str(compile_cache.resolve() / folder)
+        else:
+            environment.setdefault(name, str(_KIT / "compile_cache" / folder))
+    return environment
+
+
+def _kit_flags(run: Path, seconds: float) -> list[str]:
+    flags = [
+        "--output_dir",
+        str(run),
+        "--max_train_seconds",
+        str(seconds),
+        "--resume_from_checkpoint",
+        "latest",
+    ]
+    for path in sorted(_KIT.glob("flags.*")):
+        flags += ["--args_file", str(path)]
+    if (_KIT / "data").is_dir():
+        flags += ["--train_data_dir", str(_KIT / "data")]
+    for path in sorted((_KIT / "weights").glob("*.safetensors")):
+        flags += ["--perceptual_weights", str(path)]
+    return flags
+
+
+def _steps(run: Path) -> list[int]:
+    """The steps of a run's checkpoints."""
+    found = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in run.glob("checkpoint-*")]
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _run(script: str, flags: Sequence[str], environment: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, str(_TRAIN / script), *flags], env=environment, check=False)
+    if done.returncode:
+        raise ValueError(f"{script} ended with status {done.returncode}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Resume, and end with the status of training."""
+    parser = argparse.ArgumentParser(prog="go_on.py", description=__doc__)
+    add = parser.add_argument
+    add("--seconds", type=float, required=True, help="how long to train; loading and writing take longer")
+    add("--state_to", type=Path, required=True, help="folder of the state's files")
+    add("--output_dir", type=Path, default=_KIT / "run", help="folder of the run; by default run/ in the kit")
+    add("--compile_cache", type=Path, help="folder that keeps what torch.compile made; by default in the kit")
+    add(
+        "--checkpoint_part_mb",
+        type=float,
+        default=16.0,
+        help="largest file of the state, in millions of bytes",
+    )
+    add("--half_weights", action="store_true", help="see state_parts.py")
+    add("--half_optimizer", action="store_true", help="see state_parts.py")
+    add("--state_only", action="store_true", help="see state_parts.py")
+    given = list(sys.argv[1:] if argv is None else argv)
+    at = given.index("--") if "--" in given else len(given)
+    sys.exit(go_on(parser.parse_args(given[:at]), given[at + 1 :]))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"go_on.py: {error}")
