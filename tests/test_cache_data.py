@@ -157,7 +157,7 @@ def test_files_are_read_once(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_workers_share_what_is_kept(drawn: Path) -> None:
-    """One storage, whatever way processes are started; a worker sees what is written to it later."""
+    """A worker has no copy of its own: it sees what is written to shared memory later."""
     data = PairedImages.from_folder(drawn, (40, 32))
     data.keep(CPU)
     assert data.kept is not None
