@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
-from groupdnet_hub.images import photo_to_tensor, read_photo
+from groupdnet_hub.data_cache import KeptPictures
+from groupdnet_hub.data_pairs import FolderPairs, Pair, RowPairs
+from groupdnet_hub.images import photo_to_bytes, read_photo
 from groupdnet_hub.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.labels import LabelSet, resize_label_map
+from groupdnet_hub.moves import Moves, MoveTable, moved
 from groupdnet_hub.placement import Placement
-from groupdnet_hub.strict_json import parse_json, shown
 
-# A picture and its label map, each anything that the strict readers take; the instance map may be missing.
-Pair = tuple[Any, Any, Any]
+# Items that a worker process reads before it hands them over.
+_READ_AT_ONCE = 16
 
 
 def read_label_set(folder: str | os.PathLike[str], split: str = "train") -> LabelSet:
@@ -34,77 +36,12 @@ def read_label_set(folder: str | os.PathLike[str], split: str = "train") -> Labe
     raise ValueError(f"there is no classes.json in {Path(folder)} or its folder {split}")
 
 
-class _FolderPairs(Sequence[Pair]):
-    """Files named by ``SPLIT/metadata.jsonl`` (file_name, label_file_name, perhaps instance_file_name) of some folders,
-    one folder after another."""
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self.pairs: list[tuple[Path, Path, Path | None]] = []
-        for folder in folders:
-            self._add(folder)
-
-    def _add(self, folder: Path) -> None:
-        before = len(self.pairs)
-        listing = folder / "metadata.jsonl"
-        if not listing.is_file():
-            raise ValueError(f"there is no metadata.jsonl in {folder}: is this a split of a paired data set?")
-        for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
-            if not line.strip():
-                continue
-            try:
-                entry = parse_json(line, "the line")
-                names = (entry["file_name"], entry["label_file_name"], entry.get("instance_file_name"))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise ValueError(
-                    f"line {number} of {listing} is not a JSON object with file_name and label_file_name"
-                ) from None
-            picture, label, instance = names
-            for name in names[:2] if instance is None else names:
-                if not _lies_inside(name):
-                    raise ValueError(
-                        f"line {number} of {listing} names the file {shown(name)}; names are those of files below "
-                        "this folder, such as 'images/a.jpg'"
-                    )
-            self.pairs.append((folder / picture, folder / label, folder / instance if instance else None))
-        if len(self.pairs) == before:
-            raise ValueError(f"{listing} names no picture")
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.pairs[index]
-
-
-def _lies_inside(name: object) -> bool:
-    if not isinstance(name, str) or not name or "\0" in name:
-        return False
-    return not PurePath(name).is_absolute() and ".." not in PurePath(name).parts
-
-
-class _RowPairs(Sequence[Pair]):
-    """Rows of a table with a picture column and a label column (a Hugging Face ``datasets.Dataset``)."""
-
-    def __init__(self, rows: Sequence[Mapping[str, Any]], image_column: str, label_column: str) -> None:
-        first = rows[0]
-        for column in (image_column, label_column):
-            if column not in first:
-                raise ValueError(f"the data set has no column {column!r}; it has {', '.join(first)}")
-        self.rows, self.image_column, self.label_column = rows, image_column, label_column
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        row = self.rows[index]
-        return row[self.image_column], row[self.label_column], row.get("instance")
-
-
 class PairedImages(Dataset[dict[str, Tensor]]):
     """Pictures with their label maps, resized to one size.
 
     An item is a dictionary: ``image`` float32 [3, H, W] in [-1, 1], ``label`` int64 [H, W], and, where the data
-    has them, ``instance`` int64 [H, W].
+    has them, ``instance`` int64 [H, W]. All may be read at once and kept on a device, see :meth:`keep`; items and
+    batches are the same then.
 
     Args:
         pairs: picture, label map and instance map or None, each as the strict readers take them.
@@ -130,6 +67,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         # Shared, so that a loader's workers that live on into the next epoch see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._cache = _Cache(cache_bytes)
+        self.kept: KeptPictures | None = None
 
     @classmethod
     def from_folder(
@@ -157,7 +95,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         for root in roots[1:]:
             if read_label_set(root, split) != labels:
                 raise ValueError(f"{root} holds other classes than {roots[0]}")
-        pairs = _FolderPairs([root / split for root in roots])
+        pairs = FolderPairs([root / split for root in roots])
         return cls(pairs, labels, image_size, cache_bytes=cache_bytes, **placement)
 
     @classmethod
@@ -173,7 +111,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         **placement: Any,
     ) -> PairedImages:
         """Rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), decoded to PIL pictures."""
-        pairs = _RowPairs(rows, image_column, label_column)
+        pairs = RowPairs(rows, image_column, label_column)
         return cls(pairs, labels, image_size, cache_bytes=cache_bytes, **placement)
 
     def set_epoch(self, epoch: int) -> None:
@@ -186,12 +124,46 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         other.placement = Placement()
         return other
 
+    def keep(
+        self, device: torch.device, *, workers: int = 0, show: Callable[[Any], Iterable[Any]] = iter
+    ) -> None:
+        """Read all pictures and maps, and keep them on ``device`` as whole numbers.
+
+        In the host's memory they are shared by the workers of loaders that are started from now on.
+
+        Args:
+            workers: processes that read them.
+            show: told of the batches that are read, such as ``tqdm``.
+
+        Raises:
+            ValueError: for a file that cannot be read.
+        """
+        first = self._packed(0)
+        self.placement.check("instance" in first)
+        kept = KeptPictures(len(self), first, len(self.labels), device)
+        items = _PackedItems(self)
+        generator = torch.Generator()  # not the global one, which others draw from
+        loader = DataLoader(items, _READ_AT_ONCE, num_workers=workers, collate_fn=list, generator=generator)
+        place = 0
+        for read in show(loader):
+            for item in read:
+                kept.put(place, item)
+                place += 1
+        kept.finish()
+        self.kept = kept
+
+    def bytes_to_keep(self) -> int:
+        """How much memory :meth:`keep` takes, from the first item's parts."""
+        return KeptPictures.bytes_of(len(self), self._packed(0), len(self.labels))
+
     def label(self, index: int) -> Tensor:
         """The label map of one item by itself, not moved: int64 [H, W].
 
         Raises:
             ValueError: for a file that cannot be read.
         """
+        if self.kept is not None:
+            return self.kept.item(index)["label"].long()
         label = torch.from_numpy(read_label_map(self.pairs[index][1], self.labels))
         return resize_label_map(label[None], self.image_size)[0]
 
@@ -200,16 +172,84 @@ class PairedImages(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int | tuple[int, int]) -> dict[str, Tensor]:
         """An item. ``(index, time)`` moves it otherwise for each ``time`` that it is seen in an epoch, 0 the first."""
+        index, number = self._number(index)
+        classes = None if self.kept is None else self.kept.classes_of(index)
+        return self.placement(
+            self._packed(index), int(self._epoch), number, class_count=len(self.labels), classes=classes
+        )
+
+    def moves(self, index: int | tuple[int, int]) -> tuple[int, Moves]:
+        """The place of an item in the data set, and how it is moved in the present epoch."""
+        index, number = self._number(index)
+        return index, self.placement.moves(int(self._epoch), number)
+
+    def batch(self, table: MoveTable) -> dict[str, Tensor]:
+        """Items that are kept, as ``default_collate`` would make a batch of them, on the device that they are kept on.
+
+        Args:
+            table: their moves, on that device; the host waits for nothing.
+
+        Raises:
+            ValueError: if they are not kept.
+        """
+        if self.kept is None:
+            raise ValueError("the pictures are not kept on a device yet: call keep()")
+        indices = table.indices
+        batch = self.kept.batch(indices)
+        return moved(batch, table, self.kept.classes.index_select(0, indices), len(self.labels))
+
+    def _number(self, index: int | tuple[int, int]) -> tuple[int, int]:
+        """An item's place in the data set, and what its moves depend on."""
         index, time = index if isinstance(index, tuple) else (index, 0)
+        return index, index + time * len(self)
+
+    def _packed(self, index: int) -> dict[str, Tensor]:
+        """An item as it lies in its files, its image uint8, on the CPU."""
+        if self.kept is not None:
+            return self.kept.item(index)
         item = self._cache.get(index)
         if item is None:
-            item = read_pair(self.pairs[index], self.labels, self.image_size, f"item {index}")
+            item = read_packed(self.pairs[index], self.labels, self.image_size, f"item {index}")
             self._cache.put(index, item)
-        return self.placement(item, int(self._epoch), index + time * len(self))
+        return item
 
 
-def read_pair(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: str) -> dict[str, Tensor]:
-    """One item of :class:`PairedImages`.
+class _PackedItems(Dataset[dict[str, Tensor]]):
+    """The items of a data set as they lie in their files."""
+
+    def __init__(self, data: PairedImages) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self.data._packed(index)
+
+
+class MoveTables(Dataset[tuple[int, Moves]]):
+    """A data set's moves in place of its items, in batches for :meth:`PairedImages.batch`.
+
+    It takes what the data set takes for an index, so that a loader's order is that of the items.
+    """
+
+    def __init__(self, data: PairedImages) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> tuple[int, Moves]:
+        return self.data.moves(index)
+
+    def collate(self, items: Sequence[tuple[int, Moves]]) -> MoveTable:
+        """A batch of them, for a ``DataLoader``'s ``collate_fn``."""
+        indices, moves = zip(*items, strict=True)
+        return MoveTable.of(moves, indices, self.data.image_size)
+
+
+def read_packed(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: str) -> dict[str, Tensor]:
+    """One item of :class:`PairedImages`, its ``image`` uint8.
 
     Args:
         name: how messages call it.
@@ -228,7 +268,7 @@ def read_pair(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: s
                 f"{label.shape[0]}x{label.shape[1]}"
             )
         item = {
-            "image": photo_to_tensor(photo, image_size),
+            "image": photo_to_bytes(photo, image_size),
             "label": resize_label_map(label[None], image_size)[0],
         }
         if instance_map is not None:
@@ -243,29 +283,21 @@ def read_pair(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: s
 
 
 class _Cache:
-    """Items kept as bytes: a picture's values are those of 8 bits, and come back exactly."""
+    """Items that were read, the first ones, until ``limit`` bytes are full."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._used = limit, 0
         self._items: dict[int, dict[str, Tensor]] = {}
 
     def get(self, index: int) -> dict[str, Tensor] | None:
-        packed = self._items.get(index)
-        if packed is None:
-            return None
-        return {
-            name: value.float() / 127.5 - 1 if name == "image" else value.long()
-            for name, value in packed.items()
-        }
+        return self._items.get(index)
 
     def put(self, index: int, item: Mapping[str, Tensor]) -> None:
         if self._used >= self._limit:
             return
-        packed = {
-            name: ((value + 1) * 127.5).round().to(torch.uint8)
-            if name == "image"
-            else value.to(torch.int16 if int(value.max()) < 2**15 else torch.int64)
+        narrow = {
+            name: value if name == "image" or int(value.max()) >= 2**15 else value.to(torch.int16)
             for name, value in item.items()
         }
-        self._items[index] = packed
-        self._used += sum(value.nbytes for value in packed.values())
+        self._items[index] = narrow
+        self._used += sum(value.nbytes for value in narrow.values())

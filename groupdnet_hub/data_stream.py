@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from groupdnet_hub.data import read_pair
+from groupdnet_hub.data import read_packed
 from groupdnet_hub.labels import LabelSet
 from groupdnet_hub.placement import Placement
 
@@ -59,5 +59,5 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
                 if column not in row:
                     raise ValueError(f"the data set has no column {column!r}; it has {', '.join(row)}")
             pair = (row[self.image_column], row[self.label_column], row.get("instance"))
-            item = read_pair(pair, self.labels, self.image_size, f"item {place} of the stream")
-            yield self.placement(item, self.epoch, place)
+            item = read_packed(pair, self.labels, self.image_size, f"item {place} of the stream")
+            yield self.placement(item, self.epoch, place, class_count=len(self.labels))

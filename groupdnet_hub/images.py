@@ -163,11 +163,20 @@ def read_photo(source: Source, *, what: str = "photo") -> Image.Image:
 
 def photo_to_tensor(photo: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
     """An RGB picture as float32 [3, H, W] in [-1, 1], resized (Lanczos) to ``size`` = (height, width) if given."""
+    return bytes_to_image(photo_to_bytes(photo, size))
+
+
+def photo_to_bytes(photo: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+    """An RGB picture as uint8 [3, H, W], resized (Lanczos) to ``size`` = (height, width) if given."""
     photo = photo.convert("RGB")  # before the resize: palette indices cannot be averaged
     if size is not None and (photo.height, photo.width) != tuple(size):
         photo = photo.resize((size[1], size[0]), Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(photo))
-    return pixels.permute(2, 0, 1).float() / 127.5 - 1
+    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)
+
+
+def bytes_to_image(pixels: Tensor) -> Tensor:
+    """uint8 of any shape as float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
 
 
 def tensor_to_picture(image: Tensor) -> Image.Image:

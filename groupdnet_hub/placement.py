@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from groupdnet_hub.scale_and_turn import plain_edges, scaled_and_turned
-from groupdnet_hub.simplified_maps import simplified
+from groupdnet_hub.moves import Moves, MoveTable, moved, unpacked
+from groupdnet_hub.simplified_maps import Simplification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Placement:
         random_scale: scale an item's sides by up to this share, up or down, from 0 up to less than 1.
         random_turn: turn an item by up to this many degrees either way, from 0 to 90.
         simplified_maps: share of the items whose label map is simplified, see
-            :func:`groupdnet_hub.simplified_maps.simplified`; for items without instance maps.
+            :func:`groupdnet_hub.simplified_maps.simplified_batch`; for items without instance maps.
 
     Raises:
         ValueError: for a value that is out of range.
@@ -48,45 +48,78 @@ class Placement:
         if not 0 <= self.simplified_maps <= 1:
             raise ValueError(f"simplified_maps is {self.simplified_maps}; it must lie from 0 to 1")
 
-    def __call__(self, item: Mapping[str, Tensor], epoch: int, index: int) -> dict[str, Tensor]:
-        """An item's ``image`` [3, H, W], ``label`` [H, W] and perhaps ``instance`` [H, W], moved alike.
+    @property
+    def moves_anything(self) -> bool:
+        """Whether items are changed at all."""
+        return bool(
+            self.random_flip
+            or self.random_shift
+            or self.random_scale
+            or self.random_turn
+            or self.simplified_maps
+        )
 
-        Raises:
-            ValueError: for an instance map where maps are to be simplified: its outlines would be others.
-        """
-        moved = dict(item)
-        if not any(
-            (self.random_flip, self.random_shift, self.random_scale, self.random_turn, self.simplified_maps)
-        ):
-            return moved
+    def moves(self, epoch: int, index: int) -> Moves:
+        """What happens to an item, by numbers drawn on the host."""
+        if not self.moves_anything:
+            return Moves()
         mixed = (self.seed * 1_000_003 + epoch) * 1_000_003 + index & 0x7FFFFFFFFFFFFFFF
         generator = torch.Generator().manual_seed(mixed)
         # Each kind of change has draws of its own, so that it does not depend on the others.
         flip, *shares = torch.rand(3, generator=generator).tolist()
         scale, turn = (2 * torch.rand(2, generator=generator) - 1).tolist()
         simple = float(torch.rand((), generator=generator))
-        if self.random_flip and flip < 0.5:
-            moved = {name: value.flip(-1) for name, value in moved.items()}
-        if self.random_shift:
-            label = moved["label"]
-            for dim, share in zip((-2, -1), shares, strict=True):
-                length = label.shape[dim]
-                by = _possible(round((2 * share - 1) * self.random_shift * length), label, dim)
-                places = (torch.arange(length) - by).clamp(0, length - 1)
-                moved = {name: value.index_select(dim, places) for name, value in moved.items()}
-        if self.random_scale or self.random_turn:
-            moved = scaled_and_turned(moved, 1 + self.random_scale * scale, self.random_turn * turn)
-        if self.simplified_maps and "instance" in moved:
+        down, right = ((2 * share - 1) * self.random_shift for share in shares)
+        is_turned = bool(self.random_scale or self.random_turn)
+        return Moves(
+            flip=self.random_flip and flip < 0.5,
+            shift=(down, right),
+            turn=(1 + self.random_scale * scale, self.random_turn * turn) if is_turned else None,
+            simplification=Simplification.drawn(generator) if simple < self.simplified_maps else None,
+        )
+
+    def __call__(
+        self,
+        item: Mapping[str, Tensor],
+        epoch: int,
+        index: int,
+        *,
+        class_count: int | None = None,
+        classes: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """An item's ``image`` [3, H, W], ``label`` [H, W] and perhaps ``instance`` [H, W], moved alike, on the CPU.
+
+        Args:
+            item: its image uint8, or float32 in [-1, 1].
+            class_count: of the data set; by default of this item, whose map may then be simplified a little otherwise.
+            classes: ids that its label map shows, as :func:`groupdnet_hub.moves.moved` takes them; by default it is
+                searched for them.
+
+        Returns:
+            The image float32 in [-1, 1], the maps int64.
+
+        Raises:
+            ValueError: for an instance map where maps are to be simplified: its outlines would be others.
+        """
+        self.check("instance" in item)
+        if not self.moves_anything:
+            return unpacked(item)
+        moves = self.moves(epoch, index)
+        label = item["label"]
+        if classes is None:
+            shown = label.flatten().bincount().nonzero()[:, 0] if moves.simplification else ()
+            classes = torch.as_tensor(shown, dtype=torch.int64)
+        if class_count is None:
+            class_count = int(label.max()) + 1 if moves.simplification else 0
+        table = MoveTable.of([moves], [0], (label.shape[0], label.shape[1]))
+        batch = {name: value[None] for name, value in item.items()}
+        return {name: value[0] for name, value in moved(batch, table, classes[None], class_count).items()}
+
+    def check(self, has_instances: bool) -> None:
+        """Refuse items with instance maps where label maps are to be simplified.
+
+        Raises:
+            ValueError: for them.
+        """
+        if self.simplified_maps and has_instances:
             raise ValueError("label maps with instance maps cannot be simplified: leave simplified_maps at 0")
-        if simple < self.simplified_maps:
-            moved["label"] = simplified(moved["label"], generator)
-        return moved
-
-
-def _possible(by: int, label: Tensor, dim: int) -> int:
-    """A shift, turned around where the edge that it brings into view shows several classes; 0 where both do."""
-    free = dict(zip((1, -1), plain_edges(label, dim), strict=True))
-    direction = 1 if by > 0 else -1
-    if free[direction]:
-        return by
-    return -by if free[-direction] else 0

@@ -1,4 +1,4 @@
-"""A picture and its maps scaled and turned alike."""
+"""Pictures and their maps scaled and turned alike."""
 
 from __future__ import annotations
 
@@ -11,53 +11,82 @@ from torch.nn import functional as F
 
 
 def scaled_and_turned(item: Mapping[str, Tensor], factor: float, degrees: float) -> dict[str, Tensor]:
-    """An item scaled and turned about its centre; the picture is sampled bilinearly, its maps take the nearest place.
-
-    What comes into view repeats the edge, but never an edge that shows several classes: a person who is cut off there
-    would go on as streaks. The item is then moved, or enlarged, until no more than that edge is seen.
+    """One item scaled and turned about its centre, see :func:`turned`.
 
     Args:
         item: ``image`` [3, H, W], ``label`` [H, W] and perhaps other maps [H, W] of whole numbers.
         factor: above 1 enlarges what is seen.
         degrees: anticlockwise.
     """
-    label = item["label"]
-    H, W = label.shape
     angle = math.radians(degrees)
-    cosine, sine = math.cos(angle) / factor, math.sin(angle) / factor
-    down = torch.arange(H)[:, None] - (H - 1) / 2
-    right = torch.arange(W) - (W - 1) / 2
-    # Where each place comes from, relative to the centre.
-    rows = cosine * down + sine * right
-    columns = cosine * right - sine * down
-    rows, columns = _inside(rows, columns, label)
-    grid = torch.stack((columns / max((W - 1) / 2, 0.5), rows / max((H - 1) / 2, 0.5)), dim=-1)
-    image = F.grid_sample(
-        item["image"][None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
-    )[0]
-    nearest_rows = (rows + (H - 1) / 2).round().long().clamp(0, H - 1)
-    nearest_columns = (columns + (W - 1) / 2).round().long().clamp(0, W - 1)
-    maps = {name: value[nearest_rows, nearest_columns] for name, value in item.items() if name != "image"}
+    cosine, sine = torch.tensor([[math.cos(angle) / factor], [math.sin(angle) / factor]])
+    batch = turned({name: value[None] for name, value in item.items()}, cosine, sine)
+    return {name: value[0] for name, value in batch.items()}
+
+
+def turned(batch: Mapping[str, Tensor], cosine: Tensor, sine: Tensor) -> dict[str, Tensor]:
+    """Items scaled and turned about their centres; pictures are sampled bilinearly, maps take the nearest place.
+
+    What comes into view repeats the edge, but never an edge that shows several classes: a person who is cut off there
+    would go on as streaks. The item is then moved, or enlarged, until no more than that edge is seen.
+
+    Args:
+        batch: ``image`` float [B, 3, H, W], ``label`` [B, H, W] and perhaps other maps [B, H, W] of whole numbers.
+        cosine, sine: float32 [B], of the angle, anticlockwise, divided by the factor that enlarges what is seen.
+    """
+    label = batch["label"]
+    B, H, W = label.shape
+    middles = (H - 1) / 2, (W - 1) / 2
+    zoom, by = _inside(cosine, sine, middles, label)
+    cosine, sine = (cosine * zoom)[:, None], (sine * zoom)[:, None]
+    down = torch.arange(H, device=label.device) - middles[0]
+    right = torch.arange(W, device=label.device) - middles[1]
+    # Where each place comes from, relative to the centre: a sum of what its row and what its column say.
+    rows = cosine * down + by[0][:, None], sine * right
+    columns = by[1][:, None] - sine * down, cosine * right
+    half = max(middles[0], 0.5), max(middles[1], 0.5)
+    grid = torch.empty(B, H, W, 2, device=label.device)
+    torch.add((columns[0] / half[1])[:, :, None], (columns[1] / half[1])[:, None], out=grid[..., 0])
+    torch.add((rows[0] / half[0])[:, :, None], (rows[1] / half[0])[:, None], out=grid[..., 1])
+    image = F.grid_sample(batch["image"], grid, mode="bilinear", padding_mode="border", align_corners=True)
+    nearest = ((rows[0] + middles[0])[:, :, None] + rows[1][:, None]).round_().clamp_(0, H - 1)
+    across = ((columns[0] + middles[1])[:, :, None] + columns[1][:, None]).round_().clamp_(0, W - 1)
+    places = nearest.mul_(W).add_(across).long().flatten(1)
+    maps = {
+        name: value.flatten(1).gather(1, places).view(value.shape)
+        for name, value in batch.items()
+        if name != "image"
+    }
     return {"image": image, **maps}
 
 
-def plain_edges(label: Tensor, dim: int) -> tuple[bool, bool]:
-    """Whether the first and the last line of a label map [H, W] along ``dim`` show one class alone."""
-    first, last = (label.select(dim, place) for place in (0, -1))
-    return bool((first == first[0]).all()), bool((last == last[0]).all())
+def plain_edges(lines: Tensor) -> Tensor:
+    """Whether each line of a label map, [B, length], shows one class alone: bool [B]."""
+    return (lines == lines[:, :1]).all(dim=1)
 
 
-def _inside(rows: Tensor, columns: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """Places relative to the centre, such that none lies beyond an edge that shows several classes."""
-    middles = [(side - 1) / 2 for side in label.shape]
-    plain = [plain_edges(label, dim) for dim in (0, 1)]
-    zoom = 1.0
-    for places, middle, edges in zip((rows, columns), middles, plain, strict=True):
-        if edges == (False, False):
-            zoom = min(zoom, middle / max(middle, float(places.max())))
-    moved = []
-    for places, middle, edges in zip((rows * zoom, columns * zoom), middles, plain, strict=True):
-        # Places are symmetric about the centre: they reach as far beyond the one edge as beyond the other.
-        beyond = max(0.0, float(places.max()) - middle)
-        moved.append(places + beyond * (int(edges[1]) - int(edges[0])) if edges[0] != edges[1] else places)
-    return moved[0], moved[1]
+def _inside(
+    cosine: Tensor, sine: Tensor, middles: tuple[float, float], label: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """By how much places are drawn towards the centre, and then moved down and right, float32 [B] each.
+
+    None then lies beyond an edge of the label map [B, H, W] that shows several classes.
+
+    Args:
+        middles: how far the edges are from the centre.
+    """
+    # How far places lie from the centre at most, as the corners do: as far beyond the one edge as beyond the other.
+    reach = (
+        cosine.abs() * middles[0] + sine.abs() * middles[1],
+        cosine.abs() * middles[1] + sine.abs() * middles[0],
+    )
+    plain = [[plain_edges(label.select(dim, place)) for place in (0, -1)] for dim in (1, 2)]
+    zoom = torch.ones_like(cosine)
+    for far, middle, (first, last) in zip(reach, middles, plain, strict=True):
+        fitting = middle / far.clamp(min=max(middle, 0.5))
+        zoom = torch.where(first | last, zoom, torch.minimum(zoom, fitting))
+    by = [
+        (far * zoom - middle).clamp(min=0) * (last.float() - first.float())
+        for far, middle, (first, last) in zip(reach, middles, plain, strict=True)
+    ]
+    return zoom, by

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from groupdnet_hub.moves import Moves
 from groupdnet_hub.placement import Placement
 
 
@@ -88,6 +89,32 @@ def test_flips_and_shifts_go_together() -> None:
         flipped.append(bool(row[15] < row[14]))
     assert flipped == [bool(value) for value in flipped_alone]
     assert 3 < sum(flipped) < 17
+
+
+def one_after_another(given: dict[str, Tensor], moves: Moves) -> dict[str, Tensor]:
+    """Mirrored, moved down, then right, away from edges that show several classes as they are then."""
+    item = {name: value.flip(-1) if moves.flip else value for name, value in given.items()}
+    for dim, share in zip((-2, -1), moves.shift, strict=True):
+        length = item["label"].shape[dim]
+        by = round(share * length)
+        first, last = (len(item["label"].select(dim, place).unique()) == 1 for place in (0, -1))
+        if not (first if by > 0 else last):
+            by = -by if (last if by > 0 else first) else 0
+        places = (torch.arange(length) - by).clamp(0, length - 1)
+        item = {name: value.index_select(dim, places) for name, value in item.items()}
+    return item
+
+
+@pytest.mark.parametrize("corner", [(slice(0, 3), 0), (slice(0, 3), -1), (slice(-3, None), 0), (9, -1)])
+def test_edges_are_those_seen_once_mirrored_and_moved_down(corner: tuple[slice | int, int]) -> None:
+    """Someone in a corner may be moved out of view, and the edge beside is then free."""
+    label = figure()
+    label[corner] = 1
+    placement = Placement(random_flip=True, random_shift=0.2)
+    for index in range(40):
+        expected = one_after_another(item(label), placement.moves(0, index))
+        found = placement(item(label), 0, index)
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 def test_nothing_moves_unless_asked() -> None:

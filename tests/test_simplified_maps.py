@@ -8,8 +8,9 @@ from test_placement import figure, item
 from torch import Tensor
 
 from groupdnet_hub import draw_figure, shown_classes
+from groupdnet_hub.moves import Moves, MoveTable
 from groupdnet_hub.placement import Placement
-from groupdnet_hub.simplified_maps import simplified
+from groupdnet_hub.simplified_maps import Simplification, _with_all, simplified, simplified_batch
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -71,6 +72,31 @@ def test_the_smallest_classes_are_never_lost() -> None:
         assert torch.equal(simplified(label, seeded(seed)).unique(), label.unique())
     plain = torch.full((32, 16), 7)
     assert torch.equal(simplified(plain, seeded(0)), plain)
+
+
+def test_classes_that_are_lost_are_put_back() -> None:
+    label = torch.tensor([[0, 0, 1, 1, 2]])
+    shown = torch.tensor([[True, True, True, False]])
+    assert _with_all(label, shown, torch.tensor([[0, 0, 0, 2, 2]])).tolist() == [[0, 0, 1, 1, 2]]
+    assert _with_all(label, shown, torch.tensor([[0, 2, 2, 2, 0]])).tolist() == [[0, 2, 1, 1, 0]]
+    # Class 2 is seen only where class 1 has to be put back.
+    assert _with_all(label, shown, torch.tensor([[0, 0, 2, 2, 0]])).tolist() == label.tolist()
+
+
+def test_a_map_depends_neither_on_its_batch_nor_on_classes_that_it_does_not_show() -> None:
+    fewer, more = [], []
+    for seed in range(12):
+        label = torch.randint(0, 3, (16, 16), generator=seeded(seed)).repeat_interleave(4, 0)
+        label = label.repeat_interleave(4, 1)
+        plan = Simplification(seed / 12, seed % 2 == 0, (0.3, 0.6))
+        table = MoveTable.of([Moves(simplification=plan)], [0], (64, 64))
+        fewer.append(simplified_batch(label[None], torch.tensor([[0, 1, 2]]), table.simplifications(), 300))
+        every = [Moves(simplification=plan), Moves(simplification=Simplification(0.0, True, (0.0, 0.0)))]
+        table = MoveTable.of(every, [0, 1], (64, 64))
+        classes = torch.arange(250).expand(2, 250)
+        both = torch.stack((label, label.T))
+        more.append(simplified_batch(both, classes, table.simplifications(), 300)[:1])
+    assert torch.equal(torch.cat(fewer), torch.cat(more))
 
 
 def test_they_are_seeded_and_differ_in_kind() -> None:

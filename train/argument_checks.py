@@ -104,8 +104,12 @@ def find_problem(args: argparse.Namespace) -> str | None:
         return f"--max_train_seconds is {args.max_train_seconds}; it must be above 0"
     if args.batch_norm_parts and args.train_batch_size % args.batch_norm_parts:
         return f"--batch_norm_parts {args.batch_norm_parts} does not divide --train_batch_size {args.train_batch_size}"
-    if args.cache_gb < 0 or args.dataloader_num_workers < 0:
+    if (args.cache_gb or 0) < 0 or args.dataloader_num_workers < 0:
         return "--cache_gb and --dataloader_num_workers must be 0 or more"
+    if args.cache_gb is not None and args.cache_data in ("device", "none"):
+        return f"--cache_gb has no effect with --cache_data {args.cache_data}: leave one out"
+    if args.streaming and args.cache_data in ("device", "memory"):
+        return f"--cache_data {args.cache_data} keeps pictures, and --streaming reads them as they come: leave one out"
     for name in ("random_shift", "random_scale"):
         if not 0 <= getattr(args, name) < 1:
             return f"--{name} is {getattr(args, name)}; it must lie from 0 up to less than 1"

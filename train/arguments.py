@@ -179,10 +179,16 @@ def build_parser() -> argparse.ArgumentParser:
     add("--ema_decay", type=float, default=0.999, help="decay of that average")
     add("--dataloader_num_workers", type=int, default=0, help="processes that read pictures")
     add(
+        "--cache_data",
+        choices=("device", "memory", "none"),
+        help="where decoded pictures are kept: on the training device, which then moves them too, in the host's "
+        "memory, or nowhere: files are read again; by default on a GPU with four times as much memory free, else in "
+        "memory up to --cache_gb, else nowhere; batches are the same",
+    )
+    add(
         "--cache_gb",
         type=float,
-        default=4.0,
-        help="memory that may keep decoded pictures, all worker processes together; 0 reads them again",
+        help="GiB of the host's memory that pictures may take, in each training process; by default 4",
     )
     either(
         "--compile",

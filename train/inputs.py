@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages, read_label_set
+from groupdnet_hub.data import MoveTables
+from groupdnet_hub.moves import MoveTable
 
 Data = PairedImages | StreamedImages
 
@@ -31,11 +34,8 @@ def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int
     """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
     moves = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
     how: dict[str, Any] = {name: getattr(args, name) for name in moves}
-    cache = int(args.cache_gb * 2**30 / max(1, args.dataloader_num_workers))
     if not args.dataset_name:
-        return PairedImages.from_folder(
-            args.train_data_dir, image_size, labels=labels, cache_bytes=cache, **how
-        )
+        return PairedImages.from_folder(args.train_data_dir, image_size, labels=labels, **how)
     from datasets import load_dataset
 
     where = {"data_dir": args.train_data_dir[0]} if args.train_data_dir else {}
@@ -44,26 +44,40 @@ def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int
     if args.streaming:
         shuffled = rows.shuffle(seed=args.seed, buffer_size=SHUFFLE_BUFFER)
         return StreamedImages(shuffled, labels, image_size, **how)
-    return PairedImages.from_rows(rows, labels, image_size, cache_bytes=cache, **how)
+    return PairedImages.from_rows(rows, labels, image_size, **how)
 
 
 def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> DataLoader[Any]:
-    """Batches of the training pictures, in an order that ``--seed`` fixes."""
+    """Batches of the training pictures, in an order that ``--seed`` fixes, for :func:`batch_of`."""
     order = None
     if args.balanced_sampling and isinstance(data, PairedImages):
         weights = picture_weights(classes_of_pictures(data), args.balanced_sampling)
         order = BalancedOrder(weights, args.seed)
+    # Where the pictures are on the device, a loader of their moves is enough.
+    kept = args.cache_data == "device" and isinstance(data, PairedImages)
+    tables = MoveTables(data) if kept else None
+    workers = 0 if tables is not None else args.dataloader_num_workers
+    source: Any = data if tables is None else tables
     return DataLoader(
-        data,
+        source,
         batch_size=args.train_batch_size,
         sampler=order,
         shuffle=None if order is not None or isinstance(data, StreamedImages) else True,
         drop_last=True,
-        num_workers=args.dataloader_num_workers,
-        persistent_workers=args.dataloader_num_workers > 0,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=None if tables is None else tables.collate,
         pin_memory=device.type == "cuda",
         generator=torch.Generator().manual_seed(args.seed),
     )
+
+
+def batch_of(data: Data, loaded: Any) -> Mapping[str, Tensor]:
+    """The batch that a loader of :func:`build_loader` stands for, on the device that it was sent to."""
+    if isinstance(loaded, MoveTable) and isinstance(data, PairedImages):
+        return data.batch(loaded)
+    batch: Mapping[str, Tensor] = loaded
+    return batch
 
 
 def validation_data(args: argparse.Namespace, data: Data) -> PairedImages | None:

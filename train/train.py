@@ -16,6 +16,7 @@ from accelerators import build_accelerator, device_type, only_deterministic_algo
 from arguments import parse_arguments
 from checkpoints import finish_checkpoints, first_line, last_checkpoint
 from inputs import build_data, build_labels, grid_batch
+from kept_data import keep_pictures
 from shares import sole_run
 from step_form import choose_form
 from system_choice import build_model, complete_arguments, objective_of, with_asked_prior
@@ -39,7 +40,10 @@ def main(argv: list[str] | None = None) -> None:
         gradient_accumulation_plugin=GradientAccumulationPlugin(
             num_steps=args.gradient_accumulation_steps, sync_with_dataloader=False
         ),
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
+        # A GPU copies from pinned memory while the host goes on.
+        dataloader_config=DataLoaderConfiguration(
+            use_seedable_sampler=True, non_blocking=torch.cuda.is_available()
+        ),
     )
     accelerator.print(form.line(notes))
     set_seed(args.seed)
@@ -58,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     objective = objective_of(model.config)
     complete_arguments(args, objective, accelerator)
     data = build_data(args, labels, model.config.image_size)
+    keep_pictures(args, data, accelerator)
     trainer = Trainer(args, accelerator, model, objective, data, grid_batch(args, data), form)
     with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
         finish_checkpoints(accelerator, output_dir)

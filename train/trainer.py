@@ -17,7 +17,7 @@ from discriminator_means import build_means
 from discriminator_state import take_up, weights_to_save
 from distributed import divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from gradient_penalty import LazyR1
-from inputs import Data, build_loader
+from inputs import Data, batch_of, build_loader
 from loss_weights import RATES, used_weights, weights_at, with_redraw_every
 from own_state import keep_own_state
 from pace import Pace
@@ -213,7 +213,7 @@ class Trainer:
             batches = self.accelerator.skip_first_batches(self.loader, skip) if skip else self.loader
             for batch in batches:
                 self.batch_number += 1
-                yield batch
+                yield batch_of(self.data, batch)
             self.epoch, self.batch_number = self.epoch + 1, 0
 
     def update(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

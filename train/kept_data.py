@@ -1,0 +1,108 @@
+"""Where the pictures of a run are kept once they are read: on the training device, in memory, or nowhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from functools import partial
+
+import psutil
+import torch
+from accelerate import Accelerator
+from tqdm.auto import tqdm
+
+from groupdnet_hub import PairedImages, StreamedImages
+
+# Of a GPU's free memory, where nobody chose: the rest is for networks and what they compute.
+_SHARE_OF_A_GPU = 0.25
+# GiB that pictures may take in memory, where --cache_gb says nothing.
+_MEMORY_GB = 4.0
+
+
+def keep_pictures(
+    args: argparse.Namespace, data: PairedImages | StreamedImages, accelerator: Accelerator
+) -> None:
+    """Read the training pictures to where ``--cache_data`` says, or where they fit, and say so in one line.
+
+    ``args.cache_data`` is then what was chosen.
+
+    Raises:
+        ValueError: if they do not fit where they are asked for, or one cannot be read.
+    """
+    if isinstance(data, StreamedImages):
+        args.cache_data = "none"
+        return
+    device, asked = accelerator.device, args.cache_data
+    needed = data.bytes_to_keep()
+    too_large = {
+        "device": _too_large_for_device(needed, device),
+        "memory": _too_large_for_memory(needed, args.cache_gb),
+    }
+    refused = too_large.get(asked)
+    if refused is not None:
+        raise ValueError(
+            f"--cache_data {asked}: {len(data):,} pictures take {_gib(needed)}, {refused}: "
+            f"{'choose memory or none' if asked == 'device' else 'raise --cache_gb, or choose none'}"
+        )
+    note = ""
+    if asked is None:
+        args.cache_data, note = _chosen(args, needed, device, too_large["memory"])
+    if args.cache_data == "none":
+        accelerator.print(f"{len(data):,} pictures are read again in each epoch{note}")
+        return
+    where = device if args.cache_data == "device" else torch.device("cpu")
+    bar = partial(
+        tqdm, desc="reading pictures", delay=5, leave=False, disable=not accelerator.is_local_main_process
+    )
+    data.keep(where, workers=args.dataloader_num_workers, show=bar)
+    place = f"on {device}" if args.cache_data == "device" else "in memory"
+    accelerator.print(f"{len(data):,} pictures are kept {place} ({_gib(needed)}){note}")
+
+
+def _chosen(
+    args: argparse.Namespace, needed: int, device: torch.device, too_large: str | None
+) -> tuple[str, str]:
+    """Where they are kept if nobody says, and why not at a better place."""
+    if args.cache_gb == 0:
+        return "none", ""
+    note = ""
+    if device.type == "cuda":
+        if needed <= _free(device) * _SHARE_OF_A_GPU:
+            return "device", ""
+        note = f": on {device} they would take more than a quarter of its free {_gib(_free(device))}"
+    if too_large is None:
+        return "memory", note
+    return "none", f": they would take {_gib(needed)}, {too_large}"
+
+
+def _too_large_for_device(needed: int, device: torch.device) -> str | None:
+    if device.type == "cpu":
+        return _too_large_for_host(needed)
+    if device.type == "cuda" and needed > _free(device):
+        return f"more than the {_gib(_free(device))} that are free on {device}"
+    return None
+
+
+def _too_large_for_memory(needed: int, limit: float | None) -> str | None:
+    limit = _MEMORY_GB if limit is None else limit
+    if needed > limit * 2**30:
+        return f"more than the {limit:g} GiB of --cache_gb"
+    return _too_large_for_host(needed)
+
+
+def _too_large_for_host(needed: int) -> str | None:
+    # Every process keeps its own.
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    free = psutil.virtual_memory().available
+    if needed * processes <= free:
+        return None
+    times = f" for each of {processes} processes" if processes > 1 else ""
+    return f"more than this machine's free memory of {_gib(free)} has{times}"
+
+
+def _free(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 0.05 * 2**30 else f"{size / 2**20:.1f} MiB"
