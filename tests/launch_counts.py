@@ -49,12 +49,16 @@ class CountedCompiler:
     def __init__(self) -> None:
         self.launches = 0
 
-    def __call__(self, graph: torch.fx.GraphModule, inputs: Sequence[Any], **options: Any) -> Callable[..., Any]:
+    def __call__(
+        self, graph: torch.fx.GraphModule, inputs: Sequence[Any], **options: Any
+    ) -> Callable[..., Any]:
         from torch._inductor.compile_fx import compile_fx
 
         return compile_fx(graph, inputs, inner_compile=self._inner)
 
-    def _inner(self, graph: torch.fx.GraphModule, inputs: Sequence[Any], **options: Any) -> Callable[..., Any]:
+    def _inner(
+        self, graph: torch.fx.GraphModule, inputs: Sequence[Any], **options: Any
+    ) -> Callable[..., Any]:
         from torch._inductor.compile_fx import compile_fx_inner
 
         compiled = compile_fx_inner(graph, inputs, **options)

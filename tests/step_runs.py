@@ -54,7 +54,9 @@ def step_run(
             model, _ = build_model(args, LabelSet.from_names([f"c{i}" for i in range(classes)]))
             objective = objective_of(model.config)
             complete_arguments(args, objective, accelerator)
-            data = pictures(model.labels, model.config.image_size, 2 * batch_size, model.config.instance_edges)
+            data = pictures(
+                model.labels, model.config.image_size, 2 * batch_size, model.config.instance_edges
+            )
             grid = torch.utils.data.default_collate([data[0]])
             trainer = Trainer(args, accelerator, model, objective, data, grid, form)
         trainer.model.train()

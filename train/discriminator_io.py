@@ -44,9 +44,7 @@ def label_input(batch: Batch, config: SystemConfig) -> Tensor:
     return channels
 
 
-def seen(
-    condition: Tensor, pictures: Sequence[Tensor], augment: Change | None
-) -> Tensor:
+def seen(condition: Tensor, pictures: Sequence[Tensor], augment: Change | None) -> Tensor:
     """What a discriminator sees of several batches of pictures of the same label maps, in one batch."""
     together = torch.cat([torch.cat((condition, picture), dim=1) for picture in pictures])
     if augment is not None:

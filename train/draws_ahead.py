@@ -80,7 +80,9 @@ class DrawsAhead:
         try:
             yield
             if self._ready is not None and next(self._ready, None) is not None:
-                raise RuntimeError(f"a step of kind {kind} asked for fewer random numbers than the first of its kind")
+                raise RuntimeError(
+                    f"a step of kind {kind} asked for fewer random numbers than the first of its kind"
+                )
             self._plans[kind] = self._plan
         finally:
             self._plan = self._ready = None

@@ -40,7 +40,9 @@ class LossWeights:
     def on_device(self, numbers: Tensor) -> LossWeights:
         """Those that count as scalars of ``numbers``, which :meth:`numbers` were sent to; the others stay 0."""
         scalars = zip(fields(self), numbers.unbind(), strict=True)
-        return LossWeights(**{f.name: value if has_weight(getattr(self, f.name)) else 0.0 for f, value in scalars})
+        return LossWeights(
+            **{f.name: value if has_weight(getattr(self, f.name)) else 0.0 for f, value in scalars}
+        )
 
 
 def has_weight(weight: float | Tensor) -> bool:

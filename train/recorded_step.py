@@ -46,7 +46,13 @@ class RecordedStep:
         record: records work.
     """
 
-    def __init__(self, step: Callable[[Batch, LossWeights, StepKind], dict[str, Tensor]], draws: DrawsAhead, record: Record, device: torch.device) -> None:
+    def __init__(
+        self,
+        step: Callable[[Batch, LossWeights, StepKind], dict[str, Tensor]],
+        draws: DrawsAhead,
+        record: Record,
+        device: torch.device,
+    ) -> None:
         self._step, self._draws, self._record, self._device = step, draws, record, device
         self._recordings: dict[StepKind, _Recording] = {}
         self._batch: dict[str, Tensor] = {}

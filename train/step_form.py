@@ -34,7 +34,9 @@ class StepForm:
 
     def __post_init__(self) -> None:
         if (self.dense or self.dtype is not None or self.recorded) and not self.working:
-            raise ValueError("a dense, rounded or recorded step works with weights that are normalised once a step")
+            raise ValueError(
+                "a dense, rounded or recorded step works with weights that are normalised once a step"
+            )
         if self.recorded and not self.dense:
             raise ValueError("a recorded step needs the dense form: the look-up asks the host in every step")
 
@@ -42,7 +44,10 @@ class StepForm:
         """One line that says what is on, and what is not and why."""
         if not self.working:
             return "training step: plain (--plain_step)"
-        parts = ["weights normalised once a step", "label maps whole" if self.dense else "label maps by look-up"]
+        parts = [
+            "weights normalised once a step",
+            "label maps whole" if self.dense else "label maps by look-up",
+        ]
         if self.dtype is not None:
             parts.append(f"{str(self.dtype).removeprefix('torch.')} throughout")
         parts += [name for name, on in (("compiled", self.compiled), ("CUDA graphs", self.recorded)) if on]

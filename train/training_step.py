@@ -148,7 +148,9 @@ class _Lent:
         vectors: the singular vectors of the step.
     """
 
-    def __init__(self, network: nn.Module, on: bool, dtype: torch.dtype | None, *, joined: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, on: bool, dtype: torch.dtype | None, *, joined: bool = False
+    ) -> None:
         self._working = WorkingWeights(network, dtype, joined=joined) if on else None
         self.vectors: SingularVectors | None = None
         self._made: tuple[Tensor, ...] = ()

@@ -81,7 +81,9 @@ class CGNorm(nn.Module):
             return norm(x), None
         statistics = norm.running_mean, norm.running_var
         # What F.batch_norm comes to without weight and bias, less the memory that it sets aside for cuDNN.
-        return torch.native_batch_norm(x, None, None, *statistics, norm.training, norm.momentum, norm.eps)[0], None
+        return torch.native_batch_norm(x, None, None, *statistics, norm.training, norm.momentum, norm.eps)[
+            0
+        ], None
 
     def folded_modulation(self, level: LabelLevel, divisor: Tensor | None, groups: int) -> FoldedModulation:
         """:meth:`modulation` with the running statistics folded in (batch norm only).

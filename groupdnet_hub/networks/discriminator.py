@@ -76,7 +76,9 @@ class PatchDiscriminator(nn.Module):
         for layer in self.middle:
             x = layer(features[-1])
             # Not in place behind the norm, whose result is a view: its gradient would be copied several times.
-            features.append(F.leaky_relu(F.instance_norm(x), LEAKY_SLOPE) if self.normalised else leaky_relu(x))
+            features.append(
+                F.leaky_relu(F.instance_norm(x), LEAKY_SLOPE) if self.normalised else leaky_relu(x)
+            )
         return [*features, self.last(features[-1])]
 
 

@@ -82,7 +82,11 @@ class FixedModulation:
         """As :meth:`Modulation.apply`, of the normalised x; differentiable."""
         modulation, deviation = self.modulation, self.statistics.deviation
         offset = -self.statistics.mean * deviation
-        if isinstance(modulation, JoinedModulation) or modulation.index is None or x.dtype in (torch.float16, torch.bfloat16):
+        if (
+            isinstance(modulation, JoinedModulation)
+            or modulation.index is None
+            or x.dtype in (torch.float16, torch.bfloat16)
+        ):
             # In a table of low precision the offset would be rounded, as it is nowhere in a batch norm.
             normalised = torch.addcmul(offset[:, None, None], x.float(), deviation[:, None, None])
             return modulation.apply(normalised.to(x.dtype), slope)

@@ -122,9 +122,13 @@ class WorkingWeights:
         if counters:
             torch._foreach_add_(counters, 1)
         if self.followers:
-            own, others = ([b for norm in side for b in norm.buffers()] for side in zip(*self.followers, strict=True))
+            own, others = (
+                [b for norm in side for b in norm.buffers()] for side in zip(*self.followers, strict=True)
+            )
             for floating in (True, False):
-                pairs = [(a, b) for a, b in zip(own, others, strict=True) if a.is_floating_point() is floating]
+                pairs = [
+                    (a, b) for a, b in zip(own, others, strict=True) if a.is_floating_point() is floating
+                ]
                 if pairs:
                     torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
 
@@ -271,7 +275,10 @@ def _by_groups(working: WorkingWeights, tensors: Sequence[Tensor]) -> list[Tenso
     """One tensor for each parameter; those of norms by group, as :func:`_gamma_and_beta` gives them."""
     alone = len(tensors) - 4 * len(working.norms)
     groups = [norm.gamma.groups for norm in working.norms for _ in range(4)]
-    return [*tensors[:alone], *(t.unflatten(0, (g, -1)) for t, g in zip(tensors[alone:], groups, strict=True))]
+    return [
+        *tensors[:alone],
+        *(t.unflatten(0, (g, -1)) for t, g in zip(tensors[alone:], groups, strict=True)),
+    ]
 
 
 def _lengths(vectors: Sequence[Tensor]) -> Tensor:

@@ -56,14 +56,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", nargs="+", default=["counts", "speed", "where"], choices=["counts", "speed", "where"])
+    parser.add_argument(
+        "--parts", nargs="+", default=["counts", "speed", "where"], choices=["counts", "speed", "where"]
+    )
     parser.add_argument("--cases", nargs="+", default=["bundled"], choices=list(CASES))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch_size", type=int, default=4)
     parser.add_argument("--steps", type=int, default=5, help="of each form, after one that is not counted")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--mixed_precision", default="bf16", choices=["no", "bf16"])
-    parser.add_argument("--perceptual_weights", help="the net's weights; by default random ones, which cost as much")
+    parser.add_argument(
+        "--perceptual_weights", help="the net's weights; by default random ones, which cost as much"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for case in args.cases:
@@ -109,7 +113,10 @@ def run(
 ) -> contextlib.AbstractContextManager[tuple[Trainer, list[dict[str, Tensor]]]]:
     """A run of the case that is ready for its first step, and batches on its device."""
     classes, flags = CASES[case]
-    asked = [*flags.split(), *(["--perceptual_weights", args.perceptual_weights] if args.perceptual_weights else [])]
+    asked = [
+        *flags.split(),
+        *(["--perceptual_weights", args.perceptual_weights] if args.perceptual_weights else []),
+    ]
     return step_run(
         asked,
         form,
