@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from class_crops import DiscriminatorCrops
+from diffaugment import DiffAugment
+from discriminator_io import halves, judged, seen
 from discriminator_means import DiscriminatorMeans
 from gradient_penalty import LazyR1
 from label_mix import LabelMix
@@ -136,3 +138,32 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_is_found_out(tmp_path:
     assert after["discriminator_gap"] > before["discriminator_gap"] + 0.1
     expected = objective.real_scores(discriminator.eval(), real).mean().item()
     assert after["discriminator_on_train"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_real_pictures_are_judged_without_gradients_as_in_one_batch_with_the_others() -> None:
+    batch = example()
+    condition = torch.nn.functional.one_hot(batch["label"], 8).permute(0, 3, 1, 2).float()
+    fake, real = torch.zeros_like(batch["image"]).requires_grad_(), batch["image"].clone().requires_grad_()
+    objective, found = objective_of("multiscale", None), {}
+    for how in ("apart", "together"):
+        judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False).train()
+        augment = DiffAugment(0, 0, 1)
+        if how == "apart":
+            fakes, reals, shown = judged(judge, condition, fake, real, augment)
+            assert not any(feature.requires_grad for scale in reals for feature in scale)
+        else:
+            both = seen(condition, (fake, real), augment)
+            fakes, reals, shown = (*halves(judge(both)), both[:3])
+        assert judge.training
+        loss = torch.stack(
+            [(a - b.detach()).square().mean() for a, b in zip(fakes[0], reals[0], strict=True)]
+        )
+        vectors = {name: value for name, value in judge.state_dict().items() if name.endswith("_u")}
+        found[how] = (
+            shown.detach(),
+            loss.detach(),
+            *torch.autograd.grad(loss.sum(), fake),
+            *vectors.values(),
+        )
+    for apart, together in zip(*found.values(), strict=True):
+        torch.testing.assert_close(apart, together)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Iterator
+from datetime import timedelta
+from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from class_exchange import ClassExchange, change_outside, exchanged
+from distributed import synchronise_batch_norm
 from label_examples import numbered
 from loss_weights import LossWeights
 from objectives import MultiScaleObjective
@@ -228,3 +233,41 @@ def test_training_on_windows_keeps_the_code_of_a_class_to_its_region() -> None:
         adam.step()
         adam.zero_grad()
     assert average() < 0.5 * before
+
+
+def test_processes_tell_what_one_would(tmp_path: Path) -> None:
+    """Statistics of both parts of a batch together, and the gradients that come back through them."""
+    with get_context("spawn").Pool(2) as processes:
+        parts = processes.starmap(told_by_part, [(part, tmp_path / "meeting") for part in range(2)], 1)
+    mean, deviation, grad = told(SHARED_X, CGNorm(3, 4, 4, 4, 1, 1).double().train())
+    for found, *_ in parts:
+        torch.testing.assert_close(found, mean)
+    for _, found, _ in parts:
+        torch.testing.assert_close(found, deviation)
+    # The norm itself works in single precision there.
+    torch.testing.assert_close(torch.cat([found for *_, found in parts]), grad, rtol=1e-4, atol=1e-6)
+
+
+SHARED_X = torch.randn(4, 3, 4, 5, generator=torch.Generator().manual_seed(0)).double() * 2 + 1
+
+
+def told(x: Tensor, norm: CGNorm) -> tuple[Tensor, Tensor, Tensor]:
+    """(mean, deviation, gradient at x of something that both have a part in)."""
+    x = x.clone().requires_grad_()
+    result, statistics = norm.normalised(x)
+    weight = torch.arange(x[0].numel()).view(x[0].shape) / 60
+    part = (result * weight).sum() + len(x) / 4 * (statistics.mean * 3 + statistics.deviation**2).sum()
+    (grad,) = torch.autograd.grad(part, x)
+    return statistics.mean.detach(), statistics.deviation.detach(), grad
+
+
+def told_by_part(part: int, meeting: Path) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`told`, by one of two processes."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=meeting.as_uri(), rank=part, world_size=2, timeout=timedelta(minutes=2)
+    )
+    norm = synchronise_batch_norm(CGNorm(3, 4, 4, 4, 1, 1).double().train(), "cpu")
+    found = told(SHARED_X[2 * part :][:2], norm)
+    dist.destroy_process_group()
+    return found

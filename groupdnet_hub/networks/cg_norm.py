@@ -121,7 +121,7 @@ class CGNorm(nn.Module):
         if not isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
             raise TypeError(f"a {type(norm).__name__} has no batch statistics")
         # A norm over several processes keeps its statistics to itself.
-        features = x.float()
+        features = x if x.dtype == torch.float64 else x.float()
         mean = _over_processes(features.mean(dim=(0, 2, 3)))
         variance = _over_processes((features - mean[:, None, None]).square().mean(dim=(0, 2, 3)))
         return norm(x), BatchStatistics(mean, torch.rsqrt(variance + norm.eps))
