@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,17 +54,19 @@ class CGNorm(nn.Module):
         beta = rows_from_patches(patches, self.beta.weight, self.beta.bias)
         return Modulation(1 + gamma, beta, level.windows.index)
 
-    def folded_modulation(self, level: LabelLevel, divisor: Tensor | None, groups: int) -> FoldedModulation:
+    def folded_modulation(
+        self, level: LabelLevel, divisor: Tensor | None, widths: Sequence[int]
+    ) -> FoldedModulation:
         """:meth:`modulation` with the running statistics folded in (batch norm only).
 
         Args:
             divisor: the singular value by which the convolution behind divides its weight; positive.
-            groups: groups of that convolution.
+            widths: channels of each part of that convolution's input, in order.
         """
         norm = self.norm
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             raise TypeError("only a batch norm with running statistics can be folded")
-        return fold(self.modulation(level), norm.running_mean, norm.running_var, norm.eps, divisor, groups)
+        return fold(self.modulation(level), norm.running_mean, norm.running_var, norm.eps, divisor, widths)
 
     def forward(self, x: Tensor, level: LabelLevel) -> Tensor:
         """x [B, C, H, W] and the label maps at its resolution -> [B, C, H, W]."""
