@@ -169,8 +169,13 @@ def resize_label_map(label: Tensor, size: tuple[int, int]) -> Tensor:
     return label[:, rows][:, :, columns]
 
 
-def one_hot(label: Tensor, num_classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def one_hot(
+    label: Tensor, num_classes: int, dtype: torch.dtype = torch.float32, *, check: bool = True
+) -> Tensor:
     """int64 [B, H, W] -> [B, C, H, W] of zeros and ones.
+
+    Args:
+        check: ``False`` where the ids are known to be valid: to check them, a GPU is waited for.
 
     Raises:
         ValueError: for another shape or type, and for an id outside 0..C-1; the message says which, and at how many
@@ -180,7 +185,8 @@ def one_hot(label: Tensor, num_classes: int, dtype: torch.dtype = torch.float32)
         raise ValueError(
             f"the label map is {label.dtype} {tuple(label.shape)}; it must hold whole numbers, [B, H, W]"
         )
-    check_ids(label, num_classes)
+    if check:
+        check_ids(label, num_classes)
     channels = torch.zeros(label.shape[0], num_classes, *label.shape[1:], dtype=dtype, device=label.device)
     return channels.scatter_(1, label[:, None].long(), 1)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.feature_distance import sum_of_distances
 from groupdnet_hub.imagenet_trunks import imagenet_trunk
 from groupdnet_hub.networks.encoder import Gaussian
 
@@ -71,12 +72,8 @@ def feature_matching_loss(
         fake, real: for each scale the features, the logits last (these are left out).
         weights: as in :func:`hinge_discriminator_loss`.
     """
-    terms = [
-        l1_loss(a, b.detach(), weights)
-        for fakes, reals in zip(fake, real, strict=True)
-        for a, b in zip(fakes[:-1], reals[:-1], strict=True)
-    ]
-    return torch.stack(terms).sum() / len(fake)
+    found, wanted = ([feature for scale in side for feature in scale[:-1]] for side in (fake, real))
+    return sum_of_distances(found, wanted, [1 / len(fake)] * len(found), weights)
 
 
 def l1_loss(fake: Tensor, real: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -175,6 +172,7 @@ class PerceptualLoss(nn.Module):
     def features(self, image: Tensor) -> list[Tensor]:
         """The five activations of pictures [B, 3, H, W] in [-1, 1]."""
         x = ((image + 1) / 2 - self.mean) / self.std if self.normalise else image
+        x = x.to(self.trunk[0].weight.dtype)
         found = []
         for i, module in enumerate(self.trunk):
             x = module(x)
@@ -186,10 +184,4 @@ class PerceptualLoss(nn.Module):
         """Distance of two batches [B, 3, H, W] in [-1, 1]; no gradient flows into ``target``."""
         with torch.no_grad():
             wanted = self.features(target)
-        return sum(
-            (
-                weight * F.l1_loss(a.float(), b.float())
-                for weight, a, b in zip(PERCEPTUAL_WEIGHTS, self.features(image), wanted, strict=True)
-            ),
-            start=image.new_zeros((), dtype=torch.float32),
-        )
+        return sum_of_distances(self.features(image), wanted, PERCEPTUAL_WEIGHTS)

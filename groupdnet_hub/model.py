@@ -14,7 +14,7 @@ from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.hub import StrictHubMixin
 from groupdnet_hub.labels import LabelSet, shown_classes
 from groupdnet_hub.model_inputs import check_image, checked_edges, checked_label
-from groupdnet_hub.networks.class_order import codes_by_class, codes_in_slots, label_in_slots
+from groupdnet_hub.networks.class_order import ClassOrder
 from groupdnet_hub.networks.decoder import GroupDecoder
 from groupdnet_hub.networks.encoder import Gaussian, GroupEncoder
 from groupdnet_hub.networks.nearest_codes import nearest_decoded, region_differences
@@ -32,9 +32,14 @@ class GroupDNet(nn.Module, StrictHubMixin):
     Args:
         config: the networks and their label set.
         generator: draws the initial weights; by default they come from a generator seeded with 0.
+
+    Attributes:
+        trusts_labels: class ids are not checked again, which a GPU would have to be waited for: for a training loop
+            whose data were checked when they were read.
     """
 
     config: GroupDNetConfig
+    trusts_labels = False
 
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -48,6 +53,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         if config.separate_networks:
             separate_networks(self, {config.num_classes, config.class_slots}, generator)
         self.prior = self._new_prior(config)
+        self.class_order = ClassOrder(config.class_order)
 
     @classmethod
     def from_smis(
@@ -119,9 +125,9 @@ class GroupDNet(nn.Module, StrictHubMixin):
         """
         label = self._checked_label(label)
         check_image(image, label)
-        order = self.config.class_order
-        posterior = self.encoder(image.to(self.device, self.dtype), label_in_slots(label, order))
-        return Gaussian(codes_by_class(posterior.mean, order), codes_by_class(posterior.logvar, order))
+        slots = self.class_order.label_in_slots(label)
+        posterior = self.encoder(image.to(self.device, self.dtype), slots)
+        return Gaussian(*map(self.class_order.codes_by_class, (posterior.mean, posterior.logvar)))
 
     def prepare(
         self,
@@ -154,7 +160,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         label = self._checked_label(label)
         edges = checked_edges(instance, label, self.config.instance_edges)
         return self.decoder.prepare(
-            label_in_slots(label, self.config.class_order),
+            self.class_order.label_in_slots(label),
             edges,
             lookup=lookup,
             keep=keep,
@@ -186,8 +192,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
             )
         if scene.label.shape[0] not in (1, codes.shape[0]):
             raise ValueError(f"{codes.shape[0]} codes cannot be drawn on {scene.label.shape[0]} label maps")
-        codes = codes_in_slots(codes.to(self.device, self.dtype), self.config.class_order)
-        return self.decoder(codes, scene)
+        return self.decoder(self.class_order.codes_in_slots(codes.to(self.device, self.dtype)), scene)
 
     def forward(
         self,
@@ -310,7 +315,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         config = self.config.replace(prior_rank=rank, prior_codes=codes, prior_ties=ties)
         with torch.device("meta"):
             other = GroupDNet(config)
-        other.encoder, other.decoder = self.encoder, self.decoder
+        other.encoder, other.decoder, other.class_order = self.encoder, self.decoder, self.class_order
         other.prior = self._new_prior(config).to(self.device)
         other.card_facts = self.card_facts
         return other.train(self.training)
@@ -323,4 +328,5 @@ class GroupDNet(nn.Module, StrictHubMixin):
 
     def _checked_label(self, label: Tensor) -> Tensor:
         factor = 2 ** (len(self.config.blocks) - 1)
-        return checked_label(label, self.config.num_classes, factor, self.config.image_size, self.device)
+        num_classes = None if self.trusts_labels else self.config.num_classes
+        return checked_label(label, num_classes, factor, self.config.image_size, self.device)

@@ -9,11 +9,12 @@ from groupdnet_hub.labels import check_ids, instance_edges
 
 
 def checked_label(
-    label: Tensor, num_classes: int, factor: int, image_size: tuple[int, int], device: torch.device
+    label: Tensor, num_classes: int | None, factor: int, image_size: tuple[int, int], device: torch.device
 ) -> Tensor:
     """A label map as int64 [B, H, W] on ``device``.
 
     Args:
+        num_classes: that ids must lie below; None where they are known to.
         factor: what both sides must be multiples of.
         image_size: (height, width) that the model was made for, for the message.
 
@@ -28,7 +29,8 @@ def checked_label(
             f"the label map is {_size(label)}; both sides must be multiples of {factor} "
             f"(this model was made for {image_size[0]}x{image_size[1]})"
         )
-    check_ids(label, num_classes)
+    if num_classes is not None:
+        check_ids(label, num_classes)
     return label.to(device, torch.int64)
 
 

@@ -34,7 +34,7 @@ def test_it_begins_with_nothing_and_ends_with_all() -> None:
 def test_each_augmentation_is_applied_to_its_share() -> None:
     adaptive = augment()
     adaptive.probability.fill_(0.3)
-    draws = adaptive.draw(4000)
+    draws = adaptive.draw(4000, torch.device("cpu"))
     for columns in ((0, 1, 2), (3, 4), (5, 6)):
         neutral = torch.tensor([0.5, 2.0])[int(columns[0] == 5)]
         applied = (draws[:, columns] != neutral).all(dim=1)

@@ -40,7 +40,7 @@ def test_it_is_the_squared_gradient_of_each_pictures_mean_logit(norm: str, balan
         ]
         (gradient,) = torch.autograd.grad(sum(means) / len(means), image)
         squares.append(gradient.square().sum())
-    penalty = LazyR1(2.0, 4).loss(objective, discriminator, batch, step=8)
+    penalty = LazyR1(2.0, 4).loss(objective, discriminator, batch)
     torch.testing.assert_close(penalty, 4 * torch.stack(squares).mean())
 
 
@@ -52,13 +52,14 @@ def test_it_is_due_every_few_steps_and_takes_the_gradient_down() -> None:
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0))
     r1, batch = LazyR1(10.0, 3), example(config)
     assert r1.report() == {}
-    due = [bool(r1.loss(objective, discriminator, batch, step) > 0) for step in range(7)]
-    assert due == [True, False, False, True, False, False, True]
+    assert [r1.due(step) for step in range(7)] == [True, False, False, True, False, False, True]
+    assert not LazyR1(0.0, 3).due(0)
+    r1.loss(objective, discriminator, batch)
     optimizer = torch.optim.Adam(discriminator.parameters(), 1e-3)
     first = float(r1.report()["r1"])
-    for step in range(0, 60, 3):
+    for _ in range(20):
         optimizer.zero_grad()
-        r1.loss(objective, discriminator, batch, step).backward()
+        r1.loss(objective, discriminator, batch).backward()
         optimizer.step()
     assert float(r1.report()["r1"]) < 0.5 * first
 
@@ -68,7 +69,7 @@ def test_other_systems_have_it(name: str, make: type) -> None:
     config = system_config(name, FIGURE_LABELS, (32, 32), 8, discriminator_width=4)
     objective = make(config)
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0))
-    LazyR1(1.0, 1).loss(objective, discriminator, example(config), 0).backward()
+    LazyR1(1.0, 1).loss(objective, discriminator, example(config)).backward()
     # The last bias moves all logits alike.
     without = [
         name for name, p in discriminator.named_parameters() if p.grad is None or not p.grad.abs().sum()
@@ -80,9 +81,9 @@ def test_autocast_does_not_reach_it() -> None:
     config = GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4, discriminator_width=4)
     objective = MultiScaleObjective(config, None)
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
-    expected = LazyR1(1.0, 1).loss(objective, discriminator, example(config), 0)
+    expected = LazyR1(1.0, 1).loss(objective, discriminator, example(config))
     discriminator.forward = torch.autocast("cpu", torch.bfloat16)(discriminator.forward)  # type: ignore[method-assign]
     with torch.autocast("cpu", torch.bfloat16):
-        found = LazyR1(1.0, 1).loss(objective, discriminator, example(config), 0)
+        found = LazyR1(1.0, 1).loss(objective, discriminator, example(config))
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)

@@ -10,6 +10,25 @@ from accelerate import Accelerator
 from accelerate.utils import is_torch_xla_available
 
 
+def process_count() -> int:
+    """How many processes were started together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def device_type() -> str:
+    """``cuda``, or ``cpu`` for any other device: what accelerate will choose."""
+    use_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "y", "t", "on")
+    return "cuda" if torch.cuda.is_available() and not use_cpu else "cpu"
+
+
+def only_deterministic_algorithms() -> None:
+    """Have this process refuse algorithms that do not give the same bits every time."""
+    # What the matrix products of CUDA need for it; read when the first of them is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
 def build_accelerator(**options: Any) -> Accelerator:
     """``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
 
@@ -18,7 +37,7 @@ def build_accelerator(**options: Any) -> Accelerator:
     Raises:
         ValueError: for processes that were started together and do not find each other.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = process_count()
     cpu_only = not torch.accelerator.is_available() and not is_torch_xla_available()
     accelerator = Accelerator(cpu=cpu_only and processes > 1, **options)
     if processes > 1 and accelerator.num_processes == 1:

@@ -52,10 +52,10 @@ class AdaptiveDiffAugment(DiffAugment):
         self._neutral = torch.tensor(NEUTRAL, device=device)
         self._augmentation = torch.tensor(_AUGMENTATION_OF_DRAW, device=device)
 
-    def draw(self, items: int) -> Tensor:
+    def draw(self, items: int, device: torch.device) -> Tensor:
         """As :meth:`DiffAugment.draw`; what is not applied has the neutral number in place of the one drawn."""
-        draws = super().draw(items).to(self._neutral.device)
-        chances = self.uniform(items, max(_AUGMENTATION_OF_DRAW) + 1).to(draws.device)
+        draws = super().draw(items, device)
+        chances = self.uniform(items, max(_AUGMENTATION_OF_DRAW) + 1, device=device)
         return torch.where((chances < self.probability)[:, self._augmentation], draws, self._neutral)
 
     @torch.no_grad()

@@ -28,6 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     def flag(name: str, text: str) -> None:
         add(name, action=argparse.BooleanOptionalAction, default=False, help=text)
 
+    def either(name: str, text: str) -> None:
+        add(name, action=argparse.BooleanOptionalAction, default=None, help=text)
+
     add("--args_file", help="YAML or JSON file of these flags; the command line wins over it")
 
     add(
@@ -175,7 +178,25 @@ def build_parser() -> argparse.ArgumentParser:
         default=4.0,
         help="memory that may keep decoded pictures, all worker processes together; 0 reads them again",
     )
-    flag("--compile", "torch.compile encoder, discriminator and perceptual net")
+    either(
+        "--compile",
+        "compile all networks by torch.compile; by default on CUDA, where a compiler is found. The first step takes "
+        "minutes",
+    )
+    either(
+        "--cuda_graphs",
+        "record each half of a step as a CUDA graph, which costs the host nothing; by default on CUDA where one process "
+        "trains",
+    )
+    flag(
+        "--plain_step",
+        "normalise weights in every forward and look for shortcuts nowhere, as the paper's formulas read; the result is "
+        "the same up to rounding",
+    )
+    flag(
+        "--deterministic",
+        "only algorithms on CUDA that give the same bits every time, so that a resumed run is bit-identical; slower",
+    )
     add("--seed", type=int, default=0, help="fixes weights, data order, flips, shifts and noise")
 
     add(

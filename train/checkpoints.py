@@ -208,17 +208,39 @@ def _sums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def averaged(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of the parameters; buffers are those of the model itself.
+class MovingAverage(AveragedModel):
+    """An exponential moving average of a model's parameters; buffers are those of the model itself.
 
     The first updates count more, so that the initial weights are soon forgotten.
+
+    Args:
+        decay: of the average, in the long run.
     """
 
-    def update(averages: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        n = float(count)
-        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + n) / (10 + n)))
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model)
+        self._decay = decay
+        # On the host: a GPU would be waited for.
+        self._updates = 0
 
-    return AveragedModel(model, multi_avg_fn=update)
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Let the average follow an update of the model."""
+        n = self._updates
+        share = 1 - min(self._decay, (1 + n) / (10 + n)) if n else 1.0
+        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
+        own, current = list(self.module.buffers()), list(model.buffers())
+        for dtype in dict.fromkeys(buffer.dtype for buffer in own):
+            pairs = [(a, b) for a, b in zip(own, current, strict=True) if a.dtype == dtype]
+            torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
+        self.n_averaged += 1
+        self._updates += 1
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``nn.Module.load_state_dict``."""
+        found = super().load_state_dict(*args, **kwargs)
+        self._updates = int(self.n_averaged)
+        return found
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ def choose(allowed: Tensor, draws: Tensor) -> Tensor:
     counts = allowed.to(torch.int32).cumsum(dim=1)
     number = counts[:, -1]
     # A draw just below 1 may round up to the number of places; not every device has double precision.
-    wanted = torch.minimum((draws.to(allowed.device, non_blocking=True) * number).long(), number - 1)
+    wanted = torch.minimum((draws * number).long(), number - 1)
     return (counts <= wanted[:, None]).sum(dim=1)
 
 
@@ -35,7 +35,7 @@ def choose_weighted(weights: Tensor, draws: Tensor) -> Tensor:
         int64 [B].
     """
     ends = weights.float().cumsum(dim=1)
-    wanted = draws.to(weights.device, non_blocking=True) * ends[:, -1]
+    wanted = draws * ends[:, -1]
     chosen = (ends <= wanted[:, None]).sum(dim=1)
     # A draw just below 1 may round up to the sum.
     last = weights.shape[1] - 1 - (weights > 0).flip(1).to(torch.int32).argmax(dim=1)

@@ -32,9 +32,9 @@ class ClassColours(SharedStream):
 
     def __call__(self, image: Tensor, label: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [-1, 1] of label maps int64 [B, H, W] -> the same, recoloured."""
-        draws = self.uniform(len(label), len(self.class_ids), 2)
-        chosen = (draws[..., 0] < self.share).to(image.device)
-        turned = hue_rotations(draws[..., 1] * (2 * math.pi)).to(image)
+        draws = self.uniform(len(label), len(self.class_ids), 2, device=image.device)
+        chosen = draws[..., 0] < self.share
+        turned = hue_rotations(draws[..., 1] * (2 * math.pi)).to(image.dtype)
         for i, class_id in enumerate(self.class_ids):
             region = (label == class_id) & chosen[:, i, None, None]
             recoloured = torch.einsum("bij,bjhw->bihw", turned[:, i], image)
@@ -49,5 +49,6 @@ def hue_rotations(angles: Tensor) -> Tensor:
     """
     cosine, sine = angles.cos()[..., None, None], angles.sin()[..., None, None] / math.sqrt(3)
     grey = angles.new_full((3, 3), 1 / 3)
-    cross = angles.new_tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
-    return cosine * torch.eye(3).to(angles) + (1 - cosine) * grey + sine * cross
+    own = torch.eye(3, device=angles.device, dtype=angles.dtype)
+    next_one = own.roll(1, dims=1)
+    return cosine * own + (1 - cosine) * grey + sine * (next_one.T - next_one)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from class_choice import choose
@@ -26,6 +27,9 @@ class ClassCrops(SharedStream):
     """
 
     number = 2
+    _placed: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]] = staticmethod(
+        lambda label, draws, side, num_classes: placed(label, draws, side, num_classes)
+    )
 
     def __init__(
         self, side: int, num_classes: int, seed: int, process_index: int, num_processes: int
@@ -35,19 +39,13 @@ class ClassCrops(SharedStream):
 
     def draw(self, label: Tensor) -> Windows:
         """A window of each label map int64 [B, H, W]."""
-        B, H, W = label.shape
-        draws = self.uniform(B, 2)
-        height, width = min(self.side, H), min(self.side, W)
-        classes = choose(shown_classes(label, self.num_classes), draws[:, 0])
-        inside = label == classes[:, None, None]
-        pixels = choose(inside.flatten(1), draws[:, 1])
-        extent = torch.maximum(_extent(inside.any(dim=2)), _extent(inside.any(dim=1)))
-        smaller = min(height, width)
-        return Windows(
-            _places(pixels // W, extent, smaller, H, height),
-            _places(pixels % W, extent, smaller, W, width),
-            (H, W),
-        )
+        draws = self.uniform(len(label), 2, device=label.device)
+        rows, columns = self._placed(label, draws, self.side, self.num_classes)
+        return Windows(rows, columns, (label.shape[1], label.shape[2]))
+
+    def compile(self, **options: Any) -> None:
+        """Have ``torch.compile`` find the places."""
+        self._placed = torch.compile(placed, **options)
 
     def __call__(self, label: Tensor, pictures: Sequence[Tensor]) -> list[Tensor]:
         """The same windows of several batches of pictures, see :meth:`Windows.pictures`."""
@@ -80,7 +78,7 @@ class Windows:
             pictures: [B, channels, H, W] each, all on the label maps' device.
 
         Returns:
-            float32 [B, channels, side, side] each.
+            [B, channels, side, side] each, in float32 at least.
         """
         rows, columns = (
             _sampled(self.rows, self.size[0]),
@@ -90,7 +88,8 @@ class Windows:
         def windows(picture: Tensor) -> Tensor:
             # As two matrix products: a place that lies on a pixel is that pixel, to the bit.
             with torch.autocast(picture.device.type, enabled=False):
-                return rows[:, None] @ picture.float() @ columns[:, None]
+                picture = picture.to(torch.promote_types(picture.dtype, torch.float32))
+                return rows[:, None].to(picture.dtype) @ picture @ columns[:, None].to(picture.dtype)
 
         return [windows(picture) for picture in pictures]
 
@@ -103,6 +102,26 @@ class Windows:
         """The windows of a training batch: its pictures, its label maps, and its instance maps if it has any."""
         maps = {name: self.maps(batch[name]) for name in ("label", "instance") if name in batch}
         return {**maps, "image": self.pictures([batch["image"]])[0]}
+
+
+def placed(label: Tensor, draws: Tensor, side: int, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Where the windows of label maps int64 [B, H, W] lie.
+
+    Args:
+        draws: [B, 2], of a class, and of one of its pixels.
+
+    Returns:
+        rows and columns, as :class:`Windows` has them.
+    """
+    _, H, W = label.shape
+    height, width = min(side, H), min(side, W)
+    classes = choose(shown_classes(label, num_classes), draws[:, 0])
+    inside = label == classes[:, None, None]
+    pixels = choose(inside.flatten(1), draws[:, 1])
+    extent = torch.maximum(_extent(inside.any(dim=2)), _extent(inside.any(dim=1)))
+    smaller = min(height, width)
+    rows = _places(pixels // W, extent, smaller, H, height)
+    return rows, _places(pixels % W, extent, smaller, W, width)
 
 
 def _extent(shown: Tensor) -> Tensor:

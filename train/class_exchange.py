@@ -44,7 +44,7 @@ class ClassExchange(SharedStream):
 
         Where they share none, it is a class of its own map.
         """
-        draws = self.uniform(len(label))
+        draws = self.uniform(len(label), device=label.device)
         shown = shown_classes(label, self.num_classes)
         shared = shown & shown.roll(1, dims=0)
         return choose(torch.where(shared.any(dim=1, keepdim=True), shared, shown), draws)

@@ -59,7 +59,7 @@ class CodeMemory(SharedStream):
         Returns:
             (codes with one class of each picture exchanged, the classes int64 [B]).
         """
-        draws = self.uniform(len(label), 2)
+        draws = self.uniform(len(label), 2, device=label.device)
         shown = shown_classes(label, len(self.seen))
         known = shown & (self.seen > 0)
         rarity = self.seen.clamp(min=1).float().rsqrt()
@@ -67,8 +67,7 @@ class CodeMemory(SharedStream):
             torch.where(known.any(dim=1, keepdim=True), known, shown) * rarity, draws[:, 0]
         )
         count = self.seen[classes].clamp(max=self.size)
-        share = draws[:, 1].to(count.device, non_blocking=True)
-        places = torch.minimum((share * count).long(), (count - 1).clamp(min=0))
+        places = torch.minimum((draws[:, 1] * count).long(), (count - 1).clamp(min=0))
         items = torch.arange(len(codes), device=codes.device)
         donors = self.codes[classes, places].to(codes.dtype)
         own = codes[items, classes]
@@ -92,8 +91,9 @@ class CodeMemory(SharedStream):
         classes = torch.arange(len(self.seen), device=label.device)[:, None]
         fresh = codes[source, classes]
         changed = written.any(dim=0)[(..., *(None,) * (codes.ndim - 2))]
-        self.codes = torch.where(changed, fresh, self.codes)
-        self.seen = total
+        # In place: what is recorded goes on in the same memory.
+        torch.where(changed, fresh, self.codes, out=self.codes)
+        self.seen.copy_(total)
 
     def _of_all(self, values: Tensor) -> Tensor:
         """Those of the batches of all processes, one after the other."""
@@ -110,5 +110,5 @@ class CodeMemory(SharedStream):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """From a checkpoint."""
         super().load_state_dict(state)
-        self.codes = state["codes"].to(self.codes)
-        self.seen = state["seen"].to(self.seen)
+        self.codes.copy_(state["codes"])
+        self.seen.copy_(state["seen"])

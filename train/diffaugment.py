@@ -6,6 +6,9 @@ cutout, on real and generated pictures alike, in both updates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from distributed import SharedStream
 from torch import Tensor
@@ -23,6 +26,7 @@ class DiffAugment(SharedStream):
     """Colour, translation and cutout of label input and picture together."""
 
     number = 1
+    _augmented: Callable[[Tensor, Tensor], Tensor] = staticmethod(lambda x, draws: augmented(x, draws))
 
     def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
         """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture.
@@ -31,14 +35,15 @@ class DiffAugment(SharedStream):
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """
-        draws = self.draw(len(x) // copies).to(x.device).repeat(copies, 1)
-        colours = _recolour(x[:, -3:], draws[:, :3])
-        x = torch.cat((x[:, :-3], colours), dim=1)
-        return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
+        return self._augmented(x, self.draw(len(x) // copies, x.device).repeat(copies, 1))
 
-    def draw(self, items: int) -> Tensor:
+    def compile(self, **options: Any) -> None:
+        """Have ``torch.compile`` take all but the draws."""
+        self._augmented = torch.compile(augmented, **options)
+
+    def draw(self, items: int, device: torch.device) -> Tensor:
         """Random numbers [items, 7] from 0 to 1: three for the colour, two for the translation, two for the cutout."""
-        return self.uniform(items, len(NEUTRAL))
+        return self.uniform(items, len(NEUTRAL), device=device)
 
     def observe(self, realness: Tensor) -> None:
         """What the discriminator says of a batch of real pictures: nothing here depends on it."""
@@ -46,6 +51,13 @@ class DiffAugment(SharedStream):
     def report(self) -> dict[str, Tensor]:
         """What is to be logged: nothing."""
         return {}
+
+
+def augmented(x: Tensor, draws: Tensor) -> Tensor:
+    """Each item of x [B, label channels + 3, H, W] changed by its draws [B, 7]."""
+    colours = _recolour(x[:, -3:], draws[:, :3])
+    x = torch.cat((x[:, :-3], colours), dim=1)
+    return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
 
 
 def _recolour(picture: Tensor, draws: Tensor) -> Tensor:
@@ -60,21 +72,24 @@ def _recolour(picture: Tensor, draws: Tensor) -> Tensor:
 
 def _translate(x: Tensor, draws: Tensor) -> Tensor:
     """Move by whole pixels; what comes in from outside is zero."""
-    H, W = x.shape[2:]
-    reach = torch.tensor([round(H * _TRANSLATION), round(W * _TRANSLATION)], device=x.device)
-    offsets = (draws * (2 * reach + 1)).long().clamp(max=2 * reach)  # 0 .. 2 * reach, where reach is no move
-    padded = F.pad(x, (int(reach[1]), int(reach[1]), int(reach[0]), int(reach[0])))
-    rows = offsets[:, :1] + torch.arange(H, device=x.device)
-    columns = offsets[:, 1:] + torch.arange(W, device=x.device)
-    items = torch.arange(len(x), device=x.device)[:, None, None]
+    B, _, H, W = x.shape
+    places = []
+    for axis, side in enumerate((H, W)):
+        reach = round(side * _TRANSLATION)
+        offsets = (draws[:, axis] * (2 * reach + 1)).long().clamp(max=2 * reach)  # where ``reach`` is no move
+        places.append(offsets[:, None] + torch.arange(side, device=x.device))
+    rows, columns = places
+    padding = round(W * _TRANSLATION), round(H * _TRANSLATION)
+    padded = F.pad(x, (padding[0], padding[0], padding[1], padding[1]))
+    items = torch.arange(B, device=x.device)[:, None, None]
     return padded.permute(0, 2, 3, 1)[items, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _cut_out(x: Tensor, draws: Tensor) -> Tensor:
     """Zero in a rectangle of half the height and width around a random place."""
-    H, W = x.shape[2:]
-    centre = draws * torch.tensor([H, W], device=x.device)
-    rows = (torch.arange(H, device=x.device) - centre[:, :1]).abs() < H * _CUTOUT / 2
-    columns = (torch.arange(W, device=x.device) - centre[:, 1:]).abs() < W * _CUTOUT / 2
+    rows, columns = (
+        (torch.arange(side, device=x.device) - side * draws[:, axis, None]).abs() < side * _CUTOUT / 2
+        for axis, side in enumerate(x.shape[2:])
+    )
     kept = ~(rows[:, None, :, None] & columns[:, None, None, :])
     return x * kept

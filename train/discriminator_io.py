@@ -30,7 +30,8 @@ class Augment(Protocol):
 
 def label_input(batch: Batch, config: SystemConfig) -> Tensor:
     """The discriminator's label input [B, C (+ 1), H, W]: one-hot labels, and the edge map with instances."""
-    channels = one_hot(batch["label"], config.num_classes)
+    # Their ids were checked when they were read.
+    channels = one_hot(batch["label"], config.num_classes, check=False)
     if config.instance_edges:
         channels = torch.cat((channels, instance_edges(batch["instance"])), dim=1)
     return channels

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
+from draws_ahead import Draw, DrawsAhead
 from torch import Tensor, nn
 
 
@@ -107,17 +108,31 @@ class SharedStream:
 
     Attributes:
         number: of the kind of stream; each kind draws for itself.
+        ahead: where its numbers are drawn ahead, see :mod:`draws_ahead`.
     """
 
     number: ClassVar[int]
+    ahead: DrawsAhead | None = None
 
     def __init__(self, seed: int, process_index: int, num_processes: int) -> None:
         self.generator = torch.Generator().manual_seed(seed * 65_537 + self.number)
         self.process_index, self.num_processes = process_index, num_processes
 
-    def uniform(self, *shape: int) -> Tensor:
-        """Numbers from 0 to 1 for this process's batch, on the CPU."""
-        return torch.rand(self.num_processes, *shape, generator=self.generator)[self.process_index]
+    def compile(self, **options: Any) -> None:
+        """Have ``torch.compile`` take what is done with the numbers, where that is worth it; nothing here."""
+
+    def uniform(self, *shape: int, device: torch.device) -> Tensor:
+        """Numbers from 0 to 1 for this process's batch."""
+        return self._drawn(torch.rand, shape, device)
+
+    def on_host(self, draw: Draw, shape: tuple[int, ...]) -> Tensor:
+        """The next numbers by ``torch.rand`` or ``torch.randn`` for this process's batch, on the CPU."""
+        return draw((self.num_processes, *shape), generator=self.generator)[self.process_index]
+
+    def _drawn(self, draw: Draw, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        if self.ahead is not None:
+            return self.ahead.take(self, draw, shape)
+        return self.on_host(draw, shape).to(device)
 
     def state_dict(self) -> dict[str, Tensor]:
         """For a checkpoint."""
@@ -135,8 +150,7 @@ class NoiseSource(SharedStream):
 
     def draw(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         """Standard normal noise for this process's batch."""
-        everyone = torch.randn((self.num_processes, *shape), generator=self.generator)
-        return everyone[self.process_index].to(device)
+        return self._drawn(torch.randn, shape, device)
 
 
 def tensor_mean_over_processes(value: Tensor) -> Tensor:

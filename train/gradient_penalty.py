@@ -19,7 +19,8 @@ class LazyR1:
 
     D(x) is the mean of a picture's logits, weighted and averaged over scales as in the adversarial loss; where the
     discriminator sees windows too, the mean of that and of the same for a window of the picture. The
-    penalty is a part of the discriminator's loss every ``interval`` steps, and counts for all of these.
+    penalty is a part of the discriminator's loss every ``interval`` steps, and counts for all of these: it is
+    multiplied by ``interval``.
 
     Args:
         weight: gamma of the papers.
@@ -30,8 +31,12 @@ class LazyR1:
         self.weight, self.interval = weight, interval
         self._last: Tensor | None = None
 
-    def loss(self, objective: Objective, discriminator: nn.Module, batch: Batch, step: int) -> Tensor:
-        """What is added to the discriminator's loss at a step, a scalar in float32.
+    def due(self, step: int) -> bool:
+        """Whether a step, counted from 0, has it."""
+        return bool(self.weight) and step % self.interval == 0
+
+    def loss(self, objective: Objective, discriminator: nn.Module, batch: Batch) -> Tensor:
+        """What is added to the discriminator's loss at a step that has it, a scalar in float32 at least.
 
         The pictures are augmented as those that the discriminator learns from; the gradient is that of the pictures
         before.
@@ -40,10 +45,8 @@ class LazyR1:
             discriminator: not wrapped for several processes. Its plain forward is called, outside of autocast, and of
                 what ``torch.compile`` made of it, through which there are no second derivatives.
         """
-        image = batch["image"].detach().float()
-        if step % self.interval:
-            return image.new_zeros(())
-        image.requires_grad_()
+        image = batch["image"].detach()
+        image = image.to(torch.promote_types(image.dtype, torch.float32)).requires_grad_()
         plain = functools.partial(type(discriminator).forward, discriminator)
         with torch.autocast(image.device.type, enabled=False):
             batch = {**batch, "image": image}
@@ -53,7 +56,9 @@ class LazyR1:
                 scores = (scores + objective.real_scores(plain, window, objective.augment)) / 2
             (gradient,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
             penalty = self.weight / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
-        self._last = penalty.detach()
+        if self._last is None:
+            self._last = torch.zeros_like(penalty)
+        self._last.copy_(penalty.detach())  # in place: a recorded step goes on in the same memory
         return self.interval * penalty
 
     def report(self) -> dict[str, Tensor]:

@@ -31,9 +31,9 @@ class LabelMix(SharedStream):
             target: int64 [B, H, W], -1 where a pixel has no class: there too all of a picture comes from one.
         """
         # One column more, the last, for pixels without a class: -1 is it.
-        real = self.uniform(len(target), self.num_classes + 1) < 0.5
+        real = self.uniform(len(target), self.num_classes + 1, device=target.device) < 0.5
         items = torch.arange(len(target), device=target.device)[:, None, None]
-        return real.to(target.device)[items, target][:, None]
+        return real[items, target][:, None]
 
 
 def mix(mask: Tensor, real: Tensor, fake: Tensor) -> Tensor:

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from steps import kl_weight_at, risen_share
+from torch import Tensor
 
 
 @dataclass(frozen=True)
 class LossWeights:
     """Weights of the generator's losses; an objective uses those it has. The KL weight is per picture.
 
+    Each is a number, or a scalar on the device where a step is recorded: then it can change while the step stays.
+
     The first four are those of Eq. 6. ``l1`` is the distance to the picture, ``latent`` BicycleGAN's to the random
     code, ``diversity`` is DSCGAN's; ``redraw`` is that of :mod:`class_exchange`.
     """
 
-    adversarial: float = 1.0
-    feature_matching: float = 10.0
-    perceptual: float = 10.0
-    kl: float = 0.4
-    l1: float = 0.0
-    latent: float = 0.5
-    diversity: float = 8.0
-    redraw: float = 0.0
+    adversarial: float | Tensor = 1.0
+    feature_matching: float | Tensor = 10.0
+    perceptual: float | Tensor = 10.0
+    kl: float | Tensor = 0.4
+    l1: float | Tensor = 0.0
+    latent: float | Tensor = 0.5
+    diversity: float | Tensor = 8.0
+    redraw: float | Tensor = 0.0
+
+    def weighted(self) -> frozenset[str]:
+        """Names of the losses that count."""
+        return frozenset(f.name for f in fields(self) if has_weight(getattr(self, f.name)))
+
+    def numbers(self) -> list[float]:
+        """All of them in order."""
+        return [float(getattr(self, f.name)) for f in fields(self)]
+
+    def on_device(self, numbers: Tensor) -> LossWeights:
+        """Those that count as scalars of ``numbers``, which :meth:`numbers` were sent to; the others stay 0."""
+        scalars = zip(fields(self), numbers.unbind(), strict=True)
+        return LossWeights(**{f.name: value if has_weight(getattr(self, f.name)) else 0.0 for f, value in scalars})
+
+
+def has_weight(weight: float | Tensor) -> bool:
+    """Whether a loss of this weight counts; one on the device does."""
+    return isinstance(weight, Tensor) or weight != 0
 
 
 @dataclass(frozen=True)

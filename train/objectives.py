@@ -24,7 +24,7 @@ from discriminator_io import (
     observe,
     seen,
 )
-from loss_weights import LossWeights
+from loss_weights import LossWeights, has_weight
 from torch import Tensor, nn
 
 from groupdnet_hub import (
@@ -171,13 +171,13 @@ class ReconstructionObjective(ABC):
         network = getattr(model, "module", model)
         maps = batch["label"], batch.get("instance")
         # Two decodes on one scene.
-        scene = (network.prepare(*maps),) if self.exchange is not None and weights.redraw else ()
+        scene = (network.prepare(*maps),) if self.exchange is not None and has_weight(weights.redraw) else ()
         fake, posterior = model(batch["image"], *maps, noise, *scene)
         condition = label_input(batch, self.config)
         losses = mean_losses(
             [self.generator_terms(judge, *view, weights) for view in self._views(batch, condition, fake)]
         )
-        if weights.l1:
+        if has_weight(weights.l1):
             losses["l1"] = weights.l1 * l1_loss(fake, batch["image"], self._place_weights(condition))
         if posterior is not None:
             losses["kl"] = weights.kl * kl_loss(posterior, self.free_nats)

@@ -15,7 +15,7 @@ from class_exchange import Exchange
 from discriminator_io import Augment, Batch, label_input, seen
 from distributed import tensor_mean_over_processes
 from label_mix import LabelMix, mix
-from loss_weights import LossWeights
+from loss_weights import LossWeights, has_weight
 from objectives import Crops, ReconstructionObjective
 from torch import Tensor, nn
 
@@ -85,14 +85,15 @@ class SegmentationObjective(ReconstructionObjective):
         self, judge: nn.Module, condition: Tensor, fake: Tensor, real: Tensor, weights: LossWeights
     ) -> dict[str, Tensor]:
         """Generated pixels should show their class; and feature matching where it has a weight."""
-        pictures = (fake, real) if weights.feature_matching else (fake,)
+        matched = has_weight(weights.feature_matching)
+        pictures = (fake, real) if matched else (fake,)
         maps, shown = self._shown(condition, pictures, self.augment)
-        features = judge.features(shown) if weights.feature_matching else [judge(shown)]
+        features = judge.features(shown) if matched else [judge(shown)]
         logits = features[-1][: len(fake)]
         target = class_targets(maps)
         counts = tensor_mean_over_processes(class_counts(target, self.config.num_classes))
         losses = {"adversarial": weights.adversarial * segmentation_loss(logits, target, counts)}
-        if weights.feature_matching:
+        if matched:
             of_fake = [feature[: len(fake)] for feature in features]
             of_real = [feature[len(fake) :] for feature in features]
             distance = feature_matching_loss([of_fake], [of_real], class_weights(maps, self.class_balance))

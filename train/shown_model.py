@@ -9,7 +9,7 @@ from itertools import islice
 
 import torch
 from accelerate import Accelerator
-from checkpoints import averaged, recalibrate
+from checkpoints import MovingAverage, recalibrate
 from inputs import Data
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -42,7 +42,7 @@ class ShownModel:
         # A model is measured on pictures as they are.
         self.data = data.unmoved()
         # Copies with ordinary batch norms: the main process measures and saves them while the others wait.
-        self.average = averaged(model, args.ema_decay) if args.use_ema else None
+        self.average = MovingAverage(model, args.ema_decay) if args.use_ema else None
         # In training, statistics follow the pictures that are drawn: too many of rare classes, on simplified maps.
         self._altered = bool(args.balanced_sampling or args.simplified_maps)
         replaced = accelerator.num_processes > 1 or args.batch_norm_parts > 1 or self._altered

@@ -33,5 +33,22 @@ def make_optimizer(
     """``adam`` (section 4.1; fused where the device has it), or plain ``sgd``."""
     if kind == "sgd":
         return torch.optim.SGD(network.parameters(), lr=rate)
-    fused = device_type in ("cpu", "cuda")
-    return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, fused=fused)
+    if device_type != "cuda":
+        return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, fused=device_type == "cpu")
+    # On the device, where a recorded step finds the rate that holds.
+    on_device = torch.tensor(rate, device=device_type)
+    return torch.optim.Adam(network.parameters(), lr=on_device, betas=betas, fused=True, capturable=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Choose the learning rate of an optimiser of :func:`make_optimizer`, whose state may be from another device."""
+    for group in optimizer.param_groups:
+        device = group["params"][0].device
+        if "capturable" not in group or device.type != "cuda":
+            group["lr"] = rate
+        elif isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = torch.tensor(rate, device=device)
+        if "capturable" in group:
+            group["capturable"] = device.type == "cuda"

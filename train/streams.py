@@ -12,7 +12,8 @@ from class_crops import ClassCrops, DiscriminatorCrops
 from class_exchange import ClassExchange
 from code_memory import CodeMemory
 from diffaugment import DiffAugment
-from distributed import NoiseSource
+from distributed import NoiseSource, SharedStream
+from draws_ahead import DrawsAhead
 from label_mix import LabelMix
 from own_state import Stateful
 
@@ -40,6 +41,15 @@ class Streams:
     label_mix: LabelMix | None
     exchange: ClassExchange | CodeMemory | None
     colours: ClassColours | None
+
+    def draw_ahead(self, draws: DrawsAhead) -> None:
+        """Have the numbers of a step drawn before it begins."""
+        for part in self.shared():
+            part.ahead = draws
+
+    def shared(self) -> list[SharedStream]:
+        """Those that draw random numbers."""
+        return [part for part in self.parts().values() if isinstance(part, SharedStream)]
 
     def parts(self) -> dict[str, Stateful]:
         """Those that there are, by name."""

@@ -12,11 +12,12 @@ from accelerate.utils import (
     ProjectConfiguration,
     set_seed,
 )
-from accelerators import build_accelerator
+from accelerators import build_accelerator, device_type, only_deterministic_algorithms, process_count
 from arguments import parse_arguments
 from checkpoints import finish_checkpoints, first_line, last_checkpoint
 from inputs import build_data, build_labels, grid_batch
 from shares import sole_run
+from step_form import choose_form
 from system_choice import build_model, complete_arguments, objective_of, with_asked_prior
 from trainer import Trainer
 
@@ -27,9 +28,10 @@ def main(argv: list[str] | None = None) -> None:
     """One run, from the command line to the saved model."""
     args = parse_arguments(argv)
     output_dir = Path(args.output_dir)
+    form, notes = choose_form(args, device_type(), process_count())
     trackers = None if args.report_to == "none" else args.report_to.split(",")
     accelerator = build_accelerator(
-        mixed_precision=args.mixed_precision,
+        mixed_precision="no" if form.dtype is not None else args.mixed_precision,  # no casts in the loop
         log_with=trackers,
         project_config=ProjectConfiguration(
             project_dir=str(output_dir), logging_dir=str(output_dir / "logs")
@@ -39,7 +41,10 @@ def main(argv: list[str] | None = None) -> None:
         ),
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
     )
+    accelerator.print(form.line(notes))
     set_seed(args.seed)
+    if args.deterministic:
+        only_deterministic_algorithms()
     torch.backends.cuda.matmul.allow_tf32 = args.allow_tf32
     torch.backends.cudnn.allow_tf32 = args.allow_tf32
 
@@ -53,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     objective = objective_of(model.config)
     complete_arguments(args, objective, accelerator)
     data = build_data(args, labels, model.config.image_size)
-    trainer = Trainer(args, accelerator, model, objective, data, grid_batch(args, data))
+    trainer = Trainer(args, accelerator, model, objective, data, grid_batch(args, data), form)
     with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
         finish_checkpoints(accelerator, output_dir)
         if trackers:

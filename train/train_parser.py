@@ -19,7 +19,7 @@ from accelerate.utils import set_seed
 from accelerators import build_accelerator
 from checked_flags import parse_checked
 from checkpoints import (
-    averaged,
+    MovingAverage,
     finish_checkpoints,
     first_line,
     last_checkpoint,
@@ -71,7 +71,7 @@ class ParserTrainer:
         freeze_encoder(network, args.frozen_stages, depthwise=not args.train_depthwise)
         optimizer = torch.optim.AdamW(parameter_groups(network, args))
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.ema = averaged(network, args.ema_decay)
+        self.ema = MovingAverage(network, args.ema_decay)
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         keep_own_state(self.accelerator, {"averages": self.ema})
         processor = processor_for(start, args.parse_size)

@@ -24,11 +24,13 @@ from pace import Pace
 from run_facts import run_facts
 from samples import posterior_report, sample_grid, save_picture
 from shown_model import ShownModel
-from steps import learning_rate_factor, make_optimizer
+from step_form import StepForm, StepKind
+from steps import learning_rate_factor, make_optimizer, set_rate
 from streams import build_streams
 from system_choice import build_objective
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
+from training_step import build_step
 
 from groupdnet_hub import PerceptualLoss, StreamedImages
 from groupdnet_hub.baselines import System
@@ -40,6 +42,7 @@ class Trainer:
 
     Args:
         objective: one of ``RATES``.
+        form: how steps are computed.
 
     Attributes:
         step: updates made so far.
@@ -54,6 +57,7 @@ class Trainer:
         objective: str,
         data: Data,
         grid: Mapping[str, Tensor],
+        form: StepForm,
     ) -> None:
         self.pictures_per_step = (
             args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
@@ -65,7 +69,7 @@ class Trainer:
                 f"{self.pictures} pictures do not fill one step of {self.pictures_per_step} (--train_batch_size x "
                 "processes x --gradient_accumulation_steps): lower one of them"
             )
-        self.args, self.accelerator, self.data = args, accelerator, data
+        self.args, self.accelerator, self.data, self.form = args, accelerator, data, form
         self.config, self.started_with = model.config, model.card_facts
         self.output_dir = Path(args.output_dir)
         self.grid = {name: value.to(accelerator.device) for name, value in grid.items()}
@@ -76,6 +80,7 @@ class Trainer:
             self.perceptual = PerceptualLoss(
                 args.perceptual_net, args.perceptual_weights, normalise=args.perceptual_normalise
             ).to(accelerator.device, memory_format=torch.channels_last)
+            self.perceptual.trunk.to(form.dtype)
         self.streams = build_streams(args, accelerator, model)
         self.objective = build_objective(
             objective,
@@ -106,11 +111,8 @@ class Trainer:
             divide_batch_norm(model, args.batch_norm_parts)
         elif accelerator.num_processes > 1 and args.sync_batch_norm:
             synchronise_batch_norm(model, accelerator.device.type)
-        if args.compile:
-            # In place, so that names stay. Not the decoder: how many windows differ changes with every batch.
-            for network in (getattr(model, "encoder", None), discriminator, self.perceptual):
-                if network is not None:
-                    network.compile()
+        # The ids of a data set are checked when it is read.
+        model.trusts_labels = True
         betas = RATES[objective].betas
         self.model, self.discriminator, self.optimizer, self.discr_optimizer, self.loader = (
             accelerator.prepare(
@@ -123,10 +125,34 @@ class Trainer:
                 build_loader(args, data, accelerator.device),
             )
         )
+        if form.compiled:
+            self.compile()
         average = {} if self.shown.average is None else {"average": self.shown.average}
         keep_own_state(accelerator, {**self.streams.parts(), **average})
+        self.make_step = build_step(
+            accelerator,
+            form,
+            (self.model, self.discriminator),
+            (self.optimizer, self.discr_optimizer),
+            self.objective,
+            self.streams,
+            self.penalty,
+        )
         self.step, self.epoch, self.batch_number = 0, 0, 0
         self.pace = Pace(accelerator.device)
+
+    def compile(self, **options: Any) -> None:
+        """Have ``torch.compile`` take networks and streams, in place, so that names stay."""
+        for part in (*self._compiled_networks(), *self.streams.shared()):
+            part.compile(**options)
+
+    def _compiled_networks(self) -> list[nn.Module]:
+        model = self.accelerator.unwrap_model(self.model)
+        # The look-up's decoder not: how many windows differ changes with every batch.
+        parts = ("encoder", "decoder") if self.form.dense else ("encoder",)
+        networks = [getattr(model, part, None) for part in parts]
+        networks += [self.accelerator.unwrap_model(self.discriminator), self.perceptual]
+        return [network for network in networks if network is not None]
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -156,7 +182,7 @@ class Trainer:
         batches = max(0, self.total_steps - self.step) * args.gradient_accumulation_steps
         with bar:
             for batch in islice(self._batches(), batches):
-                losses = self._update(batch)
+                losses = self.update(batch)
                 if not self.accelerator.sync_gradients:
                     continue
                 self.step += 1
@@ -182,58 +208,34 @@ class Trainer:
                 yield batch
             self.epoch, self.batch_number = self.epoch + 1, 0
 
-    def _update(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One generator step, then one discriminator step on the same generated pictures (section 3.5)."""
-        args, accelerator = self.args, self.accelerator
-        factor = learning_rate_factor(self.step, args.lr_decay_start * self.total_steps, self.total_steps)
-        for adam, rate in (
-            (self.optimizer, args.learning_rate),
-            (self.discr_optimizer, args.discr_learning_rate),
-        ):
-            for group in adam.param_groups:
-                group["lr"] = rate * factor
-        objective, streams = self.objective, self.streams
-        if streams.colours is not None:
-            batch = {**batch, "image": streams.colours(batch["image"], batch["label"])}
-        weights = with_redraw_every(weights_at(args, self.step), self.step, args.redraw_interval)
-        noise = streams.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
-        with accelerator.accumulate(self.model, self.discriminator):
-            # Unwrapped: its gradients are not wanted here, and so nothing is to be shared between processes.
-            judge = accelerator.unwrap_model(self.discriminator).requires_grad_(False)
-            losses: dict[str, Tensor] = {}
-            if self.step < args.discriminator_warmup_steps:
-                with torch.no_grad(), accelerator.autocast():
-                    fakes = objective.draw(self.model, batch, noise)
-            else:
-                with accelerator.autocast():
-                    losses, fakes = objective.generator_losses(self.model, judge, batch, noise, weights)
-                accelerator.backward(torch.stack(list(losses.values())).sum())
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-
-            judge.requires_grad_(True)
-            with accelerator.autocast():
-                discr_losses = objective.discriminator_losses(self.discriminator, fakes, batch)
-            total = torch.stack(list(discr_losses.values())).sum()
-            if self.penalty.weight:
-                total = total + self.penalty.loss(objective, judge, batch, self.step)
-            accelerator.backward(total)
-            self.discr_optimizer.step()
-            self.discr_optimizer.zero_grad()
-        if accelerator.sync_gradients and losses:
-            self.shown.follow(accelerator.unwrap_model(self.model))
-        followed = {} if streams.augmentation is None else streams.augmentation.report()
-        return {**losses, **discr_losses, **self.penalty.report(), **followed}
+    def update(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One step of both networks (:mod:`training_step`), with the rates and weights that hold now."""
+        args, step = self.args, self.step
+        factor = learning_rate_factor(step, args.lr_decay_start * self.total_steps, self.total_steps)
+        set_rate(self.optimizer, args.learning_rate * factor)
+        set_rate(self.discr_optimizer, args.discr_learning_rate * factor)
+        weights = with_redraw_every(weights_at(args, step), step, args.redraw_interval)
+        kind = StepKind(
+            generator=step >= args.discriminator_warmup_steps,
+            penalty=self.penalty.due(step),
+            weighted=weights.weighted(),
+        )
+        losses = self.make_step(batch, weights, kind)
+        if self.accelerator.sync_gradients and kind.generator:
+            self.shown.follow(self.accelerator.unwrap_model(self.model))
+        return losses
 
     def _log(self, losses: Mapping[str, Tensor], bar: Any) -> None:
-        values = mean_over_processes(losses)
+        augmentation = self.streams.augmentation
+        followed = {} if augmentation is None else augmentation.report()
+        values = mean_over_processes({**losses, **self.penalty.report(), **followed})
         if not all(math.isfinite(value) for value in values.values()):
             raise ValueError(f"a loss is not finite: {values}")
         pace = self.pace.report()
         shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
         bar.set_postfix(shown | {"img/s": f"{pace['images_per_second']:.1f}"})
         self.accelerator.log(
-            {**values, "learning_rate": self.optimizer.param_groups[0]["lr"], **pace}, step=self.step
+            {**values, "learning_rate": float(self.optimizer.param_groups[0]["lr"]), **pace}, step=self.step
         )
 
     # -- what comes out --------------------------------------------------------------------------------------

@@ -30,9 +30,13 @@ class BaselineSystem(nn.Module, StrictHubMixin):
     """A generator without codes for single classes: what is drawn anew is the whole code (section 4.2).
 
     A subclass makes its networks and has :meth:`draw`, and :meth:`encode` where there is an encoder.
+
+    Attributes:
+        trusts_labels: as of :class:`groupdnet_hub.GroupDNet`.
     """
 
     config: BaselineConfig
+    trusts_labels = False
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__()
@@ -72,7 +76,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         """
         label = self._checked_label(label)
         edges = checked_edges(instance, label, self.config.instance_edges)
-        channels = one_hot(label, self.config.num_classes, self.dtype)
+        channels = one_hot(label, self.config.num_classes, self.dtype, check=False)
         return LabelInput(channels if edges is None else torch.cat((channels, edges.to(channels)), dim=1))
 
     def sample_codes(
@@ -126,7 +130,8 @@ class BaselineSystem(nn.Module, StrictHubMixin):
 
     def _checked_label(self, label: Tensor) -> Tensor:
         config = self.config
-        return checked_label(label, config.num_classes, config.size_factor, config.image_size, self.device)
+        num_classes = None if self.trusts_labels else config.num_classes
+        return checked_label(label, num_classes, config.size_factor, config.image_size, self.device)
 
     def _checked_pair(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         label = self._checked_label(label)

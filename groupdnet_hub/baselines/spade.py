@@ -238,7 +238,7 @@ class SPADE(BaselineSystem):
         scene = self.decoder.prepare(label, edges)
         smallest = None
         if not self.config.variational:
-            channels = one_hot(label, self.config.num_classes, self.dtype)
+            channels = one_hot(label, self.config.num_classes, self.dtype, check=False)
             if edges is not None:
                 channels = torch.cat((channels, edges.to(channels)), dim=1)
             smallest = F.interpolate(channels, size=scene.latent_size, mode="nearest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 from groupdnet_hub.networks.cg_norm import CGNorm
 from groupdnet_hub.networks.label_windows import LabelLevel
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d
+from groupdnet_hub.networks.joined_modulation import JoinedModulation
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
 from groupdnet_hub.networks.partial_sums import PartialSums, part_widths, split_into_parts, total_of
+
+AnyModulation = Modulation | JoinedModulation | FoldedModulation
 
 # A CG-Norm and the convolution behind it.
 _NORMS = {"norm_0": "conv_0", "norm_1": "conv_1", "norm_s": "conv_s"}
@@ -76,6 +80,17 @@ class CGBlock(nn.Module):
         """gamma and beta of every CG-Norm of the block for one batch of label maps."""
         return {name: getattr(self, name).modulation(level) for name in self._norms}
 
+    def joined_modulations(self, level: LabelLevel) -> dict[str, JoinedModulation]:
+        """:meth:`modulations` by the weights that a training step lends, on whole label maps."""
+        assert self.norm_0.working is not None
+        channels = level.label_input(self.norm_0.class_slots, self.norm_0.working[0].dtype)
+        return {name: getattr(self, name).joined_modulation(channels) for name in self._norms}
+
+    @property
+    def joined(self) -> bool:
+        """Whether a training step lends the CG-Norms joined weights: they then take whole label maps."""
+        return self.norm_0.working is not None
+
     def singular_values(self) -> dict[str, Tensor | None]:
         """By what the convolution behind each CG-Norm divides its weight; None without spectral norm."""
         convolutions = {name: getattr(self, _NORMS[name]) for name in self._norms}
@@ -98,8 +113,11 @@ class CGBlock(nn.Module):
             for name in self._norms
         }
 
-    def forward(self, x: Tensor, modulations: Mapping[str, Modulation | FoldedModulation]) -> Tensor:
+    def forward(self, x: Tensor, modulations: Mapping[str, AnyModulation]) -> Tensor:
         """x [B, in, H, W] and :meth:`modulations` at its resolution -> [B, out, H, W]."""
+
+        if self.joined:
+            return self.joined_forward(x, cast(Mapping[str, JoinedModulation], modulations))
 
         def convolved(x: Tensor, name: str, slope: float | None) -> Tensor:
             norm, convolution, modulation = (
@@ -113,6 +131,18 @@ class CGBlock(nn.Module):
 
         skip = convolved(x, "norm_s", None) if self.has_skip_convolution else x
         return skip + convolved(convolved(x, "norm_0", LEAKY_SLOPE), "norm_1", LEAKY_SLOPE)
+
+    def joined_forward(self, x: Tensor, modulations: Mapping[str, JoinedModulation]) -> Tensor:
+        """:meth:`forward` in a training step that lends joined weights.
+
+        norm_0 and norm_s normalise the same x, which is done once; their running statistics are the same.
+        """
+        normalised = self.norm_0.measured(x)
+        y = self.conv_0(modulations["norm_0"].apply(normalised, LEAKY_SLOPE))
+        y = self.conv_1(modulations["norm_1"].apply(self.norm_1.measured(y), LEAKY_SLOPE))
+        if not self.has_skip_convolution:
+            return x + y
+        return y.add_(self.conv_s(modulations["norm_s"].apply(normalised)))
 
     def folded_forward(
         self,

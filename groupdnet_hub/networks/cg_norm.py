@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.networks.joined_modulation import JoinedModulation, joined_modulation
 from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_patches
 from groupdnet_hub.networks.layers import GroupedConv2d
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation, fold
@@ -18,7 +20,13 @@ class CGNorm(nn.Module):
     Norm is batch normalisation without affine (eps 1e-5, momentum 0.1), or group normalisation with
     ``norm_groups`` groups. ``nn.BatchNorm2d`` is an ordinary one, so that a training script can convert it to its
     synchronised form.
+
+    Attributes:
+        working: weight and bias of gamma and beta joined, while a training step lends them
+            (:mod:`groupdnet_hub.networks.working_weights`).
     """
+
+    working: tuple[Tensor, Tensor] | None
 
     def __init__(
         self,
@@ -32,7 +40,7 @@ class CGNorm(nn.Module):
         norm_groups: int = 1,
     ) -> None:
         super().__init__()
-        self.class_slots = class_slots
+        self.class_slots, self.working = class_slots, None
         self.norm: nn.Module = (
             nn.BatchNorm2d(channels, affine=False)
             if norm_kind == "batch"
@@ -53,6 +61,20 @@ class CGNorm(nn.Module):
         gamma = rows_from_patches(patches, self.gamma.weight, self.gamma.bias)
         beta = rows_from_patches(patches, self.beta.weight, self.beta.bias)
         return Modulation(1 + gamma, beta, level.windows.index)
+
+    def joined_modulation(self, label_input: Tensor) -> JoinedModulation:
+        """:meth:`modulation` by the joined weights that a training step lends, from the dense label input."""
+        assert self.working is not None
+        return joined_modulation(F.relu(self.shared(label_input)), *self.working, self.gamma.groups)
+
+    def measured(self, x: Tensor) -> Tensor:
+        """``norm(x)``; that this is one more batch, an ordinary batch norm does not count here."""
+        norm = self.norm
+        if type(norm) is not nn.BatchNorm2d or norm.momentum is None:
+            return norm(x)
+        statistics = norm.running_mean, norm.running_var
+        # What F.batch_norm comes to without weight and bias, less the memory that it sets aside for cuDNN.
+        return torch.native_batch_norm(x, None, None, *statistics, norm.training, norm.momentum, norm.eps)[0]
 
     def folded_modulation(
         self, level: LabelLevel, divisor: Tensor | None, widths: Sequence[int]

@@ -5,25 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def label_in_slots(label: Tensor, order: Sequence[int]) -> Tensor:
-    """Class ids int64 [B, H, W] -> slots; ``order`` holds the class id of each slot, or is empty."""
-    if not order:
-        return label
-    return torch.tensor(_inverse(order), device=label.device)[label]
+class ClassOrder(nn.Module):
+    """Takes label maps and codes from class ids to slots and back.
 
+    Args:
+        order: the class id of each slot; empty where a class's slot is its id.
+    """
 
-def codes_in_slots(codes: Tensor, order: Sequence[int]) -> Tensor:
-    """[B, C, ...] by class id -> by slot."""
-    return codes[:, list(order)] if order else codes
+    class_of_slot: Tensor
+    slot_of_class: Tensor
 
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__()
+        self.order = tuple(order)
+        # Kept where the networks are: a GPU would be waited for whenever they are sent to it.
+        # Also where a model is made without memory for its weights, which come later.
+        ids = torch.tensor(self.order, dtype=torch.int64, device="cpu")
+        self.register_buffer("class_of_slot", ids, persistent=False)
+        self.register_buffer("slot_of_class", ids.argsort(), persistent=False)
 
-def codes_by_class(codes: Tensor, order: Sequence[int]) -> Tensor:
-    """[B, C, ...] by slot -> by class id."""
-    return codes[:, _inverse(order)] if order else codes
+    def label_in_slots(self, label: Tensor) -> Tensor:
+        """Class ids int64 [B, H, W] -> slots."""
+        return self.slot_of_class[label] if self.order else label
 
+    def codes_in_slots(self, codes: Tensor) -> Tensor:
+        """[B, C, ...] by class id -> by slot."""
+        return codes[:, self.class_of_slot] if self.order else codes
 
-def _inverse(order: Sequence[int]) -> list[int]:
-    return sorted(range(len(order)), key=order.__getitem__)
+    def codes_by_class(self, codes: Tensor) -> Tensor:
+        """[B, C, ...] by slot -> by class id."""
+        return codes[:, self.slot_of_class] if self.order else codes

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.networks.blocks import CGBlock
+from groupdnet_hub.networks.blocks import AnyModulation, CGBlock
 from groupdnet_hub.networks.code_placement import CodePlacement, code_placement
 from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
+from groupdnet_hub.networks.joined_modulation import JoinedModulation
 from groupdnet_hub.networks.label_windows import label_level
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
-from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
 from groupdnet_hub.networks.partial_sums import PartialSums
 from groupdnet_hub.networks.recorded import RecordedDecode
 from groupdnet_hub.networks.scene import Scene
@@ -89,9 +90,17 @@ class GroupDecoder(nn.Module):
                 f"CUDA graphs need the model on a CUDA device; it is on {label.device.type}: "
                 "move it, or leave cuda_graphs off"
             )
-        modulations: list[Mapping[str, Modulation | FoldedModulation]] = []
         factor = 2 ** (len(self.blocks) - 1)
         latent_size = (label.shape[1] // factor, label.shape[2] // factor)
+        if next(self._cg_blocks()).joined:
+            return Scene(
+                label,
+                self._joined_modulations(label, edges),
+                latent_size,
+                deque(maxlen=keep),
+                placement=self._placement(label, latent_size),
+            )
+        modulations: list[Mapping[str, AnyModulation]] = []
         divisors = self._divisors_to_fold() if lookup else None
         for i, block in enumerate(self._cg_blocks()):
             size = (latent_size[0] * 2**i, latent_size[1] * 2**i)
@@ -101,16 +110,35 @@ class GroupDecoder(nn.Module):
             else:
                 folded = block.folded_modulations(level, divisors[i])
                 modulations.append({name: replace(m, compiled=compiled) for name, m in folded.items()})
-        placement = self._placement(label, latent_size) if self.config.code_placement == "box" else None
+        placement = self._placement(label, latent_size)
         sums = tuple(PartialSums() for _ in self.blocks) if keep and divisors is not None else ()
         scene = Scene(label, tuple(modulations), latent_size, deque(maxlen=keep), sums, placement=placement)
         if cuda_graphs and scene.folded:
             scene = replace(scene, recorded=RecordedDecode(self.folded_network(), scene))
         return scene
 
-    def _placement(self, label: Tensor, latent_size: tuple[int, int]) -> CodePlacement:
-        """Where the codes of label maps [B, H, W] lie on the grid in front of ``fc``."""
+    def _joined_modulations(
+        self, label: Tensor, edges: Tensor | None
+    ) -> tuple[Mapping[str, JoinedModulation], ...]:
+        """gamma and beta of every CG-Norm, on whole label maps, by the weights that a training step lends."""
+        found = []
+        for i, block in enumerate(self._cg_blocks()):
+            factor = 2 ** (len(self.blocks) - 1 - i)
+            size = (label.shape[1] // factor, label.shape[2] // factor)
+            level = label_level(label, edges, size, self.config.num_classes, lookup=False)
+            found.append(block.joined_modulations(level))
+        return tuple(found)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As ``nn.Module.compile``, and of what :meth:`prepare` does in a training step."""
+        super().compile(*args, **kwargs)
+        self._joined_modulations = torch.compile(self._joined_modulations, *args, **kwargs)  # type: ignore[method-assign]
+
+    def _placement(self, label: Tensor, latent_size: tuple[int, int]) -> CodePlacement | None:
+        """Where the codes of label maps [B, H, W] lie on the grid in front of ``fc``, with ``box`` placement."""
         config = self.config
+        if config.code_placement != "box":
+            return None
         grid = latent_size[0] * config.code_grid, latent_size[1] * config.code_grid
         code_size = latent_size if config.latent_mode == "map" else (1, 1)
         return code_placement(label, config.num_classes, grid, code_size, self.fc.weight.dtype)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groupdnet_hub.networks.layers import GroupedConv2d, initialise_network, leaky_relu
+from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network, leaky_relu
 
 
 class HasDiscriminator(Protocol):
@@ -75,7 +75,8 @@ class PatchDiscriminator(nn.Module):
         features = [leaky_relu(self.first(x))]
         for layer in self.middle:
             x = layer(features[-1])
-            features.append(leaky_relu(F.instance_norm(x) if self.normalised else x))
+            # Not in place behind the norm, whose result is a view: its gradient would be copied several times.
+            features.append(F.leaky_relu(F.instance_norm(x), LEAKY_SLOPE) if self.normalised else leaky_relu(x))
         return [*features, self.last(features[-1])]
 
 

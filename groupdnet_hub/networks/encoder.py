@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.networks.class_boxes import occupied_range
 from groupdnet_hub.networks.encoder_colours import COLOUR_CHANNELS, cell_colours, with_colours
-from groupdnet_hub.networks.layers import GroupedConv2d, initialise_network, leaky_relu
+from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) ->
 def split_and_shown(image: Tensor, label: Tensor, num_classes: int, mode: str) -> tuple[Tensor, Tensor]:
     """:func:`split_by_class`, and where its pictures show their class: bool [B, C, H, W]; not for ``none``."""
     B, _, H, W = image.shape
-    masks = F.one_hot(label, num_classes).permute(0, 3, 1, 2).bool()
+    classes = torch.arange(num_classes, device=label.device)[:, None, None]
+    masks = label[:, None] == classes
     if mode == "mask":
         return (image[:, None] * masks[:, :, None]).flatten(1, 2), masks
     rows = _box_positions(masks.any(dim=3))  # [B, C, H]
     columns = _box_positions(masks.any(dim=2))  # [B, C, W]
     source = (rows[..., :, None] * W + columns[..., None, :]).flatten(1)  # [B, C*H*W]
     colours = image.flatten(2).gather(2, source[:, None].expand(-1, 3, -1)).view(B, 3, num_classes, H, W)
-    classes = torch.arange(num_classes, device=label.device)[:, None, None]
     kept = label.flatten(1).gather(1, source).view(B, num_classes, H, W) == classes
     return (colours * kept[:, None]).transpose(1, 2).flatten(1, 2), kept
 
@@ -128,7 +128,8 @@ class GroupEncoder(nn.Module):
         split, shown = split_and_shown(*how) if self.config.encoder_colours else (split_by_class(*how), None)
         x = split
         for layer in self.layers:
-            x = leaky_relu(F.instance_norm(layer(x)))
+            # Not in place: the norm's result is a view, whose gradient would be copied several times.
+            x = F.leaky_relu(F.instance_norm(layer(x)), LEAKY_SLOPE)
         if self.config.latent_mode == "vector":
             x = x.mean(dim=(2, 3), keepdim=True)
         if shown is not None:

@@ -82,19 +82,14 @@ def label_level(
     """
     symbols = label if edges is None else label + num_classes * edges[:, 0].to(label.dtype)
     if tuple(symbols.shape[-2:]) != tuple(size):
-        symbols = symbols[:, _nearest(symbols.shape[1], size[0], symbols.device)]
-        symbols = symbols[:, :, _nearest(symbols.shape[2], size[1], symbols.device)]
+        # A feature map is a whole fraction of its picture.
+        symbols = symbols[:, :: symbols.shape[1] // size[0], :: symbols.shape[2] // size[1]]
     level = LabelLevel(symbols, num_classes, edges is not None, None)
     if lookup and symbols.numel() >= DENSE_PIXELS:
         windows = find_windows(symbols, level.num_symbols)
         if windows.hidden.shape[0] <= DENSE_SHARE * symbols.numel():
             return LabelLevel(symbols, num_classes, edges is not None, windows)
     return level
-
-
-def _nearest(source: int, target: int, device: torch.device) -> Tensor:
-    """Source positions of a nearest resize; a feature map is a whole fraction of its picture."""
-    return torch.arange(target, device=device) * source // target
 
 
 def find_windows(symbols: Tensor, num_symbols: int) -> LabelWindows:

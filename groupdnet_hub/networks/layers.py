@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,8 @@ LEAKY_SLOPE = 0.2
 
 # Power iterations at initialisation, so that the first forward already divides by a good estimate.
 _INITIAL_ITERATIONS = 15
+# Vectors are not divided by less than this.
+SHORTEST = 1e-12
 
 
 class GroupedConv2d(nn.Conv2d):
@@ -19,10 +23,17 @@ class GroupedConv2d(nn.Conv2d):
     an estimate of its largest singular value. The estimate's vectors ``weight_u`` [out] and ``weight_v``
     [in / groups * k * k] are buffers; a forward in training mode first improves them by one power iteration
     (v, then u, the order of the authors' checkpoints), also without gradients.
+
+    Attributes:
+        gain: the largest singular value that a normalised weight is left with.
+        working: weight and bias to be used as they are instead of its own, while a training step lends them
+            (:mod:`groupdnet_hub.networks.working_weights`).
     """
 
+    gain: ClassVar[float] = 1.0
     weight_u: Tensor
     weight_v: Tensor
+    working: tuple[Tensor, Tensor | None] | None
 
     def __init__(
         self,
@@ -39,7 +50,7 @@ class GroupedConv2d(nn.Conv2d):
         if padding is None:
             padding = kernel_size // 2
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=bias)
-        self.spectral_norm = spectral_norm
+        self.spectral_norm, self.working = spectral_norm, None
         if spectral_norm:
             self.register_buffer("weight_u", torch.zeros(out_channels))
             self.register_buffer("weight_v", torch.zeros(self.weight[0].numel()))
@@ -73,31 +84,21 @@ class GroupedConv2d(nn.Conv2d):
     def singular_value(self) -> Tensor:
         """The estimate of the weight's largest singular value that the forward divides by, a scalar."""
         # Clones: a second forward before the backward changes the buffers in place.
-        u, v, matrix = self.weight_u.clone(), self._as_stored(self.weight_v), self._stored_matrix(self.weight)
+        u, v, matrix = self.weight_u.clone(), self._as_stored(self.weight_v), stored_matrix(self.weight)
         if matrix.dtype in (torch.float16, torch.bfloat16):
             u, v, matrix = u.float(), v.float(), matrix.float()
         return torch.dot(u, matrix @ v)
 
     @torch.no_grad()
     def _iterate(self) -> None:
-        matrix = self._stored_matrix(self.weight.detach())
-        v = F.normalize(matrix.t() @ self.weight_u, dim=0, eps=1e-12)
-        self.weight_u.copy_(F.normalize(matrix @ v, dim=0, eps=1e-12))
-        if self._channels_last:
-            v = v.view(*self.kernel_size, -1).permute(2, 0, 1).flatten()
-        self.weight_v.copy_(v)
-
-    @property
-    def _channels_last(self) -> bool:
-        return not self.weight.is_contiguous()
-
-    def _stored_matrix(self, weight: Tensor) -> Tensor:
-        """The weight as a matrix of ``out`` rows, its columns in the order of memory, so that nothing is copied."""
-        return (weight.permute(0, 2, 3, 1) if self._channels_last else weight).flatten(1)
+        matrix = stored_matrix(self.weight.detach())
+        v = F.normalize(matrix.t() @ self.weight_u, dim=0, eps=SHORTEST)
+        self.weight_u.copy_(F.normalize(matrix @ v, dim=0, eps=SHORTEST))
+        self.weight_v.view(self.weight.shape[1:]).copy_(from_stored(v, self.weight))
 
     def _as_stored(self, v: Tensor) -> Tensor:
-        """A copy of ``weight_v`` in the order of :meth:`_stored_matrix`'s columns."""
-        if self._channels_last:
+        """A copy of ``weight_v`` in the order of :func:`stored_matrix`'s columns."""
+        if not self.weight.is_contiguous():
             return v.view(self.weight.shape[1:]).permute(1, 2, 0).flatten()
         return v.clone()
 
@@ -109,10 +110,14 @@ class GroupedConv2d(nn.Conv2d):
         with torch.autocast(self.weight.device.type, enabled=False):
             if self.training:
                 self._iterate()
-            return self.weight / self.singular_value().to(self.weight.dtype)
+            weight = self.weight / self.singular_value().to(self.weight.dtype)
+            return weight if self.gain == 1 else self.gain * weight
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.normalised_weight(), self.bias)
+        if self.working is None:
+            return self._conv_forward(input, self.normalised_weight(), self.bias)
+        weight, bias = self.working
+        return self._conv_forward(input.to(weight.dtype), weight, bias)
 
     def forward_groups(self, input: Tensor, first: int, count: int) -> Tensor:
         """The convolution of ``count`` groups from ``first`` on, on their input channels alone.
@@ -134,6 +139,18 @@ class GroupedConv2d(nn.Conv2d):
         weight = self.weight[rows, first : first + input.shape[1]]
         bias = None if self.bias is None or first else self.bias[rows]
         return F.conv2d(input, weight, bias, self.stride, self.padding)
+
+
+def stored_matrix(weight: Tensor) -> Tensor:
+    """The weight [out, ...] as a matrix of ``out`` rows, its columns in the order of memory: nothing is copied."""
+    return (weight if weight.is_contiguous() else weight.permute(0, 2, 3, 1)).flatten(1)
+
+
+def from_stored(v: Tensor, weight: Tensor) -> Tensor:
+    """A value for each column of :func:`stored_matrix` -> [in / groups, k, k], a view."""
+    if weight.is_contiguous():
+        return v.view(weight.shape[1:])
+    return v.view(*weight.shape[2:], -1).permute(2, 0, 1)
 
 
 class TransposedConv2d(nn.ConvTranspose2d):

@@ -82,17 +82,21 @@ class RecordedDecode:
 
 
 class CudaGraphs:
-    """Records work as CUDA graphs that share their working memory; they must not run at the same time."""
+    """Records work as CUDA graphs that share their working memory; they must not run at the same time.
 
-    def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
+    Args:
+        warm_ups: how often work is done before it is recorded, so that libraries settle on their algorithms.
+    """
+
+    def __init__(self, warm_ups: int = _WARM_UPS) -> None:
+        self._pool, self._warm_ups = torch.cuda.graph_pool_handle(), warm_ups
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Run ``work`` a few times, so that libraries settle on their algorithms, then record it."""
+        """Warm up, then record; what is recorded is not done yet."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(_WARM_UPS):
+            for _ in range(self._warm_ups):
                 work()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()

@@ -10,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from groupdnet_hub.networks.code_placement import CodePlacement
+from groupdnet_hub.networks.joined_modulation import JoinedModulation
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
 from groupdnet_hub.networks.partial_sums import PartialSums
 
@@ -75,7 +76,7 @@ class Scene:
     """
 
     label: Tensor
-    modulations: tuple[Mapping[str, Modulation | FoldedModulation], ...]
+    modulations: tuple[Mapping[str, Modulation | JoinedModulation | FoldedModulation], ...]
     latent_size: tuple[int, int]
     kept: deque[KeptDecode] = field(default_factory=lambda: deque(maxlen=1))
     sums: tuple[PartialSums, ...] = ()

@@ -15,9 +15,6 @@ from torch.nn import functional as F
 
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network, leaky_relu
 
-# Random weights of largest singular value 1, and LeakyReLU, each take away about a third of a signal; without any other
-# norm the features of a picture would end 10 times smaller than it, and their fine details would be learned late.
-_GAIN = 2.0
 # Of the last convolution's random weights: at 0.02, that of the other networks, the features would learn slowly.
 _LAST_GAIN = 0.3
 # Channels at full size, half size, ..., as multiples of the width; most of the time goes into the first.
@@ -41,16 +38,18 @@ class HasSegmentationDiscriminator(Protocol):
 
 
 class _Convolution(GroupedConv2d):
-    """A convolution that spectral normalisation leaves a largest gain of ``_GAIN``, not of 1."""
+    """A convolution that spectral normalisation leaves a largest gain of 2, not of 1.
+
+    Random weights of largest singular value 1, and LeakyReLU, each take away about a third of a signal; without any
+    other norm the features of a picture would end 10 times smaller than it, and their fine details would be learned
+    late.
+    """
+
+    gain = 2.0
 
     def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
         """As :meth:`GroupedConv2d.initialise`, with a gain of 1: no norm behind it would take another one out."""
         super().initialise(1.0, generator)
-
-    def normalised_weight(self) -> Tensor:
-        """The weight that the forward uses."""
-        weight = super().normalised_weight()
-        return _GAIN * weight if self.spectral_norm else weight
 
 
 class DownBlock(nn.Module):

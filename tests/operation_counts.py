@@ -1,0 +1,40 @@
+"""Count what a step dispatches: each operation is at least one launch on a GPU, for which its host works."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class OperationCounts(TorchDispatchMode):
+    """A context that counts dispatched operations, forward and backward; views of tensors are none.
+
+    Attributes:
+        counts: by name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if not _is_view(func):
+            self.counts[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _is_view(func: Any) -> bool:
+    """Whether all results are the same memory as an argument that stays as it is."""
+    returns = func._schema.returns
+    aliases = [result.alias_info for result in returns]
+    return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
