@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -85,17 +86,19 @@ class CGNorm(nn.Module):
             0
         ], None
 
-    def folded_modulation(self, level: LabelLevel, divisor: Tensor | None, groups: int) -> FoldedModulation:
+    def folded_modulation(
+        self, level: LabelLevel, divisor: Tensor | None, widths: Sequence[int]
+    ) -> FoldedModulation:
         """:meth:`modulation` with the running statistics folded in (batch norm only).
 
         Args:
             divisor: the singular value by which the convolution behind divides its weight; positive.
-            groups: groups of that convolution.
+            widths: channels of each part of that convolution's input, in order.
         """
         norm = self.norm
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             raise TypeError("only a batch norm with running statistics can be folded")
-        return fold(self.modulation(level), norm.running_mean, norm.running_var, norm.eps, divisor, groups)
+        return fold(self.modulation(level), norm.running_mean, norm.running_var, norm.eps, divisor, widths)
 
     def normalised(self, x: Tensor, *, count: bool = True) -> tuple[Tensor, BatchStatistics]:
         """Norm(x) in training mode, and what it normalised by.

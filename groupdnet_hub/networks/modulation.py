@@ -102,7 +102,8 @@ class FoldedModulation:
     that is exact, since LeakyReLU commutes with a positive factor.
 
     Attributes:
-        tables: for each group of the convolution that follows, scale and shift [U, 2, C / groups].
+        tables: for each group of the convolution that follows, or each part of one's channels, scale and shift
+            [U, 2, c].
         index: [B, H, W], row of each pixel; None where every pixel has a row of its own, in their order.
         size: (B, H, W) of the label maps.
         compiled: :meth:`apply_group` runs as one kernel of ``torch.compile``, over whole maps.
@@ -123,14 +124,15 @@ class FoldedModulation:
     def apply_group(
         self, pieces: Sequence[Tensor], group: int, *, upsample: bool = False, slope: float | None = None
     ) -> Tensor:
-        """One group's features scaled, shifted and, with ``slope``, activated; not differentiable.
+        """The features of one table scaled, shifted and, with ``slope``, activated; not differentiable.
 
         Args:
-            pieces: [B, c, h, w] each, the group's channels in order; B is the maps', or anything for one map.
+            pieces: [B, c, h, w] each, the table's channels in order; B is the maps', or anything for one map.
+            group: number of the table.
             upsample: the pieces have half the maps' height and width (nearest).
 
         Returns:
-            [B, C / groups, H, W], channels_last.
+            [B, channels of the table, H, W], channels_last.
         """
         table = self.tables[group]
         if self.compiled:
@@ -170,6 +172,11 @@ class FoldedModulation:
         return table.index_select(0, self.index[number, top:bottom].reshape(-1))
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each table."""
+        return tuple(table.shape[2] for table in self.tables)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the tables."""
         return sum(table.numel() * table.element_size() for table in self.tables)
@@ -207,14 +214,19 @@ def _compiled_kernels() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
 
 
 def fold(
-    modulation: Modulation, mean: Tensor, variance: Tensor, eps: float, divisor: Tensor | None, groups: int
+    modulation: Modulation,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+    divisor: Tensor | None,
+    widths: Sequence[int],
 ) -> FoldedModulation:
     """``BN(x) * scale + shift``, divided by the next convolution's singular value, as a scale and a shift of x.
 
     Args:
         mean, variance, eps: of the batch norm, [C].
         divisor: a positive scalar, or None.
-        groups: of the convolution that follows.
+        widths: channels of each table.
     """
     scale, shift, index = modulation.scale, modulation.shift, modulation.index
     if index is None:
@@ -228,7 +240,7 @@ def fold(
     if divisor is not None:
         scale, shift = scale / divisor, shift / divisor
     both = torch.stack((scale, shift), dim=1).to(dtype)
-    tables = tuple(part.contiguous() for part in both.chunk(groups, dim=2))
+    tables = tuple(part.contiguous() for part in both.split(tuple(widths), dim=2))
     return FoldedModulation(tables, index, size)
 
 
