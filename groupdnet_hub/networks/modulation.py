@@ -93,28 +93,29 @@ class FoldedModulation:
         for number in range(maps):
             of_map = slice(None) if maps == 1 else slice(number, number + 1)
             for top, bottom in _strips(H, W * table[0].numel() * table.element_size(), step, out.device):
-                rows = self._rows(table, number, top, bottom)
-                rows = rows.view((bottom - top) // step, step, W // step, step, 2, channels)
                 strip = out[of_map, top:bottom]
-                cells = strip.view(-1, (bottom - top) // step, step, W // step, step, channels)
-                start = 0
-                for source in sources:
-                    end = start + source.shape[3]
-                    values = source[of_map, top // step : bottom // step, None, :, None]
-                    torch.addcmul(
-                        rows[..., 1, start:end], values, rows[..., 0, start:end], out=cells[..., start:end]
-                    )
-                    start = end
+                cells = strip.unflatten(2, (W // step, step)).unflatten(1, (-1, step))
+                values = [source[of_map, top // step : bottom // step, None] for source in sources]
+                # Each pixel of a cell has a turn, since PyTorch is slow where neighbours read the same value.
+                for column in range(step):
+                    rows = self._rows(table, number, slice(top, bottom), slice(column, None, step))
+                    rows = rows.unflatten(0, (-1, step))
+                    start = 0
+                    for value in values:
+                        end = start + value.shape[-1]
+                        scale, shift = rows[..., 0, start:end], rows[..., 1, start:end]
+                        torch.addcmul(shift, value, scale, out=cells[..., column, start:end])
+                        start = end
                 if slope is not None:
                     F.leaky_relu(strip, slope, inplace=True)
         return out.permute(0, 3, 1, 2)
 
-    def _rows(self, table: Tensor, number: int, top: int, bottom: int) -> Tensor:
-        """Scale and shift [pixels, 2, C] of a strip of one map."""
-        _, H, W = self.size
+    def _rows(self, table: Tensor, number: int, rows: slice, columns: slice) -> Tensor:
+        """Scale and shift [rows, columns, 2, C] of pixels of one map."""
         if self.index is None:
-            return table[(number * H + top) * W : (number * H + bottom) * W]
-        return table.index_select(0, self.index[number, top:bottom].reshape(-1))
+            return table.unflatten(0, self.size)[number, rows, columns]
+        index = self.index[number, rows, columns]
+        return table.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
 
     @property
     def nbytes(self) -> int:
@@ -148,32 +149,6 @@ def _compiled_kernels() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     kernels = (_scale_and_shift_looked_up, _scale_and_shift_all)
     looked_up, all_rows = (torch.compile(kernel, dynamic=True) for kernel in kernels)
     return looked_up, all_rows
-
-
-def fold(
-    modulation: Modulation, mean: Tensor, variance: Tensor, eps: float, divisor: Tensor | None, groups: int
-) -> FoldedModulation:
-    """``BN(x) * scale + shift``, divided by the next convolution's singular value, as a scale and a shift of x.
-
-    Args:
-        mean, variance, eps: of the batch norm, [C].
-        divisor: a positive scalar, or None.
-        groups: of the convolution that follows.
-    """
-    scale, shift, index = modulation.scale, modulation.shift, modulation.index
-    if index is None:
-        size = (scale.shape[0], scale.shape[2], scale.shape[3])
-        scale, shift = (rows.permute(0, 2, 3, 1).flatten(0, 2) for rows in (scale, shift))
-    else:
-        size = (index.shape[0], index.shape[1], index.shape[2])
-    dtype = scale.dtype
-    scale = scale.float() * torch.rsqrt(variance.float() + eps)
-    shift = shift.float() - mean.float() * scale
-    if divisor is not None:
-        scale, shift = scale / divisor, shift / divisor
-    both = torch.stack((scale, shift), dim=1).to(dtype)
-    tables = tuple(part.contiguous() for part in both.chunk(groups, dim=2))
-    return FoldedModulation(tables, index, size)
 
 
 def _strips(height: int, row_bytes: int, step: int, device: torch.device) -> Iterator[tuple[int, int]]:
