@@ -49,15 +49,17 @@ class SceneShelf:
             return self._scenes.setdefault(key, scene)
 
     def tidy(self) -> None:
-        """Let the longest unused scenes go until the limit is kept."""
+        """Let scenes' partial sums, and then the scenes, go until the limit is kept, of the longest unused first."""
         with self._lock:
             sizes = {key: scene.nbytes for key, scene in self._scenes.items()}
-            total = sum(sizes.values())
-            for key, size in sizes.items():
-                if total <= self._limit:
+            for key in sizes:
+                if sum(sizes.values()) <= self._limit:
                     break
-                del self._scenes[key]
-                total -= size
+                self._scenes[key].forget_sums()
+                sizes[key] = self._scenes[key].nbytes
+                if sum(sizes.values()) > self._limit:
+                    del self._scenes[key]
+                    sizes[key] = 0
 
 
 def _weights_state(model: GroupDNet) -> tuple[object, ...]:

@@ -14,7 +14,9 @@ from network_models import generator, make_model, maps
 from torch import Tensor
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, PairedImages
+from groupdnet_hub.networks import partial_sums
 from groupdnet_hub.networks.incremental import _groups_reached
+from groupdnet_hub.networks.partial_sums import part_widths
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +139,94 @@ def test_a_redrawn_class_gives_the_same_bits_as_a_decode_from_the_start() -> Non
         fresh = model.decode(redrawn, model.prepare(label))
         assert torch.equal(model.decode(redrawn, scene), fresh)
         assert len(scene.kept) <= 2
+
+
+@pytest.fixture
+def merging(monkeypatch: pytest.MonkeyPatch) -> GroupDNet:
+    """A network that keeps partial sums wherever its groups merge, as a wide one does on large maps."""
+    for limit in ("_WORTH_KEEPING", "_LEAST_PIXELS"):
+        monkeypatch.setattr(partial_sums, limit, 1)
+    return make_model(8, (64, 64), 4)
+
+
+@torch.no_grad()
+def test_redrawn_bits_do_not_depend_on_which_partial_sums_are_at_hand(merging: GroupDNet) -> None:
+    """Classes of one group and of several in turn, back to an older picture, without sums, and without a scene."""
+    model, label = merging, maps("cells", 1, 8, (64, 64))
+    scene = model.prepare(label, keep=2)
+    drawn = [model.sample_codes(generator=generator())]
+    for seed, classes in enumerate(([4], [4], [0], [1, 6], [], [7], list(range(8)), [3])):
+        redrawn = drawn[-1].clone()
+        redrawn[:, classes] = model.sample_codes(generator=generator(10 + seed))[:, classes]
+        drawn.append(redrawn)
+    for number, codes in enumerate([*drawn, drawn[-3], drawn[-2], drawn[0]]):
+        expected = model.decode(codes, model.prepare(label, keep=0))
+        assert torch.equal(model.decode(codes, scene), expected)
+        assert any(sums.tensors() for sums in scene.sums)
+        if number == 5:
+            scene.forget_sums()
+    torch.testing.assert_close(expected, plain(model, codes, label), rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_partial_sums_of_batches_are_those_of_single_pictures(merging: GroupDNet) -> None:
+    model = merging
+    label = torch.cat([maps(kind, 1, 8, (64, 64)) for kind in ("cells", "one pixel")])
+    codes = model.sample_codes(2, generator=generator())
+    found = model.decode(codes, label)
+    torch.testing.assert_close(found, plain(model, codes, label), rtol=0, atol=1e-4)
+    assert all(not sums.tensors() for sums in model.prepare(label).sums)
+
+
+@torch.no_grad()
+def test_a_scene_counts_its_partial_sums_once(merging: GroupDNet) -> None:
+    model, label = merging, maps("cells", 1, 8, (64, 64))
+    codes = model.sample_codes(generator=generator())
+    one, four = model.prepare(label, keep=1), model.prepare(label, keep=4)
+    for number in range(4):
+        codes = codes.clone()
+        codes[:, 2] += number
+        model.decode(codes, one)
+        model.decode(codes, four)
+    with_sums = one.nbytes
+    one.forget_sums()
+    # Where groups merge (8 to 4, 4 to 2, 2 to 1): two sums of every result of conv_0 and of conv_s.
+    merging_blocks = [i for i, block in enumerate(model.decoder.blocks) if block.groups < block.in_groups]
+    expected = 0
+    for i in merging_blocks:
+        block = model.decoder.blocks[i]
+        channels = block.conv_0.out_channels + block.conv_s.out_channels
+        expected += 2 * 4 * channels * one.pixels_at(i)
+    assert len(merging_blocks) == 3
+    assert with_sums - one.nbytes == expected
+    # The other kept pictures share with the newest what they have in common with it.
+    assert four.nbytes - with_sums < 3 * sum(t.numel() * 4 for t in one.kept[0].tensors())
+
+
+def test_a_shelf_gives_up_partial_sums_before_pictures(merging: GroupDNet) -> None:
+    pipe = GroupDNetPipeline(merging)
+    mask = maps("cells", 1, 8, (64, 64))[0].numpy()
+    look = pipe.sample(mask, seed=0)
+    (scene,) = pipe._scenes._scenes.values()
+    pipe._scenes._limit = scene.nbytes - 1
+    pipe._scenes.tidy()
+    assert list(pipe._scenes._scenes.values()) == [scene]
+    assert scene.kept
+    assert not any(sums.tensors() for sums in scene.sums)
+    redrawn = pipe.reroll(look, "class 3", seed=1)
+    fresh = GroupDNetPipeline(pipe.model, kept_bytes=0).reroll(look, "class 3", seed=1)
+    assert redrawn.image.tobytes() == fresh.image.tobytes()
+
+
+def test_parts_of_groups_that_merge() -> None:
+    assert part_widths(320, 1, 2, 9, 65536) == (160, 160)
+    assert part_widths(560, 1, 4, 9, 65536) == (280, 280)
+    assert part_widths(320, 2, 2, 9, 65536) == (160, 160)  # each group continues one
+    # Groups of 224 channels, made by groups of 160: cut at the seam nearest to the middle.
+    assert part_widths(2240, 10, 14, 9, 4096)[:8] == (160, 64, 96, 128, 32, 192, 128, 96)
+    assert part_widths(320, 1, 2, 9, 256) == (320,)  # small maps
+    assert part_widths(80, 1, 2, 1, 65536) == (80,)  # little work for each result
+    assert part_widths(320, 1, 1, 9, 65536) == (320,)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from network_models import generator, make_model, maps
 from torch import Tensor
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline
+from groupdnet_hub.networks import partial_sums
 from groupdnet_hub.networks.recorded import RecordedDecode
 
 CUDA = pytest.param(
@@ -59,6 +60,24 @@ def test_recorded_pictures_are_those_of_a_decode_from_the_start(placement: str) 
         assert torch.equal(recorded.draw(codes), model.decode(codes, scene))
     # {5}, {0, 5}, all but these, all of them, and {5} again.
     assert (recorder.recorded, recorder.played) == (4, 5)
+
+
+@torch.no_grad()
+def test_recorded_pictures_with_partial_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie in the same memory throughout, and are brought up to date there."""
+    for limit in ("_WORTH_KEEPING", "_LEAST_PIXELS"):
+        monkeypatch.setattr(partial_sums, limit, 1)
+    model, label = model_and_map()
+    scene, recorder = model.prepare(label, keep=0), Recorder()
+    recorded = RecordedDecode(model.decoder.folded_network(), scene, recorder)
+    places: set[tuple[int, ...]] = set()
+    for codes in [*codes_to_draw(model), *codes_to_draw(model)]:
+        assert torch.equal(recorded.draw(codes), model.decode(codes, scene))
+        places.add(tuple(t.data_ptr() for sums in recorded._sums for t in sums.tensors()))
+    assert len(places) == 1
+    assert len(next(iter(places))) > 0
+    kept = [*recorded._shown.tensors(), *(t for sums in recorded._sums for t in sums.tensors())]
+    assert recorded.nbytes == sum(t.numel() * t.element_size() for t in {id(t): t for t in kept}.values())
 
 
 @torch.no_grad()

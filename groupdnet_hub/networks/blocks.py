@@ -11,6 +11,7 @@ from groupdnet_hub.networks.cg_norm import CGNorm
 from groupdnet_hub.networks.label_windows import LabelLevel
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+from groupdnet_hub.networks.partial_sums import PartialSums, part_widths, split_into_parts, total_of
 
 # A CG-Norm and the convolution behind it.
 _NORMS = {"norm_0": "conv_0", "norm_1": "conv_1", "norm_s": "conv_s"}
@@ -55,6 +56,7 @@ class CGBlock(nn.Module):
             )
 
         before = groups if in_groups is None else in_groups
+        self.in_groups = before
         self.norm_0 = norm(in_channels, before)
         self.conv_0 = GroupedConv2d(in_channels, middle, groups=groups, spectral_norm=spectral_norm)
         self.norm_1 = norm(middle, groups)
@@ -83,8 +85,16 @@ class CGBlock(nn.Module):
         self, level: LabelLevel, singular_values: Mapping[str, Tensor | None]
     ) -> dict[str, FoldedModulation]:
         """:meth:`modulations` of evaluation mode, with running statistics and singular values folded in."""
+        pixels = level.symbols.shape[1] * level.symbols.shape[2]
+
+        def widths(name: str) -> tuple[int, ...]:
+            convolution = getattr(self, _NORMS[name])
+            before = self.groups if name == "norm_1" else self.in_groups
+            area = convolution.kernel_size[0] * convolution.kernel_size[1]
+            return part_widths(convolution.in_channels, self.groups, before, area, pixels)
+
         return {
-            name: getattr(self, name).folded_modulation(level, singular_values[name], self.groups)
+            name: getattr(self, name).folded_modulation(level, singular_values[name], widths(name))
             for name in self._norms
         }
 
@@ -112,6 +122,7 @@ class CGBlock(nn.Module):
         upsample: bool,
         whole: bool,
         old: Mapping[int, Tensor],
+        sums: PartialSums | None = None,
     ) -> tuple[Tensor, ...]:
         """:meth:`forward` on folded modulations, one group at a time; not differentiable.
 
@@ -120,68 +131,77 @@ class CGBlock(nn.Module):
             upsample: the input is to be doubled in height and width first.
             whole: compute all groups in one call.
             old: results of groups that need not be computed.
+            sums: keeps partial sums from one call to the next; the result is the same without.
 
         Returns:
             for each group [B, out / groups, H, W].
         """
-        in_channels = self.conv_0.in_channels // self.groups
-        inputs = [
-            _channels(pieces, group * in_channels, (group + 1) * in_channels) for group in range(self.groups)
-        ]
         if whole:
-            outputs = self._folded_groups(inputs, range(self.groups), modulations, upsample)
-            return outputs.chunk(self.groups, dim=1)
+            outputs = self._folded_groups(pieces, range(self.groups), modulations, upsample, None)
+            # The old ones are equal, and what was computed from them before can be told to be the same.
+            return tuple(old.get(group, out) for group, out in enumerate(outputs.chunk(self.groups, dim=1)))
         return tuple(
-            old[group] if group in old else self._folded_groups(inputs, [group], modulations, upsample)
+            old[group] if group in old else self._folded_groups(pieces, [group], modulations, upsample, sums)
             for group in range(self.groups)
         )
 
     def _folded_groups(
         self,
-        inputs: Sequence[Sequence[Tensor]],
+        pieces: Sequence[Tensor],
         groups: Sequence[int],
         modulations: Mapping[str, FoldedModulation],
         upsample: bool,
+        sums: PartialSums | None,
     ) -> Tensor:
         """Some neighbouring groups of the block as one grouped convolution [B, len(groups) * out / g, H, W]."""
 
-        def convolved(
-            inputs: Mapping[int, Sequence[Tensor]], name: str, up: bool, slope: float | None
-        ) -> Tensor:
-            parts = [
-                modulations[name].apply_group(inputs[group], group, upsample=up, slope=slope)
-                for group in groups
-            ]
-            x = parts[0] if len(parts) == 1 else _concatenated(parts)
-            return getattr(self, _NORMS[name]).forward_groups(x, groups[0], len(groups))
+        def convolved(name: str, slope: float | None) -> list[Tensor]:
+            """What is to be added up: the convolution of both parts of the only group, or all in one."""
+            modulation, convolution = modulations[name], getattr(self, _NORMS[name])
+            parts = split_into_parts(pieces, modulation.widths)
+            in_group = len(parts) // self.groups
+            numbers = range(groups[0] * in_group, (groups[-1] + 1) * in_group)
 
-        own = {group: inputs[group] for group in groups}
-        y = convolved(own, "norm_0", upsample, LEAKY_SLOPE)
-        middle = y.chunk(len(groups), dim=1)
-        y = convolved({g: [m] for g, m in zip(groups, middle, strict=True)}, "norm_1", False, LEAKY_SLOPE)
+            def scaled(number: int) -> Tensor:
+                channels = parts[number].channels
+                return modulation.apply_group(channels, number, upsample=upsample, slope=slope)
+
+            if in_group == 1 or len(groups) > 1:
+                x = _concatenated([scaled(number) for number in numbers])
+                return [convolution.forward_groups(x, groups[0], len(groups))]
+            first, second = numbers
+            cut = modulation.widths[first]
+            compute = {
+                first: lambda: convolution.forward_channels(scaled(first), groups[0], 0),
+                second: lambda: convolution.forward_channels(scaled(second), groups[0], cut),
+            }
+            if sums is None:
+                return [compute[number]() for number in numbers]
+            return [sums.find(name, number, parts[number], compute[number]) for number in numbers]
+
+        middle = total_of(convolved("norm_0", LEAKY_SLOPE), overwrite=sums is None)
+        parts = [
+            modulations["norm_1"].apply_group([channels], group, slope=LEAKY_SLOPE)
+            for group, channels in zip(groups, middle.chunk(len(groups), dim=1), strict=True)
+        ]
+        y = self.conv_1.forward_groups(_concatenated(parts), groups[0], len(groups))
         if self.has_skip_convolution:
-            return y.add_(convolved(own, "norm_s", upsample, None))
+            for skip in convolved("norm_s", None):
+                y.add_(skip)
+            return y
+        inputs = split_into_parts(pieces, [self.conv_0.in_channels // self.groups] * self.groups)
         start, step = 0, 2 if upsample else 1
         pixels = y.permute(0, 2, 3, 1)
         cells = pixels.unflatten(2, (-1, step)).unflatten(1, (-1, step))
-        for piece in (piece for group in groups for piece in inputs[group]):
+        for piece in (piece for group in groups for piece in inputs[group].channels):
             end = start + piece.shape[1]
             cells[..., start:end].add_(piece.permute(0, 2, 3, 1)[:, :, None, :, None])
             start = end
         return y
 
 
-def _channels(pieces: Sequence[Tensor], first: int, last: int) -> list[Tensor]:
-    """Channels first..last-1 of the pieces laid end to end, as views."""
-    found, start = [], 0
-    for piece in pieces:
-        end = start + piece.shape[1]
-        if start < last and end > first:
-            found.append(piece[:, max(first - start, 0) : last - start])
-        start = end
-    return found
-
-
 def _concatenated(parts: Sequence[Tensor]) -> Tensor:
     """[B, c, H, W] each, along the channels, channels_last."""
+    if len(parts) == 1:
+        return parts[0]
     return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=3).permute(0, 3, 1, 2)

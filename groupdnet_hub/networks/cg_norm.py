@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,18 +59,20 @@ class CGNorm(nn.Module):
             return F.relu(self.shared(level.label_input(self.class_slots, self.shared.weight.dtype)))
         return window_hidden(level, self.shared.weight, self.shared.bias, self.shared.groups)
 
-    def folded_modulation(self, level: LabelLevel, divisor: Tensor | None, groups: int) -> FoldedModulation:
+    def folded_modulation(
+        self, level: LabelLevel, divisor: Tensor | None, widths: Sequence[int]
+    ) -> FoldedModulation:
         """:meth:`modulation` with the running statistics folded in (batch norm only).
 
         Args:
             divisor: the singular value by which the convolution behind divides its weight; positive.
-            groups: groups of that convolution.
+            widths: channels of each part of that convolution's input, in order.
         """
         norm = self.norm
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             raise TypeError("only a batch norm with running statistics can be folded")
         gamma, beta = folded_rows(level, self._hidden(level), (self.gamma, self.beta))
-        tables = fold(norm, gamma, self.gamma.bias, beta, self.beta.bias, divisor, groups)
+        tables = fold(norm, gamma, self.gamma.bias, beta, self.beta.bias, divisor, widths)
         index = None if level.windows is None else level.windows.index
         B, H, W = level.symbols.shape
         return FoldedModulation(tables, index, (B, H, W))

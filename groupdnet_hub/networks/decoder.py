@@ -17,6 +17,7 @@ from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.label_windows import label_level
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+from groupdnet_hub.networks.partial_sums import PartialSums
 from groupdnet_hub.networks.recorded import RecordedDecode
 from groupdnet_hub.networks.scene import Scene
 
@@ -101,7 +102,8 @@ class GroupDecoder(nn.Module):
                 folded = block.folded_modulations(level, divisors[i])
                 modulations.append({name: replace(m, compiled=compiled) for name, m in folded.items()})
         placement = self._placement(label, latent_size) if self.config.code_placement == "box" else None
-        scene = Scene(label, tuple(modulations), latent_size, deque(maxlen=keep), placement=placement)
+        sums = tuple(PartialSums() for _ in self.blocks) if keep and divisors is not None else ()
+        scene = Scene(label, tuple(modulations), latent_size, deque(maxlen=keep), sums, placement=placement)
         if cuda_graphs and scene.folded:
             scene = replace(scene, recorded=RecordedDecode(self.folded_network(), scene))
         return scene

@@ -61,7 +61,7 @@ def fold(
     beta: Tensor,
     beta_bias: Tensor | None,
     divisor: Tensor | None,
-    groups: int,
+    widths: Sequence[int],
 ) -> tuple[Tensor, ...]:
     """``norm(x) * (1 + gamma) + beta``, divided by the next convolution's singular value, as scale and shift of x.
 
@@ -69,17 +69,13 @@ def fold(
         norm: with running statistics.
         gamma, beta: [U, C] without the biases [C].
         divisor: a positive scalar, or None.
-        groups: of the convolution that follows.
+        widths: channels of each table.
 
     Returns:
-        scale and shift [U, 2, C / groups] for each group; not differentiable.
+        tables of scale and shift [U, 2, channels]; not differentiable.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
-
-    def grouped(values: Tensor) -> Tensor:
-        """[..., C] -> [groups, ..., C / groups]."""
-        return values.float().unflatten(-1, (groups, -1)).movedim(-2, 0)
 
     per_channel = torch.zeros_like(norm.running_mean, dtype=torch.float32)
     gamma_start = per_channel + 1 if gamma_bias is None else 1 + gamma_bias.float()
@@ -88,9 +84,15 @@ def fold(
     share = torch.ones_like(factor[:1])
     if divisor is not None:
         factor, beta_start, share = factor / divisor, beta_start / divisor, share / divisor
-    tables = gamma.new_empty(groups, len(gamma), 2, gamma.shape[1] // groups, dtype=torch.float32)
-    scale, shift = tables[:, :, 0], tables[:, :, 1]
-    torch.addcmul(grouped(gamma_start * factor)[:, None], grouped(gamma), grouped(factor)[:, None], out=scale)
-    torch.addcmul(grouped(beta_start)[:, None], grouped(beta), share, out=shift)
-    shift.addcmul_(scale, grouped(norm.running_mean)[:, None], value=-1)
-    return tables.to(gamma.dtype).unbind(0)
+    gamma_start *= factor
+    mean, tables, first = norm.running_mean.float(), [], 0
+    for width in widths:
+        own = slice(first, first + width)
+        table = gamma.new_empty(len(gamma), 2, width, dtype=torch.float32)
+        scale, shift = table.unbind(1)
+        torch.addcmul(gamma_start[own], gamma[:, own].float(), factor[own], out=scale)
+        torch.addcmul(beta_start[own], beta[:, own].float(), share, out=shift)
+        shift.addcmul_(scale, mean[own], value=-1)
+        tables.append(table.to(gamma.dtype))
+        first += width
+    return tuple(tables)

@@ -1,9 +1,10 @@
 """Decoding group by group, so that redrawing a class redoes only the groups that its code reaches.
 
 While a block has several groups, a class's code reaches its own group only (section 3.4). In evaluation mode
-nothing else couples the groups, and so the others' features can be kept from the last picture. Every group is
-computed by the same operations whether or not its neighbours are, which makes a redrawn picture the same bits as
-one drawn from the start.
+nothing else couples the groups, and so the others' features can be kept from the last picture. Where groups merge,
+what the unchanged channels add to a convolution is kept as well (:mod:`groupdnet_hub.networks.partial_sums`). Every
+group and every part of one is computed by the same operations whether or not its neighbours are, which makes a redrawn
+picture the same bits as one drawn from the start.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from groupdnet_hub.networks.blocks import CGBlock
 from groupdnet_hub.networks.modulation import FoldedModulation
+from groupdnet_hub.networks.partial_sums import PartialSums
 from groupdnet_hub.networks.scene import KeptDecode, Pieces, Scene, nearest_kept
 
 # Below so many pixels a block costs next to nothing, and all its groups are computed in one call.
@@ -46,13 +48,19 @@ class FoldedNetwork:
 
     @torch.no_grad()
     def draw(
-        self, codes: Tensor, scene: Scene, before: Pieces | None = None, reached: Collection[int] = ()
+        self,
+        codes: Tensor,
+        scene: Scene,
+        before: Pieces | None = None,
+        reached: Collection[int] = (),
+        sums: Sequence[PartialSums] = (),
     ) -> tuple[Pieces, Tensor]:
         """The pieces (as :class:`KeptDecode` has them) and the picture [B, 3, H, W] of codes [B, C, z, h, w].
 
         Args:
             before: pieces of a picture on the same scene whose codes differ in some classes only.
             reached: the groups of the first features that these classes reach.
+            sums: of each block, used and brought up to date; or none.
         """
         pieces: Sequence[Tensor] = self.first_features(codes, scene).chunk(self.first_groups, dim=1)
         reached = reached if before is not None else range(self.first_groups)
@@ -66,6 +74,7 @@ class FoldedNetwork:
                 upsample=number > 0,
                 whole=number == 0 or scene.pixels_at(number) < _WHOLE_PIXELS,
                 old={group: piece for group, piece in enumerate(old) if group not in reached},
+                sums=sums[number] if sums else None,
             )
             kept.append(_keep(pieces))
         return tuple(kept), self.to_picture(
@@ -80,9 +89,10 @@ def decode_folded(network: FoldedNetwork, codes: Tensor, scene: Scene) -> Tensor
         return network.draw(codes, scene)[1]
     before, changed = nearest_kept(scene, codes)
     if before is None:
-        pieces, image = network.draw(codes, scene)
+        pieces, image = network.draw(codes, scene, sums=scene.sums)
     elif changed:
-        pieces, image = network.draw(codes, scene, before.pieces, network.groups_of(changed))
+        reached = network.groups_of(changed)
+        pieces, image = network.draw(codes, scene, before.pieces, reached, scene.sums)
     else:
         return before.image.clone()
     # A copy: the caller may change what it was given.

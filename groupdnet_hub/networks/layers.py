@@ -124,6 +124,17 @@ class GroupedConv2d(nn.Conv2d):
         bias = None if self.bias is None else self.bias[rows]
         return F.conv2d(input, self.weight[rows], bias, self.stride, self.padding, groups=count)
 
+    def forward_channels(self, input: Tensor, group: int, first: int) -> Tensor:
+        """What some input channels of a group, from its ``first`` on, add to the convolution of that group.
+
+        The bias belongs to the first channel; the weight is taken as by :meth:`forward_groups`.
+        """
+        width = self.out_channels // self.groups
+        rows = slice(group * width, (group + 1) * width)
+        weight = self.weight[rows, first : first + input.shape[1]]
+        bias = None if self.bias is None or first else self.bias[rows]
+        return F.conv2d(input, weight, bias, self.stride, self.padding)
+
 
 class TransposedConv2d(nn.ConvTranspose2d):
     """A transposed convolution whose weights come from a given generator."""

@@ -49,7 +49,8 @@ class FoldedModulation:
     that is exact, since LeakyReLU commutes with a positive factor.
 
     Attributes:
-        tables: for each group of the convolution that follows, scale and shift [U, 2, C / groups].
+        tables: for each group of the convolution that follows, or each part of one's channels, scale and shift
+            [U, 2, c].
         index: [B, H, W], row of each pixel; None where every pixel has a row of its own, in their order.
         size: (B, H, W) of the label maps.
         compiled: :meth:`apply_group` runs as one kernel of ``torch.compile``, over whole maps.
@@ -70,14 +71,15 @@ class FoldedModulation:
     def apply_group(
         self, pieces: Sequence[Tensor], group: int, *, upsample: bool = False, slope: float | None = None
     ) -> Tensor:
-        """One group's features scaled, shifted and, with ``slope``, activated; not differentiable.
+        """The features of one table scaled, shifted and, with ``slope``, activated; not differentiable.
 
         Args:
-            pieces: [B, c, h, w] each, the group's channels in order; B is the maps', or anything for one map.
+            pieces: [B, c, h, w] each, the table's channels in order; B is the maps', or anything for one map.
+            group: number of the table.
             upsample: the pieces have half the maps' height and width (nearest).
 
         Returns:
-            [B, C / groups, H, W], channels_last.
+            [B, channels of the table, H, W], channels_last.
         """
         table = self.tables[group]
         if self.compiled:
@@ -116,6 +118,11 @@ class FoldedModulation:
             return table.unflatten(0, self.size)[number, rows, columns]
         index = self.index[number, rows, columns]
         return table.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each table."""
+        return tuple(table.shape[2] for table in self.tables)
 
     @property
     def nbytes(self) -> int:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from groupdnet_hub.networks.incremental import FoldedNetwork
-from groupdnet_hub.networks.scene import KeptDecode, Scene
+from groupdnet_hub.networks.partial_sums import PartialSums
+from groupdnet_hub.networks.scene import KeptDecode, Scene, bytes_of
 
 # Makes of some work, which always uses the same memory, a function that repeats it.
 Record = Callable[[Callable[[], None]], Callable[[], None]]
@@ -35,22 +36,23 @@ class RecordedDecode:
         self._network, self._scene = network, replace(scene, recorded=None)
         self._record = record or CudaGraphs()
         self._shown: KeptDecode | None = None
+        self._sums = tuple(PartialSums() for _ in network.blocks)
         self._recordings: OrderedDict[frozenset[int], Callable[[], None]] = OrderedDict()
         self._lock = Lock()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the kept picture; CUDA graphs hold one decode's working memory besides."""
-        return 0 if self._shown is None else self._shown.nbytes
+        """Bytes of the kept picture and its sums; CUDA graphs hold one decode's working memory besides."""
+        kept = [] if self._shown is None else self._shown.tensors()
+        return bytes_of([*kept, *(tensor for sums in self._sums for tensor in sums.tensors())])
 
     def draw(self, codes: Tensor) -> Tensor:
         """The picture [1, 3, H, W] of codes [1, C, z, h, w]."""
         # What inference mode makes could not be written to outside of it.
         with self._lock, torch.inference_mode(False), torch.no_grad():
             if self._shown is None:
-                pieces, image = self._network.draw(codes, self._scene)
-                own = tuple(tuple(piece.clone() for piece in block) for block in pieces)
-                self._shown = KeptDecode(codes.clone(), own, image)
+                pieces, image = self._network.draw(codes, self._scene, sums=self._sums)
+                self._shown = KeptDecode(codes.clone(), pieces, image)
             elif changed := self._shown.changed_classes(codes):
                 self._shown.codes.copy_(codes)
                 self._recording(self._network.groups_of(changed))()
@@ -68,11 +70,14 @@ class RecordedDecode:
         """Bring the kept picture, in place, to its changed codes; doing it again changes nothing."""
         shown = self._shown
         assert shown is not None
-        pieces, image = self._network.draw(shown.codes, self._scene, shown.pieces, reached)
+        sums = tuple(own.copy() for own in self._sums)
+        pieces, image = self._network.draw(shown.codes, self._scene, shown.pieces, reached, sums)
         for new_block, own_block in zip(pieces, shown.pieces, strict=True):
             for new, own in zip(new_block, own_block, strict=True):
                 if new is not own:
                     own.copy_(new)
+        for new_sums, own_sums in zip(sums, self._sums, strict=True):
+            own_sums.overwrite(new_sums)
         shown.image.copy_(image)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from groupdnet_hub.networks.code_placement import CodePlacement
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
+from groupdnet_hub.networks.partial_sums import PartialSums
 
 # For ``fc`` and each block, the features of each group.
 Pieces = tuple[tuple[Tensor, ...], ...]
@@ -35,11 +36,9 @@ class KeptDecode:
         """The classes whose codes differ from those drawn."""
         return (self.codes != codes).flatten(2).any(dim=2)[0].nonzero().flatten().tolist()
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it keeps alive."""
-        tensors = [self.codes, self.image, *(piece for pieces in self.pieces for piece in pieces)]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    def tensors(self) -> list[Tensor]:
+        """All tensors that it keeps alive."""
+        return [self.codes, self.image, *(piece for pieces in self.pieces for piece in pieces)]
 
 
 class SingleDraw(Protocol):
@@ -58,8 +57,9 @@ class Scene:
     """All that the decoder needs of a batch of label maps: computed once, it serves any number of codes.
 
     Memory: two numbers for each channel and each *different* window of every CG-Norm, at most 30 % of a whole
-    scale and shift map (all of it where more windows differ), and one :class:`KeptDecode` for each of the last few
-    single pictures; :attr:`nbytes` is their sum.
+    scale and shift map (all of it where more windows differ); one :class:`KeptDecode` for each of the last few
+    single pictures, which share what they have in common; and, where groups merge, two partial sums for each
+    convolution of the newest picture, each as large as its result. :attr:`nbytes` is their sum.
 
     A scene belongs to the weights it was made with: after these change, prepare it anew.
 
@@ -69,6 +69,7 @@ class Scene:
         latent_size: (h, w) of the codes that fit.
         kept: the last single pictures, the newest last. Each is replaced whole, and which are there changes no
             picture, so that threads may share a scene.
+        sums: the partial sums of each block, for all kept pictures together; none where no picture is kept.
         recorded: draws single pictures instead, where there is one.
         placement: where codes lie, with ``code_placement="box"``.
     """
@@ -77,6 +78,7 @@ class Scene:
     modulations: tuple[Mapping[str, Modulation | FoldedModulation], ...]
     latent_size: tuple[int, int]
     kept: deque[KeptDecode] = field(default_factory=lambda: deque(maxlen=1))
+    sums: tuple[PartialSums, ...] = ()
     recorded: SingleDraw | None = None
     placement: CodePlacement | None = None
 
@@ -89,10 +91,16 @@ class Scene:
         """Whether evaluation mode's statistics are folded in; such a scene cannot be trained on."""
         return isinstance(self.modulations[0]["norm_0"], FoldedModulation)
 
+    def forget_sums(self) -> None:
+        """Keep no partial sums until the next picture: they are the largest part, and the least is lost by it."""
+        for sums in self.sums:
+            sums.clear()
+
     @property
     def nbytes(self) -> int:
         """Bytes of the tables and of what is kept."""
-        size = sum(kept.nbytes for kept in tuple(self.kept))
+        tensors = [tensor for kept in tuple(self.kept) for tensor in kept.tensors()]
+        size = bytes_of([*tensors, *(tensor for sums in self.sums for tensor in sums.tensors())])
         size += 0 if self.recorded is None else self.recorded.nbytes
         size += 0 if self.placement is None else self.placement.nbytes
         for block in self.modulations:
@@ -105,10 +113,16 @@ class Scene:
 
 
 def nearest_kept(scene: Scene, codes: Tensor) -> tuple[KeptDecode | None, Sequence[int]]:
-    """The kept picture from which the fewest classes differ, and these classes."""
+    """The kept picture from which the fewest classes differ, the newest of several, and these classes."""
     best: tuple[KeptDecode | None, Sequence[int]] = (None, ())
     for kept in tuple(scene.kept):
         changed = kept.changed_classes(codes)
-        if best[0] is None or len(changed) < len(best[1]):
+        if best[0] is None or len(changed) <= len(best[1]):
             best = (kept, changed)
     return best
+
+
+def bytes_of(tensors: Iterable[Tensor]) -> int:
+    """Bytes of all the different tensors."""
+    different = {id(tensor): tensor for tensor in tensors}
+    return sum(tensor.numel() * tensor.element_size() for tensor in different.values())

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # a worker imports it when it knows from where, the other process not at all
     from torch import Tensor
 
+    from groupdnet_hub import GroupDNet
+
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "space" / "model"
 # The last run of docs/bundled_model.md, with the weights it ended with.
@@ -167,13 +169,25 @@ def reroll_deepfashion(turn: Turn, args: argparse.Namespace) -> None:
             model.decode(redrawn, scene)
 
 
+def first_decode_deepfashion(turn: Turn, args: argparse.Namespace) -> None:
+    """Draw a picture of a new label map, with the full-width deepfashion preset and untrained weights."""
+    from groupdnet_hub import GroupDNet, GroupDNetConfig
+
+    first_decode(turn, args, GroupDNet(GroupDNetConfig.preset("deepfashion")))
+
+
 def first_decode_bundled(turn: Turn, args: argparse.Namespace) -> None:
     """Draw a picture of a new label map with the bundled model."""
-    import torch
-
     from groupdnet_hub import GroupDNet
 
-    model = GroupDNet.from_pretrained(str(BUNDLED)).eval()
+    first_decode(turn, args, GroupDNet.from_pretrained(str(BUNDLED)))
+
+
+def first_decode(turn: Turn, args: argparse.Namespace, model: GroupDNet) -> None:
+    """Prepare a label map and draw it."""
+    import torch
+
+    model.eval()
     label = label_map(args, model.config.image_size)
     codes = model.sample_codes(generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -216,6 +230,7 @@ def label_map(args: argparse.Namespace, size: tuple[int, int]) -> Tensor:
 
 CASES: dict[str, Callable[[Turn, argparse.Namespace], None]] = {
     "reroll-deepfashion": reroll_deepfashion,
+    "first-decode-deepfashion": first_decode_deepfashion,
     "first-decode-bundled": first_decode_bundled,
     "training-step-bundled": training_step_bundled,
 }
