@@ -69,7 +69,13 @@ class FoldedModulation:
         return _scale_and_shift_all(x, rows.to(x.dtype), self.size, False, slope)
 
     def apply_group(
-        self, pieces: Sequence[Tensor], group: int, *, upsample: bool = False, slope: float | None = None
+        self,
+        pieces: Sequence[Tensor],
+        group: int,
+        *,
+        upsample: bool = False,
+        slope: float | None = None,
+        overwrite: bool = False,
     ) -> Tensor:
         """The features of one table scaled, shifted and, with ``slope``, activated; not differentiable.
 
@@ -77,6 +83,7 @@ class FoldedModulation:
             pieces: [B, c, h, w] each, the table's channels in order; B is the maps', or anything for one map.
             group: number of the table.
             upsample: the pieces have half the maps' height and width (nearest).
+            overwrite: the result may take the memory of the only piece, which is not upsampled.
 
         Returns:
             [B, channels of the table, H, W], channels_last.
@@ -89,35 +96,36 @@ class FoldedModulation:
                 return looked_up(x, table, self.index, self.size, upsample, slope)
             return all_rows(x, table, self.size, upsample, slope)
         maps, H, W = self.size
-        channels, batch, step = table.shape[2], pieces[0].shape[0], 2 if upsample else 1
-        out = pieces[0].new_empty(batch, H, W, channels)
+        batch, step = pieces[0].shape[0], 2 if upsample else 1
         sources = [piece.permute(0, 2, 3, 1) for piece in pieces]
+        out = sources[0] if overwrite else sources[0].new_empty(batch, H, W, table.shape[2])
+        columns = torch.arange(W, device=out.device) // 2 if upsample else None
         for number in range(maps):
             of_map = slice(None) if maps == 1 else slice(number, number + 1)
             for top, bottom in _strips(H, W * table[0].numel() * table.element_size(), step, out.device):
+                rows = self._rows(table, number, top, bottom)
+                scale, shift = rows.unflatten(0, ((bottom - top) // step, step, W)).unbind(3)
                 strip = out[of_map, top:bottom]
-                cells = strip.unflatten(2, (W // step, step)).unflatten(1, (-1, step))
-                values = [source[of_map, top // step : bottom // step, None] for source in sources]
-                # Each pixel of a cell has a turn, since PyTorch is slow where neighbours read the same value.
-                for column in range(step):
-                    rows = self._rows(table, number, slice(top, bottom), slice(column, None, step))
-                    rows = rows.unflatten(0, (-1, step))
-                    start = 0
-                    for value in values:
-                        end = start + value.shape[-1]
-                        scale, shift = rows[..., 0, start:end], rows[..., 1, start:end]
-                        torch.addcmul(shift, value, scale, out=cells[..., column, start:end])
-                        start = end
+                cells, start = strip.unflatten(1, (-1, step)), 0
+                for source in sources:
+                    own = slice(start, start + source.shape[3])
+                    values = source[of_map, top // step : bottom // step]
+                    # Doubled in width first: PyTorch is slow where neighbours read the same value.
+                    values = values if columns is None else values.index_select(2, columns)
+                    torch.addcmul(
+                        shift[..., own], values.unflatten(1, (-1, 1)), scale[..., own], out=cells[..., own]
+                    )
+                    start = own.stop
                 if slope is not None:
                     F.leaky_relu(strip, slope, inplace=True)
         return out.permute(0, 3, 1, 2)
 
-    def _rows(self, table: Tensor, number: int, rows: slice, columns: slice) -> Tensor:
-        """Scale and shift [rows, columns, 2, C] of pixels of one map."""
+    def _rows(self, table: Tensor, number: int, top: int, bottom: int) -> Tensor:
+        """Scale and shift [pixels, 2, C] of a strip of one map."""
+        _, H, W = self.size
         if self.index is None:
-            return table.unflatten(0, self.size)[number, rows, columns]
-        index = self.index[number, rows, columns]
-        return table.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
+            return table[(number * H + top) * W : (number * H + bottom) * W]
+        return table.index_select(0, self.index[number, top:bottom].reshape(-1))
 
     @property
     def widths(self) -> tuple[int, ...]:
