@@ -172,7 +172,7 @@ class PerceptualLoss(nn.Module):
     def features(self, image: Tensor) -> list[Tensor]:
         """The five activations of pictures [B, 3, H, W] in [-1, 1]."""
         x = ((image + 1) / 2 - self.mean) / self.std if self.normalise else image
-        x = x.to(self.trunk[0].weight.dtype)
+        x = x.to(next(self.trunk.parameters()).dtype)
         found = []
         for i, module in enumerate(self.trunk):
             x = module(x)

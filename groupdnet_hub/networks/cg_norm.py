@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
+from groupdnet_hub.networks.folding import fold, folded_rows
 from groupdnet_hub.networks.joined_modulation import JoinedModulation, joined_modulation
-from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_patches
+from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_hidden, window_patches
 from groupdnet_hub.networks.layers import GroupedConv2d
-from groupdnet_hub.networks.modulation import BatchStatistics, FoldedModulation, Modulation, fold
+from groupdnet_hub.networks.modulation import BatchStatistics, FoldedModulation, Modulation
 
 
 class CGNorm(nn.Module):
@@ -56,11 +57,9 @@ class CGNorm(nn.Module):
     def modulation(self, level: LabelLevel) -> Modulation:
         """gamma and beta for the label maps of ``level``, by look-up where that is cheaper (same result)."""
         if level.windows is None:
-            hidden = F.relu(self.shared(level.label_input(self.class_slots, self.shared.weight.dtype)))
+            hidden = self._hidden(level)
             return Modulation(1 + self.gamma(hidden), self.beta(hidden), None)
-        patches = window_patches(
-            level, self.shared.weight, self.shared.bias, self.shared.groups, self.gamma.groups
-        )
+        patches = window_patches(level, self._hidden(level), self.gamma.groups)
         gamma = rows_from_patches(patches, self.gamma.weight, self.gamma.bias)
         beta = rows_from_patches(patches, self.beta.weight, self.beta.bias)
         return Modulation(1 + gamma, beta, level.windows.index)
@@ -82,9 +81,14 @@ class CGNorm(nn.Module):
             return norm(x), None
         statistics = norm.running_mean, norm.running_var
         # What F.batch_norm comes to without weight and bias, less the memory that it sets aside for cuDNN.
-        return torch.native_batch_norm(x, None, None, *statistics, norm.training, norm.momentum, norm.eps)[
-            0
-        ], None
+        how = norm.training, norm.momentum, norm.eps
+        return torch.native_batch_norm(x, None, None, *statistics, *how)[0], None
+
+    def _hidden(self, level: LabelLevel) -> Tensor:
+        """The hidden layer of the whole maps [B, hidden, H, W], or of their different windows [U3 + 1, hidden]."""
+        if level.windows is None:
+            return F.relu(self.shared(level.label_input(self.class_slots, self.shared.weight.dtype)))
+        return window_hidden(level, self.shared.weight, self.shared.bias, self.shared.groups)
 
     def folded_modulation(
         self, level: LabelLevel, divisor: Tensor | None, widths: Sequence[int]
@@ -98,7 +102,11 @@ class CGNorm(nn.Module):
         norm = self.norm
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             raise TypeError("only a batch norm with running statistics can be folded")
-        return fold(self.modulation(level), norm.running_mean, norm.running_var, norm.eps, divisor, widths)
+        gamma, beta = folded_rows(level, self._hidden(level), (self.gamma, self.beta))
+        tables = fold(norm, gamma, self.gamma.bias, beta, self.beta.bias, divisor, widths)
+        index = None if level.windows is None else level.windows.index
+        B, H, W = level.symbols.shape
+        return FoldedModulation(tables, index, (B, H, W))
 
     def normalised(self, x: Tensor, *, count: bool = True) -> tuple[Tensor, BatchStatistics]:
         """Norm(x) in training mode, and what it normalised by.

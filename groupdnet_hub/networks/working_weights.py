@@ -46,7 +46,9 @@ class WorkingWeights:
         self.copied = [layer for layer in rounded if not layer.spectral_norm]
         self.biased = [layer for layer in rounded if layer.bias is not None]
         blocks = [m for m in network.modules() if isinstance(m, CGBlock)] if joined else []
-        self.measuring = [norm.norm for block in blocks for norm in (block.norm_0, block.norm_1)]
+        norms = [norm.norm for block in blocks for norm in (block.norm_0, block.norm_1)]
+        # Those whose forward CGNorm.joined_normalised takes the place of.
+        self.counted = [norm for norm in norms if type(norm) is nn.BatchNorm2d]
         self.followers = [(b.norm_s.norm, b.norm_0.norm) for b in blocks if b.has_skip_convolution]
         if self.normalised:
             weights = [layer.weight for layer in self.normalised]
@@ -112,13 +114,15 @@ class WorkingWeights:
             yield
             self._follow_norms()
         finally:
-            for lent in (*layers, *self.norms):
-                lent.working = None
+            for layer in layers:
+                layer.working = None
+            for norm in self.norms:
+                norm.working = None
 
     @torch.no_grad()
     def _follow_norms(self) -> None:
         """Bring up to date what blocks leave aside in their joined form: see :meth:`CGBlock.joined_forward`."""
-        counters = [norm.num_batches_tracked for norm in map(_plain_norm, self.measuring) if norm is not None]
+        counters = [norm.num_batches_tracked for norm in self.counted if norm.num_batches_tracked is not None]
         if counters:
             torch._foreach_add_(counters, 1)
         if self.followers:
@@ -152,11 +156,6 @@ class WorkingWeights:
     def sums(self, values: Tensor) -> Tensor:
         """A number for each block of memory, added up for each normalised layer."""
         return values.new_zeros(len(self.gains)).index_add_(0, self._block_owner, values)
-
-
-def _plain_norm(norm: nn.Module) -> nn.BatchNorm2d | None:
-    """The norm, if it is one whose forward :meth:`CGNorm.measured` takes the place of."""
-    return norm if type(norm) is nn.BatchNorm2d else None
 
 
 class SingularVectors:
