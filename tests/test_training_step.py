@@ -24,7 +24,8 @@ PLAIN = StepForm(working=False)
 FORMS = {"working": StepForm(working=True), "dense": StepForm(working=True, dense=True)}
 # Every loss and stream of GroupDNet, and the other systems.
 EVERYTHING = (
-    "--width 4 --resolution 32 --hidden_channels 4 --code_placement box --encoder_colours --class_order c3 c1 c2 c0 c4 c5 c6 c7 "
+    "--width 4 --resolution 32 --hidden_channels 4 --code_placement box --encoder_colours "
+    "--class_order c3 c1 c2 c0 c4 c5 c6 c7 "
     "--perceptual_net vgg16 --perceptual_crop 32 --diffaugment --diffaugment_target 0.6 --class_balance 0.5 "
     "--l1_weight 5 --kl_free_nats 0.1 --redraw_weight 10 --redraw_memory 4 --discriminator_norm none "
     "--discriminator_width 4 --r1_weight 5 --r1_interval 1 --discriminator_crop 16 --recoloured_classes c4 c5 "
@@ -119,9 +120,9 @@ def test_no_step_of_the_dense_form_waits_for_the_device(run: str) -> None:
 
 def test_the_look_up_does_wait() -> None:
     """What the test above would find."""
-    with step_run(RUNS["everything"].split(), FORMS["working"]) as (trainer, batches):
-        with NoHostWaits(collect=True) as waits:
-            trainer.update(batches[0])
+    started = step_run(RUNS["everything"].split(), FORMS["working"])
+    with started as (trainer, batches), NoHostWaits(collect=True) as waits:
+        trainer.update(batches[0])
     assert any("_unique2" in wait for wait in waits.waits)
 
 
@@ -158,33 +159,118 @@ class Tape(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations: list[tuple[Any, Any, Any, Any]] = []
+        self._operations: list[tuple[Any, Any, Any, Any]] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        self.operations.append((func, args, kwargs or {}, result))
+        self._operations.append((func, args, kwargs or {}, result))
         return result
 
     def replay(self) -> None:
-        for func, args, kwargs, result in self.operations:
-            again = func(*args, **kwargs)
-            tree_map(lambda old, new: _overwrite(old, new), result, again)
-
-
-def _overwrite(old: Any, new: Any) -> None:
-    if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
-        old.copy_(new)
-
-
-def taped(work: Callable[[], None]) -> Callable[[], None]:
-    """Record without leaving a trace: what the recording did is undone by whoever calls."""
-    with Tape() as tape:
-        work()
-
-    def replay() -> None:
         with torch.no_grad():
-            tape.replay()
+            for func, args, kwargs, result in self._operations:
+                tree_map(_into_memory, result, func(*args, **kwargs))
 
-    return replay
+
+def _into_memory(recorded: Any, again: Any) -> None:
+    if isinstance(recorded, Tensor) and recorded.data_ptr() != again.data_ptr():
+        recorded.copy_(again)
+
+
+def taped(state: Callable[[], list[Tensor]]) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """A recorder that, as one of CUDA graphs, leaves ``state`` as it was while it records."""
+
+    def record(work: Callable[[], None]) -> Callable[[], None]:
+        before = [tensor.clone() for tensor in state()]
+        with Tape() as tape:
+            work()
+        with torch.no_grad():
+            for tensor, value in zip(state(), before, strict=True):
+                tensor.copy_(value)
+        return tape.replay
+
+    return record
+
+
+def state_of(trainer: Trainer) -> list[Tensor]:
+    """All tensors that a step changes."""
+    found = [*trainer.model.state_dict().values(), *trainer.discriminator.state_dict().values()]
+    for optimizer in (trainer.optimizer, trainer.discr_optimizer):
+        found += [v for values in optimizer.state.values() for v in values.values() if isinstance(v, Tensor)]
+    for part in trainer.streams.parts().values():
+        found += [value for name, value in part.state_dict().items() if name != "generator"]
+    return found
+
+
+def rates_on_the_device(trainer: Trainer) -> None:
+    """As :func:`steps.make_optimizer` has it on CUDA."""
+    for optimizer in (trainer.optimizer, trainer.discr_optimizer):
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]))
+
+
+SCHEDULE = (
+    " --max_train_steps 9 --lr_decay_start 0.2 --kl_weight_start 0.01 --kl_weight 0.5 --kl_warmup_steps 9 "
+    "--redraw_interval 2 --r1_interval 4 --adversarial_warmup_steps 6 --discriminator_warmup_steps 1"
+)
+
+
+@pytest.mark.parametrize("run", ["everything", "redraw window"])
+def test_a_recorded_run_is_the_run_itself(run: str) -> None:
+    """With rates, weights and random numbers that change, of several kinds of steps in turn."""
+    flags = (RUNS[run] + SCHEDULE).replace("--r1_interval 1", "").split()
+    found = []
+    for recorded in (False, True):
+        with step_run(flags, FORMS["dense"]) as (trainer, batches):
+            rates_on_the_device(trainer)
+            recordings = 0
+            if recorded:
+                own = taped(lambda trainer=trainer: state_of(trainer))
+
+                def counted(work: Callable[[], None], own: Any = own) -> Callable[[], None]:
+                    nonlocal recordings
+                    recordings += 1
+                    return own(work)
+
+                trainer.make_step = record_step(trainer, counted)
+            losses = []
+            for step in range(18):
+                trainer.step = step % 9
+                losses.append({name: value.clone() for name, value in trainer.update(batches[step % 2]).items()})
+            found.append((losses, [tensor.clone() for tensor in state_of(trainer)]))
+            if recorded:
+                assert recordings >= 2
+    for step, (plain, replayed) in enumerate(zip(found[0][0], found[1][0], strict=True)):
+        assert plain.keys() == replayed.keys()
+        for name, loss in plain.items():
+            torch.testing.assert_close(replayed[name], loss, rtol=0, atol=0, msg=f"{name} of step {step}")
+    assert all(torch.equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
+def record_step(trainer: Trainer, record: Any) -> RecordedStep:
+    step = TrainingStep(
+        trainer.accelerator,
+        trainer.form,
+        trainer.model,
+        trainer.discriminator,
+        (trainer.optimizer, trainer.discr_optimizer),
+        trainer.objective,
+        trainer.streams,
+        trainer.penalty,
+    )
+    draws = DrawsAhead(torch.device("cpu"))
+    trainer.streams.draw_ahead(draws)
+    return RecordedStep(step, draws, record, torch.device("cpu"))
+
+
+def test_a_batch_of_another_size_is_trained_on_unrecorded() -> None:
+    with step_run(RUNS["paper"].split(), FORMS["dense"]) as (trainer, batches):
+        rates_on_the_device(trainer)
+        trainer.make_step = record_step(trainer, taped(lambda: state_of(trainer)))
+        for _ in range(5):
+            trainer.update(batches[0])
+        with pytest.warns(UserWarning, match="without CUDA graphs"):
+            losses = trainer.update({name: value[:1] for name, value in batches[0].items()})
+    assert all(torch.isfinite(loss) for loss in losses.values())

@@ -197,13 +197,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     either(
         "--cuda_graphs",
-        "record each half of a step as a CUDA graph, which costs the host nothing; by default on CUDA where one process "
-        "trains",
+        "record whole steps as CUDA graphs, which cost the host nothing; by default on CUDA where one process trains",
     )
     flag(
         "--plain_step",
-        "normalise weights in every forward and look for shortcuts nowhere, as the paper's formulas read; the result is "
-        "the same up to rounding",
+        "normalise weights in every forward, as the paper's networks do, and take no shortcut that needs to know of the "
+        "whole step; the result is the same up to rounding",
     )
     flag(
         "--deterministic",

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from groupdnet_hub.networks.recorded import CudaGraphs
 from groupdnet_hub.networks.working_weights import SingularVectors, WorkingWeights
 
-
 # Updates the networks on a batch, with the weights of the losses, and returns these by name.
 MakeStep = Callable[[Batch, LossWeights, StepKind], dict[str, Tensor]]
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from groupdnet_hub.networks.cg_norm import CGNorm
+from groupdnet_hub.networks.joined_modulation import JoinedModulation
 from groupdnet_hub.networks.label_windows import LabelLevel
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d
-from groupdnet_hub.networks.joined_modulation import JoinedModulation
 from groupdnet_hub.networks.modulation import (
     AnyModulation,
     BatchStatistics,

@@ -81,8 +81,9 @@ class CGNorm(nn.Module):
             return norm(x), None
         statistics = norm.running_mean, norm.running_var
         # What F.batch_norm comes to without weight and bias, less the memory that it sets aside for cuDNN.
-        how = norm.training, norm.momentum, norm.eps
-        return torch.native_batch_norm(x, None, None, *statistics, *how)[0], None
+        momentum, eps = norm.momentum, norm.eps
+        result = torch.native_batch_norm(x, None, None, *statistics, norm.training, momentum, eps)[0]
+        return result, None
 
     def _hidden(self, level: LabelLevel) -> Tensor:
         """The hidden layer of the whole maps [B, hidden, H, W], or of their different windows [U3 + 1, hidden]."""

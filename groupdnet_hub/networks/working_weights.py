@@ -141,7 +141,8 @@ class WorkingWeights:
         found: list[Tensor] = [layer.weight for layer in (*self.normalised, *self.copied)]
         found += [layer.bias for layer in self.biased if layer.bias is not None]
         for norm in self.norms:
-            assert norm.gamma.bias is not None and norm.beta.bias is not None
+            assert norm.gamma.bias is not None
+            assert norm.beta.bias is not None
             found += [norm.gamma.weight, norm.beta.weight, norm.gamma.bias, norm.beta.bias]
         return found
 

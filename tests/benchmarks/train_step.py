@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import statistics
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
