@@ -38,3 +38,29 @@ def _is_view(func: Any) -> bool:
     returns = func._schema.returns
     aliases = [result.alias_info for result in returns]
     return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
+
+
+class MultiplyAccumulates(TorchDispatchMode):
+    """A context that adds up the multiply-accumulates of convolutions and matrix products, forward and backward.
+
+    Attributes:
+        total: of all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name == "convolution":
+            self.total += result.numel() * args[1][0].numel()
+        elif name == "convolution_backward":
+            grad, _, weight = args[:3]
+            self.total += grad.numel() * weight[0].numel() * sum(args[-1][:2])
+        elif name in ("mm", "bmm"):
+            self.total += args[0].numel() * args[1].shape[-1]
+        return result

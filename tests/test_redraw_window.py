@@ -17,7 +17,7 @@ from distributed import synchronise_batch_norm
 from label_examples import numbered
 from loss_weights import LossWeights
 from objectives import MultiScaleObjective
-from redraw_window import RedrawWindows, change_in_window, plan_redraw_windows
+from redraw_window import RedrawWindows, change_in_window, plan_redraw_windows, tile_chances
 from test_transfer import drawn, trained_like
 from torch import Tensor
 
@@ -40,7 +40,7 @@ def windows_of_all_tiles(plan: TilePlan, items: int) -> Iterator[DecodeWindow]:
     for row in range(plan.tiles):
         for column in range(plan.tiles):
             places = (torch.full((items,), place) for place in (row, column))
-            yield decode_window(plan, plan.tables(), *places)
+            yield decode_window(plan, plan.tables(), *places, torch.full((items,), 1 / plan.tiles**2))
 
 
 def case(**fields: object) -> tuple[GroupDNet, Tensor, Tensor, Tensor, Tensor]:
@@ -152,25 +152,38 @@ def test_a_window_needs_a_decode_of_whole_pictures_before() -> None:
         model.prepare(label).with_statistics(plan.first).at(window)
 
 
-def test_any_tile_is_as_likely_and_processes_share_the_draws() -> None:
+def test_tiles_near_the_class_are_likelier_and_none_is_left_out() -> None:
+    inside = torch.zeros(2, 8, 8, dtype=torch.bool)
+    inside[0, :4, 4:] = True
+    inside[0, 4:6, :4] = True
+    torch.testing.assert_close(
+        tile_chances(inside, 2), torch.tensor([[0.125, 0.125 + 1 / 3, 0.125 + 1 / 6, 0.125], [0.25] * 4])
+    )
+
+
+def test_draws_go_by_the_chances_and_processes_share_them() -> None:
     plan = plan_tiles((256, 256), 2, 7, 1)
     assert plan is not None
+    label = torch.zeros(400, 256, 256, dtype=torch.int64)
+    label[:, 128:, :128] = 1
+    ones = torch.ones(400, dtype=torch.int64)
 
-    def starts(windows: RedrawWindows, items: int) -> Tensor:
-        return windows.draw(items).pictures.pixels[:, 0] % 256**2
+    def drawn_tiles(windows: RedrawWindows, items: int) -> DecodeWindow:
+        return windows.draw(label[:items], ones[:items])
 
-    counts = starts(RedrawWindows(plan, 3, 0, 1), 400).unique(return_counts=True)[1]
-    assert len(counts) == 4
-    assert int(counts.min()) > 60
+    found = drawn_tiles(RedrawWindows(plan, 3, 0, 1), 400)
+    values, counts = found.chance.unique(return_counts=True)
+    assert values.tolist() == [0.125, 0.625]
+    assert 220 < int(counts[1]) < 280
     first = RedrawWindows(plan, 1, 0, 1)
-    starts(first, 4)
+    drawn_tiles(first, 4)
     state = first.state_dict()
-    expected = starts(first, 8)
+    expected = drawn_tiles(first, 8)
     second = RedrawWindows(plan, 2, 0, 1)
     second.load_state_dict(state)
-    assert torch.equal(starts(second, 8), expected)
-    halves = [starts(RedrawWindows(plan, 1, rank, 2), 4) for rank in range(2)]
-    assert torch.equal(torch.cat(halves), starts(RedrawWindows(plan, 1, 0, 1), 8))
+    assert torch.equal(drawn_tiles(second, 8).pictures.pixels, expected.pictures.pixels)
+    halves = [drawn_tiles(RedrawWindows(plan, 1, rank, 2), 4).chance for rank in range(2)]
+    assert torch.equal(torch.cat(halves), drawn_tiles(RedrawWindows(plan, 1, 0, 1), 8).chance)
 
 
 def test_windows_cost_a_third() -> None:

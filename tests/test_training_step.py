@@ -238,7 +238,9 @@ def test_a_recorded_run_is_the_run_itself(run: str) -> None:
             losses = []
             for step in range(18):
                 trainer.step = step % 9
-                losses.append({name: value.clone() for name, value in trainer.update(batches[step % 2]).items()})
+                losses.append(
+                    {name: value.clone() for name, value in trainer.update(batches[step % 2]).items()}
+                )
             found.append((losses, [tensor.clone() for tensor in state_of(trainer)]))
             if recorded:
                 assert recordings >= 2

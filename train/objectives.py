@@ -212,7 +212,7 @@ class ReconstructionObjective(ABC):
         """How much pictures change outside of ``classes`` when they are drawn with ``mixed`` codes, a scalar."""
         if self.redraw_windows is None:
             return change_outside(fake, network.decode(mixed, scene), label, classes)
-        window = self.redraw_windows.draw(len(label))
+        window = self.redraw_windows.draw(label, classes)
         return change_in_window(fake, network.decode(mixed, scene.at(window)), label, classes, window)
 
     def discriminator_losses(

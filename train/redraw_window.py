@@ -6,8 +6,10 @@ import argparse
 import math
 
 import torch
+from class_choice import choose_weighted
 from distributed import SharedStream
 from torch import Tensor
+from torch.nn import functional as F
 
 from groupdnet_hub import GroupDNetConfig
 from groupdnet_hub.baselines import SystemConfig
@@ -18,9 +20,9 @@ DEFAULT_SHARE = 0.5
 
 
 class RedrawWindows(SharedStream):
-    """Chooses one tile of each picture for the second decode of a redraw step, any as likely as the others.
+    """Chooses one tile of each picture for the second decode of a redraw step.
 
-    So every place counts as often as any other, and the mean over the draws is the loss of whole pictures.
+    The mean over the draws is the loss of whole pictures.
 
     Args:
         plan: of the tiles.
@@ -45,12 +47,33 @@ class RedrawWindows(SharedStream):
         """The first block of the decoder that draws windows."""
         return self.plan.first
 
-    def draw(self, items: int) -> DecodeWindow:
-        """The window of each of so many pictures."""
-        draws = self.uniform(items, 2, device=self.tables.device)
-        # A draw just below 1 may round up to the number of tiles.
-        chosen = (draws * self.plan.tiles).long().clamp(max=self.plan.tiles - 1)
-        return decode_window(self.plan, self.tables, chosen[:, 0], chosen[:, 1])
+    def draw(self, label: Tensor, classes: Tensor) -> DecodeWindow:
+        """The window of each label map int64 [B, H, W] for the exchange of a class [B]."""
+        draws = self.uniform(len(label), device=label.device)
+        chances = tile_chances(label == classes[:, None, None], self.plan.tiles)
+        chosen = choose_weighted(chances, draws)
+        return decode_window(
+            self.plan,
+            self.tables,
+            torch.div(chosen, self.plan.tiles, rounding_mode="floor"),
+            chosen % self.plan.tiles,
+            chances.gather(1, chosen[:, None])[:, 0],
+        )
+
+
+def tile_chances(inside: Tensor, tiles: int) -> Tensor:
+    """How likely each tile of a picture is, float32 [B, tiles * tiles], row by row.
+
+    What an exchanged code changes elsewhere is mostly near its class: half of the chances go by how much of the class
+    lies in a tile, so that few draws say as much as many, and half are the same for all.
+
+    Args:
+        inside: bool [B, H, W], where the class is.
+    """
+    areas = F.adaptive_avg_pool2d(inside[:, None].float(), tiles).flatten(1)
+    total = areas.sum(dim=1, keepdim=True)
+    shares = torch.where(total > 0, areas / total.clamp(min=torch.finfo(areas.dtype).tiny), 1 / tiles**2)
+    return 0.5 / tiles**2 + 0.5 * shares
 
 
 def plan_redraw_windows(args: argparse.Namespace, config: SystemConfig) -> TilePlan | None:
@@ -99,4 +122,5 @@ def change_in_window(
     seen = window.pictures
     outside = (seen.of_maps(label) != classes[:, None, None])[:, None] & window.counted
     difference = (after.float() - seen.of(before).float()).abs() * outside
-    return window.tiles * difference.sum() / (before.shape[1] * pixels).clamp(min=1)
+    # What is seen less often counts more.
+    return (difference.sum(dim=(1, 2, 3)) / window.chance).sum() / (before.shape[1] * pixels).clamp(min=1)

@@ -141,13 +141,13 @@ class DecodeWindow:
             it draws.
         outputs: the same of the whole maps at the block's resolution.
         counted: bool [B, 1, h, w], what of the last of ``outputs`` lies in the picture's tile.
-        tiles: how many tiles a picture has.
+        chance: float32 [B], how likely the picture's tile was.
     """
 
     inputs: Mapping[int, Places]
     outputs: Mapping[int, Places]
     counted: Tensor
-    tiles: int
+    chance: Tensor
 
     @property
     def pictures(self) -> Places:
@@ -155,12 +155,15 @@ class DecodeWindow:
         return self.outputs[max(self.outputs)]
 
 
-def decode_window(plan: TilePlan, tables: Tensor, rows: Tensor, columns: Tensor) -> DecodeWindow:
+def decode_window(
+    plan: TilePlan, tables: Tensor, rows: Tensor, columns: Tensor, chance: Tensor
+) -> DecodeWindow:
     """The windows of tiles.
 
     Args:
         tables: :meth:`TilePlan.tables`, on the device of the pictures.
         rows, columns: int64 [B], each picture's tile.
+        chance: float32 [B], how likely that tile was.
     """
     starts = torch.stack((tables[0].index_select(1, rows), tables[1].index_select(1, columns)))  # [2, K, B]
     blocks = max(plan.rows.windows) + 1
@@ -182,9 +185,7 @@ def decode_window(plan: TilePlan, tables: Tensor, rows: Tensor, columns: Tensor)
         _between(2 * starts[axis, blocks - 2], outputs[blocks - 1].size[axis], *starts[axis, -2:])
         for axis in (0, 1)
     ]
-    return DecodeWindow(
-        inputs, outputs, (counted[0][:, :, None] & counted[1][:, None, :])[:, None], plan.tiles**2
-    )
+    return DecodeWindow(inputs, outputs, (counted[0][:, :, None] & counted[1][:, None, :])[:, None], chance)
 
 
 def _between(start: Tensor, length: int, first: Tensor, end: Tensor) -> Tensor:

@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import multiprocessing
+import statistics
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,12 +26,12 @@ sys.path[:0] = [str(_ROOT / "tests"), str(_ROOT / "train")]
 
 from host_waits import NoHostWaits  # noqa: E402
 from launch_counts import CountedCompiler, counting  # noqa: E402
-from operation_counts import OperationCounts  # noqa: E402
-from step_form import StepForm  # noqa: E402
+from operation_counts import MultiplyAccumulates, OperationCounts  # noqa: E402
+from step_form import StepForm, choose_form  # noqa: E402
 from step_runs import step_run  # noqa: E402
 from trainer import Trainer  # noqa: E402
 
-# The bundled model's last run (docs/bundled_model.md) and the people16 run (docs/people16.md), with every loss of theirs.
+# The bundled model's last run (docs/bundled_model.md) and the people16 run (docs/people16.md), with all their losses.
 _BUNDLED = (
     "--perceptual_net vgg16 --perceptual_crop 128 --diffaugment --class_balance 0.5 --redraw_weight 50 --l1_weight 20 "
     "--adversarial_weight 0.25 --kl_weight 0.0003 --kl_free_nats 6 --use_ema"
@@ -59,7 +64,13 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=["bundled"], choices=list(CASES))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch_size", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=5, help="of each form, after one that is not counted")
+    parser.add_argument("--steps", type=int, default=5, help="of each form")
+    parser.add_argument(
+        "--warm_ups", type=int, default=1, help="steps before that; on CUDA at least 5, to record"
+    )
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=True, help="compile the fast form on CUDA"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--mixed_precision", default="bf16", choices=["no", "bf16"])
     parser.add_argument(
@@ -103,6 +114,151 @@ def print_counts(case: str, args: argparse.Namespace) -> None:
         print(f"  {wait}")
     others = ", ".join(f"{name} {count}" for name, count in launches.others.most_common(40))
     print(f"of these {launches.fused} by compiled networks, and beside them {others}")
+
+
+def print_speed(case: str, args: argparse.Namespace) -> None:
+    """Pictures a second of the plain and the fast step, in turns, and what goes with them."""
+    device = torch.device(args.device)
+    dtype = torch.bfloat16 if args.mixed_precision == "bf16" else torch.float32
+    rate = matrix_rate(device, dtype)
+    print(f"{case}, batch {args.batch_size}, {args.mixed_precision}, {args.device}, {args.threads} threads")
+    print(f"rate of matrix products: {rate / 1e12:.3f} T multiply-accumulates/s")
+    with contextlib.ExitStack() as stack:
+        runs = {name: stack.enter_context(run(case, args, form)) for name, form in forms(args).items()}
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for turn in range(args.warm_ups + args.steps):
+            for name, (trainer, batches) in runs.items():
+                synchronise(device)
+                start = time.perf_counter()
+                trainer.update(batches[turn % 2])
+                trainer.step += 1
+                synchronise(device)
+                if turn >= args.warm_ups:
+                    seconds[name].append(time.perf_counter() - start)
+    with (
+        run(case, args, StepForm(working=True, dense=True)) as (trainer, batches),
+        MultiplyAccumulates() as macs,
+    ):
+        trainer.update(batches[0])
+    print(
+        "| form | pictures/s | share of that rate, were all label maps whole | peak memory |\n|---|---|---|---|"
+    )
+    for name, values in seconds.items():
+        second = statistics.median(values)
+        memory = peak_memory(case, args, name)
+        print(
+            f"| {name} | {args.batch_size / second:.2f} | {100 * macs.total / second / rate:.0f} % | {memory:.0f} MiB |"
+        )
+    print(
+        f"ratio **{statistics.median(seconds['plain']) / statistics.median(seconds['fast']):.2f}**\n",
+        flush=True,
+    )
+
+
+def print_parts(case: str, args: argparse.Namespace) -> None:
+    """Milliseconds of the parts of a step that is neither compiled nor recorded, each waited for."""
+    device = torch.device(args.device)
+    form = dataclasses.replace(forms(args)["fast"], compiled=False, recorded=False)
+    with run(case, args, form) as (trainer, batches):
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        parts = {
+            "encoder": (model.encoder, "forward"),
+            "label maps": (model, "prepare"),
+            "decoder, forward": (model.decoder, "forward"),
+            "discriminator, forward": (trainer.accelerator.unwrap_model(trainer.discriminator), "forward"),
+            "perceptual net, forward": (trainer.perceptual, "forward"),
+            "both backwards": (trainer.accelerator, "backward"),
+            "generator's update": (trainer.optimizer, "step"),
+            "discriminator's update": (trainer.discr_optimizer, "step"),
+            "moving average": (trainer.shown, "follow"),
+        }
+        spent = {name: timed(*part, device) for name, part in parts.items() if part[0] is not None}
+        for turn in range(1 + args.steps):
+            trainer.update(batches[turn % 2])
+            if not turn:
+                for values in spent.values():
+                    values.clear()
+                synchronise(device)
+                start = time.perf_counter()
+        synchronise(device)
+        whole = time.perf_counter() - start
+    print(f"{case}, parts of a step of {whole / args.steps * 1e3:.1f} ms (batch {args.batch_size}):")
+    rest = whole - sum(map(sum, spent.values()))
+    for name, seconds in [*((name, sum(values)) for name, values in spent.items()), ("all else", rest)]:
+        print(f"  {name}: {seconds / args.steps * 1e3:.1f} ms, {100 * seconds / whole:.0f} %")
+
+
+def timed(owner: Any, method: str, device: torch.device) -> list[float]:
+    """Seconds of each call of a method from now on."""
+    inner, seconds = getattr(owner, method), []
+
+    def outer(*args: Any, **kwargs: Any) -> Any:
+        synchronise(device)
+        start = time.perf_counter()
+        result = inner(*args, **kwargs)
+        synchronise(device)
+        seconds.append(time.perf_counter() - start)
+        return result
+
+    setattr(owner, method, outer)
+    return seconds
+
+
+def peak_memory(case: str, args: argparse.Namespace, form: str) -> float:
+    """Peak MiB of a process of its own that makes three steps."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_memory, (case, args, form))
+
+
+def _peak_memory(case: str, args: argparse.Namespace, form: str) -> float:
+    torch.set_num_threads(args.threads)
+    with run(case, args, forms(args)[form]) as (trainer, batches):
+        for step in range(3):
+            trainer.update(batches[step % 2])
+    if args.device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resident_peak() / 2**20
+
+
+def resident_peak() -> int:
+    """Largest resident set of this process so far, in bytes (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+def forms(args: argparse.Namespace) -> dict[str, StepForm]:
+    """The plain form, and the one that a run takes by itself."""
+    asked = argparse.Namespace(
+        plain_step=False,
+        compile=None if args.compile else False,
+        cuda_graphs=None,
+        gradient_accumulation_steps=1,
+        optimizer="adam",
+        mixed_precision=args.mixed_precision,
+    )
+    fast, notes = choose_form(asked, args.device)
+    print(fast.line(notes))
+    return {"plain": StepForm(working=False), "fast": fast}
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype, side: int = 4096) -> float:
+    """Multiply-accumulates a second of a large matrix product."""
+    side = side if device.type == "cuda" else side // 4
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(9):
+        synchronise(device)
+        start = time.perf_counter()
+        a @ b
+        synchronise(device)
+        seconds.append(time.perf_counter() - start)
+    return side**3 / statistics.median(seconds)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def run(
