@@ -247,6 +247,7 @@ class CGBlock(nn.Module):
             modulations["norm_1"].apply_group([channels], group, slope=LEAKY_SLOPE, overwrite=True)
             for group, channels in zip(groups, middle.chunk(len(groups), dim=1), strict=True)
         ]
+        del middle  # its memory serves again
         y = self.conv_1.forward_groups(_concatenated(parts), groups[0], len(groups))
         if self.has_skip_convolution:
             for skip in convolved("norm_s", None):

@@ -229,7 +229,8 @@ class GroupDecoder(nn.Module):
 
     def _folded_picture(self, x: Tensor) -> Tensor:
         """:meth:`_picture`, overwriting x; not differentiable."""
-        x = F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
+        dense = x.is_contiguous(memory_format=torch.channels_last)
+        x = F.leaky_relu(x, LEAKY_SLOPE, inplace=dense)
         for layer in self.fusion:
             x = F.leaky_relu(layer(x), LEAKY_SLOPE, inplace=True)
         return torch.tanh(few_channels(x, self.to_rgb).float()).to(self.fc.weight.dtype)

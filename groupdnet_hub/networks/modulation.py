@@ -151,7 +151,10 @@ class FoldedModulation:
         maps, H, W = self.size
         batch, step = pieces[0].shape[0], 2 if upsample else 1
         sources = [piece.permute(0, 2, 3, 1) for piece in pieces]
-        out = sources[0] if overwrite else sources[0].new_empty(batch, H, W, table.shape[2])
+        if overwrite and sources[0].is_contiguous():
+            out = sources[0]
+        else:
+            out = sources[0].new_empty(batch, H, W, table.shape[2])
         columns = torch.arange(W, device=out.device) // 2 if upsample else None
         for number in range(maps):
             of_map = slice(None) if maps == 1 else slice(number, number + 1)
