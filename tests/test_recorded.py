@@ -12,7 +12,7 @@ from network_models import generator, make_model, maps
 from torch import Tensor
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline
-from groupdnet_hub.networks import partial_sums
+from groupdnet_hub.networks import decoder, partial_sums
 from groupdnet_hub.networks.recorded import RecordedDecode
 
 CUDA = pytest.param(
@@ -153,7 +153,9 @@ def test_cuda_graphs(device: str, placement: str) -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: g++ is missing")
 @pytest.mark.parametrize("device", ["cpu", CUDA])
-def test_compiled_kernels(device: str) -> None:
+@pytest.mark.parametrize("search", [True, False], ids=["looked up", "whole maps"])
+def test_compiled_kernels(device: str, search: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "searches_windows", lambda device: search)
     model, label = model_and_map(device)
     with torch.no_grad():
         plain, scene = model.prepare(label, keep=0), model.prepare(label, compiled=True)

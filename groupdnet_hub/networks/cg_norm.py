@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.networks.joined_modulation import JoinedModulation, joined_modulation
+from groupdnet_hub.networks.dense_folding import FoldedConstants, dense_rows
 from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_patches
 from groupdnet_hub.networks.layers import GroupedConv2d
 from groupdnet_hub.networks.modulation import FoldedModulation, Modulation, fold
@@ -85,10 +86,35 @@ class CGNorm(nn.Module):
             divisor: the singular value by which the convolution behind divides its weight; positive.
             widths: channels of each part of that convolution's input, in order.
         """
+        return fold(self.modulation(level), *self._running_statistics(), divisor, widths)
+
+    def dense_modulation(
+        self,
+        label_input: Tensor,
+        divisor: Tensor | None,
+        widths: Sequence[int],
+        *,
+        compiled: bool,
+    ) -> FoldedModulation:
+        """:meth:`folded_modulation` by convolutions of the whole maps, without asking their device anything.
+
+        Args:
+            label_input: [B, label channels, H, W].
+            divisor, widths: as of :meth:`folded_modulation`.
+            compiled: by ``torch.compile``.
+        """
+        statistics = self._running_statistics()
+        constants = FoldedConstants(*statistics, divisor, self.shared.groups, self.gamma.groups)
+        rows = dense_rows(label_input, self.shared, self.gamma, self.beta, constants, compiled=compiled)
+        B, _, H, W = label_input.shape
+        return FoldedModulation(rows.split(tuple(widths), dim=2), None, (B, H, W), compiled)
+
+    def _running_statistics(self) -> tuple[Tensor, Tensor, float]:
+        """Mean and variance [C] and eps of the batch norm."""
         norm = self.norm
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             raise TypeError("only a batch norm with running statistics can be folded")
-        return fold(self.modulation(level), norm.running_mean, norm.running_var, norm.eps, divisor, widths)
+        return norm.running_mean, norm.running_var, norm.eps
 
     def forward(self, x: Tensor, level: LabelLevel) -> Tensor:
         """x [B, C, H, W] and the label maps at its resolution -> [B, C, H, W]."""
