@@ -55,8 +55,9 @@ def dense_rows(
 
 
 def _parameters(layer: GroupedConv2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias; detached, since torch.compile takes the shape of a parameter for a constant."""
     assert layer.bias is not None
-    return layer.weight, layer.bias
+    return layer.weight.detach(), layer.bias.detach()
 
 
 def _rows(
@@ -97,4 +98,5 @@ def _joined(scales: Tensor, shifts: Tensor, groups: int) -> Tensor:
 
 @functools.cache
 def _compiled_rows() -> Callable[..., Tensor]:
-    return torch.compile(_rows, dynamic=True, fullgraph=True)
+    # torch.compile keeps few variants; where models of many shapes need more, they run uncompiled.
+    return torch.compile(_rows, dynamic=True)
