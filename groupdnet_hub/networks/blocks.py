@@ -225,7 +225,7 @@ class CGBlock(nn.Module):
 
         middle = total_of(convolved("norm_0", LEAKY_SLOPE), overwrite=sums is None)
         parts = [
-            modulations["norm_1"].apply_group([channels], group, slope=LEAKY_SLOPE)
+            modulations["norm_1"].apply_group([channels], group, slope=LEAKY_SLOPE, overwrite=True)
             for group, channels in zip(groups, middle.chunk(len(groups), dim=1), strict=True)
         ]
         y = self.conv_1.forward_groups(_concatenated(parts), groups[0], len(groups))

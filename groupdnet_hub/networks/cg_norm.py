@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groupdnet_hub.networks.joined_modulation import JoinedModulation, joined_modulation
 from groupdnet_hub.networks.dense_folding import FoldedConstants, dense_rows
-from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_patches
+from groupdnet_hub.networks.folding import fold, folded_rows
+from groupdnet_hub.networks.joined_modulation import JoinedModulation, joined_modulation
+from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_hidden, window_patches
 from groupdnet_hub.networks.layers import GroupedConv2d
-from groupdnet_hub.networks.modulation import FoldedModulation, Modulation, fold
+from groupdnet_hub.networks.modulation import FoldedModulation, Modulation
 
 
 class CGNorm(nn.Module):
@@ -54,11 +55,9 @@ class CGNorm(nn.Module):
     def modulation(self, level: LabelLevel) -> Modulation:
         """gamma and beta for the label maps of ``level``, by look-up where that is cheaper (same result)."""
         if level.windows is None:
-            hidden = F.relu(self.shared(level.label_input(self.class_slots, self.shared.weight.dtype)))
+            hidden = self._hidden(level)
             return Modulation(1 + self.gamma(hidden), self.beta(hidden), None)
-        patches = window_patches(
-            level, self.shared.weight, self.shared.bias, self.shared.groups, self.gamma.groups
-        )
+        patches = window_patches(level, self._hidden(level), self.gamma.groups)
         gamma = rows_from_patches(patches, self.gamma.weight, self.gamma.bias)
         beta = rows_from_patches(patches, self.beta.weight, self.beta.bias)
         return Modulation(1 + gamma, beta, level.windows.index)
@@ -77,6 +76,12 @@ class CGNorm(nn.Module):
         # What F.batch_norm comes to without weight and bias, less the memory that it sets aside for cuDNN.
         return torch.native_batch_norm(x, None, None, *statistics, norm.training, norm.momentum, norm.eps)[0]
 
+    def _hidden(self, level: LabelLevel) -> Tensor:
+        """The hidden layer of the whole maps [B, hidden, H, W], or of their different windows [U3 + 1, hidden]."""
+        if level.windows is None:
+            return F.relu(self.shared(level.label_input(self.class_slots, self.shared.weight.dtype)))
+        return window_hidden(level, self.shared.weight, self.shared.bias, self.shared.groups)
+
     def folded_modulation(
         self, level: LabelLevel, divisor: Tensor | None, widths: Sequence[int]
     ) -> FoldedModulation:
@@ -86,7 +91,12 @@ class CGNorm(nn.Module):
             divisor: the singular value by which the convolution behind divides its weight; positive.
             widths: channels of each part of that convolution's input, in order.
         """
-        return fold(self.modulation(level), *self._running_statistics(), divisor, widths)
+        norm = self._batch_norm()
+        gamma, beta = folded_rows(level, self._hidden(level), (self.gamma, self.beta))
+        tables = fold(norm, gamma, self.gamma.bias, beta, self.beta.bias, divisor, widths)
+        index = None if level.windows is None else level.windows.index
+        B, H, W = level.symbols.shape
+        return FoldedModulation(tables, index, (B, H, W))
 
     def dense_modulation(
         self,
@@ -103,18 +113,22 @@ class CGNorm(nn.Module):
             divisor, widths: as of :meth:`folded_modulation`.
             compiled: by ``torch.compile``.
         """
-        statistics = self._running_statistics()
-        constants = FoldedConstants(*statistics, divisor, self.shared.groups, self.gamma.groups)
+        norm = self._batch_norm()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        constants = FoldedConstants(
+            norm.running_mean, norm.running_var, norm.eps, divisor, self.shared.groups, self.gamma.groups
+        )
         rows = dense_rows(label_input, self.shared, self.gamma, self.beta, constants, compiled=compiled)
         B, _, H, W = label_input.shape
         return FoldedModulation(rows.split(tuple(widths), dim=2), None, (B, H, W), compiled)
 
-    def _running_statistics(self) -> tuple[Tensor, Tensor, float]:
-        """Mean and variance [C] and eps of the batch norm."""
+    def _batch_norm(self) -> nn.BatchNorm2d:
+        """The norm, if it can be folded: a batch norm with running statistics."""
         norm = self.norm
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             raise TypeError("only a batch norm with running statistics can be folded")
-        return norm.running_mean, norm.running_var, norm.eps
+        return norm
 
     def forward(self, x: Tensor, level: LabelLevel) -> Tensor:
         """x [B, C, H, W] and the label maps at its resolution -> [B, C, H, W]."""

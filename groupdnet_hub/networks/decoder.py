@@ -17,7 +17,13 @@ from groupdnet_hub.networks.code_placement import CodePlacement, code_placement
 from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.joined_modulation import JoinedModulation
 from groupdnet_hub.networks.label_windows import label_level, searches_windows
-from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network, weights_state
+from groupdnet_hub.networks.layers import (
+    LEAKY_SLOPE,
+    GroupedConv2d,
+    few_channels,
+    initialise_network,
+    weights_state,
+)
 from groupdnet_hub.networks.partial_sums import PartialSums
 from groupdnet_hub.networks.recorded import RecordedDecode
 from groupdnet_hub.networks.scene import Scene
@@ -211,7 +217,7 @@ class GroupDecoder(nn.Module):
         """The layers as the fast form takes them."""
         blocks = tuple(self._cg_blocks())
         return FoldedNetwork(
-            blocks, self.first_features, self._picture, self.config.class_slots, self.fc.groups
+            blocks, self.first_features, self._folded_picture, self.config.class_slots, self.fc.groups
         )
 
     def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:
@@ -230,6 +236,13 @@ class GroupDecoder(nn.Module):
         for layer in self.fusion:
             x = layer(F.leaky_relu(x, LEAKY_SLOPE))
         return torch.tanh(self.to_rgb(F.leaky_relu(x, LEAKY_SLOPE)).float()).to(self.fc.weight.dtype)
+
+    def _folded_picture(self, x: Tensor) -> Tensor:
+        """:meth:`_picture`, overwriting x; not differentiable."""
+        x = F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
+        for layer in self.fusion:
+            x = F.leaky_relu(layer(x), LEAKY_SLOPE, inplace=True)
+        return torch.tanh(few_channels(x, self.to_rgb).float()).to(self.fc.weight.dtype)
 
 
 def _wants_gradients(*tensors: Tensor) -> bool:

@@ -127,18 +127,15 @@ def _different_windows(values: Tensor, outside: int) -> tuple[Tensor, Tensor]:
     return windows.flatten(1), index
 
 
-def window_patches(
-    level: LabelLevel, weight: Tensor, bias: Tensor | None, label_groups: int, out_groups: int
-) -> Tensor:
-    """The hidden layer (3x3 convolution of the label input, ReLU) around the centre of each different window.
+def window_hidden(level: LabelLevel, weight: Tensor, bias: Tensor | None, label_groups: int) -> Tensor:
+    """The hidden layer (3x3 convolution of the label input, ReLU) at the centre of each different 3x3 window.
 
     Args:
         level: with ``windows``.
         weight: [hidden, label channels / label_groups, 3, 3] of the first convolution; ``bias`` [hidden].
-        out_groups: groups of the convolution that follows.
 
     Returns:
-        [out_groups, U5, 9 * hidden / out_groups], ready for :func:`rows_from_patches`.
+        [U3 + 1, hidden]; the last row is that of "outside", 0.
     """
     windows = level.windows
     if windows is None:
@@ -147,7 +144,23 @@ def window_patches(
     places = torch.arange(9, device=table.device) * table.shape[1]
     hidden = F.embedding_bag(windows.symbols + places, table.flatten(0, 1), mode="sum")
     hidden = F.relu(hidden if bias is None else hidden + bias)
-    hidden = torch.cat((hidden, hidden.new_zeros(1, hidden.shape[1])))  # the row of "outside"
+    return torch.cat((hidden, hidden.new_zeros(1, hidden.shape[1])))
+
+
+def window_patches(level: LabelLevel, hidden: Tensor, out_groups: int) -> Tensor:
+    """The hidden layer around the centre of each different 5x5 window.
+
+    Args:
+        level: with ``windows``.
+        hidden: [U3 + 1, hidden] of :func:`window_hidden`.
+        out_groups: groups of the convolution that follows.
+
+    Returns:
+        [out_groups, U5, 9 * hidden / out_groups], ready for :func:`rows_from_patches`.
+    """
+    windows = level.windows
+    if windows is None:
+        raise ValueError("this label level takes the dense path: it has no windows to look up")
     count, width = windows.hidden.shape[0], hidden.shape[1] // out_groups
     patches = F.embedding(windows.hidden, hidden).view(count, 9, out_groups, width)
     return patches.permute(2, 0, 1, 3).reshape(out_groups, count, 9 * width)

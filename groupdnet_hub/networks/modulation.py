@@ -69,7 +69,13 @@ class FoldedModulation:
         return _scale_and_shift_all(x, rows.to(x.dtype), self.size, False, slope)
 
     def apply_group(
-        self, pieces: Sequence[Tensor], group: int, *, upsample: bool = False, slope: float | None = None
+        self,
+        pieces: Sequence[Tensor],
+        group: int,
+        *,
+        upsample: bool = False,
+        slope: float | None = None,
+        overwrite: bool = False,
     ) -> Tensor:
         """The features of one table scaled, shifted and, with ``slope``, activated; not differentiable.
 
@@ -77,6 +83,7 @@ class FoldedModulation:
             pieces: [B, c, h, w] each, the table's channels in order; B is the maps', or anything for one map.
             group: number of the table.
             upsample: the pieces have half the maps' height and width (nearest).
+            overwrite: the result may take the memory of the only piece, which is not upsampled.
 
         Returns:
             [B, channels of the table, H, W], channels_last.
@@ -89,24 +96,26 @@ class FoldedModulation:
                 return looked_up(x, table, self.index, self.size, upsample, slope)
             return all_rows(x, table, self.size, upsample, slope)
         maps, H, W = self.size
-        channels, batch, step = table.shape[2], pieces[0].shape[0], 2 if upsample else 1
-        out = pieces[0].new_empty(batch, H, W, channels)
+        batch, step = pieces[0].shape[0], 2 if upsample else 1
         sources = [piece.permute(0, 2, 3, 1) for piece in pieces]
+        out = sources[0] if overwrite else sources[0].new_empty(batch, H, W, table.shape[2])
+        columns = torch.arange(W, device=out.device) // 2 if upsample else None
         for number in range(maps):
             of_map = slice(None) if maps == 1 else slice(number, number + 1)
             for top, bottom in _strips(H, W * table[0].numel() * table.element_size(), step, out.device):
                 rows = self._rows(table, number, top, bottom)
-                rows = rows.view((bottom - top) // step, step, W // step, step, 2, channels)
+                scale, shift = rows.unflatten(0, ((bottom - top) // step, step, W)).unbind(3)
                 strip = out[of_map, top:bottom]
-                cells = strip.view(-1, (bottom - top) // step, step, W // step, step, channels)
-                start = 0
+                cells, start = strip.unflatten(1, (-1, step)), 0
                 for source in sources:
-                    end = start + source.shape[3]
-                    values = source[of_map, top // step : bottom // step, None, :, None]
+                    own = slice(start, start + source.shape[3])
+                    values = source[of_map, top // step : bottom // step]
+                    # Doubled in width first: PyTorch is slow where neighbours read the same value.
+                    values = values if columns is None else values.index_select(2, columns)
                     torch.addcmul(
-                        rows[..., 1, start:end], values, rows[..., 0, start:end], out=cells[..., start:end]
+                        shift[..., own], values.unflatten(1, (-1, 1)), scale[..., own], out=cells[..., own]
                     )
-                    start = end
+                    start = own.stop
                 if slope is not None:
                     F.leaky_relu(strip, slope, inplace=True)
         return out.permute(0, 3, 1, 2)
@@ -155,37 +164,6 @@ def _compiled_kernels() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     kernels = (_scale_and_shift_looked_up, _scale_and_shift_all)
     looked_up, all_rows = (torch.compile(kernel, dynamic=True) for kernel in kernels)
     return looked_up, all_rows
-
-
-def fold(
-    modulation: Modulation,
-    mean: Tensor,
-    variance: Tensor,
-    eps: float,
-    divisor: Tensor | None,
-    widths: Sequence[int],
-) -> FoldedModulation:
-    """``BN(x) * scale + shift``, divided by the next convolution's singular value, as a scale and a shift of x.
-
-    Args:
-        mean, variance, eps: of the batch norm, [C].
-        divisor: a positive scalar, or None.
-        widths: channels of each table.
-    """
-    scale, shift, index = modulation.scale, modulation.shift, modulation.index
-    if index is None:
-        size = (scale.shape[0], scale.shape[2], scale.shape[3])
-        scale, shift = (rows.permute(0, 2, 3, 1).flatten(0, 2) for rows in (scale, shift))
-    else:
-        size = (index.shape[0], index.shape[1], index.shape[2])
-    dtype = scale.dtype
-    scale = scale.float() * torch.rsqrt(variance.float() + eps)
-    shift = shift.float() - mean.float() * scale
-    if divisor is not None:
-        scale, shift = scale / divisor, shift / divisor
-    both = torch.stack((scale, shift), dim=1).to(dtype)
-    tables = tuple(part.contiguous() for part in both.split(tuple(widths), dim=2))
-    return FoldedModulation(tables, index, size)
 
 
 def _strips(height: int, row_bytes: int, step: int, device: torch.device) -> Iterator[tuple[int, int]]:
