@@ -134,7 +134,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         label: Tensor,
         instance: Tensor | None = None,
         *,
-        lookup: bool = True,
+        lookup: bool | None = None,
         keep: int = 1,
         compiled: bool = False,
         cuda_graphs: bool = False,
@@ -144,11 +144,13 @@ class GroupDNet(nn.Module, StrictHubMixin):
         Args:
             label: int64 [B, H, W]; B is 1, or that of the codes.
             instance: int64 [B, H, W] instance ids, for a model with instance edges (Cityscapes) only.
-            lookup: ``False`` turns the window look-up off; the result is the same, the work is the paper's.
+            lookup: ``True`` looks gamma and beta up by the windows of the label map, as a CPU does by default;
+                elsewhere the default is to convolve the whole map, for which nothing has to wait. ``False`` does the
+                work of the paper's network. The result is the same.
             keep: how many single pictures the scene keeps, in evaluation mode, so that :meth:`decode` of other
                 codes redoes only the groups that the changed classes reach.
-            compiled: in evaluation mode, scale, shift and activation run as one kernel of ``torch.compile``. The
-                first pictures wait for the compiler.
+            compiled: in evaluation mode, scale, shift and activation run as one kernel of ``torch.compile``, and so
+                does what folds the whole map's, where it is convolved. The first pictures wait for the compiler.
             cuda_graphs: in evaluation mode, single pictures on this scene are drawn by CUDA graphs, one for each
                 set of groups that was redrawn; the first picture of a set is slow. They hold one picture's working
                 memory, instead of ``keep`` pictures.

@@ -41,7 +41,8 @@ class GroupDNetPipeline:
 
     Args:
         model: it is put into evaluation mode.
-        kept_bytes: memory for what is kept; 0 keeps nothing from one call to the next.
+        kept_bytes: memory for what is kept; 0 keeps nothing from one call to the next. By default 512 MiB, and 2 GiB
+            for a model on another device than the CPU, where scale and shift of whole label maps are kept.
         compiled, cuda_graphs: of :meth:`GroupDNet.prepare`, for every picture; a scene without memory has no
             CUDA graphs.
     """
@@ -50,11 +51,13 @@ class GroupDNetPipeline:
         self,
         model: GroupDNet,
         *,
-        kept_bytes: int = 512 * 2**20,
+        kept_bytes: int | None = None,
         compiled: bool = False,
         cuda_graphs: bool = False,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
+        if kept_bytes is None:
+            kept_bytes = (512 if model.device.type == "cpu" else 2048) * 2**20
         self._scenes = SceneShelf(kept_bytes, compiled=compiled, cuda_graphs=cuda_graphs)
 
     @classmethod

@@ -8,6 +8,7 @@ from threading import Lock
 from torch import Tensor
 
 from groupdnet_hub.model import GroupDNet
+from groupdnet_hub.networks.layers import weights_state
 from groupdnet_hub.networks.scene import Scene
 
 # Pictures that each scene keeps: several people may draw on one map in turn.
@@ -36,7 +37,7 @@ class SceneShelf:
         if not self._limit:
             return model.prepare(label, instance, compiled=self._compiled)
         maps = [label] if instance is None else [label, instance]
-        key = (_weights_state(model), *((tuple(m.shape), m.numpy().tobytes()) for m in maps))
+        key = (weights_state(model.decoder), *((tuple(m.shape), m.numpy().tobytes()) for m in maps))
         with self._lock:
             found = self._scenes.get(key)
             if found is not None:
@@ -60,9 +61,3 @@ class SceneShelf:
                 if sum(sizes.values()) > self._limit:
                     del self._scenes[key]
                     sizes[key] = 0
-
-
-def _weights_state(model: GroupDNet) -> tuple[object, ...]:
-    """Another value once a weight was replaced, moved, converted or written to."""
-    tensors = [*model.decoder.parameters(), *model.decoder.buffers()]
-    return tuple((t.data_ptr(), t.dtype, None if t.is_inference() else t._version) for t in tensors)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from conftest import shared_folder
+from host_waits import NoHostWaits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_models import generator, make_model, maps
@@ -255,6 +256,70 @@ def test_a_redrawn_class_redoes_its_groups_only(monkeypatch: pytest.MonkeyPatch)
     work.clear()
     model.decode(codes, scene)
     assert not work
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No search for windows by default, as on a device that the host would have to wait for."""
+    from groupdnet_hub.networks import decoder
+
+    assert decoder.searches_windows(torch.device("cpu"))
+    assert not decoder.searches_windows(torch.device("cuda"))
+    monkeypatch.setattr(decoder, "searches_windows", lambda device: False)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"spectral_norm": False}, {"instance_edges": True}, {"code_placement": "box"}],
+    ids=["default", "unnormalised", "edges", "box"],
+)
+@torch.no_grad()
+def test_folded_convolutions_of_whole_maps(fields: dict) -> None:
+    """What a GPU takes instead of the look-up: every form of it, and the very numbers that are looked up."""
+    model = make_model(8, (64, 64), 16, **fields)
+    label = maps("cells", 2, 8, (64, 64))
+    instance = maps("one pixel", 2, 3, (64, 64)) if "instance_edges" in fields else None
+    for count in (2, 1):
+        check_all_forms(model, label[:count], None if instance is None else instance[:count])
+    dense, looked_up = (model.prepare(label, instance, lookup=lookup) for lookup in (None, True))
+    assert all(m.index is None for block in dense.modulations for m in block.values())
+    assert any(m.index is not None for block in looked_up.modulations for m in block.values())
+    for of_block, others in zip(dense.modulations, looked_up.modulations, strict=True):
+        for name, modulation in of_block.items():
+            assert modulation.widths == others[name].widths
+            for table, other in zip(modulation.tables, others[name].tables, strict=True):
+                index = others[name].index
+                rows = other if index is None else other[index.flatten()]
+                torch.testing.assert_close(table, rows, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@torch.no_grad()
+def test_a_first_decode_on_a_gpu_waits_once() -> None:
+    """To check the label map: a new model has its singular values looked at as well, but once for its weights."""
+    model, label = make_model(8, (64, 64), 4), maps("cells", 1, 8, (64, 64))
+    codes = model.sample_codes(generator=generator())
+    waits = []
+    for _ in range(2):
+        with NoHostWaits(collect=True) as watch:
+            model.decode(codes, model.prepare(label))
+        waits.append(watch.waits)
+    assert len(waits[0]) == 2
+    assert len(waits[1]) == 1
+    assert "label.max()" in waits[1][0]
+    with pytest.raises(ValueError, match="class id 8"):
+        model.prepare(label + 1)
+
+
+@torch.no_grad()
+def test_singular_values_are_looked_at_again_when_weights_change() -> None:
+    model, label = make_model(8, (64, 64), 4), maps("cells", 1, 8, (64, 64))
+    assert model.prepare(label).folded
+    model.decoder.blocks[0].conv_0.weight_u.neg_()
+    assert not model.prepare(label).folded
+    model.decoder.blocks[0].conv_0.weight_u.neg_()
+    assert model.prepare(label).folded
 
 
 def test_groups_that_do_not_nest() -> None:

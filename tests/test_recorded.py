@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from network_models import generator, make_model, maps
 from torch import Tensor
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline
-from groupdnet_hub.networks import partial_sums
+from groupdnet_hub.networks import decoder, dense_folding, partial_sums
+from groupdnet_hub.networks.modulation import FoldedModulation
 from groupdnet_hub.networks.recorded import RecordedDecode
 
 CUDA = pytest.param(
@@ -154,13 +156,42 @@ def test_cuda_graphs(device: str, placement: str) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: g++ is missing")
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 def test_compiled_kernels(device: str) -> None:
+    """By default on a GPU those of whole maps too, which take a C++ compiler a minute."""
     model, label = model_and_map(device)
     with torch.no_grad():
-        plain, scene = model.prepare(label, keep=0), model.prepare(label, compiled=True)
-        for codes in codes_to_draw(model)[1:4]:
-            torch.testing.assert_close(
-                model.decode(codes, scene), model.decode(codes, plain), rtol=0, atol=1e-4
-            )
+        plain = model.prepare(label, keep=0)
+        for scene in (model.prepare(label, compiled=True), model.prepare(label, lookup=True, compiled=True)):
+            for codes in codes_to_draw(model)[1:4]:
+                torch.testing.assert_close(
+                    model.decode(codes, scene), model.decode(codes, plain), rtol=0, atol=1e-4
+                )
+
+
+@torch.no_grad()
+def test_whole_maps_compile_as_one_graph_of_few_variants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every resolution and width of a model, which needs no C++ compiler here."""
+    graphs = []
+
+    def counted(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    whole = torch.compile(dense_folding._rows, dynamic=True, fullgraph=True, backend=counted)
+    monkeypatch.setattr(dense_folding, "_compiled_rows", lambda: whole)
+    monkeypatch.setattr(decoder, "searches_windows", lambda device: False)
+    torch._dynamo.reset()
+    for size, width in (((64, 64), 4), ((32, 32), 6)):
+        model, label = make_model(8, size, width), maps("cells", 1, 8, size)
+        codes = model.sample_codes(1, generator=generator())
+        expected = model.decode(codes, model.prepare(label, lookup=False))
+        scene = model.prepare(label, compiled=True)
+        scene = replace(scene, modulations=tuple(map(not_compiled, scene.modulations)))
+        torch.testing.assert_close(model.decode(codes, scene), expected, rtol=0, atol=1e-4)
+    assert 1 <= len(graphs) <= 4
+
+
+def not_compiled(modulations: Mapping[str, FoldedModulation]) -> dict[str, FoldedModulation]:
+    return {name: replace(modulation, compiled=False) for name, modulation in modulations.items()}
 
 
 def test_the_pipeline_passes_the_options_on(monkeypatch: pytest.MonkeyPatch) -> None:

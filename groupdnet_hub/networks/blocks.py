@@ -103,18 +103,32 @@ class CGBlock(nn.Module):
         self, level: LabelLevel, singular_values: Mapping[str, Tensor | None]
     ) -> dict[str, FoldedModulation]:
         """:meth:`modulations` of evaluation mode, with running statistics and singular values folded in."""
-        pixels = level.symbols.shape[1] * level.symbols.shape[2]
-
-        def widths(name: str) -> tuple[int, ...]:
-            convolution = getattr(self, _NORMS[name])
-            before = self.groups if name == "norm_1" else self.in_groups
-            area = convolution.kernel_size[0] * convolution.kernel_size[1]
-            return part_widths(convolution.in_channels, self.groups, before, area, pixels)
-
         return {
-            name: getattr(self, name).folded_modulation(level, singular_values[name], widths(name))
+            name: getattr(self, name).folded_modulation(
+                level, singular_values[name], self._widths(name, level)
+            )
             for name in self._norms
         }
+
+    def dense_modulations(
+        self, level: LabelLevel, singular_values: Mapping[str, Tensor | None], *, compiled: bool
+    ) -> dict[str, FoldedModulation]:
+        """:meth:`folded_modulations` by convolutions of the whole maps, without asking their device anything."""
+        label_input = level.label_input(self.norm_0.class_slots, self.conv_0.weight.dtype)
+        return {
+            name: getattr(self, name).dense_modulation(
+                label_input, singular_values[name], self._widths(name, level), compiled=compiled
+            )
+            for name in self._norms
+        }
+
+    def _widths(self, name: str, level: LabelLevel) -> tuple[int, ...]:
+        """Channels of each part of the input of the convolution behind a CG-Norm."""
+        convolution = getattr(self, _NORMS[name])
+        before = self.groups if name == "norm_1" else self.in_groups
+        area = convolution.kernel_size[0] * convolution.kernel_size[1]
+        pixels = level.symbols.shape[1] * level.symbols.shape[2]
+        return part_widths(convolution.in_channels, self.groups, before, area, pixels)
 
     def forward(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
+from groupdnet_hub.networks.dense_folding import FoldedConstants, dense_rows
 from groupdnet_hub.networks.folding import fold, folded_rows
 from groupdnet_hub.networks.joined_modulation import JoinedModulation, joined_modulation
 from groupdnet_hub.networks.label_windows import LabelLevel, rows_from_patches, window_hidden, window_patches
@@ -100,9 +101,7 @@ class CGNorm(nn.Module):
             divisor: the singular value by which the convolution behind divides its weight; positive.
             widths: channels of each part of that convolution's input, in order.
         """
-        norm = self.norm
-        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
-            raise TypeError("only a batch norm with running statistics can be folded")
+        norm = self._batch_norm()
         gamma, beta = folded_rows(level, self._hidden(level), (self.gamma, self.beta))
         tables = fold(norm, gamma, self.gamma.bias, beta, self.beta.bias, divisor, widths)
         index = None if level.windows is None else level.windows.index
@@ -137,6 +136,38 @@ class CGNorm(nn.Module):
         mean = _over_processes(features.mean(dim=(0, 2, 3)))
         variance = _over_processes((features - mean[:, None, None]).square().mean(dim=(0, 2, 3)))
         return norm(x), BatchStatistics(mean, torch.rsqrt(variance + norm.eps))
+
+    def dense_modulation(
+        self,
+        label_input: Tensor,
+        divisor: Tensor | None,
+        widths: Sequence[int],
+        *,
+        compiled: bool,
+    ) -> FoldedModulation:
+        """:meth:`folded_modulation` by convolutions of the whole maps, without asking their device anything.
+
+        Args:
+            label_input: [B, label channels, H, W].
+            divisor, widths: as of :meth:`folded_modulation`.
+            compiled: by ``torch.compile``.
+        """
+        norm = self._batch_norm()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        constants = FoldedConstants(
+            norm.running_mean, norm.running_var, norm.eps, divisor, self.shared.groups, self.gamma.groups
+        )
+        rows = dense_rows(label_input, self.shared, self.gamma, self.beta, constants, compiled=compiled)
+        B, _, H, W = label_input.shape
+        return FoldedModulation(rows.split(tuple(widths), dim=2), None, (B, H, W), compiled)
+
+    def _batch_norm(self) -> nn.BatchNorm2d:
+        """The norm, if it can be folded: a batch norm with running statistics."""
+        norm = self.norm
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
+            raise TypeError("only a batch norm with running statistics can be folded")
+        return norm
 
     def forward(self, x: Tensor, level: LabelLevel) -> Tensor:
         """x [B, C, H, W] and the label maps at its resolution -> [B, C, H, W]."""

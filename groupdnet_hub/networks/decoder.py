@@ -16,8 +16,14 @@ from groupdnet_hub.networks.blocks import CGBlock
 from groupdnet_hub.networks.code_placement import CodePlacement, code_placement
 from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.joined_modulation import JoinedModulation
-from groupdnet_hub.networks.label_windows import label_level
-from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, few_channels, initialise_network
+from groupdnet_hub.networks.label_windows import label_level, searches_windows
+from groupdnet_hub.networks.layers import (
+    LEAKY_SLOPE,
+    GroupedConv2d,
+    few_channels,
+    initialise_network,
+    weights_state,
+)
 from groupdnet_hub.networks.modulation import AnyModulation
 from groupdnet_hub.networks.partial_sums import PartialSums
 from groupdnet_hub.networks.recorded import RecordedDecode
@@ -30,6 +36,8 @@ class GroupDecoder(nn.Module):
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
+        # A state of the weights, and whether their singular values can be folded in.
+        self._foldable: tuple[object, bool] | None = None
         self.fc = GroupedConv2d(
             config.class_slots * config.code_channels,
             config.fc_channels,
@@ -66,7 +74,7 @@ class GroupDecoder(nn.Module):
         label: Tensor,
         edges: Tensor | None = None,
         *,
-        lookup: bool = True,
+        lookup: bool | None = None,
         keep: int = 1,
         compiled: bool = False,
         cuda_graphs: bool = False,
@@ -79,7 +87,9 @@ class GroupDecoder(nn.Module):
         Args:
             label: int64 [B, H, W].
             edges: instance edge map [B, 1, H, W], for a configuration with ``instance_edges``.
-            lookup: ``False`` convolves the whole maps throughout and folds nothing, as the paper's network does.
+            lookup: ``True`` searches for the maps' different windows. By default only a CPU does; elsewhere, where
+                the search would have to wait for the device, the whole maps are convolved by folded weights.
+                ``False`` convolves the whole maps and folds nothing, as the paper's network does.
             keep: how many single pictures the scene keeps to start the next one from.
             compiled, cuda_graphs: of the fast form, which see :meth:`groupdnet_hub.GroupDNet.prepare`.
 
@@ -102,12 +112,15 @@ class GroupDecoder(nn.Module):
                 placement=self._placement(label, latent_size),
             )
         modulations: list[Mapping[str, AnyModulation]] = []
-        divisors = self._divisors_to_fold() if lookup else None
+        search = searches_windows(label.device) if lookup is None else lookup
+        divisors = None if lookup is False else self._divisors_to_fold()
         for i, block in enumerate(self._cg_blocks()):
             size = (latent_size[0] * 2**i, latent_size[1] * 2**i)
-            level = label_level(label, edges, size, self.config.num_classes, lookup=lookup)
+            level = label_level(label, edges, size, self.config.num_classes, lookup=search)
             if divisors is None:
                 modulations.append(block.modulations(level))
+            elif not search:
+                modulations.append(block.dense_modulations(level, divisors[i], compiled=compiled))
             else:
                 folded = block.folded_modulations(level, divisors[i])
                 modulations.append({name: replace(m, compiled=compiled) for name, m in folded.items()})
@@ -154,10 +167,11 @@ class GroupDecoder(nn.Module):
             return None
         divisors: list[Mapping[str, Tensor | None]] = [block.singular_values() for block in self._cg_blocks()]
         values = [value for block in divisors for value in block.values() if value is not None]
-        # LeakyReLU commutes with a positive factor only.
-        if values and not bool((torch.stack(values) > 0).all()):
-            return None
-        return divisors
+        # LeakyReLU commutes with a positive factor only. A device is asked once for the same weights.
+        state = weights_state(self)
+        if self._foldable is None or self._foldable[0] != state:
+            self._foldable = state, not values or bool((torch.stack(values) > 0).all())
+        return divisors if self._foldable[1] else None
 
     def _cg_blocks(self) -> Iterator[CGBlock]:
         for block in self.blocks:

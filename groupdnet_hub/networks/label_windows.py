@@ -92,6 +92,11 @@ def label_level(
     return level
 
 
+def searches_windows(device: torch.device) -> bool:
+    """Whether windows are searched for by default: only on a CPU, since another device makes the host wait for them."""
+    return device.type == "cpu"
+
+
 def find_windows(symbols: Tensor, num_symbols: int) -> LabelWindows:
     """The different 5x5 windows of ``symbols`` int64 [B, H, W] with values below ``num_symbols``."""
     inner, inner_index = _different_windows(symbols, num_symbols)

@@ -226,3 +226,9 @@ def initialise_network(network: nn.Module, generator: torch.Generator | None, ga
 def leaky_relu(x: Tensor) -> Tensor:
     """LeakyReLU with slope 0.2, the activation of all the networks; overwrites ``x``."""
     return F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
+
+
+def weights_state(module: nn.Module) -> tuple[object, ...]:
+    """Another value once a weight of a network was replaced, moved, converted or written to."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return tuple((t.data_ptr(), t.dtype, None if t.is_inference() else t._version) for t in tensors)
