@@ -113,15 +113,19 @@ def test_numbers_drawn_ahead_are_those_that_would_be_drawn() -> None:
 
 @pytest.mark.parametrize("shapes", [[(2,)], [(2,), (3,), (4,)], [(3,), (2,)]])
 def test_a_step_that_draws_other_numbers_than_its_kind_is_refused(shapes: list[tuple[int, ...]]) -> None:
-    device, source, ahead = torch.device("cpu"), NoiseSource(0, 0, 1), DrawsAhead(torch.device("cpu"))
+    source, ahead = NoiseSource(0, 0, 1), DrawsAhead(torch.device("cpu"))
     source.ahead = ahead
-    with ahead.step("kind"):
-        for shape in ((2,), (3,)):
-            source.draw(shape, device)
-    ahead.send("kind")
-    with pytest.raises(RuntimeError, match="random numbers"), ahead.step("kind"):
-        for shape in shapes:
-            source.draw(shape, device)
+
+    def step(shapes: list[tuple[int, ...]]) -> None:
+        ahead.send("kind")
+        with ahead.step("kind"):
+            for shape in shapes:
+                source.draw(shape, torch.device("cpu"))
+
+    step([(2,), (3,)])
+    step([(2,), (3,)])
+    with pytest.raises(RuntimeError, match="random numbers"):
+        step(shapes)
 
 
 def test_the_average_follows_and_buffers_are_the_models_own() -> None:

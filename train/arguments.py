@@ -201,7 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     flag(
         "--plain_step",
-        "normalise weights in every forward, as the paper's networks do, and take no shortcut that needs to know of the "
+        "normalise weights in every forward, as the paper's networks do, and take no shortcut that needs to know the "
         "whole step; the result is the same up to rounding",
     )
     flag(

@@ -16,6 +16,7 @@ from groupdnet_hub.networks.blocks import CGBlock
 from groupdnet_hub.networks.code_placement import CodePlacement, code_placement
 from groupdnet_hub.networks.incremental import FoldedNetwork, decode_folded
 from groupdnet_hub.networks.joined_modulation import JoinedModulation
+from groupdnet_hub.networks.kept_memory import keep_freed_memory
 from groupdnet_hub.networks.label_windows import label_level, searches_windows
 from groupdnet_hub.networks.layers import (
     LEAKY_SLOPE,
@@ -114,6 +115,8 @@ class GroupDecoder(nn.Module):
         modulations: list[Mapping[str, AnyModulation]] = []
         search = searches_windows(label.device) if lookup is None else lookup
         divisors = None if lookup is False else self._divisors_to_fold()
+        if divisors is not None and label.device.type == "cpu":
+            keep_freed_memory()
         for i, block in enumerate(self._cg_blocks()):
             size = (latent_size[0] * 2**i, latent_size[1] * 2**i)
             level = label_level(label, edges, size, self.config.num_classes, lookup=search)
