@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 import pytest
 import step_form
 import torch
+from accelerators import device_type, only_deterministic_algorithms
 from checkpoints import MovingAverage
 from distributed import NoiseSource
 from draws_ahead import DrawsAhead
@@ -196,3 +198,26 @@ def test_sum_of_distances_is_what_its_formula_says(weighted: bool) -> None:
     torch.testing.assert_close(result, sum(terms).detach())
     for gradient, other in zip(torch.autograd.grad(3 * result, found), expected, strict=True):
         torch.testing.assert_close(gradient, other)
+
+
+def test_deterministic_algorithms_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    try:
+        only_deterministic_algorithms()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+@pytest.mark.parametrize("use_cpu", ["true", "1"])
+def test_a_run_on_the_cpu_of_a_machine_with_a_gpu(use_cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    assert device_type() == "cuda"
+    monkeypatch.setenv("ACCELERATE_USE_CPU", use_cpu)
+    assert device_type() == "cpu"
