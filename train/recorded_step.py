@@ -79,11 +79,22 @@ class RecordedStep:
         if found.replay is None and found.made > _UNRECORDED:
             found.replay = self._record(work)
         elif found.replay is None:
-            work()
+            self._aside(work)
         if found.replay is not None:
             found.replay()
         assert found.losses is not None
         return found.losses
+
+    def _aside(self, work: Callable[[], None]) -> None:
+        """Do work on a CUDA stream of its own, as what is recorded later will be."""
+        if self._device.type != "cuda":
+            work()
+            return
+        stream, usual = torch.cuda.Stream(self._device), torch.cuda.current_stream(self._device)
+        stream.wait_stream(usual)
+        with torch.cuda.stream(stream):
+            work()
+        usual.wait_stream(stream)
 
     def _sent(self, batch: Batch, weights: LossWeights) -> LossWeights:
         """Batch and weights copied to their memory; the weights there."""

@@ -83,11 +83,13 @@ class TrainingStep:
         objective, judge = self.objective, self.judge.requires_grad_(False)
         self._weights.make()
         with self._weights.lent(), self._judge_weights.lent(gradients=False), self._autocast():
-            if not kind.generator:
+            if kind.generator:
+                losses, fakes = objective.generator_losses(self.model, judge, batch, noise, weights)
+            else:
                 with torch.no_grad():
-                    return {}, objective.draw(self.model, batch, noise)
-            losses, fakes = objective.generator_losses(self.model, judge, batch, noise, weights)
-        self.accelerator.backward(_sum(losses.values()))
+                    losses, fakes = {}, objective.draw(self.model, batch, noise)
+        if losses:
+            self.accelerator.backward(_sum(losses.values()))
         self._weights.forget()
         return losses, fakes
 
