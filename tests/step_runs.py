@@ -80,8 +80,13 @@ def pictures(labels: LabelSet, size: tuple[int, int], count: int, instances: boo
 
 def random_trunk(folder: Path, net: str) -> Path:
     """A file of random weights for a perceptual net."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):  # the classifier behind the trunk takes most of the memory, and is not wanted
         trunk = getattr(torchvision.models, net)(weights=None).features
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for key, value in trunk.state_dict().items():
+        scale = (2 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.0
+        weights[f"features.{key}"] = scale * torch.randn(value.shape, generator=generator)
     target = folder / f"{net}.safetensors"
-    save_file({f"features.{key}": value for key, value in trunk.state_dict().items()}, target)
+    save_file(weights, target)
     return target

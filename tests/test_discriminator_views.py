@@ -8,7 +8,7 @@ import pytest
 import torch
 from class_crops import DiscriminatorCrops
 from diffaugment import DiffAugment
-from discriminator_io import halves, judged, seen
+from discriminator_io import judged
 from discriminator_means import DiscriminatorMeans
 from gradient_penalty import LazyR1
 from label_mix import LabelMix
@@ -89,7 +89,7 @@ def test_the_generator_learns_from_windows_and_r1_sees_them(kind: str) -> None:
         sum(losses.values()).backward()
         gradients.append(model.picture.grad.clone())
         assert torch.equal(objective.draw(model, batch, torch.zeros(0))[0], drawn)
-        penalties.append(LazyR1(1.0, 1).loss(objective, discriminator, batch, 0).detach())
+        penalties.append(LazyR1(1.0, 1).loss(objective, discriminator, batch).detach())
     inside = DiscriminatorCrops(16, 8, 5, 0, 1).draw(batch["label"])
     rows, columns = inside.rows.round().long(), inside.columns.round().long()
     for i in range(3):
@@ -148,12 +148,9 @@ def test_real_pictures_are_judged_without_gradients_as_in_one_batch_with_the_oth
     for how in ("apart", "together"):
         judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False).train()
         augment = DiffAugment(0, 0, 1)
+        fakes, reals, shown = judged(judge, condition, fake, real, augment, together=how == "together")
         if how == "apart":
-            fakes, reals, shown = judged(judge, condition, fake, real, augment)
             assert not any(feature.requires_grad for scale in reals for feature in scale)
-        else:
-            both = seen(condition, (fake, real), augment)
-            fakes, reals, shown = (*halves(judge(both)), both[:3])
         assert judge.training
         loss = torch.stack(
             [(a - b.detach()).square().mean() for a, b in zip(fakes[0], reals[0], strict=True)]

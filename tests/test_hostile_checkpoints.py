@@ -12,7 +12,7 @@ import checkpoints
 import pytest
 import torch
 from accelerate import Accelerator
-from checkpoints import averaged, load_checkpoint, save_checkpoint
+from checkpoints import MovingAverage, load_checkpoint, save_checkpoint
 from distributed import NoiseSource
 from hostile_files import Payload, pickles, refusal
 from hub_models import make_model
@@ -33,7 +33,7 @@ class Run:
             network, torch.optim.Adam(network.parameters(), lr=0.1)
         )
         self.noise = NoiseSource(3, 0, 1)
-        self.average = averaged(copy.deepcopy(network), 0.9)
+        self.average = MovingAverage(copy.deepcopy(network), 0.9)
         keep_own_state(self.accelerator, {"noise": self.noise, "average": self.average})
 
     def step(self) -> torch.Tensor:
