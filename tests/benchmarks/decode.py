@@ -235,17 +235,17 @@ def _peak_memory(preset: str, args: dict, form: str, lookup: bool) -> float:
         if not lookup:
             model.to(memory_format=torch.contiguous_format)
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-        before = _resident_peak()
+        before = resident_peak()
     with torch.inference_mode():
         draw = draws(model, label, instance, form, fast_options(args) if lookup else None)
         for _ in range(2):
             draw()
     if device.type == "cuda":
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    return (_resident_peak() - before) / 2**20
+    return (resident_peak() - before) / 2**20
 
 
-def _resident_peak() -> int:
+def resident_peak() -> int:
     """Largest resident set of this process since it was last reset, in bytes (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024

@@ -24,6 +24,7 @@ from torch import Tensor
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT / "tests"), str(_ROOT / "train")]
 
+from decode import matrix_rate, resident_peak, synchronise  # noqa: E402
 from host_waits import NoHostWaits  # noqa: E402
 from launch_counts import CountedCompiler, counting  # noqa: E402
 from operation_counts import MultiplyAccumulates, OperationCounts  # noqa: E402
@@ -120,8 +121,10 @@ def print_speed(case: str, args: argparse.Namespace) -> None:
     """Pictures a second of the plain and the fast step, in turns, and what goes with them."""
     device = torch.device(args.device)
     dtype = torch.bfloat16 if args.mixed_precision == "bf16" else torch.float32
-    rate = matrix_rate(device, dtype)
+    rate = 1e9 * matrix_rate(device, dtype)
     print(f"{case}, batch {args.batch_size}, {args.mixed_precision}, {args.device}, {args.threads} threads")
+    fast, notes = fast_form(args)
+    print(fast.line(notes))
     print(f"rate of matrix products: {rate / 1e12:.3f} T multiply-accumulates/s")
     with contextlib.ExitStack() as stack:
         runs = {name: stack.enter_context(run(case, args, form)) for name, form in forms(args).items()}
@@ -220,14 +223,13 @@ def _peak_memory(case: str, args: argparse.Namespace, form: str) -> float:
     return resident_peak() / 2**20
 
 
-def resident_peak() -> int:
-    """Largest resident set of this process so far, in bytes (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-
-
 def forms(args: argparse.Namespace) -> dict[str, StepForm]:
     """The plain form, and the one that a run takes by itself."""
+    return {"plain": StepForm(working=False), "fast": fast_form(args)[0]}
+
+
+def fast_form(args: argparse.Namespace) -> tuple[StepForm, tuple[str, ...]]:
+    """The form that a run takes by itself, and what stands in its way."""
     asked = argparse.Namespace(
         plain_step=False,
         compile=None if args.compile else False,
@@ -236,29 +238,7 @@ def forms(args: argparse.Namespace) -> dict[str, StepForm]:
         optimizer="adam",
         mixed_precision=args.mixed_precision,
     )
-    fast, notes = choose_form(asked, args.device)
-    print(fast.line(notes))
-    return {"plain": StepForm(working=False), "fast": fast}
-
-
-def matrix_rate(device: torch.device, dtype: torch.dtype, side: int = 4096) -> float:
-    """Multiply-accumulates a second of a large matrix product."""
-    side = side if device.type == "cuda" else side // 4
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    seconds = []
-    for _ in range(9):
-        synchronise(device)
-        start = time.perf_counter()
-        a @ b
-        synchronise(device)
-        seconds.append(time.perf_counter() - start)
-    return side**3 / statistics.median(seconds)
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return choose_form(asked, args.device)
 
 
 def run(
