@@ -29,6 +29,11 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def pytest_configure() -> None:
+    """One thread, as the processes that tests start have: how a sum is split over threads shows in its rounding."""
+    torch.set_num_threads(1)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The figure of the README's table of promises."""
     hostile_files = sys.modules.get("hostile_files")

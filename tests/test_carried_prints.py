@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -19,14 +17,6 @@ STEPS, BATCH = 120, 8
 # Where the cloth lies at first: top, left, height, width; and the cell of the 4x4 code that has the mark.
 BOX, CELL = (5, 4, 18, 16), (2, 1)
 MOVES = [(1, 0), (3, 2), (5, 5), (8, 3)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def cloth(box: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,14 +17,6 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, PairedI
 from groupdnet_hub.networks import partial_sums
 from groupdnet_hub.networks.incremental import _groups_reached
 from groupdnet_hub.networks.partial_sums import part_widths
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def plain(model: GroupDNet, codes: Tensor, label: Tensor, instance: Tensor | None = None) -> Tensor:

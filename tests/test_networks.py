@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from conftest import shared_folder
@@ -15,14 +13,6 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, MultiScaleDiscri
 from groupdnet_hub.networks import label_windows
 from groupdnet_hub.networks.encoder import Gaussian, split_by_class
 from groupdnet_hub.networks.layers import GroupedConv2d
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -43,14 +43,6 @@ RUNS = {
         for name in ("MulNet", "GroupNet", "GroupEnc", "VSPADE", "BicycleGAN", "DSCGAN", "pix2pixHD")
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def settle(network: nn.Module) -> None:
