@@ -171,6 +171,30 @@ def moved(
     return moved
 
 
+def moved_alone(
+    item: Mapping[str, Tensor],
+    moves: Moves,
+    *,
+    classes: Tensor | None = None,
+    class_count: int | None = None,
+) -> dict[str, Tensor]:
+    """One item on the CPU, ``image`` [3, H, W], ``label`` [H, W] and perhaps ``instance`` [H, W]; see :func:`moved`.
+
+    Args:
+        classes: int64 [K], the ids that its label map shows; by default it is searched for them.
+        class_count: of the data set; by default of this item, whose map may then be simplified a little otherwise.
+    """
+    label = item["label"]
+    if classes is None:
+        shown = label.flatten().bincount().nonzero()[:, 0] if moves.simplification else ()
+        classes = torch.as_tensor(shown, dtype=torch.int64)
+    if class_count is None:
+        class_count = int(label.max()) + 1 if moves.simplification else 0
+    table = MoveTable.of([moves], [0], (label.shape[0], label.shape[1]))
+    batch = {name: value[None] for name, value in item.items()}
+    return {name: value[0] for name, value in moved(batch, table, classes[None], class_count).items()}
+
+
 def unpacked(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Pictures of bytes as float32 in [-1, 1], maps as int64; what is so already stays."""
     return {

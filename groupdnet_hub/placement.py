@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from groupdnet_hub.moves import Moves, MoveTable, moved, unpacked
+from groupdnet_hub.moves import Moves, moved_alone, unpacked
 from groupdnet_hub.simplified_maps import Simplification
 
 
@@ -91,9 +91,7 @@ class Placement:
 
         Args:
             item: its image uint8, or float32 in [-1, 1].
-            class_count: of the data set; by default of this item, whose map may then be simplified a little otherwise.
-            classes: ids that its label map shows, as :func:`groupdnet_hub.moves.moved` takes them; by default it is
-                searched for them.
+            class_count, classes: see :func:`groupdnet_hub.moves.moved_alone`.
 
         Returns:
             The image float32 in [-1, 1], the maps int64.
@@ -104,16 +102,7 @@ class Placement:
         self.check("instance" in item)
         if not self.moves_anything:
             return unpacked(item)
-        moves = self.moves(epoch, index)
-        label = item["label"]
-        if classes is None:
-            shown = label.flatten().bincount().nonzero()[:, 0] if moves.simplification else ()
-            classes = torch.as_tensor(shown, dtype=torch.int64)
-        if class_count is None:
-            class_count = int(label.max()) + 1 if moves.simplification else 0
-        table = MoveTable.of([moves], [0], (label.shape[0], label.shape[1]))
-        batch = {name: value[None] for name, value in item.items()}
-        return {name: value[0] for name, value in moved(batch, table, classes[None], class_count).items()}
+        return moved_alone(item, self.moves(epoch, index), classes=classes, class_count=class_count)
 
     def check(self, has_instances: bool) -> None:
         """Refuse items with instance maps where label maps are to be simplified.

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def scaled_and_turned(item: Mapping[str, Tensor], factor: float, degrees: float) -> dict[str, Tensor]:
-    """One item scaled and turned about its centre, see :func:`turned`.
-
-    Args:
-        item: ``image`` [3, H, W], ``label`` [H, W] and perhaps other maps [H, W] of whole numbers.
-        factor: above 1 enlarges what is seen.
-        degrees: anticlockwise.
-    """
-    angle = math.radians(degrees)
-    cosine, sine = torch.tensor([[math.cos(angle) / factor], [math.sin(angle) / factor]])
-    batch = turned({name: value[None] for name, value in item.items()}, cosine, sine)
-    return {name: value[0] for name, value in batch.items()}
 
 
 def turned(batch: Mapping[str, Tensor], cosine: Tensor, sine: Tensor) -> dict[str, Tensor]:

@@ -54,20 +54,6 @@ class Simplifications:
     points: tuple[int, int]
 
 
-def simplified(label: Tensor, generator: torch.Generator) -> Tensor:
-    """A coarser version of one label map int64 [H, W] on the CPU, see :func:`simplified_batch`."""
-    plan, size = Simplification.drawn(generator), (label.shape[0], label.shape[1])
-    spacing = plan.spacing(size)
-    plans = Simplifications(
-        spacing=torch.tensor([spacing]),
-        smooth=torch.tensor([plan.smooth]),
-        offsets=(torch.tensor([plan.offsets[0]]), torch.tensor([plan.offsets[1]])),
-        points=(int(size[0] / spacing) + 3, int(size[1] / spacing) + 3),
-    )
-    classes = label.unique()
-    return simplified_batch(label[None], classes[None], plans, int(classes[-1]) + 1)[0]
-
-
 def simplified_batch(label: Tensor, classes: Tensor, how: Simplifications, class_count: int) -> Tensor:
     """Coarser versions of label maps int64 [B, H, W] that show the same classes.
 

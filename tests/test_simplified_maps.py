@@ -8,13 +8,18 @@ from test_placement import figure, item
 from torch import Tensor
 
 from groupdnet_hub import draw_figure, shown_classes
-from groupdnet_hub.moves import Moves, MoveTable
+from groupdnet_hub.moves import Moves, MoveTable, moved_alone
 from groupdnet_hub.placement import Placement
-from groupdnet_hub.simplified_maps import Simplification, _with_all, simplified, simplified_batch
+from groupdnet_hub.simplified_maps import Simplification, _with_all, simplified_batch
 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def simplified(label: Tensor, generator: torch.Generator) -> Tensor:
+    item = {"image": torch.zeros(3, *label.shape), "label": label}
+    return moved_alone(item, Moves(simplification=Simplification.drawn(generator)))["label"]
 
 
 def outline(label: Tensor) -> int:
