@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from groupdnet_hub.images import bytes_to_image
-from groupdnet_hub.scale_and_turn import plain_edges, turned
+from groupdnet_hub.scale_and_turn import gathered, plain_edges, turned
 from groupdnet_hub.simplified_maps import Simplification, Simplifications, simplified_batch
 
 # Columns of MoveTable.numbers; those of simplifications hold one after another, not each in its picture's row.
@@ -224,13 +224,6 @@ def _shifted(batch: Mapping[str, Tensor], table: MoveTable) -> dict[str, Tensor]
     columns = torch.where(flip[:, None], W - 1 - columns, columns)
     places = (rows[:, :, None] * W + columns[:, None]).flatten(1)
     return {name: gathered(value, places) for name, value in batch.items()}
-
-
-def gathered(value: Tensor, places: Tensor) -> Tensor:
-    """Pixels of [B, H, W] or [B, C, H, W] taken from ``places`` int64 [B, H * W], the same of every channel."""
-    if value.ndim == 4:
-        places = places[:, None].expand(-1, value.shape[1], -1)
-    return value.flatten(-2).gather(-1, places).view(value.shape)
 
 
 def _possible(by: Tensor, first: Tensor, last: Tensor) -> Tensor:

@@ -37,12 +37,15 @@ def turned(batch: Mapping[str, Tensor], cosine: Tensor, sine: Tensor) -> dict[st
     nearest = ((rows[0] + middles[0])[:, :, None] + rows[1][:, None]).round_().clamp_(0, H - 1)
     across = ((columns[0] + middles[1])[:, :, None] + columns[1][:, None]).round_().clamp_(0, W - 1)
     places = nearest.mul_(W).add_(across).long().flatten(1)
-    maps = {
-        name: value.flatten(1).gather(1, places).view(value.shape)
-        for name, value in batch.items()
-        if name != "image"
-    }
+    maps = {name: gathered(value, places) for name, value in batch.items() if name != "image"}
     return {"image": image, **maps}
+
+
+def gathered(value: Tensor, places: Tensor) -> Tensor:
+    """Pixels of [B, H, W] or [B, C, H, W] taken from ``places`` int64 [B, H * W], the same of every channel."""
+    if value.ndim == 4:
+        places = places[:, None].expand(-1, value.shape[1], -1)
+    return value.flatten(-2).gather(-1, places).view(value.shape)
 
 
 def plain_edges(lines: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from page_models import save_examples
+from safetensors.torch import save_file
+
+from groupdnet_hub.figures import write_figures
 
 SHARED = Path(os.environ.get("GROUPDNET_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -32,6 +35,27 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_configure() -> None:
     """One thread, as the processes that tests start have: how a sum is split over threads shows in its rounding."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to train on, of eight drawn people of 32x32; not to be written to."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_figures(folder, 8, size=(32, 32))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VGG16 trunk with random weights: its arithmetic, without a download."""
+    torchvision = pytest.importorskip("torchvision")
+    with torch.random.fork_rng(devices=[]):
+        trunk = torchvision.models.vgg16(weights=None).features[:26].state_dict()
+    generator = torch.Generator().manual_seed(0)
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
+    random = {f"features.{k}": 0.05 * torch.randn(v.shape, generator=generator) for k, v in trunk.items()}
+    save_file(random, path)
+    return path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -19,11 +19,11 @@ def torchrun(processes: int) -> tuple[str, ...]:
 
 @contextmanager
 def process_as_it_was() -> Iterator[None]:
-    """A run in this process on its CPU; it sets the number of threads, and accelerate keeps its state."""
+    """A run in this process on its CPU; it sets threads and seeds, and accelerate keeps its state."""
     threads = torch.get_num_threads()
     _reset_accelerate()
     try:
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
             patch.setenv("ACCELERATE_USE_CPU", "true")
             yield
     finally:

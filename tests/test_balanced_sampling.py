@@ -25,13 +25,6 @@ def _global_random_state_stays() -> None:
     """A data loader without a generator of its own draws its workers' seed."""
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    write_figures(folder, 8, size=(32, 32))
-    return folder
-
-
 def rare_hats(count: int = 400) -> Tensor:
     """All pictures show class 0, a half class 1, and 4 in a hundred class 2."""
     shown = torch.zeros(count, 3, dtype=torch.bool)

@@ -37,11 +37,6 @@ MOVES = ["--random_flip", "--random_shift", "0.1", "--random_scale", "0.1", "--r
 ALL_MOVES = [*MOVES, "--simplified_maps", "0.5"]
 
 
-@pytest.fixture(autouse=True)
-def _global_random_state_stays() -> None:
-    """Training seeds it."""
-
-
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")

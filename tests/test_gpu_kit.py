@@ -33,11 +33,6 @@ RUN = {"resolution": [32], "width": 4, "train_batch_size": 2, "report_to": "none
 RUN |= {"use_ema": True, "max_train_steps": 4, "checkpointing_steps": 2, "discriminator_width": 4}
 
 
-@pytest.fixture(autouse=True)
-def _global_random_state_stays() -> None:
-    """The training script seeds its process; making a torchvision trunk draws as well."""
-
-
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
@@ -47,14 +42,10 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def random_vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A VGG16 with random weights of a sixteenth of their size, and one tensor that no trunk has."""
-    torchvision = pytest.importorskip("torchvision")
-    trunk = torchvision.models.vgg16(weights=None).features[:26].state_dict()
-    generator = torch.Generator().manual_seed(0)
-    weights = {f"features.{k}": 0.05 * torch.randn(v.shape, generator=generator) for k, v in trunk.items()}
+def vgg16_file(random_vgg16: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random VGG16 with one tensor more, that no trunk has."""
     path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
-    save_file(weights | {"classifier.0.weight": torch.zeros(4)}, path)
+    save_file(load_file(random_vgg16) | {"classifier.0.weight": torch.zeros(4)}, path)
     return path
 
 
@@ -64,13 +55,13 @@ def run_alone(script: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_whole_way_there_and_back(drawn: Path, random_vgg16: Path, tmp_path: Path) -> None:
+def test_the_whole_way_there_and_back(drawn: Path, vgg16_file: Path, tmp_path: Path) -> None:
     listing = ["git", "-C", str(ROOT), "ls-files", "--error-unmatch", "train/tools/go_on.py"]
     if shutil.which("git") is None or subprocess.run(listing, capture_output=True, check=False).returncode:
         pytest.skip("the code is packed from a git checkout, and this is none")
     (tmp_path / "flags.json").write_text(json.dumps(RUN))
     halved = tmp_path / "vgg16.safetensors"
-    kit_data.pack_weights(random_vgg16, halved)
+    kit_data.pack_weights(vgg16_file, halved)
     here = ("--args_file", str(tmp_path / "flags.json"), "--perceptual_weights", str(halved))
     whole = tmp_path / "whole"
     train_here(drawn, whole, *here)
@@ -78,7 +69,7 @@ def test_the_whole_way_there_and_back(drawn: Path, random_vgg16: Path, tmp_path:
     home = tmp_path / "home"
     shutil.copytree(whole / "checkpoint-2", home / "checkpoint-2")
     flags = ["--to", str(tmp_path / "kit"), "--train_data_dir", str(drawn), "--checkpoint", str(home)]
-    flags += ["--perceptual_weights", str(random_vgg16), "--args_file", str(tmp_path / "flags.json")]
+    flags += ["--perceptual_weights", str(vgg16_file), "--args_file", str(tmp_path / "flags.json")]
     pack_for_gpu.main([*flags, "--part_mb", "21"])
     parts = sorted((tmp_path / "kit").glob("kit-*.tar"))
     manifest = json.loads((tmp_path / "kit" / "kit.json").read_text())
@@ -93,7 +84,7 @@ def test_the_whole_way_there_and_back(drawn: Path, random_vgg16: Path, tmp_path:
         assert ("all parts are in" in done.stdout) == (number == len(parts))
     assert (there / "groupdnet_hub" / "__init__.py").is_file()
     packed = (there / "weights" / "vgg16.safetensors").stat().st_size
-    assert packed < 0.51 * random_vgg16.stat().st_size
+    assert packed < 0.51 * vgg16_file.stat().st_size
 
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
     command = [sys.executable, str(there / "train" / "tools" / "go_on.py"), "--seconds", "1e-3"]
@@ -171,15 +162,15 @@ def test_two_pictures_of_one_new_name_are_refused(drawn: Path, tmp_path: Path) -
         kit_data.pack_data(data, tmp_path / "packed", pictures="jpeg")
 
 
-def test_half_precision_weights_of_the_perceptual_net(random_vgg16: Path, tmp_path: Path) -> None:
-    kit_data.pack_weights(random_vgg16, tmp_path / "half.safetensors")
+def test_half_precision_weights_of_the_perceptual_net(vgg16_file: Path, tmp_path: Path) -> None:
+    kit_data.pack_weights(vgg16_file, tmp_path / "half.safetensors")
     stored = load_file(tmp_path / "half.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.float16}
     assert "classifier.0.weight" not in stored
     generator = torch.Generator().manual_seed(0)
     a, b = torch.rand(2, 1, 3, 32, 32, generator=generator) * 2 - 1
     exact, half = (
-        PerceptualLoss("vgg16", path)(a, b) for path in (random_vgg16, tmp_path / "half.safetensors")
+        PerceptualLoss("vgg16", path)(a, b) for path in (vgg16_file, tmp_path / "half.safetensors")
     )
     assert half.dtype == torch.float32
     assert float(half) == pytest.approx(float(exact), rel=1e-2)

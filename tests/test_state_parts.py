@@ -30,18 +30,6 @@ FLAGS += ["--discriminator_width", "4", "--max_train_steps", "6", "--checkpointi
 PART_MB = 0.05
 
 
-@pytest.fixture(autouse=True)
-def _global_random_state_stays() -> None:
-    """The training script seeds its process."""
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    write_figures(folder, 8, size=(32, 32))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def whole(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of six steps at once, with a checkpoint at the third."""
@@ -259,7 +247,8 @@ def test_tensors_of_every_kind_come_back(tmp_path: Path) -> None:
 
 
 def test_adam_keeps_the_form_of_its_device() -> None:
-    network = torch.nn.Linear(2, 1)
+    with torch.random.fork_rng(devices=[]):
+        network = torch.nn.Linear(2, 1)
     elsewhere = torch.optim.Adam(network.parameters(), lr=1.0, foreach=True, fused=False)
     network(torch.ones(1, 2)).sum().backward()
     elsewhere.step()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import shared_folder
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline
 from groupdnet_hub.figures import write_figures
@@ -24,30 +24,6 @@ from arguments import build_parser, find_problem, parse_arguments
 from checkpoints import list_checkpoints, load_checkpoint, read_progress
 from steps import kl_weight_at, learning_rate_factor
 from train_runs import PAIR, command_line, train
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    write_figures(folder, 8, size=(32, 32))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def random_vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A VGG16 trunk with random weights: its arithmetic, without a download."""
-    torchvision = pytest.importorskip("torchvision")
-    trunk = torchvision.models.vgg16(weights=None).features[:26].state_dict()
-    generator = torch.Generator().manual_seed(0)
-    path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
-    random = {f"features.{k}": 0.05 * torch.randn(v.shape, generator=generator) for k, v in trunk.items()}
-    save_file(random, path)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def _global_random_state_stays() -> None:
-    """The training script seeds its process; making a torchvision trunk draws as well."""
 
 
 def test_training_survives_a_kill_and_ends_with_a_model(

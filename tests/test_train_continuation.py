@@ -25,11 +25,6 @@ FLAGS += ("--learning_rate", "1e-3", "--discr_learning_rate", "4e-4", "--lr_deca
 FLAGS += ("--save_discriminator",)
 
 
-@pytest.fixture(autouse=True)
-def _global_random_state_stays() -> None:
-    """The training script seeds its process."""
-
-
 def held_out_loss(folder: Path, held_out: dict[str, Tensor]) -> float:
     """The loss of a saved discriminator on pictures that were not trained on, and on what its model makes of them."""
     model = GroupDNet.from_pretrained(folder)

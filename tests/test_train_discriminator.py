@@ -27,23 +27,11 @@ ALL += ("--discriminator_crop", "16")
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    write_figures(folder, 8, size=(32, 32))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def saved(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and its discriminator of a few steps."""
     output = tmp_path_factory.mktemp("saved")
     train_here(drawn, output, *SMALL, "--discriminator_norm", "none", "--save_discriminator")
     return output / "model"
-
-
-@pytest.fixture(autouse=True)
-def _global_random_state_stays() -> None:
-    """The training script seeds its process."""
 
 
 def differing(a: Path, b: Path) -> list[str]:

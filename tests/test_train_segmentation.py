@@ -12,28 +12,20 @@ from train_runs import command_line, train
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNet, GroupDNetConfig
 from groupdnet_hub.baselines import build_system, system_config
-from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
 from arguments import build_parser, find_problem
 from system_choice import build_model, complete_arguments, objective_of
 
 
-@pytest.fixture(scope="module")
-def drawn_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    write_figures(folder, 8, size=(32, 32))
-    return folder
-
-
-def test_a_run_goes_on_as_if_it_had_not_stopped(drawn_people: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> None:
     flags = ["--perceptual_net", "none", "--diffaugment", "--discriminator", "segmentation"]
     flags += ["--discriminator_width", "4", "--redraw_weight", "10", "--lr_decay_start", "1"]
     flags += ["--checkpointing_steps", "2", "--logging_steps", "1"]
-    train(drawn_people, tmp_path / "whole", *flags, "--max_train_steps", "4")
-    train(drawn_people, tmp_path / "halves", *flags, "--max_train_steps", "2")
+    train(drawn, tmp_path / "whole", *flags, "--max_train_steps", "4")
+    train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2")
     last = ["--max_train_steps", "4", "--resume_from_checkpoint", "latest"]
-    train(drawn_people, tmp_path / "halves", *flags, *last)
+    train(drawn, tmp_path / "halves", *flags, *last)
     for name in ("model/model.safetensors", "checkpoint-4/model_1.safetensors"):
         whole, halves = (load_file(tmp_path / run / name) for run in ("whole", "halves"))
         assert [key for key, value in whole.items() if not torch.equal(halves[key], value)] == []
@@ -46,7 +38,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn_people: Path, tmp_path: Pa
 
     refused = [*flags, "--discriminator", "multiscale", "--max_train_steps", "6"]
     command, environment = command_line(
-        drawn_people, tmp_path / "halves", *refused, "--resume_from_checkpoint", "latest"
+        drawn, tmp_path / "halves", *refused, "--resume_from_checkpoint", "latest"
     )
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode != 0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from train_runs import train
+from train_runs import train, train_here
 
 from groupdnet_hub import LabelSet, load_system
 from groupdnet_hub.baselines import SYSTEMS, build_system, system_config
@@ -20,8 +19,6 @@ from distributed import divide_batch_norm
 from loss_weights import RATES, LossWeights
 from objectives_latent import BicycleObjective, DiversityObjective
 
-import train as train_script
-
 LABELS = LabelSet.from_names([f"class {i}" for i in range(8)])
 NAMES_OF_LOSSES = {
     "hinge": {"adversarial", "feature_matching", "kl"},
@@ -29,14 +26,6 @@ NAMES_OF_LOSSES = {
     "bicyclegan": {"adversarial", "l1", "latent", "kl"},
     "dscgan": {"adversarial", "l1", "diversity"},
 }
-
-
-@pytest.fixture(autouse=True)
-def _global_random_state_stays() -> object:
-    """The training script seeds its process."""
-    before = torch.random.get_rng_state()
-    yield
-    torch.random.set_rng_state(before)
 
 
 @pytest.fixture(scope="module")
@@ -47,27 +36,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(drawn: Path, output: Path, *flags: str) -> None:
-    """train.py in this process: fifteen imports of torch would take longer than the steps."""
-    common = [
-        "--train_data_dir",
-        str(drawn),
-        "--output_dir",
-        str(output),
-        "--resolution",
-        "32",
-        "--width",
-        "4",
-    ]
-    common += ["--discriminator_width", "4", "--train_batch_size", "4", "--perceptual_net", "none"]
-    train_script.main([*common, "--report_to", "none", "--logging_steps", "1", *flags])
+    flags = ("--discriminator_width", "4", "--train_batch_size", "4", "--perceptual_net", "none", *flags)
+    train_here(drawn, output, "--logging_steps", "1", *flags)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_five_steps_of_every_system(
-    name: str, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    monkeypatch.setattr(sys, "argv", ["train.py"])
+def test_five_steps_of_every_system(name: str, drawn: Path, tmp_path: Path) -> None:
     run(drawn, tmp_path / "run", "--model", name, "--max_train_steps", "5", "--validation_steps", "5")
     system = load_system(tmp_path / "run" / "model")
     config = system.config
@@ -95,7 +69,6 @@ def test_five_steps_of_every_system(
 def test_two_noises_go_on_where_they_stopped(
     name: str, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     flags = ("--model", name, "--max_train_steps", "4", "--checkpointing_steps", "2", "--use_ema")
     run(drawn, tmp_path / "run", *flags)
     whole = load_system(tmp_path / "run" / "model").state_dict()
@@ -106,10 +79,7 @@ def test_two_noises_go_on_where_they_stopped(
     assert all(torch.equal(again[key], value) for key, value in whole.items())
 
 
-def test_a_rival_is_trained_on_and_refuses_what_it_has_not(
-    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+def test_a_rival_is_trained_on_and_refuses_what_it_has_not(drawn: Path, tmp_path: Path) -> None:
     write = build_system(system_config("VSPADE", LABELS, (32, 32), 4))
     write.save_pretrained(tmp_path / "start")
     with pytest.raises(ValueError, match="VSPADE was made for other classes"):
@@ -125,10 +95,7 @@ def test_a_rival_is_trained_on_and_refuses_what_it_has_not(
     assert "Trained on from model" in (tmp_path / "two" / "model" / "README.md").read_text()
 
 
-def test_groups_and_class_order_from_the_command_line(
-    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+def test_groups_and_class_order_from_the_command_line(drawn: Path, tmp_path: Path) -> None:
     flags = ("--max_train_steps", "1", "--groups", "8", "8", "8", "1", "--class_order", "likeness")
     run(drawn, tmp_path / "run", *flags)
     config = load_system(tmp_path / "run" / "model").config

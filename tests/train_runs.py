@@ -40,10 +40,7 @@ def train(drawn: Path, output: Path, *flags: str, launcher: tuple[str, ...] = ()
 
 
 def train_here(drawn: Path, output: Path, *flags: str) -> str:
-    """A run in this process, several times as fast as one of its own; returns what it prints.
-
-    It seeds torch's global generator: a test file that uses it overrides ``_global_random_state_stays``.
-    """
+    """A run in this process, several times as fast as one of its own; returns what it prints."""
     from train import main
 
     command, _ = command_line(drawn, output, *flags)

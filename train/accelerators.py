@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import is_torch_xla_available
+from accelerate.utils import is_torch_xla_available, parse_flag_from_env
 from freed_memory import keep_freed_memory
 
 
@@ -18,7 +18,7 @@ def process_count() -> int:
 
 def device_type() -> str:
     """``cuda``, or ``cpu`` for any other device: what accelerate will choose."""
-    use_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "y", "t", "on")
+    use_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
     return "cuda" if torch.cuda.is_available() and not use_cpu else "cpu"
 
 
@@ -33,9 +33,8 @@ def only_deterministic_algorithms() -> None:
 def build_accelerator(**options: Any) -> Accelerator:
     """``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
 
-    On a CPU the process keeps the memory that it frees (:mod:`freed_memory`).
-
-    By itself accelerate takes each of them for the only one there, unless ``ACCELERATE_USE_CPU`` is set.
+    By itself accelerate takes each of them for the only one there, unless ``ACCELERATE_USE_CPU`` is set. On a CPU the
+    process keeps the memory that it frees (:mod:`freed_memory`).
 
     Raises:
         ValueError: for processes that were started together and do not find each other.

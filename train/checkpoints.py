@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from groupdnet_hub.baselines import System
+from groupdnet_hub.networks.layers import copy_all
 
 _PROGRESS_FILE = "progress.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -227,12 +228,17 @@ def _sums(folder: Path) -> dict[str, str]:
     sums = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != _PROGRESS_FILE:
-            with path.open("rb") as file:
-                digest = hashlib.sha256()
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            sums[path.relative_to(folder).as_posix()] = digest.hexdigest()
+            sums[path.relative_to(folder).as_posix()] = file_sum(path)
     return sums
+
+
+def file_sum(path: Path) -> str:
+    """SHA-256 of a file of any size."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class MovingAverage(AveragedModel):
@@ -256,10 +262,7 @@ class MovingAverage(AveragedModel):
         n = self._updates
         share = 1 - min(self._decay, (1 + n) / (10 + n)) if n else 1.0
         torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
-        own, current = list(self.module.buffers()), list(model.buffers())
-        for dtype in dict.fromkeys(buffer.dtype for buffer in own):
-            pairs = [(a, b) for a, b in zip(own, current, strict=True) if a.dtype == dtype]
-            torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
+        copy_all(list(self.module.buffers()), list(model.buffers()))
         self.n_averaged += 1
         self._updates += 1
 

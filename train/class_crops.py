@@ -27,9 +27,7 @@ class ClassCrops(SharedStream):
     """
 
     number = 2
-    _placed: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]] = staticmethod(
-        lambda label, draws, side, num_classes: placed(label, draws, side, num_classes)
-    )
+    _compiled: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]] | None = None
 
     def __init__(
         self, side: int, num_classes: int, seed: int, process_index: int, num_processes: int
@@ -40,12 +38,12 @@ class ClassCrops(SharedStream):
     def draw(self, label: Tensor) -> Windows:
         """A window of each label map int64 [B, H, W]."""
         draws = self.uniform(len(label), 2, device=label.device)
-        rows, columns = self._placed(label, draws, self.side, self.num_classes)
+        rows, columns = (self._compiled or placed)(label, draws, self.side, self.num_classes)
         return Windows(rows, columns, (label.shape[1], label.shape[2]))
 
     def compile(self, **options: Any) -> None:
         """Have ``torch.compile`` find the places."""
-        self._placed = torch.compile(placed, **options)
+        self._compiled = torch.compile(placed, **options)
 
     def __call__(self, label: Tensor, pictures: Sequence[Tensor]) -> list[Tensor]:
         """The same windows of several batches of pictures, see :meth:`Windows.pictures`."""

@@ -26,7 +26,7 @@ class DiffAugment(SharedStream):
     """Colour, translation and cutout of label input and picture together."""
 
     number = 1
-    _augmented: Callable[[Tensor, Tensor], Tensor] = staticmethod(lambda x, draws: augmented(x, draws))
+    _compiled: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
         """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture.
@@ -35,15 +35,19 @@ class DiffAugment(SharedStream):
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """
-        return self._augmented(x, self.draw(len(x) // copies, x.device).repeat(copies, 1))
+        return (self._compiled or augmented)(x, self._draw_alike(x, copies))
 
     def plain(self, x: Tensor, copies: int = 1) -> Tensor:
         """The same, never compiled: with second derivatives."""
-        return augmented(x, self.draw(len(x) // copies, x.device).repeat(copies, 1))
+        return augmented(x, self._draw_alike(x, copies))
+
+    def _draw_alike(self, x: Tensor, copies: int) -> Tensor:
+        """Draws [B, 7] of which each copy has the same."""
+        return self.draw(len(x) // copies, x.device).repeat(copies, 1)
 
     def compile(self, **options: Any) -> None:
         """Have ``torch.compile`` take all but the draws."""
-        self._augmented = torch.compile(augmented, **options)
+        self._compiled = torch.compile(augmented, **options)
 
     def draw(self, items: int, device: torch.device) -> Tensor:
         """Random numbers [items, 7] from 0 to 1: three for the colour, two for the translation, two for the cutout."""

@@ -49,6 +49,7 @@ class DrawsAhead:
         self._plans: dict[Hashable, _Plan] = {}
         self._plan: _Plan | None = None
         self._ready: Iterator[Tensor] | None = None
+        self._expected: Iterator[tuple[Source, Draw, tuple[int, ...]]] = iter(())
 
     def send(self, kind: Hashable) -> None:
         """Draw the numbers of a step of this kind, where it is known what they are, and send them to the device."""

@@ -7,7 +7,6 @@ and ``state.json``; docs/gpu_kit.md describes them. ``join`` makes of it the che
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 
 import torch
 from accelerate.utils.other import load  # refuses pickles of anything but tensors, numbers and numpy arrays
-from checkpoints import checkpoint_under_way, first_line, list_checkpoints, read_progress
+from checkpoints import checkpoint_under_way, file_sum, first_line, list_checkpoints, read_progress
 from output_lock import sole_writer
 from safetensors.torch import save_file
 from state_tree import from_json, to_json
@@ -206,11 +205,7 @@ def _check_parts(folder: Path, parts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _identity(path: Path) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": file_sum(path)}
 
 
 def newest_checkpoint(path: Path) -> Path:

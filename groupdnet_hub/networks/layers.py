@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -226,6 +227,13 @@ def initialise_network(network: nn.Module, generator: torch.Generator | None, ga
 def leaky_relu(x: Tensor) -> Tensor:
     """LeakyReLU with slope 0.2, the activation of all the networks; overwrites ``x``."""
     return F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
+
+
+def copy_all(into: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy tensors of any types and shapes into others of the same, in one operation for each type."""
+    for dtype in dict.fromkeys(tensor.dtype for tensor in into):
+        pairs = [(a, b) for a, b in zip(into, values, strict=True) if a.dtype == dtype]
+        torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
 
 
 def weights_state(module: nn.Module) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from groupdnet_hub.networks.blocks import CGBlock
 from groupdnet_hub.networks.cg_norm import CGNorm
-from groupdnet_hub.networks.layers import SHORTEST, GroupedConv2d, from_stored, stored_matrix
+from groupdnet_hub.networks.layers import SHORTEST, GroupedConv2d, copy_all, from_stored, stored_matrix
 
 # Working copies begin at multiples of so many values: convolutions read whole lines of memory.
 _ALIGNMENT = 64
@@ -126,15 +126,8 @@ class WorkingWeights:
         if counters:
             torch._foreach_add_(counters, 1)
         if self.followers:
-            own, others = (
-                [b for norm in side for b in norm.buffers()] for side in zip(*self.followers, strict=True)
-            )
-            for floating in (True, False):
-                pairs = [
-                    (a, b) for a, b in zip(own, others, strict=True) if a.is_floating_point() is floating
-                ]
-                if pairs:
-                    torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
+            sides = zip(*self.followers, strict=True)
+            copy_all(*([b for norm in side for b in norm.buffers()] for side in sides))
 
     def _parameters(self) -> list[Tensor]:
         """What the copies are made of: normalised weights, other weights, biases, and gamma and beta of norms."""
