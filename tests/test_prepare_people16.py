@@ -11,12 +11,13 @@ import pytest
 from conftest import shared_folder
 from PIL import Image
 from prepare_ccp import merge_tags, read_tag_map, read_tags
-from prepare_labels import CCP, NEAREST, PEOPLE, PEOPLE16, PEOPLE16_IN_PEOPLE8
+from prepare_labels import CCP, NEAREST
 from prepare_people import smooth_edges
 from prepare_runs import TAGS, entries, ids_of, prepare
 from raw_data import ccp_person, write_ccp
 
 from groupdnet_hub import PairedImages, read_label_set
+from groupdnet_hub.people import PEOPLE, PEOPLE16, merge_people16
 
 # Of each photo of the shared sample, the beginning of the SHA-256 of its map in 8 classes, as the first version of
 # prepare.py made it.
@@ -38,7 +39,6 @@ EIGHT_CLASSES = {
     "0130": "b13f81b5bc63",
     "0140": "ab7552942cb8",
 }
-MERGED = np.array([PEOPLE.id_of(PEOPLE16_IN_PEOPLE8.get(name, name)) for name in PEOPLE16.names])
 
 
 def digest(ids: np.ndarray) -> str:
@@ -199,10 +199,10 @@ def test_real_maps_of_eight_classes_are_as_they_were_and_a_merge_of_sixteen() ->
             continue
         sixteen = merge_tags(raw, tags, PEOPLE16)
         smooth = smooth_edges(sixteen, 5)
-        merged = MERGED[smooth]
+        merged = merge_people16(smooth)
         person = ((merged > 0) | (eight > 0)) & (smooth != PEOPLE16.id_of("bag"))
         agree.append((merged == eight)[person].mean())
-        exact = (MERGED[sixteen] == eight)[
+        exact = (merge_people16(sixteen) == eight)[
             (sixteen != PEOPLE16.id_of("belt")) & (sixteen != PEOPLE16.id_of("bag"))
         ]
         assert exact.mean() > 0.999, "without smoothing, all but belts"

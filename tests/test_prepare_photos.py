@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 from prepare_frames import upper_square
-from prepare_labels import PEOPLE
 from prepare_people import keep_main_person
 from prepare_photos import parse, sureness
 from prepare_runs import TAGS, entries, ids_of, prepare
@@ -19,6 +18,7 @@ from raw_data import ccp_person, save, write_ccp
 
 from groupdnet_hub import PairedImages
 from groupdnet_hub.metrics import LabelTable
+from groupdnet_hub.people import PEOPLE
 
 ODD = (61, 203, 59)
 PALETTE = torch.tensor(PEOPLE.palette, dtype=torch.float32)

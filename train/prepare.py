@@ -26,13 +26,14 @@ from prepare_arguments import SMOOTH16, build_parser, find_problem
 from prepare_ccp import read_tags
 from prepare_download import CCP_LICENCE, download_ccp
 from prepare_items import Recipe
-from prepare_labels import CITYSCAPES, LABEL_SETS, PARSER_RULES, PEOPLE, ade20k_label_set, missing_classes
+from prepare_labels import CITYSCAPES, LABEL_SETS, PARSER_RULES, ade20k_label_set, missing_classes
 from prepare_photos import PhotoRecipe, find_photos
 from prepare_push import push, require_datasets
 from prepare_run import Preparation, Summary, prepare_all
 from prepare_sources import Found, find_ade20k, find_ccp, find_cityscapes, find_folder_pair
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.people import PEOPLE
 
 # Raised when the rules change what is written for the same flags: folders of both must not mix.
 _RULES = 2

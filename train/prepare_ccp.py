@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from prepare_labels import CCP, PEOPLE, id_in, rules_for
+from prepare_labels import CCP, rules_for
 from prepare_matlab import read_numbers, read_texts
 from prepare_people import (
     BACKGROUND,
@@ -21,6 +21,7 @@ from prepare_people import (
 from scipy import ndimage
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.people import PEOPLE, id_in
 
 # Tags that are worn above the hips: a "dress" that begins low, under one of them, is a skirt.
 _UPPER = {tag for tag, class_ in rules_for(PEOPLE, CCP).items() if class_ == "top-clothes"}
@@ -81,7 +82,7 @@ def merge_tags(raw: np.ndarray, tags: Sequence[str], labels: LabelSet = PEOPLE) 
     Bags do not count in the height of the body.
 
     Args:
-        labels: :data:`prepare_labels.PEOPLE` or :data:`prepare_labels.PEOPLE16`.
+        labels: :data:`groupdnet_hub.people.PEOPLE` or :data:`groupdnet_hub.people.PEOPLE16`.
 
     Raises:
         ValueError: if nothing is labelled.

@@ -5,33 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from groupdnet_hub import FIGURE_LABELS, LabelSet
+from groupdnet_hub import LabelSet
+from groupdnet_hub.people import PEOPLE, PEOPLE16, PEOPLE16_IN_PEOPLE8
 
-# The paper's 8 classes for people: background, hair, face, skin, top-clothes, bottom-clothes, socks, shoes.
-PEOPLE = FIGURE_LABELS
-# Sixteen classes, so that no two garments and no glasses share a class; colours as in PEOPLE where the names coincide.
-PEOPLE16 = LabelSet(
-    (
-        *("background", "hair", "hat", "face", "glasses", "skin", "top", "outerwear"),
-        *("dress", "skirt", "trousers", "legwear", "shoes", "bag", "scarf", "belt"),
-    ),
-    (
-        *((0, 0, 0), (140, 80, 30), (255, 90, 200), (255, 200, 160)),
-        *((0, 235, 255), (230, 140, 110), (60, 120, 216), (30, 40, 130)),
-        *((200, 30, 50), (150, 220, 60), (30, 110, 60), (160, 90, 190)),
-        *((240, 200, 40), (120, 120, 120), (255, 120, 0), (255, 255, 255)),
-    ),
-)
 LABEL_SETS = {"people8": PEOPLE, "people16": PEOPLE16}
-# Which of the 8 classes each of the 16 is a part of; those not named here have the same name.
-PEOPLE16_IN_PEOPLE8 = {
-    "hat": "hair",
-    "glasses": "face",
-    **dict.fromkeys(("top", "outerwear", "dress", "scarf"), "top-clothes"),
-    **dict.fromkeys(("skirt", "trousers", "belt"), "bottom-clothes"),
-    "legwear": "socks",
-    "bag": "background",
-}
 # A merging rule's word for "the body or garment class that is nearest in the picture".
 NEAREST = "nearest"
 
@@ -131,11 +108,6 @@ def rules_for(labels: LabelSet, rules: Mapping[str, str]) -> dict[str, str]:
         name: NEAREST if class_ == "belt" else PEOPLE16_IN_PEOPLE8.get(class_, class_)
         for name, class_ in rules.items()
     }
-
-
-def id_in(labels: LabelSet, name: str) -> int:
-    """The id in ``labels`` of a class of :data:`PEOPLE16`, or of the class of :data:`PEOPLE` that it is a part of."""
-    return labels.id_of(name if name in labels.names else PEOPLE16_IN_PEOPLE8[name])
 
 
 def missing_classes(labels: LabelSet, parser: str) -> list[str]:
