@@ -38,10 +38,20 @@ def id_in(labels: LabelSet, name: str) -> int:
     return labels.id_of(name if name in labels.names else PEOPLE16_IN_PEOPLE8[name])
 
 
+_IN_PEOPLE8 = np.array([id_in(PEOPLE, name) for name in PEOPLE16.names], np.int64)
+
+
 def merge_people16(ids: np.ndarray) -> np.ndarray:
     """A label map of :data:`PEOPLE16` as one of :data:`PEOPLE`, int64 of the same shape.
 
     Args:
         ids: ids 0 to 15, any integer type.
     """
-    return np.array([id_in(PEOPLE, name) for name in PEOPLE16.names], np.int64)[ids]
+    return _IN_PEOPLE8[ids]
+
+
+def merge_people16_shares(shares: np.ndarray) -> np.ndarray:
+    """Probabilities of the 16 classes, float [16, ...], as those of the 8, [8, ...]: sums over the classes merged."""
+    merged = np.zeros((len(PEOPLE), *shares.shape[1:]), shares.dtype)
+    np.add.at(merged, _IN_PEOPLE8, shares)
+    return merged

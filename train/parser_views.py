@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Columns of a picture that are too few to be enlarged to a view.
+_LEAST_EMPTY = 24
+
 
 @dataclass(frozen=True)
 class Views:
@@ -21,6 +24,7 @@ class Views:
         rotation: largest angle, in degrees.
         colour: how far brightness, contrast, saturation and each channel's strength may change.
         plain_share: share of the views whose first class, the background, becomes a plain colour: studio pictures.
+        empty_share: share of the views that show only background, from beside the person, where there is room.
     """
 
     size: tuple[int, int] = (256, 160)
@@ -29,6 +33,7 @@ class Views:
     rotation: float = 8.0
     colour: float = 0.3
     plain_share: float = 0.15
+    empty_share: float = 0.0
 
     def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """One view of each picture.
@@ -65,14 +70,21 @@ class Views:
         # Half of the view's height and width, in pixels of the picture.
         half = (self.size[0] / scale * stretch / 2, self.size[1] / scale / stretch / 2)
 
-        classes = label.unique()
-        chosen = classes[int(torch.randint(len(classes), (), generator=generator))]
-        places = (label == chosen).nonzero()
-        centre = places[int(torch.randint(len(places), (), generator=generator))].tolist()
+        # Only where such views are asked for, so that all others are drawn as they were before there were any.
+        strip = _empty_columns(label) if self.empty_share and uniform(0, 1) < self.empty_share else None
+        if strip is not None:
+            wide = (strip[1] - strip[0]) / 2
+            half, angle = (wide * self.size[0] / self.size[1], wide), 0.0
+            centre = [uniform(0, height), (strip[0] + strip[1]) / 2]
+        else:
+            classes = label.unique()
+            chosen = classes[int(torch.randint(len(classes), (), generator=generator))]
+            places = (label == chosen).nonzero()
+            centre = places[int(torch.randint(len(places), (), generator=generator))].tolist()
+            centre = [place + uniform(-0.6, 0.6) * reach for place, reach in zip(centre, half, strict=True)]
         for axis, length in enumerate((height, width)):
-            wanted = centre[axis] + uniform(-0.6, 0.6) * half[axis]
             low, high = half[axis], length - half[axis]
-            centre[axis] = min(max(wanted, low), high) if low <= high else length / 2
+            centre[axis] = min(max(centre[axis], low), high) if low <= high else length / 2
 
         rows = _pixel_centres(self.size[0])[:, None] * half[0]
         columns = _pixel_centres(self.size[1])[None] * half[1] * mirror
@@ -98,6 +110,16 @@ class Views:
         light = mean + (light - mean) * factor(count, 1, 1, 1)
         grey = light.mean(dim=1, keepdim=True)
         return (grey + (light - grey) * factor(count, 1, 1, 1)).clamp(0, 1) * 2 - 1
+
+
+def _empty_columns(label: Tensor) -> tuple[int, int] | None:
+    """First column, and the one after the last, of the wider side beside the person; None where that is no room."""
+    shown = (label != 0).any(dim=0).nonzero()
+    if not len(shown):
+        return 0, label.shape[1]
+    left, right = int(shown[0]), int(shown[-1]) + 1
+    start, end = (0, left) if left >= label.shape[1] - right else (right, label.shape[1])
+    return (start, end) if end - start >= _LEAST_EMPTY else None
 
 
 def _pixel_centres(count: int) -> Tensor:

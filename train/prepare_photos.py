@@ -15,7 +15,6 @@ from prepare_frames import Box, crop, find_frame, upper_square
 from prepare_items import Outcome, resize_map, write_item
 from prepare_people import BACKGROUND, backdrop_of, cut_out, keep_main_person, without_bags
 from prepare_sources import Found, Item, picture_files, split_of
-from torch.nn import functional as F
 
 from groupdnet_hub import LabelSet, read_photo
 from groupdnet_hub.metrics import LabelTable, Segmenter
@@ -96,20 +95,11 @@ def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
 
 
 def parse_both(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
-    """Probabilities of the classes, float32 [2, C, H, W]: for the photo, and for its mirror image, mirrored back.
-
-    A photo that is not square is parsed within a square of its longer side, so that the person keeps her proportions.
-    """
-    pixels = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)
-    height, width = pixels.shape[1:]
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    padding = (left, side - width - left, top, side - height - top)
-    square = F.pad(pixels[None].float(), padding, mode="replicate").to(torch.uint8)
+    """Probabilities of the classes, float32 [2, C, H, W]: for the photo, and for its mirror image, mirrored back."""
+    pixels = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None]
     with torch.no_grad():
-        both = segmenter.probabilities(torch.cat((square, square.flip(-1))))
-    both = torch.stack((both[0], both[1].flip(-1)))
-    return both[:, :, top : top + height, left : left + width].numpy()
+        both = segmenter.probabilities(torch.cat((pixels, pixels.flip(-1))))
+    return torch.stack((both[0], both[1].flip(-1))).numpy()
 
 
 def sureness(shares: np.ndarray, ids: np.ndarray) -> float:
@@ -180,7 +170,7 @@ def _tags(path: Path) -> dict[str, set[str]]:
 def _segmenter(recipe: PhotoRecipe) -> Segmenter:
     """Loaded once by each process."""
     if recipe.parser_labels is None:
-        table = LabelTable.same_names(recipe.labels)
+        table = LabelTable.of_model(recipe.parser, recipe.labels)
     else:
         table = LabelTable.from_file(recipe.parser_labels, recipe.labels)
     return Segmenter(recipe.parser, table)

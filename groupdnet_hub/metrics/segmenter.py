@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.people import PEOPLE, PEOPLE16, id_in
 from groupdnet_hub.strict_json import read_json
 
 
@@ -47,9 +48,31 @@ class LabelTable:
             raise ValueError("all classes are ignored: map at least one label")
 
     @classmethod
-    def same_names(cls, labels: LabelSet) -> LabelTable:
-        """For a model whose labels are called as our classes are."""
+    def same_names(cls, labels: LabelSet, theirs: Collection[str] | None = None) -> LabelTable:
+        """For a model whose labels are called as our classes are.
+
+        Args:
+            theirs: the model's labels. A model of the 16 classes of people serves the paper's 8 too: its labels stand
+                for the classes that they are merged to.
+        """
+        if labels == PEOPLE and set(theirs or ()) == set(PEOPLE16.names):
+            return cls(labels, {name: id_in(PEOPLE, name) for name in PEOPLE16.names}, frozenset())
         return cls(labels, {name: class_id for class_id, name in enumerate(labels.names)}, frozenset())
+
+    @classmethod
+    def of_model(cls, name: str | os.PathLike[str], labels: LabelSet, **options: Any) -> LabelTable:
+        """:meth:`same_names` for a model of transformers, a folder or a Hub id; its weights are not read.
+
+        Raises:
+            ValueError: if its configuration cannot be read.
+        """
+        from transformers import AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False, **options)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
+        return cls.same_names(labels, config.id2label.values())
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], labels: LabelSet) -> LabelTable:
@@ -85,6 +108,9 @@ class LabelTable:
 
 class Segmenter(nn.Module):
     """``AutoModelForSemanticSegmentation`` of transformers, answering in our classes.
+
+    Image processors resize a picture to a fixed size, whatever its proportions. Here it keeps them: it is padded with
+    its border pixels to those of that size, and the answer is cut back.
 
     Args:
         name: a folder or a Hub id, with safetensors weights and an image processor.
@@ -135,6 +161,24 @@ class Segmenter(nn.Module):
 
     def _logits(self, pictures: Tensor) -> Tensor:
         """float32 [B, labels of the table, H, W]."""
+        height, width = pictures.shape[2:]
+        top, left, rows, columns = _padded(height, width, self.processor.size)
+        if (rows, columns) != (height, width):
+            sides = (left, columns - width - left, top, rows - height - top)
+            pictures = F.pad(pictures.float(), sides, mode="replicate").to(torch.uint8)
         inputs = self.processor(images=list(pictures.cpu()), return_tensors="pt").to(pictures.device)
         logits = self.network(pixel_values=inputs["pixel_values"]).logits[:, self.channels].float()
-        return F.interpolate(logits, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+        logits = F.interpolate(logits, size=(rows, columns), mode="bilinear", align_corners=False)
+        return logits[:, :, top : top + height, left : left + width]
+
+
+def _padded(height: int, width: int, size: Mapping[str, int]) -> tuple[int, int, int, int]:
+    """Where a picture stands within the smallest one around it of a processor's proportions: top, left, rows, columns.
+
+    A processor whose size is not a height and a width keeps proportions by itself.
+    """
+    if "height" not in size or "width" not in size:
+        return 0, 0, height, width
+    rows = max(height, round(width * size["height"] / size["width"]))
+    columns = max(width, round(height * size["width"] / size["height"]))
+    return (rows - height) // 2, (columns - width) // 2, rows, columns
