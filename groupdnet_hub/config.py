@@ -20,6 +20,7 @@ from groupdnet_hub.config_checks import (
     check_choice,
     check_class_order,
     check_classes,
+    check_code_filling,
     check_decoder,
     check_encoder,
     check_encoder_colours,
@@ -72,6 +73,8 @@ class GroupDNetConfig(JSONConfig):
             the decoder's first feature map; a power of two.
         encoder_colours: the encoder's last layers also see the mean colour of each class in each cell of its code,
             which instance norms take away otherwise (see ``networks/encoder_colours.py``).
+        code_filling: ``none``, or ``nearest``: cells of a code that show little of their class take the code of the
+            nearest cell that does, so that the code is whole on another label map (see ``networks/code_filling.py``).
         instance_edges: whether the label input holds the instance edge map (Cityscapes).
         split_mode: how the image is split by class for the encoder: ``crop`` (each class cut to its bounding
             box and resized), ``mask`` (Eq. 2) or ``none`` (ablation "w/o split": every group sees all of X).
@@ -125,6 +128,7 @@ class GroupDNetConfig(JSONConfig):
     code_placement: str = "frame"
     code_grid: int = 1
     encoder_colours: bool = False
+    code_filling: str = "none"
     spectral_norm: bool = True
     discriminator: str = "multiscale"
     discriminator_width: int = 64
@@ -304,6 +308,7 @@ class GroupDNetConfig(JSONConfig):
             self.code_placement, self.code_grid, self.split_mode, self.latent_channels, len(self.blocks)
         )
         check_encoder_colours(self.encoder_colours, self.encoder_grouped, self.split_mode)
+        check_code_filling(self.code_filling, self.encoder_grouped, self.split_mode)
         check_prior(self.prior_rank, self.prior_codes, math.prod(self.code_shape[1:]))
         check_prior_ties(self.prior_ties, self.class_names, self.prior_codes)
         check_encoder(self.encoder_width, self.encoder_multipliers, self.encoder_groups, len(self.blocks))

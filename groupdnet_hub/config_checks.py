@@ -149,6 +149,16 @@ def check_encoder_colours(encoder_colours: Any, encoder_grouped: bool, split_mod
         )
 
 
+def check_code_filling(filling: Any, encoder_grouped: bool, split_mode: str) -> None:
+    """Codes of single classes, from an encoder that knows where it sees each of them."""
+    check_choice(filling, "code_filling", ("none", "nearest"))
+    if filling != "none" and not (encoder_grouped and split_mode in ("crop", "mask")):
+        raise ValueError(
+            f"code_filling is {filling!r}: it needs encoder_grouped, which is {encoder_grouped}, and split_mode 'crop' "
+            f"or 'mask', which is {split_mode!r}"
+        )
+
+
 def check_prior(rank: Any, codes: Any, code_size: int) -> None:
     """One prior at most: main directions of a code of ``code_size`` values, or kept codes."""
     check_whole(rank, "prior_rank", 0, code_size)

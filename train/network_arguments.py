@@ -16,7 +16,7 @@ from groupdnet_hub.baselines import SystemConfig
 ORDERS = ("ids", "likeness")
 # Flags that are fields of a system's configuration.
 _FIELDS = ("encoder_width", "groups")
-_CODE_FIELDS = ("latent_channels", "code_placement", "code_grid", "encoder_colours")
+_CODE_FIELDS = ("latent_channels", "code_placement", "code_grid", "encoder_colours", "code_filling")
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +54,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="show the last layers of a new GroupDNet's encoder the mean colours of each class, which its norms take "
         "away otherwise",
+    )
+    add(
+        "--code_filling",
+        choices=("none", "nearest"),
+        help="what the code of a class holds where its box does not show it: whatever the encoder says, by default, or "
+        "the code of the nearest place that shows it, so that it is whole on another label map",
     )
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.config import GroupDNetConfig
 from groupdnet_hub.networks.class_boxes import occupied_range
+from groupdnet_hub.networks.code_filling import filled, nearest_shown_cells
 from groupdnet_hub.networks.encoder_colours import COLOUR_CHANNELS, cell_colours, with_colours
 from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
@@ -100,7 +101,8 @@ def _box_positions(occupied: Tensor) -> Tensor:
 class GroupEncoder(nn.Module):
     """Stride-2 convolutions with one group per class (or one), then mean and log-variance of each class's code.
 
-    With ``encoder_colours`` the last two also see four channels of each class's own colours, in its group.
+    With ``encoder_colours`` the last two also see four channels of each class's own colours, in its group; with
+    ``code_filling`` cells that show little of their class have the code of the nearest one that does.
     """
 
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
@@ -125,15 +127,21 @@ class GroupEncoder(nn.Module):
     def forward(self, image: Tensor, label: Tensor) -> Gaussian:
         """image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W] -> Gaussian over codes [B, C, z, h, w]."""
         how = (image, label, self.copies, self.config.split_mode)
-        split, shown = split_and_shown(*how) if self.config.encoder_colours else (split_by_class(*how), None)
+        fills = self.config.code_filling != "none"
+        looks = self.config.encoder_colours or fills
+        split, shown = split_and_shown(*how) if looks else (split_by_class(*how), None)
         x = split
         for layer in self.layers:
             # Not in place: the norm's result is a view, whose gradient would be copied several times.
             x = F.leaky_relu(F.instance_norm(layer(x)), LEAKY_SLOPE)
         if self.config.latent_mode == "vector":
             x = x.mean(dim=(2, 3), keepdim=True)
-        if shown is not None:
+        if shown is not None and self.config.encoder_colours:
             x = with_colours(x, cell_colours(split, shown, (x.shape[2], x.shape[3])))
         mean, logvar = self.mean(x).float(), self.logvar(x).float()
         shape = (x.shape[0], self.config.num_classes, self.config.latent_channels, *x.shape[2:])
-        return Gaussian(mean.view(shape).to(image.dtype), logvar.view(shape).to(image.dtype))
+        mean, logvar = mean.view(shape).to(image.dtype), logvar.view(shape).to(image.dtype)
+        if shown is not None and fills:
+            cells = nearest_shown_cells(shown, (x.shape[2], x.shape[3]))
+            mean, logvar = filled(mean, cells), filled(logvar, cells)
+        return Gaussian(mean, logvar)
