@@ -7,7 +7,8 @@ SOURCE is one of
 - ``cityscapes``: leftImg8bit and gtFine, with instance maps;
 - ``ade20k``: the scene parsing benchmark, ADEChallengeData2016;
 - ``folder``: any folder of pictures and one of label maps;
-- ``photos``: photos without label maps, which a parser labels; those where it is sure are kept.
+- ``photos``: photos without label maps, which a parser labels; those where it is sure are kept, or with ``--tags``
+  those whose tags it agrees with.
 
 It writes OUTPUT/classes.json and, for each split, OUTPUT/SPLIT/ with images/, labels/, instances/ where there are any,
 and metadata.jsonl. A run that was stopped goes on when it is started again with the same flags. Pairs that cannot be

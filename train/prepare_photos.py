@@ -1,4 +1,4 @@
-"""Photos without label maps: a parser labels them, and those where it is sure are kept."""
+"""Photos without label maps: a parser labels them, within what their tags allow, and the better ones are kept."""
 
 from __future__ import annotations
 
@@ -109,7 +109,9 @@ class PhotoRecipe:
                 return Outcome(item, left_out="gloves")
             limits = limits_of(item.tags or (), self.labels)
             if not limits.clothed:
-                return Outcome(item, left_out="without tagged clothes" if item.tags else "without tags")
+                return Outcome(
+                    item, left_out="without a tagged upper garment" if item.tags else "without tags"
+                )
         try:
             photo = read_photo(item.picture)
             whole = look(parse(segmenter, photo), self.labels, limits)

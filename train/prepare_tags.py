@@ -26,7 +26,10 @@ Tags = tuple[str, ...]
 RARE = frozenset({"glove", "gloves"})
 # Classes that no tag has to name: nearly every person shows them.
 _ALWAYS = ("background", "hair", "face", "skin")
-_ON_THE_BODY = frozenset({"top", "outerwear", "dress", "skirt", "trousers", "top-clothes", "bottom-clothes"})
+# A photo whose tags name none of these is tagged incompletely: its parser must not be kept from labelling the chest.
+_UPPER = frozenset({"top", "outerwear", "dress", "top-clothes"})
+# What image-level annotators also mean by a tag, besides its class.
+_ALSO = {"jumper": ("dress",), "vest": ("top",)}
 # The folder of image-level tags in Clothing Co-Parsing, and its list of all tags.
 _IMAGE_LEVEL, _TAG_LIST = Path("annotations") / "image-level", "label_list.mat"
 # In any other folder of photos, a line for each.
@@ -71,7 +74,7 @@ class Limits:
 
     Attributes:
         allowed: bool [C], the classes that its map may show.
-        clothed: whether the tags name a garment of the body; those that name only shoes, say, are not complete.
+        clothed: whether the tags name an upper garment.
         needed: the garments that its map has to show.
     """
 
@@ -94,11 +97,13 @@ def limits_of(tags: Iterable[str], labels: LabelSet) -> Limits:
     """What the tags of a photo allow in label maps of ``labels``.
 
     A tag allows its class by :data:`prepare_labels.CCP`; hair, face, skin and background are always allowed, and
-    jewellery and accessories allow nothing more. Two tags of Clothing Co-Parsing name what
-    :func:`prepare_ccp.merge_tags` calls otherwise, so they allow more:
+    jewellery and accessories allow nothing more. Some tags are ambiguous, so they allow more; one of the two classes
+    has to be found:
 
-    - ``dress`` beside another upper garment, where annotators often meant a skirt, allows dress and skirt;
-    - ``suit`` without other trousers or a skirt allows outerwear and trousers.
+    - ``dress`` beside another upper garment, where :func:`prepare_ccp.merge_tags` may find a skirt: dress and skirt;
+    - ``suit`` without other trousers or a skirt, whose lower half is trousers there: outerwear, and also trousers;
+    - ``jumper`` and ``vest``, by which Clothing Co-Parsing's pixel-level annotations mean sweaters and waistcoats, but
+      its image-level ones as often dresses and sleeveless tops: both classes.
 
     Args:
         tags: of one photo, all of them known (:func:`check_tags`).
@@ -109,20 +114,20 @@ def limits_of(tags: Iterable[str], labels: LabelSet) -> Limits:
     classes = {tag: _class_of(tag, labels) for tag in sorted(tags)}
     others = {class_ for tag, class_ in classes.items() if tag != "dress"}
     allowed = np.isin(labels.names, _ALWAYS)
-    needed: dict[str, Needed] = {}
+    needed: dict[tuple[int, ...], Needed] = {}
     for tag, class_ in classes.items():
         if class_ not in merged:  # jewellery; or a class of the paper's eight, which is several garments
             allowed[labels.ids_of([class_] if class_ else [])] = True
             continue
-        may_be_skirt = tag == "dress" and others & {"top", "outerwear", "dress"}
-        names = ("dress", "skirt") if may_be_skirt else (class_,)
-        ids = [labels.id_of(merged[name]) for name in names if merged[name] != NEAREST]
-        allowed[ids] = True
+        skirt = tag == "dress" and others & {"top", "outerwear", "dress"}
+        names = (class_, "skirt") if skirt else (class_, *_ALSO.get(tag, ()))
+        ids = tuple(dict.fromkeys(labels.id_of(merged[name]) for name in names if merged[name] != NEAREST))
+        allowed[list(ids)] = True
         if ids and not set(_ALWAYS) & {labels.names[i] for i in ids}:
-            needed.setdefault(class_, Needed(class_, tuple(ids), min(_LEAST[name] for name in names)))
+            needed.setdefault(ids, Needed(class_, ids, min(_LEAST[name] for name in names)))
     if "suit" in tags and not others & {"skirt", "trousers"}:
         allowed[labels.id_of(merged["trousers"])] = True
-    return Limits(allowed, bool(others & _ON_THE_BODY or "dress" in tags), tuple(needed.values()))
+    return Limits(allowed, bool(others & _UPPER or "dress" in tags), tuple(needed.values()))
 
 
 def _merged(labels: LabelSet) -> dict[str, str]:
