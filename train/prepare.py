@@ -7,7 +7,8 @@ SOURCE is one of
 - ``cityscapes``: leftImg8bit and gtFine, with instance maps;
 - ``ade20k``: the scene parsing benchmark, ADEChallengeData2016;
 - ``folder``: any folder of pictures and one of label maps;
-- ``photos``: photos without label maps, which a parser labels; those where it is sure are kept.
+- ``photos``: photos without label maps, which a parser labels; those where it is sure are kept, or with ``--tags``
+  those whose tags it agrees with.
 
 It writes OUTPUT/classes.json and, for each split, OUTPUT/SPLIT/ with images/, labels/, instances/ where there are any,
 and metadata.jsonl. A run that was stopped goes on when it is started again with the same flags. Pairs that cannot be
@@ -19,10 +20,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from checked_flags import parse_checked
-from prepare_arguments import SMOOTH16, build_parser, find_problem
+from prepare_arguments import MIN_SURENESS, SMOOTH16, build_parser, find_problem
 from prepare_ccp import read_tags
 from prepare_download import CCP_LICENCE, download_ccp
 from prepare_items import Recipe
@@ -31,9 +33,9 @@ from prepare_photos import PhotoRecipe, find_photos
 from prepare_push import push, require_datasets
 from prepare_run import Preparation, Summary, prepare_all
 from prepare_sources import Found, find_ade20k, find_ccp, find_cityscapes, find_folder_pair
+from prepare_tags import check_tags, find_tags
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.people import PEOPLE
 
 # Raised when the rules change what is written for the same flags: folders of both must not mix.
 _RULES = 2
@@ -48,16 +50,23 @@ def find_items(args: argparse.Namespace) -> tuple[Found, Preparation]:
     shared = {"split": args.split, "validation_share": args.validation_share}
     raw_names: tuple[str, ...] = ()
     if args.source == "photos":
+        labels = LABEL_SETS.get(args.classes) or LabelSet.from_file(args.classes)
         photos = PhotoRecipe(
-            LabelSet.from_file(args.classes) if args.classes else PEOPLE,
+            labels,
             args.parser,
             args.labels,
             args.resolution,
             args.aspect,
             args.cut_out,
             args.min_sureness,
+            args.smooth,
+            by_tags=args.tags is not None,
         )
-        found = find_photos(args.input, args.output, **shared)
+        tags = None
+        if photos.by_tags:
+            tags = find_tags(None if args.tags is True else args.tags, args.input)
+            check_tags(tags, labels)
+        found = find_photos(args.input, args.output, tags=tags, **shared)
         return found.limited(args.max_items).framed(args.frame), photos
     if args.source == "ccp":
         labels = LABEL_SETS[args.classes]
@@ -100,9 +109,11 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     settings["resolution"] = list(args.resolution) if args.resolution else None
     settings["frame"] = args.frame[0] if len(args.frame) == 1 else args.frame
     # Only where they are not what every folder before them was made with: those are still taken up.
-    classes = args.classes if args.source in ("ccp", "deepfashion") else "people8"
+    classes = args.classes if getattr(args, "classes", None) in LABEL_SETS else "people8"
+    tags = str(args.tags.resolve()) if isinstance(args.tags, Path) else args.tags
     newer = {"aspect": (args.aspect, 1.0), "smooth": (args.smooth, 0), "photos": (args.photos, "all")}
-    for name, (value, before) in {**newer, "classes": (classes, "people8")}.items():
+    newer |= {"classes": (classes, "people8"), "tags": (tags, None)}
+    for name, (value, before) in newer.items():
         if value != before:
             settings[name] = value
     for name in ("input", "labels", "instances"):
@@ -142,7 +153,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         width = args.resolution[1] if len(args.resolution) == 2 else max(1, round(height / args.aspect))
         args.resolution = (height, width)
     if args.smooth is None:
-        args.smooth = SMOOTH16 if args.source == "ccp" and args.classes == "people16" else 0
+        smoothed = args.source in ("ccp", "photos") and args.classes == "people16"
+        args.smooth = SMOOTH16 if smoothed else 0
+    if args.source == "photos":
+        args.classes = args.classes or "people8"
+        if args.min_sureness is None:
+            args.min_sureness = MIN_SURENESS if args.tags is None else 0.0
     try:
         summary = run(args)
     except (ValueError, OSError) as error:

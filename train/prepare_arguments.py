@@ -13,7 +13,7 @@ from prepare_labels import LABEL_SETS, PARSER_RULES
 # Annotators of Clothing Co-Parsing chose superpixels, whose edges are stairs of 2 to 4 pixels. Maps of the 8 classes
 # stay as they always were.
 SMOOTH16 = 5
-# The parser that ships, and the sureness at which its maps are worth training on (see its card).
+# The parser that ships, and the sureness at which its maps are worth training on (see its card), where no tags say so.
 PARSER = Path(__file__).resolve().parent.parent / "space" / "parser"
 MIN_SURENESS = 0.8
 
@@ -55,6 +55,7 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
             keep_gloves=False,
             parser=None,
             min_sureness=None,
+            tags=None,
             **defaults,
         )
         return one
@@ -84,6 +85,16 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
         )
         add("--cut_out", action="store_true", help="put the person on a plain light backdrop")
 
+    def smooth(one: argparse.ArgumentParser) -> None:
+        one.add_argument(
+            "--smooth",
+            type=int,
+            default=None,
+            metavar="PIXELS",
+            help="smooth label edges at the photo's own size: each pixel gets the class of most pixels in a square of "
+            f"this side, an odd number; 0 does not. By default {SMOOTH16} for ccp and photos in people16, else 0",
+        )
+
     def people(one: argparse.ArgumentParser, frame: str) -> None:
         add = one.add_argument
         add(
@@ -93,14 +104,7 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
             help="people8: the paper's; people16: garments, glasses, hats and bags apart",
         )
         frames(one, frame)
-        add(
-            "--smooth",
-            type=int,
-            default=None,
-            metavar="PIXELS",
-            help="smooth label edges at the photo's own size: each pixel gets the class of most pixels in a square of "
-            f"this side, an odd number; 0 does not. By default {SMOOTH16} for ccp in 16 classes, else 0",
-        )
+        smooth(one)
         add("--keep_gloves", action="store_true", help="keep pictures with gloves, as skin")
 
     ccp = source("ccp", "Clothing Co-Parsing, 8 or 16 classes", "its folder; see --download")
@@ -152,16 +156,31 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
     )
     add = photos.add_argument
     add("--parser", default=str(PARSER), help="segmentation model of transformers, folder or Hub id")
-    add("--classes", type=Path, help="classes.json of the maps; by default the paper's 8 classes of people")
+    add(
+        "--classes",
+        metavar="CLASSES",
+        help="people8, people16, or classes.json of the maps; by default people8, the paper's",
+    )
     add("--labels", type=Path, help="JSON file of the parser's labels in them, as evaluate.py takes it")
+    add(
+        "--tags",
+        nargs="?",
+        const=True,
+        type=Path,
+        metavar="PATH",
+        help="allow each photo only the classes of its tags, besides hair, face, skin and background, and leave out "
+        "photos without tags, with gloves, of several people, and those of which a tagged garment is not found. Tags "
+        "are those of Clothing Co-Parsing, or the classes' names. PATH: the folder of its image-level .mat files, or a "
+        "metadata.jsonl whose lines have file_name and tags; by default what the folder of the photos has of the two",
+    )
     add(
         "--min_sureness",
         type=float,
-        default=MIN_SURENESS,
         help="mean probability of a class on its pixels, over the classes shown and the mirrored photo: where it is "
-        "less, the photo is left out",
+        f"less, the photo is left out; by default {MIN_SURENESS}, or 0 with --tags, which say more",
     )
     frames(photos, "none")
+    smooth(photos)
     one_split(photos, 0.0)
     photos.set_defaults(resolution=[256])
     return parser

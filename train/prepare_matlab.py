@@ -41,24 +41,26 @@ class _Array:
     data: bytes
 
 
-def read_numbers(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
+def read_numbers(path: Path, name: str, shape: tuple[int, int] | None = None) -> np.ndarray:
     """The matrix [H, W] of real numbers that a file holds under a name.
 
     Args:
-        shape: (height, width) that it must have; checked before its values are unpacked.
+        shape: (height, width) that it must have; checked before its values are unpacked. None: any, of a matrix that
+            takes no more than a MiB.
 
     Raises:
         ValueError: for another shape, a file that is damaged, and one without such a matrix.
     """
     try:
-        array, order = _find(path, name, _HEADER + 256 + 8 * math.prod(shape), shape)
+        limit = _LARGEST_LIST if shape is None else _HEADER + 256 + 8 * math.prod(shape)
+        array, order = _find(path, name, limit, shape)
         elements = list(_elements(array.data, order))
         if not _FIRST_NUMERIC <= array.kind <= _LAST_NUMERIC or array.is_complex or len(elements) != 1:
             raise ValueError(f"{name} is no matrix of real numbers")
         kind, content = elements[0]
-        if kind not in _NUMBERS or len(content) != np.dtype(_NUMBERS[kind]).itemsize * math.prod(shape):
+        if kind not in _NUMBERS or len(content) != np.dtype(_NUMBERS[kind]).itemsize * math.prod(array.shape):
             raise ValueError(f"{name} holds other values than its size says")
-        return np.frombuffer(content, order + _NUMBERS[kind]).reshape(shape, order="F")
+        return np.frombuffer(content, order + _NUMBERS[kind]).reshape(array.shape, order="F")
     except (ValueError, OSError) as error:
         raise ValueError(f"the MATLAB file {path.name!r} cannot be read: {error}") from None
 

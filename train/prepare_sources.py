@@ -18,7 +18,8 @@ class Item:
     """One picture to prepare: its split, the name of the files to write (without ending), and its raw files.
 
     There is no label map where a parser makes it. ``frame`` is one of :data:`prepare_frames.FRAMES`: which part of the
-    picture is written. ``backdrop`` is one of :func:`prepare_people.cut_out`'s; None for that of the name.
+    picture is written. ``backdrop`` is one of :func:`prepare_people.cut_out`'s; None for that of the name. ``tags``
+    say what the picture shows, where that counts.
     """
 
     split: str
@@ -28,6 +29,7 @@ class Item:
     instance: Path | None = None
     frame: str = "none"
     backdrop: int | None = None
+    tags: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
