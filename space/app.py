@@ -47,15 +47,18 @@ CACHE_HOUR, CACHE_DAY = 3600, 24 * 3600
 
 
 def open_studio() -> Studio:
-    """The model named by ``GROUPDNET_MODEL`` (a folder or a Hub id), or the bundled one, with its example maps.
+    """The model named by ``GROUPDNET_MODEL``, or the bundled one, with its example maps.
 
-    These are those of the folder ``GROUPDNET_EXAMPLES``, or the bundled ones if they are of the model's classes.
+    A name is a folder, that of a folder in ``space/models``, or a Hub id. A folder is looked for in the current one
+    and beside ``space``, so that ``space/models/people16`` is found wherever the page is started.
+
+    The maps are those of the folder ``GROUPDNET_EXAMPLES``, or the bundled ones if they are of the model's classes.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if its configuration cannot be read.
         ExamplesError: if ``GROUPDNET_EXAMPLES`` does not fit the model.
     """
-    source = os.environ.get("GROUPDNET_MODEL")
+    source = _named_model(os.environ.get("GROUPDNET_MODEL", ""))
     if not source:
         source = str(HERE / "model")
         if not (HERE / "model").is_dir():
@@ -69,6 +72,13 @@ def open_studio() -> Studio:
         check_examples(Path(named), studio.labels, studio.size)
     studio.parser = PhotoParser.from_environment(studio.labels)
     return studio
+
+
+def _named_model(name: str) -> str:
+    if not name or Path(name).is_dir():
+        return name
+    bundled = (folder for folder in (MORE_MODELS / name, HERE.parent / name) if folder.is_dir())
+    return str(next(bundled, name))
 
 
 def open_more_studios() -> dict[str, Studio]:

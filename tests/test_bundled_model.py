@@ -104,6 +104,27 @@ def test_the_examples_serve_it_and_it_opens_with_looks_of_its_own(
         assert set(look.classes) - body
 
 
+@pytest.mark.parametrize(
+    "folder",
+    sorted(path.parent for path in SPACE.glob("models/*/config.json")),
+    ids=lambda folder: folder.name,
+)
+def test_a_further_model_is_small_and_opens_with_looks_on_the_examples(folder: Path) -> None:
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    from opening_looks import OPENING_SEEDS, read_looks
+    from studio import Studio
+
+    assert (folder / "model.safetensors").stat().st_size <= 40_000_000
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    further = GroupDNet.from_pretrained(folder)
+    for fact in ("Clothing Co-Parsing", f"{len(further.labels)} classes", str(further.card_facts["steps"])):
+        assert fact in card
+    studio = Studio(str(folder), EXAMPLES)
+    named = [(look.map, look.seed) for look in read_looks(str(folder))]
+    assert [(path.name, seed) for path, seed in studio.opening] == named
+    assert len(set(named)) == len(OPENING_SEEDS)
+
+
 def test_it_draws_every_example(model: GroupDNet, pipe: GroupDNetPipeline, drawn: list[Look]) -> None:
     height, width = model.config.image_size
     for look in drawn:

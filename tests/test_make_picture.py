@@ -165,3 +165,22 @@ def test_an_edit_changes_no_map_that_does_not_show_what_it_takes(script: dict[st
     for edit in script["EDITS"]:
         ids = np.full((32, 16), MORE_LABELS.id_of("trousers"))
         assert np.array_equal(edit.apply(ids, MORE_LABELS), ids)
+
+
+# -- the sheets to choose from -------------------------------------------------------------------------------
+
+
+def test_sheets_have_a_row_for_each_map_and_a_column_for_each_seed(tmp_path: Path) -> None:
+    main = runpy.run_path(str(SCRIPT.with_name("choose_looks.py")))["main"]
+    page_model(size=(64, 64)).save_pretrained(tmp_path / "model")
+    maps = save_examples(tmp_path / "maps", size=(64, 64))
+    flags = ["--model", str(tmp_path / "model"), "--examples", str(tmp_path / "maps")]
+    main([*flags, "--seeds", "5", "7", "--output", str(tmp_path / "sheets")])
+    assert [path.name for path in sorted((tmp_path / "sheets").iterdir())] == ["sheet_01.png", "sheet_02.png"]
+    sheet = np.asarray(Image.open(tmp_path / "sheets" / "sheet_02.png")).astype(int)
+    assert sheet.shape == (14 + 6 * 66, 2 * 66, 3)
+    pipe = GroupDNetPipeline.from_pretrained(tmp_path / "model")
+    expected = np.asarray(pipe.sample(maps[7], seed=6).image).astype(int)
+    assert np.abs(sheet[14 + 66 : 14 + 66 + 64, 66 : 66 + 64] - expected).max() <= 2
+    with pytest.raises(SystemExit):
+        main([*flags, "--seeds", "7", "7", "--output", str(tmp_path / "sheets")])

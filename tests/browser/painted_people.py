@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ from browser.visitor import (  # noqa: E402
     open_page,
     paint,
     pixels,
-    source,
     upload,
     wait_for,
 )
@@ -106,7 +106,7 @@ PEOPLE: tuple[tuple[tuple[str, str], ...], ...] = (
     ),
     (*TROUSERS, *SHIRT, *OPEN_COAT, *HEAD, ("cap", "hat"), ("lenses", "glasses")),
     (
-        ("shoes", "shoes"),
+        *BARE_LEGS,
         ("long skirt", "dress"),
         ("arms", "skin"),
         ("torso", "dress"),
@@ -134,7 +134,17 @@ def paint_person(
         for brush, points in SHAPES[shape]:
             browser.execute_script(take, f"#painter [data-tool=size-{brush}]")
             paint(browser, *((x / WIDTH, y / HEIGHT) for x, y in points))
+    settle(browser)
     return canvas_map(browser, labels=labels)
+
+
+def settle(browser: Any) -> None:
+    """Wait until the picture has followed the last stroke: those that are painted while one is drawn come after it."""
+    busy = "return document.querySelector('[data-testid=status-tracker]:not(.hide)') !== null"
+    quiet = 0
+    while quiet < 5:
+        quiet = 0 if browser.execute_script(busy) else quiet + 1
+        time.sleep(0.2)
 
 
 def paint_people(
@@ -155,7 +165,6 @@ def paint_people(
             for seed in seeds:
                 draw_seed(browser, seed)
                 wait_for(lambda seed=seed: _says(browser, f"Drawn with seed {seed}."), "the picture")
-                assert source(browser, "#picture") is not None
                 pictures.append(pixels(browser))
             yield label, pictures
             leave(browser)
