@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 # Before gradio is imported: nothing is sent anywhere, and no pictures are recorded in the visitor's browser.
@@ -29,29 +30,35 @@ except ModuleNotFoundError as error:
 
 from endpoints import add_endpoints
 from events import add_stage_events
+from example_maps import ExamplesError, check_examples
 from human_eval_page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from layout import make_parts
 from look_and_feel import STYLES, proportions, theme
 from photo_parser import PhotoParser
 from session import Session
-from studio import ExamplesError, Studio, check_examples
+from studio import Studio
 from tool_events import add_tool_events
 
 HERE = Path(__file__).resolve().parent
+# Each folder in it holds a further model, which has a page of its own beside the bundled one's.
+MORE_MODELS = HERE / "models"
 # Pictures that were shown are deleted after a day; looked for every hour.
 CACHE_HOUR, CACHE_DAY = 3600, 24 * 3600
 
 
 def open_studio() -> Studio:
-    """The model named by ``GROUPDNET_MODEL`` (a folder or a Hub id), or the bundled one, with its example maps.
+    """The model named by ``GROUPDNET_MODEL``, or the bundled one, with its example maps.
 
-    These are those of the folder ``GROUPDNET_EXAMPLES``, or the bundled ones if they are of the model's classes.
+    A name is a folder, that of a folder in ``space/models``, or a Hub id. A folder is looked for in the current one
+    and beside ``space``, so that ``space/models/people16`` is found wherever the page is started.
+
+    The maps are those of the folder ``GROUPDNET_EXAMPLES``, or the bundled ones if they are of the model's classes.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if its configuration cannot be read.
         ExamplesError: if ``GROUPDNET_EXAMPLES`` does not fit the model.
     """
-    source = os.environ.get("GROUPDNET_MODEL")
+    source = _named_model(os.environ.get("GROUPDNET_MODEL", ""))
     if not source:
         source = str(HERE / "model")
         if not (HERE / "model").is_dir():
@@ -67,15 +74,45 @@ def open_studio() -> Studio:
     return studio
 
 
-def build_page(studio: Studio, evaluation: Evaluation | None = None) -> gr.Blocks:
-    """The studio, and the pages of the human evaluation if there is one."""
+def _named_model(name: str) -> str:
+    if not name or Path(name).is_dir():
+        return name
+    bundled = (folder for folder in (MORE_MODELS / name, HERE.parent / name) if folder.is_dir())
+    return str(next(bundled, name))
+
+
+def open_more_studios() -> dict[str, Studio]:
+    """The models of ``space/models`` by the names of their folders; none where ``GROUPDNET_MODEL`` names the model.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: if the configuration of one cannot be read.
+    """
+    if os.environ.get("GROUPDNET_MODEL"):
+        return {}
+    folders = sorted(path.parent for path in MORE_MODELS.glob("*/config.json"))
+    studios = {folder.name: Studio(str(folder), HERE / "examples") for folder in folders}
+    for studio in studios.values():
+        studio.parser = PhotoParser.from_environment(studio.labels)
+    return studios
+
+
+def build_page(
+    studio: Studio, evaluation: Evaluation | None = None, more: Mapping[str, Studio] | None = None
+) -> gr.Blocks:
+    """The studio, those of further models at the addresses they are named by, and the human evaluation's pages.
+
+    Args:
+        more: loaded when their pages are visited; only ``studio`` has endpoints.
+    """
     with gr.Blocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
         gr.Navbar(main_page_name=MAIN_PAGE)
-        state = gr.State(Session())  # each visitor gets a copy
-        parts = make_parts(studio)
-        add_stage_events(page, studio, state, parts)
-        add_tool_events(studio, state, parts)
-        add_endpoints(studio, state)
+        add_endpoints(studio, add_studio(page, studio))
+    for address, other in (more or {}).items():
+        height, width = other.size
+        with page.route(f"{len(other.labels)} classes, {height} x {width}", address):
+            gr.Navbar(main_page_name=MAIN_PAGE)
+            gr.HTML(f"<style>{proportions(other.size)}</style>", apply_default_css=False, padding=False)
+            add_studio(page, other)
     if evaluation is not None and evaluation.maps:
         with page.route("Human evaluation", "evaluation"):
             add_evaluation_page(page, evaluation)
@@ -85,10 +122,19 @@ def build_page(studio: Studio, evaluation: Evaluation | None = None) -> gr.Block
     return page
 
 
+def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
+    """Lay out a studio where the page is being made; its visitors' sessions."""
+    state = gr.State(Session())  # each visitor gets a copy
+    parts = make_parts(studio)
+    add_stage_events(page, studio, state, parts)
+    add_tool_events(studio, state, parts)
+    return state
+
+
 def main() -> None:
     """Serve the page; the model is loaded while it starts."""
     try:
-        studio = open_studio()
+        studio, more = open_studio(), open_more_studios()
         evaluation = Evaluation.from_environment(studio, studio.examples_folder, HERE / "answers.sqlite3")
     except ExamplesError as error:
         sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")
@@ -97,7 +143,7 @@ def main() -> None:
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     if not port.isdecimal():
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
-    page = build_page(studio, evaluation)
+    page = build_page(studio, evaluation, more)
     page.queue(max_size=32)
     # A failure is told to the visitor who asks for the first picture as well.
     threading.Thread(target=studio.warm_up, daemon=True).start()

@@ -50,7 +50,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
 
     def on_example(made: Session, typed: float | None, event: gr.EventData) -> list[Any]:
         index = refusing(_place)(event, len(studio.examples))
-        return open_map(made, studio.examples[index], typed, f"Example {index + 1}")
+        return open_map(made, studio.example(studio.examples[index]), typed, f"Example {index + 1}")
 
     def on_upload(made: Session, path: str, typed: float | None) -> list[Any]:
         return open_map(made, path, typed, "Your label map")

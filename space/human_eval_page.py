@@ -17,10 +17,11 @@ import gradio as gr
 import numpy as np
 from components import data_url, picture, sentence
 from events import WORKER
+from example_maps import example_map, example_maps
 from human_eval import QUESTIONS, Answers, AnswersError, Question, Score, draw_pair, make_question
 from lazy_model import LazyModel, read_config
 from PIL import Image
-from studio import Studio, example_maps
+from studio import Studio
 
 from groupdnet_hub import (
     GroupDNetPipeline,
@@ -28,7 +29,6 @@ from groupdnet_hub import (
     classes_present,
     colour_picture,
     load_system,
-    read_label_map,
 )
 from groupdnet_hub.baselines import SystemConfig
 
@@ -60,7 +60,7 @@ class Evaluation:
         self.maps: dict[str, np.ndarray] = {}
         for path in paths:
             try:
-                self.maps[path.name] = read_label_map(path, labels, size=size, resize=True)
+                self.maps[path.name] = example_map(path, labels, size)
             except ValueError:
                 continue
         self.shown = [

@@ -12,9 +12,9 @@ from actions import MORPH_SPAN
 from components import mixing_board, picture, sentence, strip, thumbnail
 from painter import painter
 from session import CURRENT, MAX_SEED
-from studio import OPENING_SEEDS, Studio
+from studio import Studio
 
-from groupdnet_hub import LabelSet, colour_picture, read_label_map
+from groupdnet_hub import LabelSet, colour_picture
 
 # What the package reads; phones offer the right files by it.
 PICTURE_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
@@ -128,7 +128,7 @@ def _picture_panel(studio: Studio) -> dict[str, Any]:
             made["keep"] = gr.Button("Keep this look", elem_id="keep", min_width=96)
         with gr.Row(elem_id="seed-row"):
             made["seed"] = gr.Number(
-                OPENING_SEEDS[0],
+                studio.first_seed,
                 label="Seed",
                 precision=0,
                 minimum=0,
@@ -146,7 +146,7 @@ def _picture_panel(studio: Studio) -> dict[str, Any]:
 def _map_panel(studio: Studio) -> dict[str, Any]:
     maps = [
         {
-            "src": thumbnail(_map_picture(studio, path), sharp=True),
+            "src": thumbnail(colour_picture(studio.example(path), studio.labels), sharp=True),
             "alt": f"Example label map {number}",
             "caption": "",
             "selected": False,
@@ -167,11 +167,6 @@ def _map_panel(studio: Studio) -> dict[str, Any]:
         gr.HTML("<h2>Shelf</h2>", apply_default_css=False)
         shelf = strip("shelf", "Kept looks, to bring back", "Keep a look, and it can be mixed and morphed.")
     return {"painter": canvas, "examples": examples, "upload": upload, "history": history, "shelf": shelf}
-
-
-def _map_picture(studio: Studio, path: Any) -> Any:
-    label = read_label_map(path, studio.labels, size=studio.size, resize=True)
-    return colour_picture(label, studio.labels)
 
 
 def _mix_panel(labels: LabelSet) -> dict[str, Any]:

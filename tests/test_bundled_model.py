@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,11 @@ from appearance_report import main_class, reconstruction_share, reroll_locality
 from conftest import SHARED, shared_folder
 
 from groupdnet_hub import (
-    FIGURE_LABELS,
     GroupDNet,
     GroupDNetPipeline,
     LabelSet,
     Look,
     PairedImages,
-    draw_figure,
-    read_label_map,
 )
 
 SPACE = Path(__file__).resolve().parents[1] / "space"
@@ -44,7 +40,12 @@ def pipe(model: GroupDNet) -> GroupDNetPipeline:
 @pytest.fixture(scope="module")
 def drawn(pipe: GroupDNetPipeline) -> list[Look]:
     """A look on each example map."""
-    return [pipe.sample(path, seed=seed) for seed, path in enumerate(sorted(EXAMPLES.glob("*.png")))]
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    from example_maps import example_map
+
+    size = pipe.model.config.image_size
+    paths = sorted(EXAMPLES.glob("*.png"))
+    return [pipe.sample(example_map(path, pipe.labels, size), seed=seed) for seed, path in enumerate(paths)]
 
 
 @pytest.fixture(scope="module")
@@ -81,16 +82,21 @@ def test_its_card_says_where_it_comes_from_and_what_its_classes_are(model: Group
     ]
 
 
-def test_the_examples_are_maps_of_its_classes_and_size(model: GroupDNet, drawn: list[Look]) -> None:
+def test_the_examples_serve_it_and_it_opens_with_looks_of_its_own(
+    model: GroupDNet, drawn: list[Look]
+) -> None:
     """People with a face and clothes; all classes are shown, and there are enough to fill the page."""
-    pytest.importorskip("gradio", reason="the page needs gradio")
-    from studio import OPENING_SEEDS, Studio, check_examples
+    from example_maps import check_examples
+    from opening_looks import OPENING_SEEDS, read_looks
+    from studio import Studio
 
     check_examples(EXAMPLES, model.labels, model.config.image_size)
-    assert LabelSet.from_file(EXAMPLES / "classes.json") == model.labels
     studio = Studio(str(MODEL), EXAMPLES)
     assert studio.examples == sorted(EXAMPLES.glob("*.png"))
     assert len(studio.examples) >= len(OPENING_SEEDS)
+    named = [(look.map, look.seed) for look in read_looks(str(MODEL))]
+    assert [(path.name, seed) for path, seed in studio.opening] == named
+    assert len(set(named)) == len(OPENING_SEEDS)
     assert {name for look in drawn for name in look.classes} == set(model.labels.names)
     body = {"background", "hair", "face", "skin"}
     for look in drawn:
@@ -98,14 +104,25 @@ def test_the_examples_are_maps_of_its_classes_and_size(model: GroupDNet, drawn: 
         assert set(look.classes) - body
 
 
-def test_examples_that_a_script_draws_are_what_it_draws() -> None:
-    script = EXAMPLES / "make_examples.py"
-    if not script.is_file():
-        pytest.skip("the bundled examples are not drawn by a script")
-    for number, (seed, crop) in enumerate(runpy.run_path(str(script))["EXAMPLES"], start=1):
-        _, label = draw_figure(seed, (256, 256), crop=crop)
-        stored = read_label_map(EXAMPLES / f"example_{number:02}.png", FIGURE_LABELS)
-        assert np.array_equal(stored, label)
+@pytest.mark.parametrize(
+    "folder",
+    sorted(path.parent for path in SPACE.glob("models/*/config.json")),
+    ids=lambda folder: folder.name,
+)
+def test_a_further_model_is_small_and_opens_with_looks_on_the_examples(folder: Path) -> None:
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    from opening_looks import OPENING_SEEDS, read_looks
+    from studio import Studio
+
+    assert (folder / "model.safetensors").stat().st_size <= 40_000_000
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    further = GroupDNet.from_pretrained(folder)
+    for fact in ("Clothing Co-Parsing", f"{len(further.labels)} classes", str(further.card_facts["steps"])):
+        assert fact in card
+    studio = Studio(str(folder), EXAMPLES)
+    named = [(look.map, look.seed) for look in read_looks(str(folder))]
+    assert [(path.name, seed) for path, seed in studio.opening] == named
+    assert len(set(named)) == len(OPENING_SEEDS)
 
 
 def test_it_draws_every_example(model: GroupDNet, pipe: GroupDNetPipeline, drawn: list[Look]) -> None:

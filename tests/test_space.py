@@ -118,6 +118,46 @@ def test_examples_come_with_their_classes_and_are_offered_to_models_of_these(
     assert evaluation.size == (128, 64)
 
 
+@pytest.fixture
+def more_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder ``models`` with one of sixteen classes, as if it lay beside ``app.py``."""
+    more = tmp_path / "space" / "models"
+    config = GroupDNetConfig.for_labels(MORE_LABELS, (64, 32), width=4)
+    GroupDNet(config).save_pretrained(more / "upright")
+    (more / "no-model-yet").mkdir()
+    monkeypatch.setattr(app, "MORE_MODELS", more)
+    monkeypatch.delenv("GROUPDNET_MODEL", raising=False)
+    monkeypatch.setenv("GROUPDNET_PARSER", "none")
+    return more
+
+
+def test_further_models_have_pages_and_are_loaded_when_they_are_visited(
+    studio: Studio, more_models: Path
+) -> None:
+    """One worker for all, so that two models never draw at once; the endpoints are the first model's."""
+    more = app.open_more_studios()
+    assert list(more) == ["upright"]
+    assert more["upright"].labels == MORE_LABELS
+    page = app.build_page(studio, more=more)
+    assert [(path, name) for path, name, _ in page.pages][1:] == [("upright", "16 classes, 64 x 32")]
+    assert not more["upright"].model.is_loaded
+    assert set(page.get_api_info()["named_endpoints"]) == {f"/{name}" for name in ENDPOINTS.split()}
+    changing = [
+        event for event in page.fns.values() if any(type(part).__name__ == "State" for part in event.outputs)
+    ]
+    assert {(event.concurrency_id, event.concurrency_limit) for event in changing} == {("model", 1)}
+
+
+def test_a_model_that_is_named_is_alone(monkeypatch: pytest.MonkeyPatch, more_models: Path) -> None:
+    """By its folder's name, too, wherever the page is started."""
+    monkeypatch.setenv("GROUPDNET_MODEL", "upright")
+    assert app.open_more_studios() == {}
+    assert app.open_studio().source == str(more_models / "upright")
+    monkeypatch.setattr(app, "HERE", more_models.parent)
+    monkeypatch.setenv("GROUPDNET_MODEL", "space/models/upright")
+    assert app.open_studio().source == str(more_models / "upright")
+
+
 def no_classes(folder: Path) -> None:
     (folder / "classes.json").unlink()
 

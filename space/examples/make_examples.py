@@ -1,34 +1,93 @@
-"""Draw the example label maps again: ``python space/examples/make_examples.py``."""
+"""Make the example label maps again: ``python space/examples/make_examples.py --input CCP``.
+
+CCP is the folder of Clothing Co-Parsing as ``python train/prepare.py ccp --download`` leaves it. The maps are those of
+
+    python train/prepare.py ccp --input CCP --photos fashion8 --classes people16 --frame full upper --aspect 2 \\
+        --smooth 5 --resolution 512 256 --output FOLDER
+
+under other names. No photo comes along. The script needs a clone of the repository: it uses ``train/``.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from groupdnet_hub import FIGURE_LABELS, draw_figure, label_picture
+from groupdnet_hub import label_picture, read_label_map
+from groupdnet_hub.people import PEOPLE16
 
-# (seed, crop), chosen by eye: half and full body, long and short hair, skirts, dresses, trousers and shorts.
+HERE = Path(__file__).resolve().parent
+# Photos of the validation part with their frames, chosen by eye for outlines without slips and for variety: long and
+# short hair, open jackets, a coat, a dress, skirts, trousers, hats, glasses, bags, a scarf. Frames by turns, since the
+# page opens with the first ones; upper frames are those that cut no arm off.
 EXAMPLES = (
-    (1, "upper"),
-    (5, "full"),
-    (11, "upper"),
-    (7, "full"),
-    (3, "upper"),
-    (9, "full"),
-    (16, "upper"),
-    (53, "full"),
-    (8, "upper"),
-    (20, "full"),
-    (17, "upper"),
-    (47, "full"),
+    ("0113", "upper"),
+    ("0211", "full"),
+    ("0866", "upper"),
+    ("0479", "full"),
+    ("0038", "upper"),
+    ("0983", "full"),
+    ("0088", "upper"),
+    ("0175", "full"),
+    ("0909", "upper"),
+    ("0131", "full"),
+    ("0099", "upper"),
+    ("0106", "full"),
 )
 
 
-def main() -> None:
-    """Write ``example_01.png`` and so on, and their ``classes.json``, beside this file."""
-    FIGURE_LABELS.to_file(Path(__file__).with_name("classes.json"))
-    for number, (seed, crop) in enumerate(EXAMPLES, start=1):
-        _, label = draw_figure(seed, (256, 256), crop=crop)
-        label_picture(label, FIGURE_LABELS).save(Path(__file__).with_name(f"example_{number:02}.png"))
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write ``example_01.png`` and so on, and their ``classes.json``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--input", type=Path, required=True, help="the raw data set")
+    parser.add_argument(
+        "--output", type=Path, default=HERE, help="folder to write to; this script's by default"
+    )
+    args = parser.parse_args(argv)
+    args.output.mkdir(parents=True, exist_ok=True)
+    PEOPLE16.to_file(args.output / "classes.json")
+    try:
+        with tempfile.TemporaryDirectory() as prepared:
+            maps = prepare(args.input, Path(prepared))
+            for number, path in enumerate(maps, start=1):
+                picture = label_picture(read_label_map(path, PEOPLE16), PEOPLE16)
+                picture.save(args.output / f"example_{number:02}.png", optimize=True)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def prepare(raw: Path, output: Path) -> list[Path]:
+    """The label maps of ``EXAMPLES``, prepared below ``output``.
+
+    Raises:
+        ValueError, OSError: if the data set, or one of the photos, cannot be read, or is not there.
+    """
+    sys.path.append(str(HERE.parents[1] / "train"))
+    from prepare import find_items, settings_of
+    from prepare_arguments import build_parser
+    from prepare_run import prepare_all
+    from prepare_sources import Found
+
+    flags = ["ccp", "--input", str(raw), "--output", str(output), "--photos", "fashion8"]
+    flags += ["--classes", "people16", "--frame", "full", "upper", "--aspect", "2", "--smooth", "5"]
+    args = build_parser(None).parse_args(flags)
+    args.resolution = (512, 256)
+    found, recipe = find_items(args)
+    names = [f"ccp_{photo}_{frame}" for photo, frame in EXAMPLES]
+    chosen = Found([item for item in found.items if item.name in names])
+    summary = prepare_all(chosen, recipe, settings_of(args), output, num_workers=0)
+    for problem in summary.problems:
+        raise ValueError(f"{problem.path}: {problem.reason}")
+    maps = {item.name: output / item.split / "labels" / f"{item.name}.png" for item in chosen.items}
+    missing = [name for name in names if name not in maps]
+    if missing:
+        raise ValueError(f"{raw} has no photo with a pixel-level annotation for {', '.join(missing)}")
+    return [maps[name] for name in names]
 
 
 if __name__ == "__main__":

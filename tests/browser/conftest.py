@@ -112,6 +112,13 @@ def serve(
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Chromium for the tests of a file; each of them opens the page anew."""
+    with chromium_with(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@contextmanager
+def chromium_with(profile: Path) -> Iterator[Any]:
+    """A headless Chromium that keeps its files in the folder ``profile``."""
     selenium = pytest.importorskip("selenium.webdriver", reason="browser tests need selenium")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
@@ -130,7 +137,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "--disable-sync",
         # Whatever is asked of elsewhere fails, and is then an error on the console.
         "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+        f"--user-data-dir={profile}",
         "--window-size=1280,1000",
     ):
         options.add_argument(flag)

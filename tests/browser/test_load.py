@@ -13,7 +13,7 @@ import pytest
 import session as sessions
 from PIL import Image
 from session import CURRENT, Session
-from studio import OPENING_SEEDS
+from studio import Studio
 
 from browser.conftest import serve
 from groupdnet_hub import GroupDNetPipeline
@@ -28,14 +28,15 @@ class Visitor:
     """A client that does the same calls on a session of its own, and compares every answer with it."""
 
     def __init__(
-        self, address: str, pipe: GroupDNetPipeline, examples: Path, number: int, folder: Path
+        self, address: str, pipe: GroupDNetPipeline, studio: Studio, number: int, folder: Path
     ) -> None:
         from gradio_client import Client
 
         self.client = Client(address, verbose=False, download_files=str(folder), analytics_enabled=False)
         self.pipe, self.random = pipe, random.Random(number)
         # What the page opens with.
-        self.session = actions.open_map(pipe, Session(), examples / "example_01.png", OPENING_SEEDS[0])
+        path, seed = studio.opening[0]
+        self.session = actions.open_map(pipe, Session(), studio.example(path), seed)
         self.classes = [name for name in sessions.current(self.session).classes if name != "background"]
 
     def calls(self, count: int) -> int:
@@ -106,7 +107,8 @@ def visit(
     pytest.importorskip("gradio_client", reason="the endpoints need gradio")
     address, process = server
     pipe = GroupDNetPipeline.from_pretrained(model_folder)
-    visitors = [Visitor(address, pipe, examples, number, folder) for number in range(CLIENTS)]
+    studio = Studio(str(model_folder), examples)
+    visitors = [Visitor(address, pipe, studio, number, folder) for number in range(CLIENTS)]
     held = []
     with ThreadPoolExecutor(CLIENTS) as pool:
         for part in calls:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from studio import Studio
 
 from browser.conftest import serve
 from browser.visitor import changed_by, click, leave, open_page, sources, wait_for
-from groupdnet_hub import LabelSet, read_label_map
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,9 +25,11 @@ def seconds(action: Callable[[], Any]) -> float:
 
 def largest_class() -> int:
     """The id of the class, but for the background, that has the most pixels on the map that the page opens with."""
-    folder = Path(__file__).resolve().parents[2] / "space" / "examples"
-    labels = LabelSet.from_file(folder / "classes.json")
-    counts = np.bincount(read_label_map(folder / "example_01.png", labels).ravel(), minlength=len(labels))
+    space = Path(__file__).resolve().parents[2] / "space"
+    studio = Studio(str(space / "model"), space / "examples")
+    path, _ = studio.opening[0]
+    labels = studio.labels
+    counts = np.bincount(studio.example(path).ravel(), minlength=len(labels))
     counts[labels.id_of("background")] = 0
     return int(counts.argmax())
 
