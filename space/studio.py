@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import actions
 from lazy_model import LazyModel, read_config
+from one_look import OneLookClasses
 from photo_parser import PhotoParser
 from session import Kept, Session
 from zero_gpu import IS_LENT
@@ -54,6 +55,7 @@ class Studio:
         self.examples_folder, self.examples = examples, self._fitting(examples)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.model = LazyModel(source, GroupDNetPipeline.from_pretrained, self.worker)
+        self.one_look = OneLookClasses(self.run, lambda: self.enter(Session()).bundled)
         self._lock = threading.RLock()
 
     @functools.cached_property
@@ -67,6 +69,7 @@ class Studio:
         self.model.loaded  # noqa: B018
         if not IS_LENT:  # a GPU is lent for a visitor's call only
             self.enter(Session())
+            self.one_look.find()
 
     def enter(self, session: Session) -> Session:
         """The session of a visitor, which starts with the first example drawn and others beside it as bundled looks."""
