@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 from compositing import keep_other_pixels
-from one_look import look_alike
 from PIL import Image
 from session import MAX_SEED, Photo, Session, current, keep_photo, mixable, show
 
@@ -80,16 +79,12 @@ def candidates(
 ) -> Session:
     """Four ways to redraw a class, with ``seed`` and those after it; :func:`pick` shows one of them.
 
-    There are none if nobody could tell the four apart.
-
     Raises:
         ValueError: as :func:`reroll`.
     """
     name, look = redrawable(pipeline.model.config, session, class_), current(session)
     seeds = [(seed + i) % (MAX_SEED + 1) for i in range(CANDIDATES)]
     drawn = tuple(_redrawn(pipeline, look, name, one, keep_pixels) for one in seeds)
-    if look_alike([one.image for one in drawn], look.mask == pipeline.labels.id_of(name)):
-        drawn = ()
     return replace(session, candidates=drawn, redrawn=name)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import session as sessions
 from layout import Parts
 from lazy_model import refusing
+from one_look import look_alike
 from painter import read_canvas
 from session import CURRENT, MAX_SEED, Session, checked_seed
 from studio import Studio
@@ -33,11 +34,10 @@ def redraw(studio: Studio, made: Session, class_: Any, seed: int, keep_pixels: b
     if studio.one_look.holds(name):
         return replace(made, candidates=(), redrawn=""), one_look_sentence(name)
     drawn = studio.run(actions.candidates, made, name, seed, keep_pixels)
-    if not drawn.candidates:
-        return (
-            drawn,
-            f"Four new versions of {name} came out alike on this map, so the picture stays as it is.",
-        )
+    region = sessions.current(drawn).mask == studio.labels.id_of(name)
+    if look_alike([one.image for one in drawn.candidates], region):
+        told = f"Four new versions of {name} came out alike on this map, so the picture stays as it is."
+        return replace(drawn, candidates=(), redrawn=""), told
     return drawn, f"Four candidates for {name}: press one to take it."
 
 
