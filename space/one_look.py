@@ -21,6 +21,8 @@ from groupdnet_hub import GroupDNetPipeline, Look
 # with a variety of looks are far above it (8 and more), those without far below (under 2).
 SEEN = 2.5
 _SEEDS = range(4)
+# A class is measured where it has at least this share of the picture: what is smaller takes its neighbours' colours.
+_ENOUGH = 1 / 1000
 
 
 def look_alike(pictures: Sequence[Image.Image], region: np.ndarray) -> bool:
@@ -54,12 +56,14 @@ class OneLookClasses:
         return [name for name, one in self._measured.items() if one]
 
     def holds(self, name: str) -> bool:
-        """Whether this is one of them; false as well for a class that no bundled look shows."""
+        """Whether this is one of them; false as well for a class of which no bundled look shows enough."""
         if name not in self._measured:
-            showing = [one.look for one in self._bundled() if name in one.look.classes]
-            if not showing:
+            looks = [one.look for one in self._bundled()]
+            areas = [int((look.mask == look.codes.labels.id_of(name)).sum()) for look in looks]
+            largest = max(areas, default=0)
+            if not largest or largest < _ENOUGH * looks[0].mask.size:
                 return False
-            look = max(showing, key=lambda one: int((one.mask == one.codes.labels.id_of(name)).sum()))
+            look = looks[areas.index(largest)]
             self._measured[name] = self._run(has_one_look, look, name)
         return self._measured[name]
 
