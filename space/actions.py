@@ -11,7 +11,7 @@ from compositing import keep_other_pixels
 from PIL import Image
 from session import MAX_SEED, Photo, Session, current, keep_photo, mixable, show
 
-from groupdnet_hub import GroupDNetPipeline, Look, read_label_map, read_photo
+from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, Look, read_label_map, read_photo
 
 LabelMap = str | os.PathLike[str] | np.ndarray
 CANDIDATES = 4
@@ -42,6 +42,23 @@ def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
     return show(session, pipeline.reroll(look, free, seed))
 
 
+def redrawable(config: GroupDNetConfig, session: Session, class_: str | int) -> str:
+    """The name of a class that a model of this configuration can redraw now.
+
+    Raises:
+        ValueError: for a class that is unknown, not on the label map, or locked.
+    """
+    look = current(session)
+    look.check_fits(config)
+    labels = look.codes.labels
+    name = labels.names[labels.id_of(class_)]
+    if name not in look.classes:
+        raise ValueError(f"{name} is not on this label map; it holds {', '.join(look.classes)}.")
+    if name in session.locked:
+        raise ValueError(f"{name} is locked: unlock it to redraw it.")
+    return name
+
+
 def reroll(
     pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int, keep_pixels: bool = False
 ) -> Session:
@@ -53,7 +70,7 @@ def reroll(
     Raises:
         ValueError: if the class is not on the label map, or locked.
     """
-    name = _redrawable(pipeline, session, class_)
+    name = redrawable(pipeline.model.config, session, class_)
     return show(session, _redrawn(pipeline, current(session), name, seed, keep_pixels))
 
 
@@ -65,7 +82,7 @@ def candidates(
     Raises:
         ValueError: as :func:`reroll`.
     """
-    name, look = _redrawable(pipeline, session, class_), current(session)
+    name, look = redrawable(pipeline.model.config, session, class_), current(session)
     seeds = [(seed + i) % (MAX_SEED + 1) for i in range(CANDIDATES)]
     drawn = tuple(_redrawn(pipeline, look, name, one, keep_pixels) for one in seeds)
     return replace(session, candidates=drawn, redrawn=name)
@@ -242,16 +259,6 @@ def _own(pipeline: GroupDNetPipeline, look: Look) -> Look:
     """The look, unless another model made it: its label map alone would be read as one of this model's classes."""
     look.check_fits(pipeline.model.config)
     return look
-
-
-def _redrawable(pipeline: GroupDNetPipeline, session: Session, class_: str | int) -> str:
-    look = _own(pipeline, current(session))
-    name = pipeline.labels.names[pipeline.labels.id_of(class_)]
-    if name not in look.classes:
-        raise ValueError(f"{name} is not on this label map; it holds {', '.join(look.classes)}.")
-    if name in session.locked:
-        raise ValueError(f"{name} is locked: unlock it to redraw it.")
-    return name
 
 
 def _redrawn(pipeline: GroupDNetPipeline, look: Look, name: str, seed: int, keep_pixels: bool) -> Look:

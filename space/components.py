@@ -75,7 +75,13 @@ def picture(
 
 
 def strip(
-    elem_id: str, label: str, empty: str, value: Sequence[dict[str, Any]] = (), *, reveal: bool = False
+    elem_id: str,
+    label: str,
+    empty: str,
+    value: Sequence[dict[str, Any]] = (),
+    *,
+    places: int = 0,
+    reveal: bool = False,
 ) -> gr.HTML:
     """A row of pictures to press; ``pick`` is sent with the ``index`` of the one that was.
 
@@ -83,6 +89,7 @@ def strip(
         label: what the row is, for screen readers.
         empty: what stands there without pictures.
         value: dicts with ``src`` (a data URL), ``alt``, ``caption`` and ``selected``.
+        places: how many empty frames stand there without pictures.
         reveal: whether the row scrolls into view when its pictures change.
     """
     return gr.HTML(
@@ -92,6 +99,7 @@ def strip(
         apply_default_css=False,
         elem_id=elem_id,
         empty=empty,
+        places=places,
         reveal=reveal,
     )
 

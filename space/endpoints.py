@@ -9,7 +9,7 @@ from typing import Any
 import actions
 import gradio as gr
 import session as sessions
-from events import WORKER
+from events import WORKER, one_look_sentence, redraw
 from film import film_positions, write_film
 from lazy_model import refusing
 from photo_parser import why_no_parser
@@ -34,18 +34,19 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
 
     def reroll(made: Session, class_name: str, seed: float, keep_pixels: bool) -> tuple[Any, ...]:
         drawn = studio.run(actions.reroll, made, class_name, checked_seed(seed), keep_pixels)
-        return _answer(drawn, f"Redrew {class_name}.")
+        name = labels.names[labels.id_of(class_name)]
+        return _answer(
+            drawn, one_look_sentence(name) if studio.one_look.holds(name) else f"Redrew {class_name}."
+        )
 
     def candidates(made: Session, class_name: str, seed: float, keep_pixels: bool) -> tuple[Any, ...]:
-        drawn = studio.run(actions.candidates, made, class_name, checked_seed(seed), keep_pixels)
+        drawn, told = redraw(studio, made, class_name, checked_seed(seed), keep_pixels)
         pictures = [
             (served_picture(look.image), f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates
         ]
-        return (
-            drawn,
-            pictures,
-            f"{len(pictures)} candidates for {drawn.redrawn}; /pick takes one by its place.",
-        )
+        if pictures:
+            told = f"{len(pictures)} candidates for {drawn.redrawn}; /pick takes one by its place."
+        return drawn, pictures, told
 
     def pick(made: Session, place: float) -> tuple[Any, ...]:
         return _answer(actions.pick(made, _whole(place)), f"Took candidate {_whole(place)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import actions
@@ -11,6 +12,7 @@ import numpy as np
 import session as sessions
 from layout import Parts
 from lazy_model import refusing
+from one_look import look_alike
 from painter import read_canvas
 from session import CURRENT, MAX_SEED, Session, checked_seed
 from studio import Studio
@@ -26,19 +28,38 @@ def waiting_on(part: gr.components.Component) -> dict[str, Any]:
     return {"api_visibility": "private", "show_progress_on": part, **WORKER}
 
 
+def redraw(studio: Studio, made: Session, class_: Any, seed: int, keep_pixels: bool) -> tuple[Session, str]:
+    """A session with candidates of a class, if it has any that differ, and a sentence on them."""
+    name = refusing(actions.redrawable)(studio.config, made, class_)
+    if studio.one_look.holds(name):
+        return replace(made, candidates=(), redrawn=""), one_look_sentence(name)
+    drawn = studio.run(actions.candidates, made, name, seed, keep_pixels)
+    region = sessions.current(drawn).mask == studio.labels.id_of(name)
+    if look_alike([one.image for one in drawn.candidates], region):
+        told = f"Four new versions of {name} came out alike on this map, so the picture stays as it is."
+        return replace(drawn, candidates=(), redrawn=""), told
+    return drawn, f"Four candidates for {name}: press one to take it."
+
+
+def one_look_sentence(name: str) -> str:
+    """Why redrawing a class does nothing."""
+    return f"{name} has one look only in this model: redrawing it changes nothing."
+
+
 def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Parts) -> None:
     """Connect the picture, the label map, the history and the shelf."""
     labels = studio.labels
 
     def stage(old: Session, new: Session, message: str, seed: int | None = None) -> list[Any]:
         before = None if old.look is None else old.look.mask
-        return [new, *stage_view(new, labels, message, before=before, seed=seed)]
+        known = studio.one_look.known
+        return [new, *stage_view(new, labels, message, before=before, seed=seed, one_look=known)]
 
     def on_arrival(made: Session) -> list[Any]:
         opened = studio.enter(made)
         look, first = opened.look, first_choices(opened)
         message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
-        view = stage_view(opened, labels, message)
+        view = stage_view(opened, labels, message, one_look=studio.one_look.known)
         names = opened.names or [CURRENT]
         lists = [gr.update(choices=names, value=name) for name in first]
         return [opened, *view[: -len(lists)], *lists]
@@ -70,8 +91,9 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
 
     def on_reroll(made: Session, keep_pixels: bool, event: gr.EventData) -> list[Any]:
         made, name = studio.enter(made), _data(event).get("class")
-        drawn = studio.run(actions.candidates, made, name, secrets.randbelow(MAX_SEED), keep_pixels)
-        return [drawn, candidates_view(drawn), f"Four candidates for {drawn.redrawn}: press one to take it."]
+        drawn, told = redraw(studio, made, name, secrets.randbelow(MAX_SEED), keep_pixels)
+        known = gr.update(one_look=studio.one_look.known)
+        return [drawn, candidates_view(drawn), told, known]
 
     def on_pick(made: Session, event: gr.EventData) -> list[Any]:
         picked = refusing(actions.pick)(made, refusing(_place)(event, len(made.candidates)))
@@ -93,7 +115,8 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
         new = [] if look is None else _new_classes(labels.names, look.mask, label)
         message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
         # The canvas holds this map, or one with a further stroke.
-        return [painted, *stage_view(painted, labels, message, before=label)]
+        known = studio.one_look.known
+        return [painted, *stage_view(painted, labels, message, before=label, one_look=known)]
 
     def on_undo(made: Session) -> list[Any]:
         return stage(made, refusing(sessions.undo)(made), "Back to the picture before.")
@@ -123,7 +146,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
     parts.painter.reroll(
         on_reroll,
         [state, parts.keep_pixels],
-        [state, parts.candidates, parts.status],
+        [state, parts.candidates, parts.status, parts.painter],
         **waiting_on(parts.candidates),
     )
     parts.painter.lock(on_lock, state, [state, parts.status], trigger_mode="multiple", **draws)

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from actions import MORPH_SPAN
+from actions import CANDIDATES, MORPH_SPAN
 from components import mixing_board, picture, sentence, strip, thumbnail
 from painter import painter
 from session import CURRENT, MAX_SEED
@@ -18,6 +18,8 @@ from groupdnet_hub import LabelSet, colour_picture
 
 # What the package reads; phones offer the right files by it.
 PICTURE_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
+# Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.
+UPRIGHT = 1.5
 WAITING = "The first picture is being drawn"
 
 
@@ -87,8 +89,9 @@ def make_parts(studio: Studio) -> Parts:
         elem_id="title",
         apply_default_css=False,
     )
-    with gr.Row(elem_id="stage"):
-        made = _picture_panel(studio) | _map_panel(studio)
+    upright = studio.size[0] >= UPRIGHT * studio.size[1]
+    with gr.Row(elem_id="stage", elem_classes="upright" if upright else None):
+        made = _picture_panel(studio) | _controls_panel() | _map_panels(studio)
     with gr.Tabs(elem_id="tools"):
         with gr.Tab("Mix", id="mix-tab"):
             made |= _mix_panel(studio.labels)
@@ -112,13 +115,21 @@ def _picture_panel(studio: Studio) -> dict[str, Any]:
     with gr.Column(elem_id="picture-panel"):
         empty = WAITING if studio.examples else "Upload a label map of this model's classes to begin"
         made["status"] = sentence("status")
-        made["picture"] = picture("picture", studio.size, "The picture drawn from the label map", empty)
-        made["candidates"] = strip(
-            "candidates",
-            "Candidates of the class that was redrawn, to pick one",
-            "Press ⟳ beside a class: four new versions of it appear here, to pick one.",
-            reveal=True,
-        )
+        with gr.Row(elem_id="picture-row"):
+            made["picture"] = picture("picture", studio.size, "The picture drawn from the label map", empty)
+            made["candidates"] = strip(
+                "candidates",
+                "Candidates of the class that was redrawn, to pick one",
+                "Press ⟳ beside a class: four new versions of it appear here, to pick one.",
+                places=CANDIDATES,
+                reveal=True,
+            )
+    return made
+
+
+def _controls_panel() -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    with gr.Column(elem_id="controls-panel"):
         with gr.Row(elem_id="controls"):
             made["new_sample"] = gr.Button(
                 "New sample", variant="primary", elem_id="new-sample", min_width=96
@@ -143,7 +154,7 @@ def _picture_panel(studio: Studio) -> dict[str, Any]:
     return made
 
 
-def _map_panel(studio: Studio) -> dict[str, Any]:
+def _map_panels(studio: Studio) -> dict[str, Any]:
     maps = [
         {
             "src": thumbnail(colour_picture(studio.example(path), studio.labels), sharp=True),
@@ -153,17 +164,19 @@ def _map_panel(studio: Studio) -> dict[str, Any]:
         }
         for number, path in enumerate(studio.examples, start=1)
     ]
-    with gr.Column(elem_id="map-panel"):
-        canvas = painter("painter", studio.labels, studio.size, actions=True)
+    canvas = painter("painter", studio.labels, studio.size, actions=True)
+    with gr.Column(elem_id="maps-panel"):
         if maps:
             gr.HTML("<h2>Maps to start from</h2>", apply_default_css=False)
         with gr.Row(elem_id="map-sources"):
             examples = strip("examples", "Example label maps", "", maps)
             upload = _upload("Upload a label map", "upload")
+    with gr.Column(elem_id="history-panel"):
         gr.HTML("<h2>History</h2>", apply_default_css=False)
         history = strip(
             "history", "Pictures so far, to go back to", "Every picture you make is remembered here."
         )
+    with gr.Column(elem_id="shelf-panel"):
         gr.HTML("<h2>Shelf</h2>", apply_default_css=False)
         shelf = strip("shelf", "Kept looks, to bring back", "Keep a look, and it can be mixed and morphed.")
     return {"painter": canvas, "examples": examples, "upload": upload, "history": history, "shelf": shelf}

@@ -1,5 +1,6 @@
 // The label canvas: what shows a label map (label_map.js), and the tools that change it.
-// props: width, height, classes ({name, colour}), actions, backdrop; value: the map as a PNG data URL.
+// props: width, height, classes ({name, colour}), actions, backdrop, one_look (names of classes that redrawing does not
+// change); value: the map as a PNG data URL.
 const { width, height, classes, actions } = props;
 const ICONS = {
   brush: "M4 20c2 0 4-1 4-3a2.5 2.5 0 0 1 5 0c0 3-4 4-9 3M12 14 20 5",
@@ -11,6 +12,7 @@ const ICONS = {
   in: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14M16 16l5 5M8 11h6M11 8v6",
   save: "M12 3v12M7 11l5 5 5-5M4 20h16",
   redraw: "M20 5v5h-5M20 10a8 8 0 1 0 0 5",
+  same: "M20 5v5h-5M20 10a8 8 0 1 0 0 5M3 3l18 18",
   locked: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 8 0v3",
   open: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 7.5-2",
 };
@@ -18,8 +20,8 @@ const ICONS = {
 const SIZES = [0, 4 / 128, 10 / 128, 20 / 128].map((share) => Math.max(1, Math.round(share * width)));
 const map = new LabelMap(width, height, classes.map(({ colour }) => colour));
 
-// With more classes than this, one looks for them by name.
-const MANY = 12;
+// With more classes than this, one looks for them by name, and those that are not on the map are folded away.
+const MANY = 24;
 const blank = Math.max(0, classes.findIndex(({ name }) => name === "background"));
 
 let tool = "brush";
@@ -85,8 +87,8 @@ const toolbar = make(
   make("span", {}, ...Object.values(tools)),
   make("span", {}, ...sizes),
   make("span", {}, undo, redo, save),
-  make("span", {}, button("out", "Zoom out (-)", () => magnify(zoom / 2)), percent, button("in", "Zoom in (+)", () => magnify(zoom * 2))),
 );
+const lens = make("span", { class: "lens" }, button("out", "Zoom out (-)", () => magnify(zoom / 2)), percent, button("in", "Zoom in (+)", () => magnify(zoom * 2)));
 
 const rows = classes.map(({ name, colour }, id) => {
   const brush = make(
@@ -107,9 +109,12 @@ const wanted = make("input", {
   oninput: () => filter(),
   onkeydown: (event) => event.key === "Enter" && takeFirst(),
 });
-const onMap = make("button", { type: "button", title: "Show only the classes that are on the map", "aria-pressed": "false", onclick: () => filter(true) }, "on the map");
-const noneFound = make("p", { class: "none-found", hidden: true }, "No class is called so.");
+const noneFound = make("p", { class: "none-found", hidden: true }, "No class has that name.");
 const many = classes.length > MANY;
+// The classes of the map with all their buttons, then the others: a press on one of these takes it, to paint with.
+const onMap = make("div", { class: "rows" });
+const offMap = make("div", { class: "chips" });
+const others = make("details", { class: "others", open: !many }, make("summary", {}, "Not on this map"), offMap);
 const palette = make(
   "div",
   { class: many ? "palette many" : "palette", role: "group", "aria-label": "Classes" },
@@ -117,34 +122,56 @@ const palette = make(
     "div",
     { class: "palette-top" },
     make("div", { class: "palette-head" }, make("span", {}, "Paint with"), ...heads),
-    ...(many ? [make("div", { class: "finder" }, wanted, onMap)] : []),
+    ...(many ? [make("div", { class: "finder" }, wanted)] : []),
   ),
-  ...rows.map(({ row }) => row),
+  onMap,
+  others,
   noneFound,
 );
 element
   .querySelector(".painter")
-  .append(make("div", { class: "painting" }, toolbar, viewport, under), palette);
+  .append(make("div", { class: "painting" }, toolbar, viewport, make("div", { class: "foot" }, under, lens)), palette);
 
 function draw() {
   map.drawOn(ink);
   const counts = map.counts();
-  rows.forEach(({ row, redraw }, id) => {
-    row.classList.toggle("absent", !counts[id]);
-    redraw.disabled = !counts[id] || locked.has(id);
-  });
+  rows.forEach(({ redraw }, id) => (redraw.disabled = !counts[id] || locked.has(id)));
+  // A locked class that the map has lost stays where its lock can be opened.
+  sort(rows.map((_, id) => Boolean(counts[id]) || locked.has(id)));
   undo.disabled = !map.past.length;
   redo.disabled = !map.future.length;
+}
+
+// Rows that move lose the focus and are laid out anew: only where a class has come or gone.
+let sorted = "";
+function sort(listed) {
+  if (listed.join() === sorted) return;
+  sorted = listed.join();
+  rows.forEach(({ row }, id) => row.classList.toggle("absent", !listed[id]));
+  onMap.replaceChildren(...rows.filter((_, id) => listed[id]).map(({ row }) => row));
+  offMap.replaceChildren(...rows.filter((_, id) => !listed[id]).map(({ row }) => row));
   filter();
 }
 
-// Which classes the palette shows: those whose names hold what is looked for, and perhaps only those on the map.
-function filter(toggled = false) {
-  if (toggled) onMap.setAttribute("aria-pressed", onMap.getAttribute("aria-pressed") !== "true");
+// Which classes the palette shows: those whose names hold what is looked for.
+function filter() {
   const words = wanted.value.trim().toLowerCase();
-  const only = onMap.getAttribute("aria-pressed") === "true";
-  rows.forEach(({ row }, id) => (row.hidden = !classes[id].name.toLowerCase().includes(words) || (only && row.classList.contains("absent"))));
+  rows.forEach(({ row }, id) => (row.hidden = !classes[id].name.toLowerCase().includes(words)));
+  others.hidden = !offMap.querySelector(":scope > :not([hidden])");
+  if (words) others.open = true;
   noneFound.hidden = rows.some(({ row }) => !row.hidden);
+}
+
+function markOneLook() {
+  const same = new Set(props.one_look ?? []);
+  rows.forEach(({ redraw }, id) => {
+    const { name } = classes[id];
+    const title = same.has(name) ? `${name} has one look only in this model` : `Redraw ${name}`;
+    redraw.classList.toggle("one-look", same.has(name));
+    redraw.title = title;
+    redraw.setAttribute("aria-label", title);
+    redraw.replaceChildren(icon(same.has(name) ? ICONS.same : ICONS.redraw));
+  });
 }
 
 function takeFirst() {
@@ -225,10 +252,12 @@ function showBackdrop() {
 
 watch("value", show);
 watch("backdrop", showBackdrop);
+watch("one_look", markOneLook);
 choose("brush");
 resize(2);
 take(chosen);
 magnify(1);
 draw();
 showBackdrop();
+markOneLook();
 show();

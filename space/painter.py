@@ -41,6 +41,7 @@ def painter(
         classes=named_colours(labels),
         actions=actions,
         backdrop=None,
+        one_look=[],
     )
 
 

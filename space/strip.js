@@ -1,11 +1,12 @@
-// A row of pictures to press. props: empty, reveal; value: a list of {src, alt, caption, selected}.
+// A row of pictures to press. props: empty, places (how many there will be), reveal; value: a list of {src, alt, caption, selected}.
 const row = element.querySelector(".strip");
 
 function fill() {
   const pictures = props.value ?? [];
   row.classList.toggle("nothing", !pictures.length);
   if (!pictures.length) {
-    row.replaceChildren(make("p", {}, props.empty));
+    const places = Array.from({ length: props.places }, () => make("i", { class: "place" }));
+    row.replaceChildren(...places, make("p", {}, props.empty));
     return;
   }
   row.replaceChildren(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import session as sessions
 from components import data_url, thumbnail
+from cutting import class_window
 from painter import canvas_value
 from session import CURRENT, Kept, Session
 
@@ -21,6 +23,7 @@ def stage_view(
     *,
     before: np.ndarray | None = None,
     seed: int | None = None,
+    one_look: Sequence[str] | None = None,
 ) -> list[Any]:
     """For ``Parts.stage``: the picture and all that depends on it.
 
@@ -29,14 +32,17 @@ def stage_view(
         before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
             which the visitor has begun meanwhile stays.
         seed: what the seed field is to show; None leaves it.
+        one_look: the classes whose buttons say that redrawing them changes nothing; None leaves them.
     """
     look = session.look
     if look is None:
         return [gr.skip(), gr.skip(), message, *([gr.skip()] * 9)]
-    same_map = before is not None and np.array_equal(before, look.mask)
+    canvas = {} if one_look is None else {"one_look": list(one_look)}
+    if before is None or not np.array_equal(before, look.mask):
+        canvas["value"] = canvas_value(look.mask, labels)
     return [
         data_url(look.image),
-        gr.skip() if same_map else canvas_value(look.mask, labels),
+        gr.update(**canvas) if canvas else gr.skip(),
         message,
         gr.skip() if seed is None else seed,
         gr.update(interactive=bool(session.earlier)),
@@ -48,15 +54,19 @@ def stage_view(
 
 
 def candidates_view(session: Session) -> list[dict[str, Any]]:
-    """The candidates at full size, and which of them is on the page."""
+    """The candidates, all cut to the same window on the redrawn class, and which of them is on the page."""
+    drawn = session.candidates
+    if not drawn:
+        return []
+    window = class_window(drawn[0].mask == drawn[0].codes.labels.id_of(session.redrawn))
     return [
         {
-            "src": data_url(look.image),
+            "src": data_url(look.image.crop(window)),
             "alt": f"Candidate {number} for {session.redrawn}, seed {look.seed}",
             "caption": "",
             "selected": look is session.look,
         }
-        for number, look in enumerate(session.candidates, start=1)
+        for number, look in enumerate(drawn, start=1)
     ]
 
 

@@ -6,6 +6,7 @@ where its class is, so that a redrawn class changes its pixels and next to no ot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +77,14 @@ def dressed(label: np.ndarray, number: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def page_model(labels: LabelSet = FIGURE_LABELS, size: tuple[int, int] = (128, 128)) -> GroupDNet:
-    """A model in whose pictures each class has the look of its own code, to a few pixels."""
+def page_model(
+    labels: LabelSet = FIGURE_LABELS, size: tuple[int, int] = (128, 128), one_look: Sequence[str] = ()
+) -> GroupDNet:
+    """A model in whose pictures each class has the look of its own code, to a few pixels.
+
+    Args:
+        one_look: classes whose codes do nothing.
+    """
     fields = GroupDNetConfig.for_labels(labels, size, 4)
     slots = fields.class_slots
     config = GroupDNetConfig.for_labels(labels, size, 2 * slots, groups=[slots] * len(fields.blocks))
@@ -85,6 +92,9 @@ def page_model(labels: LabelSet = FIGURE_LABELS, size: tuple[int, int] = (128, 1
     for name, value in model.decoder.state_dict().items():
         if name.endswith(("bias", "running_mean")):
             value.zero_()
+    weights = model.decoder.fc.weight.unflatten(0, (slots, -1))
+    for name in one_look:
+        weights[labels.id_of(name)] = 0
     for module in model.modules():
         if isinstance(module, CGNorm):
             _let_through(module)

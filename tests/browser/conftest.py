@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_models import page_model
+from page_models import MORE_LABELS, page_model, save_examples
 
 from browser.visitor import severe_entries
 
 ROOT = Path(__file__).resolve().parents[2]
+UPRIGHT_SIZE = (256, 128)
 
 
 def free_port() -> int:
@@ -57,6 +58,23 @@ def page_server(
     variables = {"GROUPDNET_EVALUATION_ANSWERS": str(answers_file)}
     with serve(model_folder, examples, tmp_path_factory.mktemp("page"), **variables) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def upright_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``model``, of sixteen classes and 256x128, which knows one look of a hat, and its ``maps``."""
+    folder = tmp_path_factory.mktemp("upright")
+    page_model(MORE_LABELS, UPRIGHT_SIZE, one_look=["hat"]).save_pretrained(folder / "model")
+    save_examples(folder / "maps", MORE_LABELS, UPRIGHT_SIZE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def upright_address(upright_folder: Path) -> Iterator[str]:
+    """Of a page that would use the bundled parser."""
+    folder = upright_folder
+    with serve(folder / "model", folder / "maps", folder, GROUPDNET_PARSER="") as (address, _):
+        yield address
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cutting import class_window
 from PIL import Image
 from studio import OPENING_SEEDS
 
@@ -17,6 +18,7 @@ from browser.visitor import (
     canvas_map,
     changed_by,
     click,
+    cut,
     draw_seed,
     keep,
     message,
@@ -42,23 +44,25 @@ def test_sample_and_reroll(browser: Any, page_address: str) -> None:
     before, sampled = changed_by(browser, lambda: click(browser, "#new-sample"))
     assert np.abs(before - sampled)[top].mean() > 1
 
-    candidates = candidates_of(browser, TOP)
+    candidates, window = candidates_of(browser, TOP), class_window(top)
     assert np.array_equal(pixels(browser), sampled)  # nothing is taken yet
-    inside = np.mean([np.abs(one - sampled)[top].mean() for one in candidates])
-    outside = np.mean([np.abs(one - sampled)[~top].mean() for one in candidates])
+    shown, region = cut(sampled, window), cut(top, window)
+    inside = np.mean([np.abs(one - shown)[region].mean() for one in candidates])
+    outside = np.mean([np.abs(one - shown)[~region].mean() for one in candidates])
     assert inside > 2
     assert inside > outside * 3
     for one, other in itertools.pairwise(candidates):
-        assert np.abs(one - other)[top].mean() > 1
+        assert np.abs(one - other)[region].mean() > 1
 
     _, picked = changed_by(browser, lambda: click(browser, "#candidates button:nth-of-type(3)"))
-    assert np.array_equal(picked, candidates[2])
+    assert np.array_equal(cut(picked, window), candidates[2])
+    assert picked.shape == sampled.shape
     _, other = changed_by(browser, lambda: click(browser, "#candidates button:nth-of-type(1)"))
-    assert np.array_equal(other, candidates[0])
+    assert np.array_equal(cut(other, window), candidates[0])
     _, earlier = changed_by(browser, lambda: click(browser, "#undo"))
     assert np.array_equal(earlier, sampled)  # trying candidates is one step
     _, later = changed_by(browser, lambda: click(browser, "#redo"))
-    assert np.array_equal(later, candidates[0])
+    assert np.array_equal(later, other)
     _, oldest = changed_by(browser, lambda: click(browser, "#history button:nth-of-type(1)"))
     assert np.array_equal(oldest, first)
     assert len(sources(browser, "#history")) == 4
@@ -77,7 +81,9 @@ def test_the_same_seed_draws_the_same_picture(browser: Any, page_address: str) -
 
 def test_keep_every_other_pixel(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
-    before, top = pixels(browser), canvas_map(browser) == TOP
+    top = canvas_map(browser) == TOP
+    window = class_window(top)
+    before, top = cut(pixels(browser), window), cut(top, window)
     free = candidates_of(browser, TOP)
     assert any((one != before)[~top].any() for one in free)
     click(browser, "#keep-pixels input")

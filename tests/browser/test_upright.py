@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from page_models import MORE_LABELS, page_model, save_examples
+from cutting import class_window
+from page_models import MORE_LABELS
 from PIL import Image
 from studio import OPENING_SEEDS
 
-from browser.conftest import serve
+from browser.conftest import UPRIGHT_SIZE
 from browser.visitor import (
     candidates_of,
     canvas_map,
     canvas_pixels,
     changed_by,
     click,
+    cut,
     open_page,
     open_tab,
     paint,
@@ -33,24 +34,18 @@ from groupdnet_hub import GroupDNetPipeline, label_picture, read_label_map
 
 pytestmark = pytest.mark.browser
 
-HEIGHT, WIDTH = 256, 128
+HEIGHT, WIDTH = UPRIGHT_SIZE
 OUTERWEAR, SCARF = MORE_LABELS.id_of("outerwear"), MORE_LABELS.id_of("scarf")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``model`` and its ``maps``."""
-    folder = tmp_path_factory.mktemp("upright")
-    page_model(MORE_LABELS, (HEIGHT, WIDTH)).save_pretrained(folder / "model")
-    save_examples(folder / "maps", MORE_LABELS, (HEIGHT, WIDTH))
-    return folder
+def folder(upright_folder: Path) -> Path:
+    return upright_folder
 
 
 @pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    """Of a page that would use the bundled parser."""
-    with serve(folder / "model", folder / "maps", folder, GROUPDNET_PARSER="") as (address, _):
-        yield address
+def address(upright_address: str) -> str:
+    return upright_address
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +79,11 @@ def test_it_samples_redraws_and_paints(
     )
     assert wide <= inner
 
-    before, region = pixels(browser), label == OUTERWEAR
+    window = class_window(label == OUTERWEAR)
+    before, region = cut(pixels(browser), window), cut(label == OUTERWEAR, window)
     for redrawn in candidates_of(browser, OUTERWEAR):
         change = np.abs(redrawn - before).mean(axis=2)
         assert change[region].mean() > 10 * change[~region].mean()
-    assert shape_on_page(browser, "#candidates img") == pytest.approx(2, rel=0.02)
     _, picked = changed_by(browser, lambda: click(browser, "#candidates button:nth-of-type(2)"))
     changed_by(browser, lambda: click(browser, "#undo"))
 

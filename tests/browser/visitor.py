@@ -153,12 +153,18 @@ def draw_seed(browser: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def candidates_of(browser: Any, class_id: int) -> list[np.ndarray]:
-    """The four pictures that a press on a class's redraw button brings."""
+    """The four pictures, windows on the class, that a press on its redraw button brings."""
     before = sources(browser, "#candidates")
     click(browser, f"#painter [data-class='{class_id}'] [data-tool=redraw]")
     wait_for(lambda: len(sources(browser, "#candidates")) == 4, "four candidates")
     wait_for(lambda: sources(browser, "#candidates") != before, "new candidates")
     return [decoded(address) for address in sources(browser, "#candidates")]
+
+
+def cut(pixels: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
+    """What of [H, W, ...] lies in a window (left, top, right, bottom)."""
+    left, top, right, bottom = window
+    return pixels[top:bottom, left:right]
 
 
 def keep(browser: Any) -> None:
