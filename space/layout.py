@@ -91,7 +91,7 @@ def make_parts(studio: Studio) -> Parts:
     )
     upright = studio.size[0] >= UPRIGHT * studio.size[1]
     with gr.Row(elem_id="stage", elem_classes="upright" if upright else None):
-        made = _picture_panel(studio) | _controls_panel() | _map_panels(studio)
+        made = _picture_panel(studio) | _controls_panel(studio) | _map_panels(studio)
     with gr.Tabs(elem_id="tools"):
         with gr.Tab("Mix", id="mix-tab"):
             made |= _mix_panel(studio.labels)
@@ -127,7 +127,7 @@ def _picture_panel(studio: Studio) -> dict[str, Any]:
     return made
 
 
-def _controls_panel() -> dict[str, Any]:
+def _controls_panel(studio: Studio) -> dict[str, Any]:
     made: dict[str, Any] = {}
     with gr.Column(elem_id="controls-panel"):
         with gr.Row(elem_id="controls"):
