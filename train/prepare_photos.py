@@ -112,8 +112,7 @@ class PhotoRecipe:
                     item, left_out="without a tagged upper garment" if item.tags else "without tags"
                 )
         try:
-            photo = read_photo(item.picture)
-            whole = look(parse(segmenter, photo), self.labels, limits)
+            photo, whole = _whole(self, item.picture, item.tags)
             if whole.left_out is not None:
                 counts = {f"pictures do not show the tagged {name}": 1 for name in whole.missing}
                 return Outcome(item, left_out=whole.left_out, counts=counts)
@@ -271,6 +270,14 @@ def find_photos(
     if rare:
         found.remarks.append(f"{rare} photos with gloves were not used")
     return found
+
+
+@functools.lru_cache(maxsize=1)
+def _whole(recipe: PhotoRecipe, picture: Path, tags: Tags | None) -> tuple[Image.Image, Whole]:
+    """A photo and what is found in all of it: kept for its next frame."""
+    photo = read_photo(picture)
+    limits = limits_of(tags or (), recipe.labels) if recipe.by_tags else None
+    return photo, look(parse(_segmenter(recipe), photo), recipe.labels, limits)
 
 
 @functools.lru_cache(maxsize=1)

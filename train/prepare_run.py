@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -9,7 +10,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -238,9 +239,14 @@ def _outcomes(items: list[Item], recipe: Preparation, output: Path, num_workers:
         min(num_workers, len(items)), multiprocessing.get_context("spawn"), initializer=_start_worker
     )
     try:
-        futures = [pool.submit(recipe.prepare, item, output) for item in items]
-        for future in bar(as_completed(futures), total=len(futures), desc="preparing", unit="picture"):
-            yield future.result()
+        # The frames of one picture by one worker, which need not parse it again for each.
+        pictures = [list(frames) for _, frames in itertools.groupby(items, lambda item: item.picture)]
+        futures = [pool.submit(_prepare_frames, recipe, frames, output) for frames in pictures]
+        with bar(total=len(items), desc="preparing", unit="picture") as progress:
+            for future in as_completed(futures):
+                outcomes = future.result()
+                progress.update(len(outcomes))
+                yield from outcomes
     except BrokenProcessPool:
         raise ValueError(
             "a worker process died, perhaps for want of memory: what is done is kept; run this again, with a smaller "
@@ -248,6 +254,10 @@ def _outcomes(items: list[Item], recipe: Preparation, output: Path, num_workers:
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _prepare_frames(recipe: Preparation, frames: Sequence[Item], output: Path) -> list[Outcome]:
+    return [recipe.prepare(item, output) for item in frames]
 
 
 def _start_worker() -> None:
