@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from prepare_frames import Box, crop, find_frame, upper_square
 from prepare_items import Outcome, resize_map, write_item
-from prepare_people import BACKGROUND, backdrop_of, cut_out, keep_main_person, without_bags
 from prepare_sources import Found, Item, picture_files, split_of
-from torch.nn import functional as F
 
 from groupdnet_hub import LabelSet, read_photo
 from groupdnet_hub.metrics import LabelTable, Segmenter
+from groupdnet_hub.person_frames import Box, crop, find_frame, upper_square
+from groupdnet_hub.person_maps import BACKGROUND, backdrop_of, cut_out, keep_main_person, without_bags
+from groupdnet_hub.photo_parsing import parse
 
 # Photos whose tags name one of these are left out, as the paper does for "rare attributes like a glove".
 _RARE = {"glove", "gloves"}
@@ -88,28 +87,6 @@ class PhotoRecipe:
             left, top, side = upper_square(ids)
             return Box(left, top, side, side)
         return find_frame(frame, ids, self.aspect)
-
-
-def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
-    """Probabilities of the classes, float32 [C, H, W]: the mean of those for the photo and for its mirror image."""
-    return parse_both(segmenter, photo).mean(axis=0)
-
-
-def parse_both(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
-    """Probabilities of the classes, float32 [2, C, H, W]: for the photo, and for its mirror image, mirrored back.
-
-    A photo that is not square is parsed within a square of its longer side, so that the person keeps her proportions.
-    """
-    pixels = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)
-    height, width = pixels.shape[1:]
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    padding = (left, side - width - left, top, side - height - top)
-    square = F.pad(pixels[None].float(), padding, mode="replicate").to(torch.uint8)
-    with torch.no_grad():
-        both = segmenter.probabilities(torch.cat((square, square.flip(-1))))
-    both = torch.stack((both[0], both[1].flip(-1)))
-    return both[:, :, top : top + height, left : left + width].numpy()
 
 
 def sureness(shares: np.ndarray, ids: np.ndarray) -> float:

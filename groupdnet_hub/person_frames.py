@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from prepare_people import BACKGROUND, body_rows
+
+from groupdnet_hub.person_maps import BACKGROUND, body_rows
 
 FRAMES = ("none", "person", "full", "upper")
 # A square around the person, in units of her longer side.
