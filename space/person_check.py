@@ -15,8 +15,9 @@ MIN_FACE, MIN_HAIR = 0.003, 0.005
 # ... and be as probable as this there, on average. Street photos reach 0.83 at least; photos of other things 0.67 at
 # most, though a bear or a bench is "clothes" with up to 0.93.
 MIN_HEAD_SURENESS = 0.75
-# The same of every pixel of the person and its class; street photos reach 0.8.
-MIN_SURENESS = 0.65
+# That it is no background must be as probable as this on the person's pixels, whichever class each of them is; street
+# photos reach 0.9.
+MIN_SURENESS = 0.75
 
 _HEAD = ((("face", "glasses"), MIN_FACE), (("hair", "hat"), MIN_HAIR))
 
@@ -55,9 +56,9 @@ def check_person(ids: np.ndarray, shares: np.ndarray, labels: LabelSet) -> None:
         raise NoPersonError("what looks most like one has neither a face nor hair")
     if head < MIN_HEAD_SURENESS:
         raise NoPersonError(f"the parser is only {head:.0%} sure of the face or hair that it sees")
-    sureness = float(shares.max(axis=0)[person].mean())
+    sureness = 1 - float(shares[BACKGROUND][person].mean())
     if sureness < MIN_SURENESS:
-        raise NoPersonError(f"the parser is only {sureness:.0%} sure of what it sees")
+        raise NoPersonError(f"the parser is only {sureness:.0%} sure that it sees more than background")
 
 
 def _sureness(ids: np.ndarray, shares: np.ndarray, classes: list[int], least: float) -> float:

@@ -180,12 +180,15 @@ def test_a_parser_must_be_sure_of_the_head_and_of_the_rest() -> None:
     def shares(head: float, body: float) -> np.ndarray:
         made = np.zeros((8, 20, 20), np.float32)
         sure = np.where(ids == FIGURE_LABELS.id_of("hair"), head, np.where(ids > 0, body, 1))
-        made[3] = 1 - sure
+        made[0] = 1 - sure
         np.put_along_axis(made, ids[None], sure[None].astype(np.float32), axis=0)
         return made
 
     check_person(ids, shares(0.8, 0.8), FIGURE_LABELS)
-    for head, body, found in ((0.7, 0.9, "70% sure of the face or hair"), (0.9, 0.6, "sure of what it sees")):
+    for head, body, found in (
+        (0.7, 0.9, "70% sure of the face or hair"),
+        (0.9, 0.6, "63% sure that it sees more than background"),
+    ):
         with pytest.raises(NoPersonError, match=found):
             check_person(ids, shares(head, body), FIGURE_LABELS)
     small = np.where(np.arange(20)[:, None] > 6, 0, ids)
