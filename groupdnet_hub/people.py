@@ -38,6 +38,11 @@ def id_in(labels: LabelSet, name: str) -> int:
     return labels.id_of(name if name in labels.names else PEOPLE16_IN_PEOPLE8[name])
 
 
+def shows_people(labels: LabelSet) -> bool:
+    """Whether a label set is one of people: its first class is the background, and it tells hair, face and skin."""
+    return labels.names[0] == "background" and {"hair", "face", "skin"} <= set(labels.names)
+
+
 _IN_PEOPLE8 = np.array([id_in(PEOPLE, name) for name in PEOPLE16.names], np.int64)
 
 

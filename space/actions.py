@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from compositing import keep_other_pixels
 from PIL import Image
-from session import MAX_SEED, Photo, Session, current, keep_photo, mixable, show
+from session import MAX_SEED, Session, current, mixable, show
 
-from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, Look, read_label_map, read_photo
+from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, Look, read_label_map
 
 LabelMap = str | os.PathLike[str] | np.ndarray
 CANDIDATES = 4
@@ -106,8 +106,8 @@ def pick(session: Session, index: int) -> Session:
 
 def edit(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap) -> Session:
     """The same appearance on a changed label map (semantic manipulation)."""
-    label = _read(pipeline, label_map)
-    return show(session, pipeline.edit(current(session), label, instance=_instances(pipeline, label)))
+    label = read_map(pipeline, label_map)
+    return show(session, pipeline.edit(current(session), label, instance=instances_of(pipeline, label)))
 
 
 def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mapping[str, str]) -> Session:
@@ -187,62 +187,12 @@ def morph_frames(
     return [between(pipeline, session, first, second, t, classes).image for t in positions]
 
 
-def put_photo(pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str]) -> Session:
-    """A photo to take a look from; its middle is cut out where its proportions are not the model's.
-
-    Raises:
-        ValueError: if it cannot be read as a photo.
-    """
-    photo = read_photo(path)
-    box = _middle(photo.size, pipeline.model.config.image_size)
-    return replace(session, photo=Photo(photo.crop(box), photo.size))
-
-
-def photo_map(
-    pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str] | np.ndarray
-) -> np.ndarray:
-    """The label map of the session's photo at the model's size, cropped as the photo was.
-
-    Raises:
-        ValueError: if it is no label map of the model's classes, or fits neither the photo nor its crop.
-    """
-    photo, size = photo_of(session), pipeline.model.config.image_size
-    ids = read_label_map(path, pipeline.labels)
-    height, width = ids.shape
-    whole = photo.uncropped
-    if abs((width / height) / (whole[0] / whole[1]) - 1) < 0.02:
-        left, top, right, bottom = _middle((width, height), size)
-        ids = ids[top:bottom, left:right]
-    return read_label_map(ids, pipeline.labels, size=size, resize=True)
-
-
-def photo_of(session: Session) -> Photo:
-    """The photo that waits for its label map.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if session.photo is None:
-        raise ValueError("there is no photo yet: upload one first.")
-    return session.photo
-
-
-def encode(pipeline: GroupDNetPipeline, session: Session, label_map: np.ndarray) -> Session:
-    """The look of the session's photo, on the shelf.
-
-    Args:
-        label_map: of the photo, at the model's size.
-    """
-    photo, instances = photo_of(session).picture, _instances(pipeline, label_map)
-    return keep_photo(session, pipeline.encode(photo, label_map, instance=instances))
-
-
-def _read(pipeline: GroupDNetPipeline, label_map: LabelMap) -> np.ndarray:
+def read_map(pipeline: GroupDNetPipeline, label_map: LabelMap) -> np.ndarray:
     """A label map at the model's size, int64 [H, W]."""
     return read_label_map(label_map, pipeline.labels, size=pipeline.model.config.image_size, resize=True)
 
 
-def _instances(pipeline: GroupDNetPipeline, label: np.ndarray) -> np.ndarray | None:
+def instances_of(pipeline: GroupDNetPipeline, label: np.ndarray) -> np.ndarray | None:
     """What takes the place of an instance map for a model that draws instance edges.
 
     A painted map knows no instances: the edges lie where classes meet, and things of one class that touch are one.
@@ -251,8 +201,8 @@ def _instances(pipeline: GroupDNetPipeline, label: np.ndarray) -> np.ndarray | N
 
 
 def _sampled(pipeline: GroupDNetPipeline, label_map: LabelMap, seed: int) -> Look:
-    label = _read(pipeline, label_map)
-    return pipeline.sample(label, seed, instance=_instances(pipeline, label))
+    label = read_map(pipeline, label_map)
+    return pipeline.sample(label, seed, instance=instances_of(pipeline, label))
 
 
 def _own(pipeline: GroupDNetPipeline, look: Look) -> Look:
@@ -267,12 +217,3 @@ def _redrawn(pipeline: GroupDNetPipeline, look: Look, name: str, seed: int, keep
         return drawn
     region = look.mask == pipeline.labels.id_of(name)
     return replace(drawn, image=keep_other_pixels(look.image, drawn.image, region))
-
-
-def _middle(whole: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Box (left, top, right, bottom) of the middle part of a (width, height) that has the proportions of ``size``."""
-    width, height = whole
-    wanted = size[1] / size[0]
-    inner = min(width, max(1, round(height * wanted))), min(height, max(1, round(width / wanted)))
-    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    return left, top, left + inner[0], top + inner[1]

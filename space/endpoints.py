@@ -8,6 +8,7 @@ from typing import Any
 
 import actions
 import gradio as gr
+import photos
 import session as sessions
 from events import WORKER, one_look_sentence, redraw
 from film import film_positions, write_film
@@ -17,7 +18,8 @@ from served_files import served_picture
 from session import CURRENT, Session, checked_seed
 from studio import Studio
 
-from groupdnet_hub import colour_picture
+from groupdnet_hub import colour_picture, read_photo
+from groupdnet_hub.person_frames import Box
 
 
 def add_endpoints(studio: Studio, state: gr.State) -> None:
@@ -98,18 +100,16 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     def parse(made: Session, photo: str) -> tuple[Any, ...]:
         if studio.parser is None:
             raise ValueError(why_no_parser(labels))
-        put = studio.run(actions.put_photo, made, photo)
-        label = studio.parser.parse(actions.photo_of(put).picture, labels, studio.size)
-        return (
-            put,
-            served_picture(colour_picture(label, labels)),
-            "The photo's label map, as the parser sees it.",
-        )
+        opened = read_photo(photo)
+        parsed = studio.parser.parse(opened, labels, studio.size)
+        put = studio.run(photos.put_photo, made, opened, parsed.box)
+        told = f"The photo's label map, as the parser sees it, of {_placed(parsed.box)}."
+        return put, served_picture(colour_picture(parsed.label, labels)), told
 
-    def encode(made: Session, photo: str, label_map: str) -> tuple[Any, ...]:
-        put = studio.run(actions.put_photo, made, photo)
-        label = studio.run(actions.photo_map, put, label_map)
-        kept = studio.run(actions.encode, put, label)
+    def encode(made: Session, photo: str, label_map: str, cut_out: bool) -> tuple[Any, ...]:
+        put = made if photos.is_photo_of(made, photo) else studio.run(photos.put_photo, made, photo)
+        label = studio.run(photos.photo_map, put, label_map)
+        kept = studio.run(photos.encode, put, label, cut_out)
         return kept, served_picture(kept.shelf[-1].look.image), kept.shelf[-1].name
 
     # One column of components that are never shown; their labels name the parameters.
@@ -117,6 +117,7 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
         call = gr.Button()
         label_map = gr.File(type="filepath", label="label_map")
         photo = gr.File(type="filepath", label="photo")
+        cut_out = gr.Checkbox(False, label="cut_out")
         seed = gr.Number(0, precision=0, label="seed")
         class_name = gr.Textbox(label="class_name")
         keep_pixels = gr.Checkbox(False, label="keep_pixels")
@@ -159,11 +160,15 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     add(morph, [first, second, t, changing], *drawn)
     add(film, [first, second, changing, kind, whole], file)
     add(parse, [photo], *drawn)
-    add(encode, [photo, label_map], *drawn)
+    add(encode, [photo, label_map, cut_out], *drawn)
 
 
 def _answer(made: Session, message: str) -> tuple[Any, ...]:
     return made, served_picture(sessions.current(made).image), message
+
+
+def _placed(box: Box) -> str:
+    return f"the {box.width}x{box.height} pixels (width x height) from {box.left}, {box.top} on"
 
 
 def _names(classes: Any) -> list[str]:

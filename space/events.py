@@ -70,7 +70,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
         return stage(made, opened, f"{what}, seed {seed}.")
 
     def on_example(made: Session, typed: float | None, event: gr.EventData) -> list[Any]:
-        index = refusing(_place)(event, len(studio.examples))
+        index = refusing(place)(event, len(studio.examples))
         return open_map(made, studio.example(studio.examples[index]), typed, f"Example {index + 1}")
 
     def on_upload(made: Session, path: str, typed: float | None) -> list[Any]:
@@ -96,7 +96,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
         return [drawn, candidates_view(drawn), told, known]
 
     def on_pick(made: Session, event: gr.EventData) -> list[Any]:
-        picked = refusing(actions.pick)(made, refusing(_place)(event, len(made.candidates)))
+        picked = refusing(actions.pick)(made, refusing(place)(event, len(made.candidates)))
         return stage(made, picked, f"Redrew {picked.redrawn} (seed {sessions.current(picked).seed}).")
 
     def on_lock(made: Session, event: gr.EventData) -> list[Any]:
@@ -125,7 +125,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
         return stage(made, refusing(sessions.redo)(made), "Forward to the picture after.")
 
     def on_history(made: Session, event: gr.EventData) -> list[Any]:
-        index = refusing(_place)(event, len(refusing(sessions.history)(made)))
+        index = refusing(place)(event, len(refusing(sessions.history)(made)))
         return stage(made, sessions.go_to(made, index), f"Back to picture {index + 1} of the history.")
 
     def on_keep(made: Session) -> list[Any]:
@@ -133,7 +133,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
         return [kept, *looks_view(kept), f"Kept as {kept.shelf[-1].name}."]
 
     def on_shelf(made: Session, event: gr.EventData) -> list[Any]:
-        name = made.shelf[refusing(_place)(event, len(made.shelf))].name
+        name = made.shelf[refusing(place)(event, len(made.shelf))].name
         return stage(made, refusing(sessions.take_back)(made, name), f"Back to {name}.")
 
     shown, draws = [state, *parts.stage], waiting_on(parts.picture)
@@ -166,7 +166,12 @@ def _data(event: gr.EventData) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _place(event: gr.EventData, count: int) -> int:
+def place(event: gr.EventData, count: int) -> int:
+    """Which of ``count`` pictures of a strip was pressed.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
     index = _data(event).get("index")
     if type(index) is not int or not 0 <= index < count:
         raise ValueError("this picture is gone: reload the page.")

@@ -15,6 +15,7 @@ from session import CURRENT, MAX_SEED
 from studio import Studio
 
 from groupdnet_hub import LabelSet, colour_picture
+from groupdnet_hub.people import shows_people
 
 # What the package reads; phones offer the right files by it.
 PICTURE_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
@@ -61,10 +62,13 @@ class Parts:
     film_make: gr.Button
     film: gr.DownloadButton
     # photos
+    photo_tab: gr.Tab
+    photo_examples: gr.HTML
     photo_upload: gr.UploadButton
     photo_map_upload: gr.UploadButton
     photo_painter: gr.HTML
     photo_status: gr.HTML
+    photo_plain: gr.Checkbox
     photo_keep: gr.Button
 
     @property
@@ -97,8 +101,8 @@ def make_parts(studio: Studio) -> Parts:
             made |= _mix_panel(studio.labels)
         with gr.Tab("Morph", id="morph-tab") as morph_tab:
             made |= _morph_panel(studio) | {"morph_tab": morph_tab}
-        with gr.Tab("Photo", id="photo-tab"):
-            made |= _photo_panel(studio)
+        with gr.Tab("Photo", id="photo-tab") as photo_tab:
+            made |= _photo_panel(studio) | {"photo_tab": photo_tab}
         with gr.Tab("Map files", id="own-maps-tab"):
             gr.HTML(_upload_help(studio.labels), elem_id="own-maps", apply_default_css=False)
     return Parts(**{field.name: made[field.name] for field in fields(Parts)})
@@ -241,22 +245,36 @@ def _morph_panel(studio: Studio) -> dict[str, Any]:
 
 def _photo_panel(studio: Studio) -> dict[str, Any]:
     made: dict[str, Any] = {}
-    parsed = (
-        "A photo is parsed into a label map"
-        if studio.parser
-        else "Upload the photo's label map too, or paint it over the photo"
-    )
+    people = shows_people(studio.labels)
+    if not studio.parser:
+        parsed = "Upload the photo's label map too, or paint it over the photo"
+    elif people:
+        parsed = "The person in it is found, framed and parsed into a label map"
+    else:
+        parsed = "A photo is parsed into a label map"
     gr.HTML(
         f"<p>Take a look from a photo. {parsed}; correct it here, then put the look on the shelf.</p>",
         elem_classes="hint",
         apply_default_css=False,
     )
+    with gr.Column(elem_id="photo-tries", visible=bool(studio.examples)):
+        gr.HTML("<h2>Try one of these</h2>", apply_default_css=False)
+        made["photo_examples"] = strip(
+            "photo-examples", "Pictures that the model has drawn, to try as photos", "They are being drawn."
+        )
     with gr.Row(elem_id="photo-sources"):
         made["photo_upload"] = _upload("Upload a photo", "photo-upload")
         made["photo_map_upload"] = _upload("Upload its label map", "photo-map-upload")
         made["photo_keep"] = gr.Button(
             "Put the look on the shelf", variant="primary", size="md", elem_id="photo-keep"
         )
+    # Models of people have seen cut-out people only.
+    made["photo_plain"] = gr.Checkbox(
+        people,
+        label="Cut the person out: a street behind her spoils the look",
+        visible=people,
+        elem_id="photo-plain",
+    )
     made["photo_status"] = sentence("photo-status", "No photo yet.")
     made["photo_painter"] = painter("photo-painter", studio.labels, studio.size)
     return made

@@ -87,13 +87,21 @@ class LazyModel(Generic[ModelT]):
         return self._worker.submit(context.run, self._on_model, action, *arguments).result()
 
 
-def refusing(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
-    """An action whose ValueError is shown as a sentence on the page; the session stays as it was."""
+def refusing(
+    action: Callable[..., ResultT], but: tuple[type[ValueError], ...] = ()
+) -> Callable[..., ResultT]:
+    """An action whose ValueError is shown as a sentence on the page; the session stays as it was.
+
+    Args:
+        but: errors that the caller deals with.
+    """
 
     @functools.wraps(action)
     def wrapped(*arguments: Any) -> ResultT:
         try:
             return action(*arguments)
+        except but:
+            raise
         except ValueError as error:
             text = str(error)
             raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from None

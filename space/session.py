@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from groupdnet_hub import LabelSet, Look
+from groupdnet_hub.person_frames import Box
 
 CURRENT = "current"
 # Looks on the shelf; the oldest leaves when another is kept.
@@ -30,12 +31,16 @@ class Photo:
     """A photo that waits for its label map.
 
     Attributes:
-        picture: of the model's proportions.
-        uncropped: (width, height) before it was cropped to them; a label map of these proportions is cropped alike.
+        picture: of the model's proportions, and no larger than is of use to the model.
+        uncropped: (width, height) before it was cropped to them.
+        box: what was cropped, in pixels of the uncropped photo; a label map of its proportions is cropped alike.
+        digest: of the uncropped photo, by which it is known again.
     """
 
     picture: Image.Image
     uncropped: tuple[int, int]
+    box: Box
+    digest: str
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,20 @@ from typing import Any
 
 import actions
 import gradio as gr
+import numpy as np
+import photos
 from components import data_url
-from events import waiting_on
+from events import place, waiting_on
 from film import film_positions, write_film
 from layout import Parts
 from lazy_model import refusing
 from painter import canvas_value, read_canvas
+from person_check import NoPersonError
 from session import Session
 from studio import Studio
-from views import looks_view, stage_view
+from views import looks_view, photo_examples_view, stage_view
+
+from groupdnet_hub import read_photo
 
 
 def add_tool_events(studio: Studio, state: gr.State, parts: Parts) -> None:
@@ -57,23 +62,47 @@ def add_tool_events(studio: Studio, state: gr.State, parts: Parts) -> None:
         return gr.update(value=str(path), interactive=True, label=f"Download the {kind}")
 
     def on_photo(made: Session, path: str) -> list[Any]:
-        put = studio.run(actions.put_photo, studio.enter(made), path)
-        photo = actions.photo_of(put).picture
-        backdrop = {"backdrop": data_url(photo.resize((studio.size[1], studio.size[0])))}
+        made = studio.enter(made)
         if studio.parser is None:
-            return [put, gr.update(**backdrop), "Now its label map: upload it, or paint it over the photo."]
-        label = refusing(studio.parser.parse)(photo, labels, studio.size)
+            told = "Now its label map: upload it, or paint it over the photo."
+            return photo_view(studio.run(photos.put_photo, made, path), None, told)
+        photo = refusing(read_photo)(path)
+        try:
+            parsed = refusing(studio.parser.parse, but=(NoPersonError,))(photo, labels, studio.size)
+        except NoPersonError as nobody:
+            told = str(nobody)
+            put = studio.run(photos.put_photo, made, photo)
+            return photo_view(put, None, told[:1].upper() + told[1:])
+        put = studio.run(photos.put_photo, made, photo, parsed.box)
         told = "Parsed. Correct the map where it is wrong, then put the look on the shelf."
-        return [put, gr.update(value=canvas_value(label, labels), **backdrop), told]
+        return photo_view(put, parsed.label, told)
+
+    def on_photo_example(made: Session, event: gr.EventData) -> list[Any]:
+        made = studio.enter(made)
+        index = refusing(place)(event, len(photos.examples(made)))
+        put = photos.put_example(made, index)
+        told = f"Picture {index + 1}, drawn by the model itself, as a photo: now put its look on the shelf."
+        return photo_view(put, photos.examples(made)[index].look.mask, told)
+
+    def on_photo_tab(made: Session) -> list[dict[str, Any]]:
+        return photo_examples_view(studio.enter(made))
+
+    def photo_view(put: Session, label: np.ndarray | None, told: str) -> list[Any]:
+        """The photo under its map, which is empty where none was found: that of the photo before is not its own."""
+        height, width = studio.size
+        backdrop = data_url(photos.photo_of(put).picture.resize((width, height)))
+        if label is None:
+            label = np.zeros(studio.size, np.int64)
+        return [put, gr.update(value=canvas_value(label, labels), backdrop=backdrop), told]
 
     def on_photo_map(made: Session, path: str) -> list[Any]:
-        label = studio.run(actions.photo_map, made, path)
+        label = studio.run(photos.photo_map, made, path)
         return [canvas_value(label, labels), "The photo's map is here: now put the look on the shelf."]
 
-    def on_photo_keep(made: Session, canvas: str | None) -> list[Any]:
-        refusing(actions.photo_of)(made)
+    def on_photo_keep(made: Session, canvas: str | None, plain_backdrop: bool) -> list[Any]:
+        refusing(photos.photo_of)(made)
         label = refusing(read_canvas)(canvas, labels, studio.size)
-        kept = studio.run(actions.encode, made, label)
+        kept = studio.run(photos.encode, made, label, plain_backdrop)
         name = kept.shelf[-1].name
         return [
             kept,
@@ -97,10 +126,17 @@ def add_tool_events(studio: Studio, state: gr.State, parts: Parts) -> None:
     parts.film_make.click(on_film, film_inputs, parts.film, **here)
     photo_parts = [parts.photo_painter, parts.photo_status]
     loading = waiting_on(parts.photo_painter)
-    parts.photo_upload.upload(on_photo, [state, parts.photo_upload], [state, *photo_parts], **loading)
+    # Another photo may be uploaded while one is parsed: the last one counts.
+    last: dict[str, Any] = {"trigger_mode": "always_last", **loading}
+    parts.photo_upload.upload(on_photo, [state, parts.photo_upload], [state, *photo_parts], **last)
+    parts.photo_tab.select(on_photo_tab, state, parts.photo_examples, **waiting_on(parts.photo_examples))
+    parts.photo_examples.pick(on_photo_example, state, [state, *photo_parts], **loading)
     parts.photo_map_upload.upload(on_photo_map, [state, parts.photo_map_upload], photo_parts, **loading)
     parts.photo_keep.click(
-        on_photo_keep, [state, parts.photo_painter], [state, *parts.looks, parts.photo_status], **loading
+        on_photo_keep,
+        [state, parts.photo_painter, parts.photo_plain],
+        [state, *parts.looks, parts.photo_status],
+        **loading,
     )
 
 

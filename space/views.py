@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+import photos
 import session as sessions
 from components import data_url, thumbnail
 from cutting import class_window
@@ -80,6 +81,19 @@ def history_view(session: Session) -> list[dict[str, Any]]:
             "selected": look is session.look,
         }
         for number, look in enumerate(sessions.history(session), start=1)
+    ]
+
+
+def photo_examples_view(session: Session) -> list[dict[str, Any]]:
+    """Pictures of the model's own, to try as photos."""
+    return [
+        {
+            "src": thumbnail(kept.look.image),
+            "alt": f"Picture {number} to try as a photo",
+            "caption": "",
+            "selected": False,
+        }
+        for number, kept in enumerate(photos.examples(session), start=1)
     ]
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from prepare_frames import Box, crop, find_frame
 from prepare_runs import TAGS, entries, ids_of, prepare
 from raw_data import ccp_person, write_ccp
+
+from groupdnet_hub.person_frames import Box, crop, find_frame
 
 BAG, TOP = 13, 6
 

@@ -10,15 +10,16 @@ import prepare_photos
 import pytest
 import torch
 from PIL import Image
-from prepare_frames import upper_square
-from prepare_people import keep_main_person
-from prepare_photos import parse, sureness
+from prepare_photos import sureness
 from prepare_runs import TAGS, entries, ids_of, prepare
 from raw_data import ccp_person, save, write_ccp
 
 from groupdnet_hub import PairedImages
 from groupdnet_hub.metrics import LabelTable
 from groupdnet_hub.people import PEOPLE
+from groupdnet_hub.person_frames import upper_square
+from groupdnet_hub.person_maps import keep_main_person
+from groupdnet_hub.photo_parsing import parse
 
 ODD = (61, 203, 59)
 PALETTE = torch.tensor(PEOPLE.palette, dtype=torch.float32)

@@ -9,13 +9,13 @@ import pytest
 from conftest import shared_folder
 from PIL import Image
 from prepare_ccp import merge_tags
-from prepare_frames import Box, crop, person_square
 from prepare_labels import PARSER_RULES, ade20k_label_set
-from prepare_people import backdrop_of, cut_out
 from prepare_runs import TAGS, entries, ids_of, prepare
 from raw_data import ccp_person, noise, save, save_map, write_ccp
 
 from groupdnet_hub import FIGURE_LABELS, GroupDNetConfig, PairedImages, read_label_set
+from groupdnet_hub.person_frames import Box, crop, person_square
+from groupdnet_hub.person_maps import backdrop_of, cut_out
 
 # Parsers' label sets.
 

@@ -27,6 +27,7 @@ pytest.importorskip("gradio", reason="the page needs gradio")
 
 import actions
 import app
+import photos
 import session as sessions
 from human_eval_page import Evaluation
 from lazy_model import read_config
@@ -249,8 +250,8 @@ def test_a_model_with_instance_edges_draws_them_where_classes_meet(tmp_path: Pat
     same(studio.run(actions.sample, made, 6), pipe.sample(label, 6, instance=label))
     same(studio.run(actions.reroll, made, "hair", 6), pipe.reroll(opened, "hair", 6))
     same(studio.run(actions.edit, made, other), pipe.edit(opened, other, instance=other))
-    put = studio.run(actions.put_photo, made, tmp_path / "photo.png")
-    kept = sessions.take_back(studio.run(actions.encode, put, label), "photo 1")
+    put = studio.run(photos.put_photo, made, tmp_path / "photo.png")
+    kept = sessions.take_back(studio.run(photos.encode, put, label), "photo 1")
     same(kept, pipe.encode(photo, label, instance=label))
     same(
         studio.run(actions.mix, kept, "current", {"hair": "example 2"}),
@@ -320,8 +321,8 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
     made = lending.run(actions.edit, made, label)
     made = lending.run(actions.mix, made, "current", {"hair": "example 2"})
     made = lending.run(actions.morph, made, "current", "example 3", 1.5, ["hair"])
-    made = lending.run(actions.put_photo, made, tmp_path / "photo.png")
-    made = lending.run(actions.encode, made, label)
+    made = lending.run(photos.put_photo, made, tmp_path / "photo.png")
+    made = lending.run(photos.encode, made, label)
     assert len(lending.run(actions.morph_frames, made, "photo 1", "current", [0.0, 1.0])) == 2
     evaluation = Evaluation.from_environment(lending, examples, tmp_path / "answers.sqlite3")
     assert len(evaluation.draw(evaluation.question("r", 0))) == 3

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import actions
 import numpy as np
+import photos
 import pytest
 import session as sessions
 import torch
 from compositing import keep_other_pixels
-from PIL import Image
+from PIL import Image, ImageFilter
 from session import CURRENT, MAX_SEED, SHELF_SIZE, UNDO_STEPS, Kept, Session
 
 from groupdnet_hub import (
@@ -19,8 +20,10 @@ from groupdnet_hub import (
     GroupDNetConfig,
     GroupDNetPipeline,
     LabelSet,
+    colour_picture,
     label_picture,
 )
+from groupdnet_hub.person_frames import Box
 
 
 @pytest.fixture(scope="module")
@@ -218,20 +221,95 @@ def test_a_photo_and_its_map_are_cropped_alike(
     label_picture(label, FIGURE_LABELS).save(tmp_path / "map.png")
     pixels = np.random.default_rng(0).integers(0, 256, (240, 160, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    put = actions.put_photo(pipeline, opened, tmp_path / "photo.png")
-    assert np.array_equal(np.asarray(actions.photo_of(put).picture), pixels[40:200])
-    read = actions.photo_map(pipeline, put, tmp_path / "map.png")
+    put = photos.put_photo(pipeline, opened, tmp_path / "photo.png")
+    assert np.array_equal(np.asarray(photos.photo_of(put).picture), pixels[40:200])
+    read = photos.photo_map(pipeline, put, tmp_path / "map.png")
     assert read.shape == (64, 64)
     assert np.array_equal(
         read[:, 0] == 1, (np.arange(64) * 80 // 64 + 20 >= 30) & (np.arange(64) * 80 // 64 + 20 < 70)
     )
-    encoded = actions.encode(pipeline, put, read)
+    encoded = photos.encode(pipeline, put, read)
     assert [kept.name for kept in encoded.shelf] == ["photo 1"]
     expected = pipeline.encode(pixels[40:200], read)
     assert torch.equal(encoded.shelf[0].look.codes.tensor, expected.codes.tensor)
     assert encoded.look is opened.look
     with pytest.raises(ValueError, match="no photo yet"):
-        actions.photo_map(pipeline, opened, tmp_path / "map.png")
+        photos.photo_map(pipeline, opened, tmp_path / "map.png")
+
+
+@pytest.mark.parametrize("box", [Box(30, 10, 50, 50), Box(-40, -25, 200, 200), Box(120, 90, 60, 60)])
+def test_a_photo_and_its_map_are_cropped_to_one_frame_which_may_leave_the_photo(
+    pipeline: GroupDNetPipeline, opened: Session, box: Box
+) -> None:
+    """The photo is painted in the colours of its map, so that one can be told from the other."""
+    label = np.random.default_rng(0).integers(0, 8, (4, 5)).repeat(30, 0).repeat(32, 1)
+    put = photos.put_photo(pipeline, opened, colour_picture(label, FIGURE_LABELS), box)
+    assert photos.photo_of(put).picture.size == (box.width, box.height)
+    seen = photos.photo_of(put).picture.resize((64, 64), Image.Resampling.NEAREST)
+    rows, columns = (
+        start + (np.arange(64) * side) // 64 for start, side in ((box.top, box.height), (box.left, box.width))
+    )
+    inside = ((rows >= 0) & (rows < 120))[:, None] & ((columns >= 0) & (columns < 160))
+    for scale in (1, 2):
+        read = photos.photo_map(pipeline, put, label.repeat(scale, 0).repeat(scale, 1))
+        assert (read[~inside] == 0).all()
+        same = (np.asarray(colour_picture(read, FIGURE_LABELS)) == np.asarray(seen)).all(axis=2)
+        assert same[inside].mean() > 0.9
+
+
+def test_a_large_photo_is_kept_smaller(pipeline: GroupDNetPipeline, opened: Session) -> None:
+    put = photos.put_photo(pipeline, opened, Image.new("RGB", (1200, 900)))
+    assert photos.photo_of(put).picture.size == (256, 256)
+    assert photos.photo_of(put).box == Box(150, 0, 900, 900)
+
+
+def test_a_person_is_cut_out_of_the_street(pipeline: GroupDNetPipeline, opened: Session) -> None:
+    """Nothing outside the map counts for the look, but a pixel or two around its outline."""
+    look = sessions.current(opened)
+    pixels = np.asarray(look.image.resize((256, 256)))
+    large = np.asarray(look.mask).repeat(4, 0).repeat(4, 1)
+    street = np.random.default_rng(0).integers(0, 256, pixels.shape, dtype=np.uint8)
+    near = Image.fromarray((large != 0).astype(np.uint8)).filter(ImageFilter.MaxFilter(9))
+    other = np.where((np.asarray(near) == 0)[..., None], street, pixels)
+    looks = [
+        photos.encode(pipeline, photos.put_photo(pipeline, opened, Image.fromarray(one)), look.mask, cut)
+        .shelf[0]
+        .look
+        for one, cut in ((pixels, True), (other, True), (pixels, False), (other, False))
+    ]
+    assert torch.equal(looks[0].codes.pick("top-clothes"), looks[1].codes.pick("top-clothes"))
+    assert torch.equal(looks[0].codes.pick("background"), looks[1].codes.pick("background"))
+    assert not torch.equal(looks[2].codes.pick("background"), looks[3].codes.pick("background"))
+    put = photos.put_photo(pipeline, opened, Image.fromarray(pixels))
+    with pytest.raises(ValueError, match="the map is empty: paint the person"):
+        photos.encode(pipeline, put, np.zeros((64, 64), np.int64), True)
+
+
+def test_pictures_of_the_model_itself_can_be_tried_as_photos(
+    pipeline: GroupDNetPipeline, opened: Session
+) -> None:
+    looks = tuple(
+        Kept(f"example {n}", pipeline.sample(sessions.current(opened).mask, seed=n)) for n in range(8)
+    )
+    made = sessions.replace(opened, bundled=looks)
+    offered = photos.examples(made)
+    assert [kept.name for kept in offered] == ["example 0", "example 2", "example 4", "example 6"]
+    put = photos.put_example(made, 2)
+    assert photos.photo_of(put).picture is offered[2].look.image
+    kept = photos.encode(pipeline, put, offered[2].look.mask)
+    assert np.array_equal(kept.shelf[0].look.mask, offered[2].look.mask)
+    assert photos.examples(sessions.replace(opened, bundled=looks[:2])) == looks[:2]
+    with pytest.raises(ValueError, match="no example 4"):
+        photos.put_example(made, 4)
+
+
+def test_a_photo_is_known_again(pipeline: GroupDNetPipeline, opened: Session, tmp_path: Path) -> None:
+    for name, colour in (("one.png", (1, 2, 3)), ("other.png", (1, 2, 4))):
+        Image.new("RGB", (90, 60), colour).save(tmp_path / name)
+    assert not photos.is_photo_of(opened, tmp_path / "one.png")
+    put = photos.put_photo(pipeline, opened, tmp_path / "one.png", Box(0, 0, 20, 20))
+    assert photos.is_photo_of(put, tmp_path / "one.png")
+    assert not photos.is_photo_of(put, tmp_path / "other.png")
 
 
 def test_the_shelf_keeps_the_newest_under_their_own_names(

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from checked_flags import parse_checked
-from prepare_people import keep_main_person
-from prepare_photos import parse_both, sureness
+from prepare_photos import sureness
 from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages, read_label_set, tensor_to_picture
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, SegmentationScores, Segmenter
 from groupdnet_hub.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_shares
+from groupdnet_hub.person_maps import keep_main_person
+from groupdnet_hub.photo_parsing import parse_both
 
 # Photos by which the time is measured.
 _TIMED = 5

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from prepare_frames import FRAMES
 from prepare_labels import LABEL_SETS, PARSER_RULES
+
+from groupdnet_hub.person_frames import FRAMES
 
 # Annotators of Clothing Co-Parsing chose superpixels, whose edges are stairs of 2 to 4 pixels. Maps of the 8 classes
 # stay as they always were.

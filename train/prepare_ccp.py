@@ -8,20 +8,12 @@ from pathlib import Path
 import numpy as np
 from prepare_labels import CCP, rules_for
 from prepare_matlab import read_numbers, read_texts
-from prepare_people import (
-    BACKGROUND,
-    UNDECIDED,
-    body_rows,
-    fill_nearest,
-    find_face,
-    merge,
-    remove_specks,
-    without_bags,
-)
+from prepare_people import UNDECIDED, fill_nearest, find_face, merge
 from scipy import ndimage
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.people import PEOPLE, id_in
+from groupdnet_hub.person_maps import BACKGROUND, body_rows, remove_specks, without_bags
 
 # Tags that are worn above the hips: a "dress" that begins low, under one of them, is a skirt.
 _UPPER = {tag for tag, class_ in rules_for(PEOPLE, CCP).items() if class_ == "top-clothes"}

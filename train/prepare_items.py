@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from prepare_ccp import merge_tags, read_tag_map
-from prepare_frames import crop, find_frame
 from prepare_labels import (
     CITYSCAPES_PLATE,
     CITYSCAPES_PLATE_BYTE,
@@ -17,10 +16,12 @@ from prepare_labels import (
     parser_label_set,
     rules_for,
 )
-from prepare_people import BACKGROUND, backdrop_of, cut_out, fill_nearest, merge, smooth_edges, without_bags
+from prepare_people import fill_nearest, merge, smooth_edges
 from prepare_sources import Item
 
 from groupdnet_hub import LabelSet, label_picture, read_instance_map, read_label_map, read_photo, whole_file
+from groupdnet_hub.person_frames import crop, find_frame
+from groupdnet_hub.person_maps import BACKGROUND, backdrop_of, cut_out, without_bags
 
 # A glove of fewer pixels than this share of the person is a parser's noise.
 _GLOVE_SHARE = 0.001

@@ -1,29 +1,22 @@
-"""Label maps of one person: merging, the face, smooth edges, and a plain backdrop. Maps are int arrays [H, W]."""
+"""Label maps of one person from raw ones: merging, the face, smooth edges. Maps are int arrays [H, W]."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageFilter
 from prepare_labels import NEAREST
 from scipy import ndimage
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.person_maps import BACKGROUND, body_rows, ids_of, keep_main_person, without_bags
 
-# In every label set of people.
-BACKGROUND = 0
 # Stands for "nearest class" until fill_nearest.
 UNDECIDED = -1
-# A labelled piece smaller than this share of the largest one is a slip of the annotator's brush.
-_SPECK = 0.004
 # Of the main person's pixels, and of her face's, what a second person takes at least.
 _SECOND_PERSON, _SECOND_FACE = 0.25, 0.2
 # No bracelet becomes a part of these, however near they are.
 _NO_NEIGHBOURS = ("bag", "glasses")
-# Light greys, from warm to cool, and how much lighter than that the top is, and darker the bottom.
-_BACKDROPS, _SHADE = ((232, 229, 222), (234, 234, 234), (226, 225, 230), (218, 221, 226)), 7
 
 
 def merge(raw: np.ndarray, names: Sequence[str], rules: Mapping[str, str], labels: LabelSet) -> np.ndarray:
@@ -36,17 +29,6 @@ def merge(raw: np.ndarray, names: Sequence[str], rules: Mapping[str, str], label
     """
     table = [UNDECIDED if rules[name] == NEAREST else labels.id_of(rules[name]) for name in names]
     return np.asarray(table, dtype=np.int64)[raw]
-
-
-def ids_of(labels: LabelSet, *names: str) -> list[int]:
-    """The ids of those of the named classes that a label set has."""
-    return [labels.id_of(name) for name in names if name in labels.names]
-
-
-def without_bags(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """The map with its bags as background: what the size of a person is measured on."""
-    bags = ids_of(labels, "bag")
-    return np.where(np.isin(ids, bags), BACKGROUND, ids) if bags else ids
 
 
 def fill_nearest(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
@@ -96,33 +78,6 @@ def smooth_edges(ids: np.ndarray, window: int) -> np.ndarray:
     return smooth
 
 
-def remove_specks(ids: np.ndarray) -> np.ndarray:
-    """Labelled pieces under 0.4 % of the largest one become background."""
-    pieces, count = ndimage.label(ids != BACKGROUND)
-    if count < 2:
-        return ids
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    small = sizes < _SPECK * sizes.max()
-    small[0] = False
-    return np.where(small[pieces], BACKGROUND, ids)
-
-
-def keep_main_person(ids: np.ndarray) -> np.ndarray:
-    """The largest labelled piece and what lies in its columns; everything else becomes background.
-
-    A parser labels passers-by too, and a bag may part a person into several pieces.
-    """
-    ids = remove_specks(ids)
-    pieces, count = ndimage.label(ids != BACKGROUND)
-    if count < 2:
-        return ids
-    spans = [span[1] for span in ndimage.find_objects(pieces)]
-    main = spans[int(np.bincount(pieces.ravel())[1:].argmax())]
-    kept = [False, *(main.start <= (span.start + span.stop - 1) / 2 < main.stop for span in spans)]
-    return np.where(np.array(kept)[pieces], ids, BACKGROUND)
-
-
 def shows_several_people(ids: np.ndarray, labels: LabelSet) -> bool:
     """Whether the map of a whole photo shows somebody beside the main person who is about as near.
 
@@ -139,18 +94,6 @@ def shows_several_people(ids: np.ndarray, labels: LabelSet) -> bool:
     heads, count = ndimage.label(face | np.isin(ids, ids_of(labels, "hair", "hat")))
     faces = np.sort(np.bincount(heads[face], minlength=count + 1)[1:])
     return count > 1 and bool(faces[-2] >= _SECOND_FACE * max(1, faces[-1]))
-
-
-def body_rows(ids: np.ndarray) -> tuple[int, int]:
-    """First row of the labelled person, and the number of rows from there to the last one.
-
-    Raises:
-        ValueError: if nothing is labelled.
-    """
-    rows = np.flatnonzero((ids != BACKGROUND).any(axis=1))
-    if not len(rows):
-        raise ValueError("the label map shows no person: every pixel is background")
-    return int(rows[0]), int(rows[-1] - rows[0] + 1)
 
 
 def find_face(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
@@ -174,22 +117,3 @@ def find_face(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
     first = int(np.flatnonzero(piece.any(axis=1))[0])
     chin = 0.7 * (top + 0.135 * height) + 0.3 * (first + 0.107 * height)
     return piece & (row < chin) & np.isin(ids, ids_of(labels, "skin", "face"))
-
-
-def backdrop_of(name: str) -> int:
-    """Which of the four backdrops a picture gets, 0 to 3: it depends on the picture's name alone."""
-    return hashlib.sha256(name.encode()).digest()[0] % len(_BACKDROPS)
-
-
-def cut_out(photo: Image.Image, ids: np.ndarray, backdrop: int) -> Image.Image:
-    """The labelled person on a plain light backdrop, with an edge one pixel soft.
-
-    Args:
-        backdrop: which of the four, 0 to 3; each is a little lighter at the top than at the bottom.
-    """
-    person = Image.fromarray(np.where(ids != BACKGROUND, 255, 0).astype(np.uint8))
-    # Shrunk by a pixel before it is softened: the outermost pixels are mixed with the street behind.
-    edge = person.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.8))
-    light = np.linspace(_SHADE, -_SHADE, photo.height)[:, None, None] + np.array(_BACKDROPS[backdrop])
-    rows = np.broadcast_to(light.round().astype(np.uint8), (photo.height, photo.width, 3))
-    return Image.composite(photo, Image.fromarray(np.ascontiguousarray(rows)), edge)

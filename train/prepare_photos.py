@@ -9,25 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from prepare_frames import Box, crop, find_frame, upper_square
 from prepare_items import Outcome, resize_map, write_item
-from prepare_people import (
-    BACKGROUND,
-    backdrop_of,
-    cut_out,
-    keep_main_person,
-    shows_several_people,
-    smooth_edges,
-    without_bags,
-)
+from prepare_people import shows_several_people, smooth_edges
 from prepare_photo_lists import CCP_BACKDROPS
 from prepare_sources import Found, Item, picture_files, split_of
 from prepare_tags import LISTING, RARE, Limits, Tags, limits_of, read_listed_tags
 
 from groupdnet_hub import LabelSet, read_photo
 from groupdnet_hub.metrics import LabelTable, Segmenter
+from groupdnet_hub.person_frames import Box, crop, find_frame, upper_square
+from groupdnet_hub.person_maps import BACKGROUND, backdrop_of, cut_out, keep_main_person, without_bags
+from groupdnet_hub.photo_parsing import parse
 
 # No person is so small or so large in a photo that is framed like the training data.
 _PERSON_SHARE = (0.03, 0.8)
@@ -140,7 +133,7 @@ class PhotoRecipe:
         """Cut a frame around the person of a photo, and parse that again.
 
         Args:
-            frame: one of :data:`prepare_frames.FRAMES`; with ``none``, the whole photo's map is the answer.
+            frame: one of ``person_frames.FRAMES``; with ``none``, the whole photo's map is the answer.
             whole: from :func:`look`, where somebody was found.
             limits: what the photo's tags allow; None for all classes.
 
@@ -188,19 +181,6 @@ def look(shares: np.ndarray, labels: LabelSet, limits: Limits | None) -> Whole:
 
 def _limited(shares: np.ndarray, limits: Limits | None) -> np.ndarray:
     return shares if limits is None else limits.apply(shares)
-
-
-def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
-    """Probabilities of the classes, float32 [C, H, W]: the mean of those for the photo and for its mirror image."""
-    return parse_both(segmenter, photo).mean(axis=0)
-
-
-def parse_both(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
-    """Probabilities of the classes, float32 [2, C, H, W]: for the photo, and for its mirror image, mirrored back."""
-    pixels = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None]
-    with torch.no_grad():
-        both = segmenter.probabilities(torch.cat((pixels, pixels.flip(-1))))
-    return torch.stack((both[0], both[1].flip(-1))).numpy()
 
 
 def sureness(shares: np.ndarray, ids: np.ndarray) -> float:

@@ -17,8 +17,8 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 class Item:
     """One picture to prepare: its split, the name of the files to write (without ending), and its raw files.
 
-    There is no label map where a parser makes it. ``frame`` is one of :data:`prepare_frames.FRAMES`: which part of the
-    picture is written. ``backdrop`` is one of :func:`prepare_people.cut_out`'s; None for that of the name. ``tags``
+    There is no label map where a parser makes it. ``frame`` is one of ``person_frames.FRAMES``: which part of the
+    picture is written. ``backdrop`` is one of ``person_maps.cut_out``'s; None for that of the name. ``tags``
     say what the picture shows, where that counts.
     """
 

@@ -15,10 +15,10 @@ import numpy as np
 from prepare_ccp import read_tags
 from prepare_labels import CCP, NEAREST, rules_for
 from prepare_matlab import read_numbers
-from prepare_people import BACKGROUND
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.people import PEOPLE, PEOPLE16
+from groupdnet_hub.person_maps import BACKGROUND
 
 Tags = tuple[str, ...]
 

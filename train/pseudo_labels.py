@@ -20,11 +20,10 @@ import torch
 from checked_flags import parse_checked
 from prepare_arguments import PARSER, SMOOTH16
 from prepare_ccp import merge_tags, read_tag_map, read_tags
-from prepare_frames import crop
 from prepare_items import resize_map
 from prepare_labels import LABEL_SETS
-from prepare_people import BACKGROUND, remove_specks, smooth_edges
-from prepare_photos import PhotoRecipe, look, parse, segmenter_for
+from prepare_people import smooth_edges
+from prepare_photos import PhotoRecipe, look, segmenter_for
 from prepare_sources import Item, find_ccp
 from prepare_tags import Tags, limits_of
 from report_figures import figure_text
@@ -32,6 +31,9 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import LabelSet, read_photo
 from groupdnet_hub.metrics import SegmentationMeter, SegmentationScores, Segmenter
+from groupdnet_hub.person_frames import crop
+from groupdnet_hub.person_maps import BACKGROUND, remove_specks
+from groupdnet_hub.photo_parsing import parse
 
 # A class of fewer photos says little about a mean.
 _ENOUGH = 10

@@ -142,6 +142,7 @@ def test_a_photo_comes_with_its_map_since_the_bundled_parser_has_other_classes(
         str(tmp_path / "map.png")
     )
     wait_for(lambda: canvas_pixels(browser, "#photo-painter").any(), "the photo's map")
+    click(browser, "#photo-plain input")  # as it is, with what is behind the person
     click(browser, "#photo-keep")
     wait_for(lambda: len(sources(browser, "#shelf")) == 1, "the look on the shelf")
     _, back = changed_by(browser, lambda: click(browser, "#shelf button"))

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from prepare_people import BACKGROUND, body_rows
+
+from groupdnet_hub.person_maps import BACKGROUND, body_rows
 
 FRAMES = ("none", "person", "full", "upper")
 # A square around the person, in units of her longer side.
@@ -74,6 +75,26 @@ def find_frame(frame: str, ids: np.ndarray, aspect: float = 1.0) -> Box:
     start = _place(math.floor(top - _ABOVE_HEAD_SQUARE * side), side, ids.shape[0])
     left = math.floor(_middle(ids, start, side) - 0.5 - side / 2)
     return Box(_place(left, side, ids.shape[1]), start, side, side)
+
+
+def frame_of_part(ids: np.ndarray, aspect: float = 1.0) -> Box:
+    """The frame around a person of whom the photo shows the upper part only: it ends where that part does.
+
+    It holds the whole part: it is as high as the larger of the part with the room above the head that ``upper`` has,
+    and 1.03 x ``aspect`` x its width; what is left over lies above the head, and it may reach beyond the photo.
+
+    Args:
+        ids: the label map; bags are best left out of it.
+        aspect: height of the frame over its width.
+
+    Raises:
+        ValueError: if nothing is labelled.
+    """
+    top, rows = body_rows(ids)
+    left, columns = _columns(ids)
+    above = _ABOVE_HEAD_SQUARE if aspect == 1 else _ABOVE_HEAD
+    height, width = _sides(max(rows / (1 - above), _FULL_WIDTH * aspect * columns), aspect)
+    return Box(round(left + (columns - width) / 2), top + rows - height, width, height)
 
 
 def _middle(ids: np.ndarray, start: int, height: int) -> float:
