@@ -92,6 +92,8 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
     def on_reroll(made: Session, keep_pixels: bool, event: gr.EventData) -> list[Any]:
         made, name = studio.enter(made), _data(event).get("class")
         drawn, told = redraw(studio, made, name, secrets.randbelow(MAX_SEED), keep_pixels)
+        if not drawn.candidates:
+            gr.Info(told, duration=5)  # on a phone the sentence over the picture is out of sight
         known = gr.update(one_look=studio.one_look.known)
         return [drawn, candidates_view(drawn), told, known]
 

@@ -16,6 +16,7 @@ from browser.visitor import (
     changed_by,
     click,
     cut,
+    message,
     open_page,
     open_tab,
     paint,
@@ -153,7 +154,7 @@ def test_candidates_are_windows_on_the_class(
     window = class_window(label == SHOES)
     left, top, right, bottom = window
     assert (label[top:bottom, left:right] == SHOES).sum() == (label == SHOES).sum()
-    assert (right - left) * (bottom - top) < label.size / 8
+    assert (right - left) * (bottom - top) < label.size / 4
     before = pixels(browser)
     drawn = candidates_of(browser, SHOES)
     elsewhere = ~cut(label == SHOES, window)
@@ -186,6 +187,7 @@ def test_a_class_with_one_look_says_so(browser: Any, upright_address: str) -> No
     candidates_of(browser, OUTERWEAR)
     redraw(browser, HAT)
     wait_for(lambda: status(browser) == told, "the sentence")
+    assert message(browser) == told
     wait_for(lambda: not sources(browser, "#candidates"), "no candidates")
 
 
