@@ -12,8 +12,8 @@ from groupdnet_hub.person_maps import BACKGROUND, ids_of
 MIN_SHARE = 0.05
 # Face or hair, glasses and hats among them, must be found, each on at least this share of the person's pixels, ...
 MIN_FACE, MIN_HAIR = 0.003, 0.005
-# ... and be as probable as this there, on average. Street photos reach 0.83 at least; photos of other things 0.67 at
-# most, though a bear or a bench is "clothes" with up to 0.93.
+# ... and be as probable as this there, on average. Street photos reach 0.83 at least (0.92 with sixteen classes);
+# photos of other things 0.67 at most, though a bear or a bench is "clothes" with up to 0.93.
 MIN_HEAD_SURENESS = 0.75
 # That it is no background must be as probable as this on the person's pixels, whichever class each of them is; street
 # photos reach 0.9.
