@@ -18,7 +18,6 @@ from PIL import Image
 from torch.nn import functional as F
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.images import photo_to_bytes
 from groupdnet_hub.labels import describe_difference
 from groupdnet_hub.people import PEOPLE, PEOPLE16, PEOPLE16_IN_PEOPLE8, shows_people
 from groupdnet_hub.person_frames import Box
@@ -200,11 +199,7 @@ def _shares(segmenter: Segmenter, photo: Image.Image, *, mirrored: bool = True) 
     """Probabilities of our classes, float32 [C, H, W]: the mean over the photo and, ``mirrored``, its mirror image."""
     from groupdnet_hub.photo_parsing import parse, parse_once
 
-    size = dict(segmenter.processor.size)
-    if size.get("height") == size.get("width"):  # it would make every photo a square
-        return parse(segmenter, photo) if mirrored else parse_once(segmenter, photo)
-    with torch.no_grad():
-        return segmenter.probabilities(photo_to_bytes(photo)[None])[0].numpy()
+    return parse(segmenter, photo) if mirrored else parse_once(segmenter, photo)
 
 
 def _side(segmenter: Segmenter) -> int:
