@@ -71,9 +71,9 @@ def upright_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def upright_address(upright_folder: Path) -> Iterator[str]:
-    """Of a page that would use the bundled parser."""
+    """Of a page without a parser."""
     folder = upright_folder
-    with serve(folder / "model", folder / "maps", folder, GROUPDNET_PARSER="") as (address, _):
+    with serve(folder / "model", folder / "maps", folder) as (address, _):
         yield address
 
 
