@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from checked_flags import parse_checked
-from prepare_arguments import MIN_SURENESS, SMOOTH16, build_parser, find_problem
+from prepare_arguments import MIN_SURENESS, MIN_SURENESS_TAGGED, SMOOTH16, build_parser, find_problem
 from prepare_ccp import read_tags
 from prepare_download import CCP_LICENCE, download_ccp
 from prepare_items import Recipe
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.source == "photos":
         args.classes = args.classes or "people8"
         if args.min_sureness is None:
-            args.min_sureness = MIN_SURENESS if args.tags is None else 0.0
+            args.min_sureness = MIN_SURENESS if args.tags is None else MIN_SURENESS_TAGGED
     try:
         summary = run(args)
     except (ValueError, OSError) as error:

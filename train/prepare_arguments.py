@@ -17,6 +17,8 @@ SMOOTH16 = 5
 # The parser that ships, and the sureness at which its maps are worth training on (see its card), where no tags say so.
 PARSER = Path(__file__).resolve().parent.parent / "space" / "parser"
 MIN_SURENESS = 0.8
+# With tags, by eye: below it maps of photos of Clothing Co-Parsing are mottled.
+MIN_SURENESS_TAGGED = 0.7
 
 
 def build_parser(description: str | None) -> argparse.ArgumentParser:
@@ -178,7 +180,8 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
         "--min_sureness",
         type=float,
         help="mean probability of a class on its pixels, over the classes shown and the mirrored photo: where it is "
-        f"less, the photo is left out; by default {MIN_SURENESS}, or 0 with --tags, which say more",
+        f"less, the photo is left out; by default {MIN_SURENESS}, or {MIN_SURENESS_TAGGED} with "
+        "--tags, which say more",
     )
     frames(photos, "none")
     smooth(photos)
