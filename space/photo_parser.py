@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from person_check import NoPersonError, check_person
-from photo_frames import cut, middle_frame, person_frame, plain_colour, scaled
+from photo_frames import middle_frame, person_frame, scaled
 from PIL import Image
 from torch.nn import functional as F
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.labels import describe_difference
 from groupdnet_hub.people import PEOPLE, PEOPLE16, PEOPLE16_IN_PEOPLE8, shows_people
-from groupdnet_hub.person_frames import Box
+from groupdnet_hub.person_frames import Box, cut, plain_colour
 from groupdnet_hub.person_maps import keep_main_person
 
 if TYPE_CHECKING:

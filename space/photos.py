@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 from actions import instances_of
-from photo_frames import cut, cut_map, middle_frame, plain_colour
+from photo_frames import middle_frame
 from PIL import Image
 from session import Kept, Photo, Session, keep_photo
 
 from groupdnet_hub import GroupDNetPipeline, read_label_map, read_photo
-from groupdnet_hub.person_frames import Box
+from groupdnet_hub.person_frames import Box, cut, cut_map, plain_colour
 from groupdnet_hub.person_maps import cut_out
 
 # Of the pictures that the model itself has drawn, so many are offered as photos to try.

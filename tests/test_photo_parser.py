@@ -16,7 +16,6 @@ from example_maps import example_map
 from hostile_files import Payload
 from page_models import MORE_LABELS
 from person_check import NoPersonError, check_person
-from photo_frames import cut_map
 from photo_parser import BUNDLED, PhotoParser, why_no_parser
 from PIL import Image
 from small_parser import NAMES, colour_parser, save_small_parser
@@ -32,7 +31,7 @@ from groupdnet_hub import (
 )
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, Segmenter
 from groupdnet_hub.people import PEOPLE16, merge_people16
-from groupdnet_hub.person_frames import Box, find_frame
+from groupdnet_hub.person_frames import Box, cut_map, find_frame
 
 _AUTO = "AutoModelForSemanticSegmentation"
 
