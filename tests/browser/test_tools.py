@@ -10,6 +10,7 @@ import numpy as np
 import photos
 import pytest
 from conftest import shared_folder
+from example_maps import example_map
 from photo_parser import BUNDLED, PhotoParser
 from PIL import Image
 from session import Session
@@ -282,7 +283,8 @@ def parsing_page(
 def person() -> Image.Image:
     """Someone whom the bundled model drew, at the edge of a wide photo."""
     bundled = GroupDNetPipeline.from_pretrained(BUNDLED.parent / "model")
-    picture = bundled.sample(BUNDLED.parent / "examples" / "example_01.png", seed=7).image
+    map_ = example_map(BUNDLED.parent / "examples" / "example_02.png", bundled.labels, (256, 256))
+    picture = bundled.sample(map_, seed=7).image
     photo = Image.new("RGB", (600, 300), (228, 228, 228))
     photo.paste(picture, (330, 30))
     return photo

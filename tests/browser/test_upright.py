@@ -129,7 +129,7 @@ def test_a_photo_comes_with_its_map_where_there_is_no_parser(
     large = read_label_map(map_, MORE_LABELS).repeat(2, 0).repeat(2, 1)
     label_picture(large, MORE_LABELS).save(tmp_path / "map.png")
     client = Client(address, verbose=False, download_files=str(tmp_path), analytics_enabled=False)
-    with pytest.raises(AppError, match="no parser is configured"):
+    with pytest.raises(AppError, match="No parser is configured"):
         client.predict(handle_file(tmp_path / "photo.png"), api_name="/parse")
     open_page(browser, address)
     open_tab(browser, "Photo")
