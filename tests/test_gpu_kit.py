@@ -55,6 +55,34 @@ def run_alone(script: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+def test_several_data_folders_travel_in_their_order(drawn: Path, tmp_path: Path) -> None:
+    args = pack_for_gpu.build_parser().parse_args(
+        [
+            "--to",
+            str(tmp_path),
+            "--train_data_dir",
+            str(drawn),
+            str(shutil.copytree(drawn, tmp_path / "other")),
+        ]
+    )
+    assert pack_for_gpu.find_problem(args) is None
+    for number in (1, 2, 10):
+        (tmp_path / "data" / str(number)).mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(go_on, "_KIT", tmp_path)
+        flags = go_on._kit_flags(tmp_path / "run", 1.0)
+    first = flags.index("--train_data_dir")
+    assert [Path(flag).name for flag in flags[first + 1 : first + 4]] == ["1", "2", "10"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack_for_gpu, "_pack_code", lambda stage: "commit")
+        patch.setattr(
+            pack_for_gpu, "write_parts", lambda stage, order, to, size, facts, unpack: [stage, order, facts]
+        )
+        _, order, facts = pack_for_gpu.pack(args)
+    assert order == ["data"]
+    assert facts["pictures"] == {"train": 12, "validation": 6}
+
+
 def test_the_whole_way_there_and_back(drawn: Path, vgg16_file: Path, tmp_path: Path) -> None:
     listing = ["git", "-C", str(ROOT), "ls-files", "--error-unmatch", "train/tools/go_on.py"]
     if shutil.which("git") is None or subprocess.run(listing, capture_output=True, check=False).returncode:

@@ -83,8 +83,9 @@ def _kit_flags(run: Path, seconds: float) -> list[str]:
     ]
     for path in sorted(_KIT.glob("flags.*")):
         flags += ["--args_file", str(path)]
-    if (_KIT / "data").is_dir():
-        flags += ["--train_data_dir", str(_KIT / "data")]
+    folders = sorted((_KIT / "data").glob("*"), key=lambda folder: int(folder.name))
+    if folders:
+        flags += ["--train_data_dir", *map(str, folders)]
     for path in sorted((_KIT / "weights").glob("*.safetensors")):
         flags += ["--perceptual_weights", str(path)]
     return flags

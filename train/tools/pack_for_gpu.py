@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,13 +40,17 @@ def pack(args: argparse.Namespace) -> list[Path]:
         stage = Path(temporary)
         facts: dict[str, object] = {"commit": _pack_code(stage)}
         if args.train_data_dir:
-            facts["pictures"] = pack_data(
-                args.train_data_dir,
-                stage / "data",
-                pictures=args.pictures,
-                quality=args.jpeg_quality,
-                size=args.resolution and tuple(args.resolution),
-            )
+            pictures: Counter[str] = Counter()
+            for number, folder in enumerate(args.train_data_dir, start=1):
+                packed = pack_data(
+                    folder,
+                    stage / "data" / str(number),
+                    pictures=args.pictures,
+                    quality=args.jpeg_quality,
+                    size=args.resolution and tuple(args.resolution),
+                )
+                pictures.update(packed)
+            facts["pictures"] = dict(pictures)
         if args.perceptual_weights:
             pack_weights(args.perceptual_weights, stage / "weights" / args.perceptual_weights.name)
         for path in args.add or ():
@@ -107,7 +112,13 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--to", type=Path, required=True, help="folder of the kit: kit-01.tar, ..., kit.json and unpack.py")
     add("--part_mb", type=float, default=60.0, help="largest size of a part, in millions of bytes")
-    add("--train_data_dir", type=Path, help="prepared data: train/ and validation/ of a paired folder")
+    add(
+        "--train_data_dir",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="prepared data: train/ and validation/ of paired folders, as train.py takes them",
+    )
     add(
         "--pictures",
         choices=PICTURES,
@@ -137,10 +148,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def find_problem(args: argparse.Namespace) -> str | None:
     """What is wrong with the flags; None if nothing is."""
-    for name in ("train_data_dir", "checkpoint"):
-        path = getattr(args, name)
-        if path is not None and not path.is_dir():
-            return f"--{name}: there is no folder {path}"
+    for path in args.train_data_dir or ():
+        if not path.is_dir():
+            return f"--train_data_dir: there is no folder {path}"
+    if args.checkpoint is not None and not args.checkpoint.is_dir():
+        return f"--checkpoint: there is no folder {args.checkpoint}"
     for name in ("perceptual_weights", "args_file"):
         path = getattr(args, name)
         if path is not None and not path.is_file():
