@@ -58,12 +58,12 @@ class Choices:
 # By the name of the model's folder. All others are drawn with those of the bundled one of 8 classes.
 CHOICES = {
     "people16": Choices(
-        classes=("outerwear", "skirt", "hair"),
-        reroll=(2, 12),
-        reroll_seeds=(0, 6, 9, 9),
-        mix=((2, 12), (1, 0), (4, 6)),
-        morph=((6, 12), (6, 0)),
-        edits=((5, 12), (9, 12), (2, 5)),
+        classes=("outerwear", "skirt", "hat"),
+        reroll=(4, 5),
+        reroll_seeds=(7, 8, 6, 17),
+        mix=((4, 5), (3, 7), (10, 8)),
+        morph=((10, 1), (10, 8)),
+        edits=((5, 5), (9, 5), (2, 5)),
     ),
     "model": Choices(
         classes=("top-clothes", "hair", "bottom-clothes"),
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=ROOT / "space" / "examples",
         help="folder of example_01.png and so on",
     )
-    add("--output", type=Path, default=HERE / "reroll_mix_morph.png", help="PNG file")
+    add("--output", type=Path, default=HERE / "reroll_mix_morph_edit.png", help="PNG file")
     add(
         "--classes",
         nargs=3,
