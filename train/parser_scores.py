@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from checked_flags import parse_checked
 from prepare_photos import sureness
+from report_figures import percent
 from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages, read_label_set, tensor_to_picture
@@ -28,7 +29,7 @@ from groupdnet_hub.photo_parsing import parse_both
 # Photos by which the time is measured.
 _TIMED = 5
 # A class that fewer photos show says little.
-_FEW_PHOTOS = 10
+FEW_PHOTOS = 10
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> Pars
 def summary_table(found: dict[str, ParserScores]) -> str:
     """Of each folder: mIoU with its 95 % interval, without the mirror image, over classes of enough photos, merged."""
     lines = [
-        f"| data | photos | mIoU | without mirror image | classes of {_FEW_PHOTOS} photos or more | in 8 classes | "
+        f"| data | photos | mIoU | without mirror image | classes of {FEW_PHOTOS} photos or more | in 8 classes | "
         "accuracy |",
         "|---" * 7 + "|",
     ]
@@ -106,21 +107,24 @@ def summary_table(found: dict[str, ParserScores]) -> str:
         low, high = best.miou.interval or (None, None)
         figures = [
             str(best.images),
-            f"{_percent(best.miou.value)} ({_percent(low)} to {_percent(high)})",
-            _percent(scores.plain.miou.value),
-            _percent(_frequent_miou(scores)),
-            _percent(scores.merged.miou.value if scores.merged else None),
-            _percent(best.pixel_accuracy.value),
+            f"{percent(best.miou.value)} ({percent(low)} to {percent(high)})",
+            percent(scores.plain.miou.value),
+            percent(frequent_miou(best, scores.photos)),
+            percent(scores.merged.miou.value if scores.merged else None),
+            percent(best.pixel_accuracy.value),
         ]
         lines.append(f"| {name} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 
-def _frequent_miou(scores: ParserScores) -> float | None:
+def frequent_miou(scores: SegmentationScores, photos: Mapping[str, int]) -> float | None:
+    """The mean IoU over the classes that at least :data:`FEW_PHOTOS` photos show.
+
+    Args:
+        photos: how many photos show each class, by its name.
+    """
     values = [
-        one.value
-        for name, one in scores.mirrored.iou.items()
-        if scores.photos[name] >= _FEW_PHOTOS and one.value is not None
+        one.value for name, one in scores.iou.items() if photos[name] >= FEW_PHOTOS and one.value is not None
     ]
     return float(np.mean(values)) if values else None
 
@@ -133,15 +137,11 @@ def class_table(found: dict[str, ParserScores]) -> str:
     ]
     for class_ in next(iter(found.values())).photos:
         figures = [
-            f"{_percent(scores.mirrored.iou[class_].value)} | {scores.photos[class_]}"
+            f"{percent(scores.mirrored.iou[class_].value)} | {scores.photos[class_]}"
             for scores in found.values()
         ]
         lines.append(f"| {class_} | {' | '.join(figures)} |")
     return "\n".join(lines)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def sureness_table(found: dict[str, ParserScores]) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from checked_flags import parse_checked
+from parser_scores import FEW_PHOTOS, frequent_miou
 from prepare_arguments import PARSER, SMOOTH16
 from prepare_ccp import merge_tags, read_tag_map, read_tags
 from prepare_items import resize_map
@@ -26,17 +27,15 @@ from prepare_people import smooth_edges
 from prepare_photos import PhotoRecipe, look, segmenter_for
 from prepare_sources import Item, find_ccp
 from prepare_tags import Tags, limits_of
-from report_figures import figure_text
+from report_figures import percent
 from tqdm.auto import tqdm
 
 from groupdnet_hub import LabelSet, read_photo
-from groupdnet_hub.metrics import SegmentationMeter, SegmentationScores, Segmenter
+from groupdnet_hub.metrics import SegmentationMeter, Segmenter
 from groupdnet_hub.person_frames import crop
 from groupdnet_hub.person_maps import BACKGROUND, remove_specks
 from groupdnet_hub.photo_parsing import parse
 
-# A class of fewer photos says little about a mean.
-_ENOUGH = 10
 WITHOUT, WITH = "without tags", "with tags"
 
 
@@ -125,25 +124,16 @@ def agreement_table(agreement: Agreement) -> str:
     lines = [f"| class | photos | {WITHOUT} | {WITH} |", "|---|---|---|---|"]
 
     def line(title: str, count: object, values: Iterable[float | None]) -> None:
-        lines.append(f"| {title} | {count} | {' | '.join(map(_percent, values))} |")
+        lines.append(f"| {title} | {count} | {' | '.join(map(percent, values))} |")
 
     names = list(scores[WITH].iou)
     for name in names:
         line(name, agreement.photos[name], (scores[how].iou[name].value for how in scores))
     line("mean", scores[WITH].images, (scores[how].miou.value for how in scores))
-    often = [name for name in names if agreement.photos[name] >= _ENOUGH]
-    line(f"mean of those with {_ENOUGH} photos", "", (_mean(scores[how], often) for how in scores))
+    often = (frequent_miou(scores[how], agreement.photos) for how in scores)
+    line(f"mean of those with {FEW_PHOTOS} photos", "", often)
     line("person labelled right", "", (float(np.mean(agreement.right[how])) for how in scores))
     return "\n".join(lines)
-
-
-def _mean(scores: SegmentationScores, names: Sequence[str]) -> float | None:
-    values = [value for name in names if (value := scores.iou[name].value) is not None]
-    return float(np.mean(values)) if values else None
-
-
-def _percent(share: float | None) -> str:
-    return figure_text(share, 1, 100)
 
 
 def left_out_lines(agreement: Agreement) -> str:
@@ -153,7 +143,7 @@ def left_out_lines(agreement: Agreement) -> str:
     reasons = Counter(agreement.left_out)
     for reason in sorted(reasons, key=lambda one: one or ""):
         there = np.array([one == reason for one in agreement.left_out])
-        lines.append(f"| {reason or 'kept'} | {there.sum()} | {_percent(float(right[there].mean()))} |")
+        lines.append(f"| {reason or 'kept'} | {there.sum()} | {percent(float(right[there].mean()))} |")
     if agreement.nobody:
         lines.append(f"| without a person in sight | {agreement.nobody} | - |")
     return "\n".join(lines)

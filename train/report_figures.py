@@ -21,3 +21,8 @@ def estimate_text(estimate: Mapping[str, Any], digits: int, scale: float = 1.0) 
 def figure_text(value: float | None, digits: int, scale: float = 1.0) -> str:
     """A number with a given count of decimals; ``NONE`` for ``None``."""
     return NONE if value is None else f"{value * scale:.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 in percent, with one decimal."""
+    return figure_text(share, 1, 100)
