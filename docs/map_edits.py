@@ -74,7 +74,7 @@ def add_glasses(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
 
 
 def lengthen_skirt(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """Each column of the skirt goes on downwards, over legs and what is between them."""
+    """Extend each column of the skirt downwards, over legs and what is between them."""
     skirt, edited = ids == labels.id_of("skirt"), ids.copy()
     rows = np.flatnonzero(skirt.any(axis=1))
     if not len(rows):

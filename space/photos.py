@@ -16,7 +16,7 @@ from groupdnet_hub import GroupDNetPipeline, read_label_map, read_photo
 from groupdnet_hub.person_frames import Box, cut, cut_map, plain_colour
 from groupdnet_hub.person_maps import cut_out
 
-# Of the pictures that the model itself has drawn, so many are offered as photos to try.
+# How many of the pictures that the model itself has drawn are offered as photos to try.
 OFFERED = 4
 # A photo is kept at up to this many times the model's size: the outline of a person is cut out more finely.
 _FINER = 4

@@ -170,7 +170,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--aspect", type=float, default=2.0, help="height of a frame over its width")
     add("--resolution", type=int, default=256, help="height of the maps that are compared")
     add("--smooth", type=int, default=SMOOTH16, help="as for prepare.py")
-    add("--max_items", type=int, help="use only the first so many photos")
+    add("--max_items", type=int, help="use only this many photos, the first ones")
     return parser
 
 
