@@ -1,0 +1,1 @@
+"""Training of a GroupDNet and of the systems that it is compared with."""
