@@ -1,0 +1,143 @@
+"""Settings of evaluate.py, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groupdnet_hub.evaluation.sampled.config import SAMPLED_METRICS, SampledSettings
+from groupdnet_hub.metrics import FEATURE_NETS
+from groupdnet_hub.runs.settings import (
+    Settings,
+    at_least,
+    existing_file,
+    in_range,
+    option,
+    parse_settings,
+    seed_option,
+    size_option,
+)
+
+METRICS = ("mcsd", "mocd", "lpips", "fid", "frechet", *SAMPLED_METRICS, "miou", "fps", "macs", "params")
+# Those that need no more than LPIPS.
+_DEFAULT_METRICS = ("mcsd", "mocd", "lpips", "fps", "macs", "params")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureSettings(Settings):
+    """What is measured, on what."""
+
+    model: str = option(help="the system to measure: a folder or a Hub id")
+    data_dir: str = option(help="data set folder of the model's classes")
+    split: str = option("validation", "its split with the label maps and real photos")
+    metrics: tuple[str, ...] = option(
+        _DEFAULT_METRICS,
+        "miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "
+        "the kernel distance of frechet's features, kid_inception that of FID's; sharpness is the roughness of "
+        "garments, fixed_pattern that of one place whatever the codes; faces is how often mediapipe finds one in a "
+        "head; memory is the LPIPS to the nearest training photo (less than 1: copied); tone is how far apart the "
+        "colours of face and skin are; chroma is the share of garments of clear colour; kid and those after it stand "
+        "beside their value for photos",
+        choices=METRICS,
+    )
+    output: str = option("results.json", "file of the figures; begun before, it is gone on with")
+    num_samples: int = option(
+        100, "label maps for mCSD, mOCD and LPIPS, spread over the split", check=at_least(1)
+    )
+    num_pairs: int = option(19, "pairs of pictures for each of them, and for each class", check=at_least(1))
+    num_images: int | None = option(
+        None, "label maps for all but mCSD, mOCD and LPIPS; by default all", check=at_least(1)
+    )
+    judged_size: tuple[int, int] | None = size_option(
+        None,
+        "SIDE, or HEIGHT WIDTH, at which all but mCSD, mOCD and LPIPS look at pictures and photos, so that models "
+        "of several sizes can be compared; by default the model's",
+        least=16,
+        metavar="SIDE",
+    )
+    judged_aspect: float | None = option(
+        None,
+        "height over width of the middle part that they look at, such as 2 where people stand in wide frames; by "
+        "default all of the picture",
+        check=in_range(0.1, 10, "it must lie between 0.1 and 10"),
+        metavar="RATIO",
+    )
+    batch_size: int = option(8, "pictures drawn at a time", check=at_least(1))
+    seed: int = seed_option("fixes all codes")
+    alexnet_weights: str | None = option(
+        None,
+        "AlexNet trunk of LPIPS, a safetensors file; by default torchvision downloads",
+        check=existing_file,
+    )
+    inception_weights: str | None = option(
+        None, "Inception of FID, a file; by default torch-fidelity's is downloaded", check=existing_file
+    )
+    frechet_net: str = option("vgg16", "features of frechet and kid", choices=tuple(FEATURE_NETS))
+    frechet_weights: str | None = option(
+        None, "their trunk, a safetensors file; by default torchvision downloads", check=existing_file
+    )
+    segmentation_model: str | None = option(
+        None, "for miou: a semantic segmentation model of transformers, folder or Hub id"
+    )
+    segmentation_labels: str | None = option(
+        None,
+        'for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}; '
+        "by default its labels are called as our classes are",
+        check=existing_file,
+    )
+    fps_decodes: int = option(20, "timed pictures of fps", check=at_least(1))
+    sheet_rows: int = option(
+        4, "label maps on the contact sheet of each class; 0 for no sheets", check=at_least(0)
+    )
+    sheet_columns: int = option(
+        6, "pictures of each on it that differ in that class's code", check=at_least(1)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(SampledSettings, MeasureSettings):
+    """Settings of a measurement."""
+
+    @property
+    def training_split(self) -> Path:
+        """Folder of the training photos."""
+        return Path(self.train_data_dir or self.data_dir) / self.train_split
+
+    def check(self) -> None:
+        """Refuse data that is not there, and settings of metrics that are not asked for."""
+        super().check()
+        split = Path(self.data_dir) / self.split
+        if not (split / "metadata.jsonl").is_file():
+            raise ValueError(
+                f"--data_dir, --split: there is no metadata.jsonl in {split}; name a split of a paired data set"
+            )
+        needs_photos = self.train_data_dir is not None or "memory" in self.metrics
+        if needs_photos and not (self.training_split / "metadata.jsonl").is_file():
+            raise ValueError(
+                f"--train_data_dir, --train_split: there is no metadata.jsonl in {self.training_split}"
+            )
+        if {"kid", "kid_inception"} & set(self.metrics) and self.num_images == 1:
+            raise ValueError("--num_images is 1; a kernel distance needs at least 2")
+        if "miou" in self.metrics and self.segmentation_model is None:
+            raise ValueError(
+                "miou needs --segmentation_model, such as space/parser for its classes of people"
+            )
+        if "miou" not in self.metrics and (self.segmentation_model or self.segmentation_labels):
+            raise ValueError(
+                "--segmentation_model and --segmentation_labels are for miou, which is not among --metrics"
+            )
+        if {"fid", "frechet"} & set(self.metrics) and self.num_images == 1:
+            raise ValueError("--num_images is 1; a Frechet distance needs at least 2")
+        if Path(self.output).suffix != ".json" or Path(self.output).is_dir():
+            raise ValueError(f"--output is {self.output}; it must be a file NAME.json")
+
+
+def parse_evaluate_config(argv: Sequence[str] | None = None) -> EvaluateConfig:
+    """Return the settings of evaluate.py's command line; wrong ones end with a message and exit status 2."""
+    return parse_settings(
+        EvaluateConfig,
+        argv,
+        prog="evaluate.py",
+        description="Measure a model as the paper does: diversity by class, quality, segmentation, cost.",
+    )
