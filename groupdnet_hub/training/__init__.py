@@ -1,1 +1,1 @@
-"""Training of a GroupDNet and of the systems that it is compared with."""
+"""Training: settings, networks to train, data, objectives, checkpoints. ``train/train.py`` has the loop."""

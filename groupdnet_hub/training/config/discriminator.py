@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from groupdnet_hub.config_checks import DISCRIMINATOR_NORMS, DISCRIMINATORS
+from groupdnet_hub.config.validation import DISCRIMINATOR_NORMS, DISCRIMINATORS
 from groupdnet_hub.runs.settings import Settings, at_least, option, strictly_between
 
 

@@ -81,7 +81,8 @@ def test_people16_is_what_the_bundled_model_was_trained_with(tmp_path: Path) -> 
     --recoloured_classes top outerwear dress skirt trousers bag shoes --learning_rate 2e-4 --discr_learning_rate 4e-4
     --use_ema --ema_decay 0.998 --perceptual_net vgg16 --perceptual_crop 96 --diffaugment --class_balance 1
     --l1_weight 20 --adversarial_weight 0.5 --kl_weight 0.0005 --kl_free_nats 6 --redraw_weight 50 --redraw_window 1
-    --redraw_memory 64 --redraw_interval 2 --prior_codes 512 --prior_ties face+skin --discriminator_norm none --discriminator_width 32
+    --redraw_memory 64 --redraw_interval 2 --prior_codes 512 --prior_ties face+skin --discriminator_norm none
+    --discriminator_width 32
     --r1_weight 10 --feature_matching_weight 40 --discriminator_crop 64 --save_discriminator --max_train_steps 20000
     --lr_decay_start 0.7 --seed 16 --output_dir runs/people16"""
     assert recipe("people16", tmp_path) == flags(tmp_path, given)
