@@ -1,4 +1,4 @@
-"""Settings of a command as frozen dataclasses: each field is a flag, with its type, default, help and check in one place.
+"""Settings of a command as frozen dataclasses: each field is a flag, its type, default, help and check in one place.
 
 A command's settings are a subclass of :class:`Settings`. The fields of one subject, such as the data, stand in a class
 of their own from which that subclass inherits, so that names stay flat::

@@ -137,10 +137,13 @@ class NetworkSettings(Settings):
     )
 
     @property
-    def system(self) -> str | None:
-        """Name of the system of a new model; None where the model exists, or its configuration."""
-        if self.config or self.pretrained_model_name_or_path:
-            return None
+    def exists(self) -> bool:
+        """Whether the model exists already, or its configuration."""
+        return bool(self.config or self.pretrained_model_name_or_path)
+
+    @property
+    def system(self) -> str:
+        """Name of the system of a new model."""
         return self.model or "GroupDNet"
 
     @property
@@ -156,11 +159,11 @@ class NetworkSettings(Settings):
         ]
         if len(given) > 1:
             raise ValueError(f"give only one of {', '.join('--' + name for name in given)}")
-        if self.model and (self.config or self.pretrained_model_name_or_path):
+        if self.model and self.exists:
             raise ValueError(
                 "--model makes a new model: leave it out with --config and --pretrained_model_name_or_path"
             )
-        if self.class_order == "likeness" and (self.config or self.pretrained_model_name_or_path):
+        if self.class_order == "likeness" and self.exists:
             raise ValueError(
                 "--class_order likeness orders the classes of a new model: leave it out with --config and "
                 "--pretrained_model_name_or_path"

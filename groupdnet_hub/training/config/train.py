@@ -43,7 +43,7 @@ class TrainConfig(
         if self.class_order == "likeness" and not self.train_data_dir:
             raise ValueError("--class_order likeness looks at the pictures: it needs --train_data_dir")
         # What is not named is the model's own, and a new model's is multi-scale.
-        kind = self.discriminator or (None if self.system is None else "multiscale")
+        kind = self.discriminator or (None if self.exists else "multiscale")
         if self.labelmix_weight is not None and kind == "multiscale":
             raise ValueError(
                 "--labelmix_weight needs --discriminator segmentation: only a discriminator of pixels has LabelMix"
@@ -70,7 +70,7 @@ class TrainConfig(
             "kl_weight": rates.kl_weight,
             "l1_weight": rates.l1_weight,
             "feature_matching_weight": rates.feature_matching_weight,
-            "sync_batch_norm": self.system is None or SYSTEMS[self.system].synchronised,
+            "sync_batch_norm": self.exists or SYSTEMS[self.system].synchronised,
         }
         values: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         values |= {name: value for name, value in left_open.items() if values[name] is None}
