@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from groupdnet_hub import GroupDNetPipeline, Look, colour_picture
+from groupdnet_hub import GroupDNetPipeline, Look
+from groupdnet_hub.data.labels import colour_picture
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path += [str(folder) for folder in (HERE, ROOT / "space") if str(folder) not in sys.path]
 
-from example_maps import example_map  # noqa: E402
 from map_edits import EDITS, MapEdit  # noqa: E402
+from page.core.example_maps import example_map  # noqa: E402
 
 # The newest first.
 BUNDLED = (ROOT / "space" / "models" / "people16", ROOT / "space" / "model")

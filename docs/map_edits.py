@@ -1,6 +1,6 @@
 """Edits of a person's label map by code, as a visitor paints them: a coat opened, glasses added, a skirt lengthened.
 
-Each takes a label map int64 [H, W] in classes of :data:`groupdnet_hub.people.PEOPLE16`, of any size, and returns
+Each takes a label map int64 [H, W] in classes of :data:`groupdnet_hub.data.people.PEOPLE16`, of any size, and returns
 another one; the same pixels where the map does not show what it takes.
 """
 

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from groupdnet_hub.labels import LabelSet, describe_difference
-from groupdnet_hub.strict_json import parse_json, shown
-from groupdnet_hub.tensor_files import open_tensors
-from groupdnet_hub.whole_file import whole_file
+from groupdnet_hub.data.labels import LabelSet, describe_difference
+from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.strict_json import parse_json, shown
+from groupdnet_hub.io.tensors import open_tensors
 
 _FORMAT = "groupdnet-codes-1"
 _MAX_HEADER = 4 * 2**20  # holds the names of thousands of classes

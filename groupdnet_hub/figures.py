@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from groupdnet_hub.figure_drawing import Crop, draw_figure
-from groupdnet_hub.figure_textures import FIGURE_LABELS
-from groupdnet_hub.labels import label_picture
+from groupdnet_hub.data.figure_drawing import Crop, draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.labels import label_picture
 
 
 def write_figures(

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from groupdnet_hub.codes import AppearanceCodes
-from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.images import read_photo
-from groupdnet_hub.label_maps import read_instance_map, read_label_map
-from groupdnet_hub.labels import classes_present, describe_difference, label_picture
-from groupdnet_hub.links import check_link
-from groupdnet_hub.strict_json import read_json
-from groupdnet_hub.whole_file import names_in, saved_file, whole_files
+from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.data.labels import classes_present, describe_difference, label_picture
+from groupdnet_hub.io.atomic import names_in, saved_file, whole_files
+from groupdnet_hub.io.images import read_photo
+from groupdnet_hub.io.strict_json import read_json
+from groupdnet_hub.io.symlinks import check_link
 
 _FORMAT = 1
 

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from groupdnet_hub.codes import AppearanceCodes
-from groupdnet_hub.images import photo_to_tensor, read_photo, tensor_to_picture
-from groupdnet_hub.label_maps import read_instance_map, read_label_map
-from groupdnet_hub.labels import LabelSet
+from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.io.images import photo_to_tensor, read_photo, tensor_to_picture
 from groupdnet_hub.look import Look
-from groupdnet_hub.model import GroupDNet
-from groupdnet_hub.scene_shelf import SceneShelf
+from groupdnet_hub.models.fast.cache import SceneShelf
+from groupdnet_hub.models.groupdnet import GroupDNet
 
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray
 ClassArgument = str | int

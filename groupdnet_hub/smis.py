@@ -6,11 +6,11 @@ import argparse
 import warnings
 from collections.abc import Sequence
 
-from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.labels import LabelSet
-from groupdnet_hub.model import GroupDNet
-from groupdnet_hub.presets import PRESETS
-from groupdnet_hub.smis_weights import LICENSE_NOTE
+from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.config.presets import PRESETS
+from groupdnet_hub.convert.smis_weights import LICENSE_NOTE
+from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.models.groupdnet import GroupDNet
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 try:
     import gradio as gr
     import torch  # noqa: F401  (only to say which package is missing)
-    import zero_gpu  # noqa: F401  (before torch)
+    from page.core import zero_gpu  # noqa: F401  (before torch)
 
     import groupdnet_hub  # noqa: F401
 except ModuleNotFoundError as error:
@@ -28,16 +28,16 @@ except ModuleNotFoundError as error:
         f'The page needs {error.name}: pip install "groupdnet-hub[space]", or pip install -e ".[space]" in a clone.'
     )
 
-from endpoints import add_endpoints
-from events import add_stage_events
-from example_maps import ExamplesError, check_examples
-from human_eval_page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
-from layout import make_parts
-from look_and_feel import STYLES, proportions, theme
-from photo_parser import PhotoParser
-from session import Session
-from studio import Studio
-from tool_events import add_tool_events
+from page.core.example_maps import ExamplesError, check_examples
+from page.core.photo_parser import PhotoParser
+from page.core.session import Session
+from page.core.studio import Studio
+from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
+from page.ui.endpoints import add_endpoints
+from page.ui.events import add_stage_events
+from page.ui.layout import make_parts
+from page.ui.theme import STYLES, proportions, theme
+from page.ui.tool_events import add_tool_events
 
 HERE = Path(__file__).resolve().parent
 # Each folder in it holds a further model, which has a page of its own beside the bundled one's.

@@ -1,27 +1,16 @@
-"""Shared fixtures: where the real data and recordings are, if they are here."""
+"""Fixtures that tests of several folders use."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from page_models import save_examples
 from safetensors.torch import save_file
 
 from groupdnet_hub.figures import write_figures
-
-SHARED = Path(os.environ.get("GROUPDNET_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-
-
-def shared_folder(name: str) -> Path:
-    """The folder ``name`` of the shared data, or a skip that says why."""
-    folder = SHARED / name
-    if not folder.exists():
-        pytest.skip(f"needs the shared folder {name}/ beside the checkout, which is not here")
-    return folder
+from tests.helpers.page_models import save_examples
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +49,7 @@ def random_vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The figure of the README's table of promises."""
-    hostile_files = sys.modules.get("hostile_files")
+    hostile_files = sys.modules.get("tests.helpers.hostile_files")
     if hostile_files is not None and hostile_files.refused_files:
         count = hostile_files.refused_files
         terminalreporter.write_line(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.helpers.shared_data import ROOT
+
 # Dependencies that are held at one version, each with the fault that this avoids.
 PINNED = {"mediapipe==0.10.14": "the face measure is what this release finds: another one finds other faces"}
-ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "pyproject.toml"
 
 

@@ -16,14 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from checked_flags import count_problem
-from compare_sheets import comparison_sheet
-from evaluate_report import comparison
-from samples import save_picture
-from script_runs import run_script
-
-from groupdnet_hub import PairedImages, load_system, whole_file
+from groupdnet_hub import PairedImages, load_system
 from groupdnet_hub.baselines import System
+from groupdnet_hub.evaluation.compare_sheets import comparison_sheet
+from groupdnet_hub.evaluation.report import comparison
+from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.runs.flags import count_problem
+from groupdnet_hub.runs.scripts import run_script
+from groupdnet_hub.training.preview import save_picture
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -19,20 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from evaluate_arguments import parse_arguments
-from evaluate_inputs import Inputs
-from evaluate_measures import measure_pictures, measure_rows, measure_speed
-from evaluate_networks import Networks
-from evaluate_report import report
-from evaluate_results import ResultsFile
-from evaluate_sheets import class_sheet, save_sheet, sheet_rows
-from sampled_arguments import SAMPLED_METRICS
-from sampled_choice import sampled_part
-from sampled_parts import SampledPart, measure_sampled
-from shares import digest, in_shares, model_digest, sole_run, start_accelerator
 from torch import nn
 
-from groupdnet_hub import whole_file, writing_to
+from groupdnet_hub.evaluation.config import parse_arguments
+from groupdnet_hub.evaluation.inputs import Inputs
+from groupdnet_hub.evaluation.measures import measure_pictures, measure_rows, measure_speed
+from groupdnet_hub.evaluation.networks import Networks
+from groupdnet_hub.evaluation.report import report
+from groupdnet_hub.evaluation.results import ResultsFile
+from groupdnet_hub.evaluation.sampled.arguments import SAMPLED_METRICS
+from groupdnet_hub.evaluation.sampled.choice import sampled_part
+from groupdnet_hub.evaluation.sampled.parts import SampledPart, measure_sampled
+from groupdnet_hub.evaluation.sheets import class_sheet, save_sheet, sheet_rows
+from groupdnet_hub.io.atomic import whole_file, writing_to
 from groupdnet_hub.metrics import (
     ClassDiversityMeter,
     ImageDiversityMeter,
@@ -43,6 +42,7 @@ from groupdnet_hub.metrics import (
     measure_classes,
     measure_image,
 )
+from groupdnet_hub.runs.sharding import digest, in_shares, model_digest, sole_run, start_accelerator
 
 # Metrics that are measured and finished together; every other one is a part by itself.
 _PART_OF = {"mcsd": "classes", "mocd": "classes", "miou": "segmentation"}

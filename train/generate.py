@@ -22,14 +22,24 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from generate_arguments import parse_arguments
-from generate_codes import choose_photos, draw_codes
-from generate_folder import GeneratedFolder
-from generate_inputs import Gallery, LabelMaps
-from shares import digest, in_shares, model_digest, picture_seed, share, sole_run, start_accelerator
 from tqdm.auto import tqdm
 
-from groupdnet_hub import GroupDNet, tensor_to_picture, writing_to
+from groupdnet_hub import GroupDNet
+from groupdnet_hub.generation.codes import choose_photos, draw_codes
+from groupdnet_hub.generation.config import parse_arguments
+from groupdnet_hub.generation.folder import GeneratedFolder
+from groupdnet_hub.generation.inputs import Gallery, LabelMaps
+from groupdnet_hub.io.atomic import writing_to
+from groupdnet_hub.io.images import tensor_to_picture
+from groupdnet_hub.runs.sharding import (
+    digest,
+    in_shares,
+    model_digest,
+    picture_seed,
+    share,
+    sole_run,
+    start_accelerator,
+)
 
 # Compressing PNG files takes longer than drawing on a GPU.
 _WRITERS = 4

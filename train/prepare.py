@@ -23,19 +23,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from checked_flags import parse_checked
-from prepare_arguments import MIN_SURENESS, MIN_SURENESS_TAGGED, SMOOTH16, build_parser, find_problem
-from prepare_ccp import read_tags
-from prepare_download import CCP_LICENCE, download_ccp
-from prepare_items import Recipe
-from prepare_labels import CITYSCAPES, LABEL_SETS, PARSER_RULES, ade20k_label_set, missing_classes
-from prepare_photos import PhotoRecipe, find_photos
-from prepare_push import push, require_datasets
-from prepare_run import Preparation, Summary, prepare_all
-from prepare_sources import Found, find_ade20k, find_ccp, find_cityscapes, find_folder_pair
-from prepare_tags import check_tags, find_tags
-
 from groupdnet_hub import LabelSet
+from groupdnet_hub.prepare.ccp import read_tags
+from groupdnet_hub.prepare.config import (
+    MIN_SURENESS,
+    MIN_SURENESS_TAGGED,
+    SMOOTH16,
+    build_parser,
+    find_problem,
+)
+from groupdnet_hub.prepare.download import CCP_LICENCE, download_ccp
+from groupdnet_hub.prepare.items import Recipe
+from groupdnet_hub.prepare.labels import (
+    CITYSCAPES,
+    LABEL_SETS,
+    PARSER_RULES,
+    ade20k_label_set,
+    missing_classes,
+)
+from groupdnet_hub.prepare.photos import PhotoRecipe, find_photos
+from groupdnet_hub.prepare.push import push, require_datasets
+from groupdnet_hub.prepare.run import Preparation, Summary, prepare_all
+from groupdnet_hub.prepare.sources import Found, find_ade20k, find_ccp, find_cityscapes, find_folder_pair
+from groupdnet_hub.prepare.tags import check_tags, find_tags
+from groupdnet_hub.runs.flags import parse_checked
 
 # Raised when the rules change what is written for the same flags: folders of both must not mix.
 _RULES = 2

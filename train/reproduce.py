@@ -18,15 +18,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from checked_flags import count_problem
-from output_lock import sole_writer
-from paper_tables import PAPER_TABLES
-from reproduce_plan import SCALES, Entry, Scale, study_entries, table_entries, train_flags
-from reproduce_report import measured, study_table, system_table
-from script_runs import run_script
-from surroundings import commit, machine
-
-from groupdnet_hub import read_label_set, whole_file
+from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.evaluation.paper_tables import PAPER_TABLES
+from groupdnet_hub.evaluation.reproduce_plan import (
+    SCALES,
+    Entry,
+    Scale,
+    study_entries,
+    table_entries,
+    train_flags,
+)
+from groupdnet_hub.evaluation.reproduce_report import measured, study_table, system_table
+from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.runs.flags import count_problem
+from groupdnet_hub.runs.output_lock import sole_writer
+from groupdnet_hub.runs.provenance import commit, machine
+from groupdnet_hub.runs.scripts import run_script
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -12,17 +12,22 @@ from accelerate.utils import (
     ProjectConfiguration,
     set_seed,
 )
-from accelerators import build_accelerator, device_type, only_deterministic_algorithms, process_count
-from arguments import parse_arguments
-from checkpoints import finish_checkpoints, first_line, last_checkpoint
-from inputs import build_data, build_labels, grid_batch
-from kept_data import keep_pictures
-from shares import sole_run
-from step_form import choose_form
-from system_choice import build_model, complete_arguments, objective_of, with_asked_prior
-from trainer import Trainer
 
 from groupdnet_hub import GroupDNet
+from groupdnet_hub.runs.accelerators import (
+    build_accelerator,
+    device_type,
+    only_deterministic_algorithms,
+    process_count,
+)
+from groupdnet_hub.runs.sharding import sole_run
+from groupdnet_hub.training.arguments import parse_arguments
+from groupdnet_hub.training.build import build_model, complete_arguments, objective_of, with_asked_prior
+from groupdnet_hub.training.data import build_data, build_labels, grid_batch
+from groupdnet_hub.training.device_data import keep_pictures
+from groupdnet_hub.training.fast.step_form import choose_form
+from groupdnet_hub.training.state.checkpoints import finish_checkpoints, first_line, last_checkpoint
+from groupdnet_hub.training.trainer import Trainer
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -16,10 +16,28 @@ from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from accelerators import build_accelerator
-from balanced_sampling import classes_of_pictures, picture_weights
-from checked_flags import parse_checked
-from checkpoints import (
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from groupdnet_hub import PairedImages
+from groupdnet_hub.parser.config import build_parser, find_problem
+from groupdnet_hub.parser.network import (
+    SavedParser,
+    freeze_encoder,
+    lite_weights,
+    load_parser,
+    new_parser,
+    processor_for,
+)
+from groupdnet_hub.parser.objective import Batches, parameter_groups, segmentation_loss
+from groupdnet_hub.parser.views import Views
+from groupdnet_hub.runs.accelerators import build_accelerator
+from groupdnet_hub.runs.flags import parse_checked
+from groupdnet_hub.runs.sharding import sole_run
+from groupdnet_hub.training.balanced_sampling import classes_of_pictures, picture_weights
+from groupdnet_hub.training.schedules import learning_rate_factor
+from groupdnet_hub.training.state.checkpoints import (
     MovingAverage,
     finish_checkpoints,
     first_line,
@@ -27,18 +45,7 @@ from checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from own_state import keep_own_state
-from parser_arguments import build_parser, find_problem
-from parser_network import SavedParser, freeze_encoder, lite_weights, load_parser, new_parser, processor_for
-from parser_objective import Batches, parameter_groups, segmentation_loss
-from parser_views import Views
-from shares import sole_run
-from steps import learning_rate_factor
-from torch import Tensor
-from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
-
-from groupdnet_hub import PairedImages
+from groupdnet_hub.training.state.extra_state import keep_own_state
 
 
 class ParserTrainer:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from groupdnet_hub.baselines.config import BaselineConfig
-from groupdnet_hub.hub import StrictHubMixin
-from groupdnet_hub.labels import LabelSet, one_hot
-from groupdnet_hub.model_inputs import check_image, checked_edges, checked_label
-from groupdnet_hub.networks.encoder import Gaussian
+from groupdnet_hub.data.labels import LabelSet, one_hot
+from groupdnet_hub.hub.mixin import StrictHubMixin
+from groupdnet_hub.models.encoder import Gaussian
+from groupdnet_hub.models.inputs import check_image, checked_edges, checked_label
 
 
 @dataclass(frozen=True)

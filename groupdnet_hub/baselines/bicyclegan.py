@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, expanded
 from groupdnet_hub.baselines.unet import UNet, UNetConfig
-from groupdnet_hub.config_checks import MAX_CHANNELS, check_whole
-from groupdnet_hub.networks.encoder import Gaussian
-from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
+from groupdnet_hub.config.validation import MAX_CHANNELS, check_whole
+from groupdnet_hub.models.encoder import Gaussian
+from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
 # The encoder halves a picture down to this, and then takes the mean.
 _SMALLEST_SIDE = 8

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from groupdnet_hub.config_checks import (
+from groupdnet_hub.config.serialization import FORMAT_VERSION, JSONConfig, check_format_version
+from groupdnet_hub.config.validation import (
     DISCRIMINATOR_NORMS,
     DISCRIMINATORS,
     MAX_CHANNELS,
@@ -15,7 +16,6 @@ from groupdnet_hub.config_checks import (
     check_sides,
     check_whole,
 )
-from groupdnet_hub.config_json import FORMAT_VERSION, JSONConfig, check_format_version
 
 
 @dataclass(frozen=True)

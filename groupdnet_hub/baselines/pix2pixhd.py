@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, expanded
 from groupdnet_hub.baselines.config import BaselineConfig
-from groupdnet_hub.config_checks import check_whole
-from groupdnet_hub.networks.layers import GroupedConv2d, TransposedConv2d, initialise_network
+from groupdnet_hub.config.validation import check_whole
+from groupdnet_hub.models.layers import GroupedConv2d, TransposedConv2d, initialise_network
 
 
 @dataclass(frozen=True)

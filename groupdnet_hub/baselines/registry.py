@@ -19,13 +19,13 @@ from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.baselines.dscgan import DSCGAN, DSCGANConfig
 from groupdnet_hub.baselines.pix2pixhd import Pix2PixHD, Pix2PixHDConfig
 from groupdnet_hub.baselines.spade import SPADE, SPADEConfig, ordinary_decoder
-from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.hub_files import CONFIG_FILE, find_files
-from groupdnet_hub.labels import LabelSet
-from groupdnet_hub.model import GroupDNet
-from groupdnet_hub.presets import preset_fields
-from groupdnet_hub.schedule import class_slots_for
-from groupdnet_hub.strict_json import parse_json, read_short_text, shown
+from groupdnet_hub.config.decoder_layout import class_slots_for
+from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.config.presets import preset_fields
+from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.hub.files import CONFIG_FILE, find_files
+from groupdnet_hub.io.strict_json import parse_json, read_short_text, shown
+from groupdnet_hub.models.groupdnet import GroupDNet
 
 SystemConfig = GroupDNetConfig | BaselineConfig
 System = GroupDNet | BaselineSystem

@@ -17,14 +17,14 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import BaselineSystem
 from groupdnet_hub.baselines.config import BaselineConfig
-from groupdnet_hub.config import GroupDNetConfig
-from groupdnet_hub.config_checks import MAX_CHANNELS, check_choice, check_whole
-from groupdnet_hub.labels import LabelSet, one_hot
-from groupdnet_hub.model_inputs import checked_edges
-from groupdnet_hub.networks.decoder import GroupDecoder
-from groupdnet_hub.networks.encoder import Gaussian
-from groupdnet_hub.networks.layers import GroupedConv2d, initialise_network, leaky_relu
-from groupdnet_hub.networks.scene import Scene
+from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.config.validation import MAX_CHANNELS, check_choice, check_whole
+from groupdnet_hub.data.labels import LabelSet, one_hot
+from groupdnet_hub.models.decoder import GroupDecoder
+from groupdnet_hub.models.encoder import Gaussian
+from groupdnet_hub.models.fast.prepared_map import Scene
+from groupdnet_hub.models.inputs import checked_edges
+from groupdnet_hub.models.layers import GroupedConv2d, initialise_network, leaky_relu
 
 
 def ordinary_decoder(labels: Any, image_size: tuple[int, int], width: int, **more: Any) -> GroupDNetConfig:

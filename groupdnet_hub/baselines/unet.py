@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.baselines.config import BaselineConfig
-from groupdnet_hub.config_checks import check_whole
-from groupdnet_hub.networks.layers import LEAKY_SLOPE, GroupedConv2d, TransposedConv2d, initialise_network
+from groupdnet_hub.config.validation import check_whole
+from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, TransposedConv2d, initialise_network
 
 _MAX_LEVELS = 8
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from groupdnet_hub.system import ImageSynthesisSystem
+from groupdnet_hub.models.interface import ImageSynthesisSystem
 
 
 def count_parameters(system: nn.Module) -> int:

@@ -18,7 +18,7 @@ from groupdnet_hub.metrics.estimates import (
     estimate_mean,
     estimate_with_parts,
 )
-from groupdnet_hub.system import ImageSynthesisSystem
+from groupdnet_hub.models.interface import ImageSynthesisSystem
 
 # Two batches [B, 3, H, W] in [-1, 1] -> a distance for each pixel [B, 1, H, W], such as alexnet_lpips(spatial=True).
 SpatialDistance = Callable[[Tensor, Tensor], Tensor]

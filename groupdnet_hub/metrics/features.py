@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from groupdnet_hub.foreign_weights import read_foreign_tensors
-from groupdnet_hub.imagenet_trunks import imagenet_trunk
+from groupdnet_hub.io.foreign_weights import read_foreign_tensors
+from groupdnet_hub.metrics.imagenet_trunks import imagenet_trunk
 
 # For each net: how many layers of torchvision's "features" lead to its last ReLU, and that ReLU's name.
 _LAST_RELU = {"vgg16": (30, "VGG16 relu5_3"), "alexnet": (12, "AlexNet relu5")}
@@ -69,7 +69,7 @@ class TrunkFeatures(nn.Module):
 
     Args:
         net: ``vgg16`` or ``alexnet``.
-        weights: as :func:`groupdnet_hub.imagenet_trunks.imagenet_trunk`.
+        weights: as :func:`groupdnet_hub.metrics.imagenet_trunks.imagenet_trunk`.
 
     Attributes:
         distance_name, kernel_name: what the Frechet and the kernel distance of these features are called; the former

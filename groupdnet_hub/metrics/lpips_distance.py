@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import nn
 
-from groupdnet_hub.imagenet_trunks import imagenet_trunk
+from groupdnet_hub.metrics.imagenet_trunks import imagenet_trunk
 
 _ALEXNET_LAYERS = 12  # up to relu5
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groupdnet_hub.labels import LabelSet
-from groupdnet_hub.people import PEOPLE, PEOPLE16, id_in
-from groupdnet_hub.strict_json import read_json
+from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.data.people import PEOPLE, PEOPLE16, id_in
+from groupdnet_hub.io.strict_json import read_json
 
 
 @dataclass(frozen=True)

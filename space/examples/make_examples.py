@@ -16,8 +16,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from groupdnet_hub import label_picture, read_label_map
-from groupdnet_hub.people import PEOPLE16
+from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.labels import label_picture
+from groupdnet_hub.data.people import PEOPLE16
 
 HERE = Path(__file__).resolve().parent
 # Photos of the validation part with their frames, chosen by eye for outlines without slips and for variety: long and
@@ -67,11 +68,11 @@ def prepare(raw: Path, output: Path) -> list[Path]:
     Raises:
         ValueError, OSError: if the data set, or one of the photos, cannot be read, or is not there.
     """
-    sys.path.append(str(HERE.parents[1] / "train"))
-    from prepare import find_items, settings_of
-    from prepare_arguments import build_parser
-    from prepare_run import prepare_all
-    from prepare_sources import Found
+    sys.path.append(str(HERE.parents[1]))
+    from groupdnet_hub.prepare.config import build_parser
+    from groupdnet_hub.prepare.run import prepare_all
+    from groupdnet_hub.prepare.sources import Found
+    from train.prepare import find_items, settings_of
 
     flags = ["ccp", "--input", str(raw), "--output", str(output), "--photos", "fashion8"]
     flags += ["--classes", "people16", "--frame", "full", "upper", "--aspect", "2", "--smooth", "5"]

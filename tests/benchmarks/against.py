@@ -198,9 +198,8 @@ def first_decode(turn: Turn, args: argparse.Namespace, model: GroupDNet) -> None
 
 def training_step_bundled(turn: Turn, args: argparse.Namespace) -> None:
     """Train the bundled model by ``train.py`` with its last recipe; a turn ends where a step is counted."""
-    import pace
-
-    import train
+    from groupdnet_hub.training import throughput as pace
+    from train import train
 
     def count(self: pace.Pace, pictures: int) -> None:
         turn()
@@ -221,7 +220,8 @@ def label_map(args: argparse.Namespace, size: tuple[int, int]) -> Tensor:
     import numpy as np
     import torch
 
-    from groupdnet_hub import PairedImages, draw_figure
+    from groupdnet_hub import PairedImages
+    from groupdnet_hub.data.figure_drawing import draw_figure
 
     if args.data_dir is not None:
         return PairedImages.from_folder(args.data_dir, size)[0]["label"][None]

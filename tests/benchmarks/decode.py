@@ -23,15 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groupdnet_hub import (
-    FIGURE_LABELS,
-    PRESETS,
-    GroupDNet,
-    GroupDNetConfig,
-    LabelSet,
-    PairedImages,
-    draw_figure,
-)
+from groupdnet_hub import PRESETS, GroupDNet, GroupDNetConfig, LabelSet, PairedImages
+from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 
 FORMS = ("first decode", "another sample", "one-class reroll", "batch of 16")
 Draw = Callable[[], object]

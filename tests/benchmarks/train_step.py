@@ -22,15 +22,15 @@ import torch
 from torch import Tensor
 
 _ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(_ROOT / "tests"), str(_ROOT / "train")]
+sys.path.insert(0, str(_ROOT))
 
-from decode import matrix_rate, resident_peak, synchronise  # noqa: E402
-from host_waits import NoHostWaits  # noqa: E402
-from launch_counts import CountedCompiler, counting  # noqa: E402
-from operation_counts import MultiplyAccumulates, OperationCounts  # noqa: E402
-from step_form import StepForm, choose_form  # noqa: E402
-from step_runs import step_run  # noqa: E402
-from trainer import Trainer  # noqa: E402
+from groupdnet_hub.training.fast.step_form import StepForm, choose_form  # noqa: E402
+from groupdnet_hub.training.trainer import Trainer  # noqa: E402
+from tests.benchmarks.decode import matrix_rate, resident_peak, synchronise  # noqa: E402
+from tests.helpers.host_waits import NoHostWaits  # noqa: E402
+from tests.helpers.launch_counts import CountedCompiler, counting  # noqa: E402
+from tests.helpers.operation_counts import MultiplyAccumulates, OperationCounts  # noqa: E402
+from tests.helpers.step_runs import step_run  # noqa: E402
 
 # The bundled model's last run (docs/bundled_model.md) and the people16 run (docs/people16.md), with all their losses.
 _BUNDLED = (

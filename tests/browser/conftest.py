@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_models import MORE_LABELS, page_model, save_examples
 
-from browser.visitor import severe_entries
+from tests.browser.visitor import severe_entries
+from tests.helpers.page_models import MORE_LABELS, page_model, save_examples
+from tests.helpers.shared_data import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 UPRIGHT_SIZE = (256, 128)
 
 

@@ -21,10 +21,13 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), *(str(ROOT / part) for part in ("tests", "train", "space"))]
+sys.path[:0] = [str(ROOT), str(ROOT / "space")]
 
-from browser.conftest import chromium_with, serve  # noqa: E402
-from browser.visitor import (  # noqa: E402
+from groupdnet_hub import LabelSet  # noqa: E402
+from groupdnet_hub.config.groupdnet import GroupDNetConfig  # noqa: E402
+from groupdnet_hub.data.labels import colour_picture, label_picture  # noqa: E402
+from tests.browser.conftest import chromium_with, serve  # noqa: E402
+from tests.browser.visitor import (  # noqa: E402
     canvas_map,
     changed_by,
     draw_seed,
@@ -35,8 +38,6 @@ from browser.visitor import (  # noqa: E402
     upload,
     wait_for,
 )
-from groupdnet_hub import LabelSet, colour_picture, label_picture  # noqa: E402
-from groupdnet_hub.config import GroupDNetConfig  # noqa: E402
 
 # Points are (x, y) on a map of this size; brushes are the page's, 0 to 3: 1, 4, 10 and 20 pixels.
 WIDTH, HEIGHT = 128, 256

@@ -12,14 +12,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page.core.studio import OPENING_SEEDS
 from PIL import Image
-from studio import OPENING_SEEDS
 
-from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_picture, read_label_map
+from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.labels import label_picture
+from tests.helpers.shared_data import ROOT
 
 pytestmark = pytest.mark.browser
 
-SPACE = Path(__file__).resolve().parents[2] / "space"
+SPACE = ROOT / "space"
 
 
 @pytest.fixture

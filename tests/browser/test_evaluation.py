@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from human_eval import QUESTIONS, Question, draw_pair
+from page.human_eval.study import QUESTIONS, Question, draw_pair
 
-from browser.visitor import click, pixels, source, status, wait_for
-from groupdnet_hub import FIGURE_LABELS, load_system, read_label_map
+from groupdnet_hub import load_system
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.label_maps import read_label_map
+from tests.browser.visitor import click, pixels, source, status, wait_for
 
 pytestmark = pytest.mark.browser
 

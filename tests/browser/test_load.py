@@ -7,21 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import actions
 import numpy as np
 import pytest
-import session as sessions
+from page.core import actions
+from page.core import session as sessions
+from page.core.session import CURRENT, Session
+from page.core.studio import Studio
 from PIL import Image
-from session import CURRENT, Session
-from studio import Studio
 
-from browser.conftest import serve
 from groupdnet_hub import GroupDNetPipeline
+from tests.browser.conftest import serve
+from tests.helpers.shared_data import ROOT
 
 pytestmark = pytest.mark.browser
 
 CLIENTS = 16
-SPACE = Path(__file__).resolve().parents[2] / "space"
+SPACE = ROOT / "space"
 
 
 class Visitor:

@@ -8,9 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from browser.conftest import serve
-from browser.visitor import changed_by, click, leave, open_page, open_tab, paint, pixels, upload, wait_for
-from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, label_picture
+from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
+from groupdnet_hub.data.labels import label_picture
+from tests.browser.conftest import serve
+from tests.browser.visitor import (
+    changed_by,
+    click,
+    leave,
+    open_page,
+    open_tab,
+    paint,
+    pixels,
+    upload,
+    wait_for,
+)
 
 pytestmark = pytest.mark.browser
 

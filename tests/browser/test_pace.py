@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio import Studio
+from page.core.studio import Studio
 
-from browser.conftest import serve
-from browser.visitor import changed_by, click, leave, open_page, sources, status, wait_for
+from tests.browser.conftest import serve
+from tests.browser.visitor import changed_by, click, leave, open_page, sources, status, wait_for
+from tests.helpers.shared_data import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -23,7 +24,7 @@ def seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-SPACE = Path(__file__).resolve().parents[2] / "space"
+SPACE = ROOT / "space"
 MODELS = (SPACE / "model", *sorted(path.parent for path in SPACE.glob("models/*/config.json")))
 
 

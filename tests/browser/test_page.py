@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cutting import class_window
+from page.core.cutting import class_window
+from page.core.studio import OPENING_SEEDS
 from PIL import Image
-from studio import OPENING_SEEDS
 
-from browser.visitor import (
+from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.labels import label_picture
+from tests.browser.visitor import (
     TOP,
     candidates_of,
     canvas_map,
@@ -29,7 +33,6 @@ from browser.visitor import (
     upload,
     wait_for,
 )
-from groupdnet_hub import FIGURE_LABELS, GroupDNetPipeline, draw_figure, label_picture
 
 pytestmark = pytest.mark.browser
 

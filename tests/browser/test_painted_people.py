@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_models import MORE_LABELS, page_model, save_examples
 
-from browser.conftest import serve
-from browser.painted_people import HEIGHT, PEOPLE, SHAPES, WIDTH, paint_people
 from groupdnet_hub import GroupDNetPipeline
+from tests.browser.conftest import serve
+from tests.browser.painted_people import HEIGHT, PEOPLE, SHAPES, WIDTH, paint_people
+from tests.helpers.page_models import MORE_LABELS, page_model, save_examples
 
 pytestmark = pytest.mark.browser
 

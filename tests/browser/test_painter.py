@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from selenium.webdriver import ActionChains, Keys
 
-from browser.visitor import (
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from tests.browser.visitor import (
     HAIR,
     TOP,
     canvas_map,
@@ -23,7 +24,6 @@ from browser.visitor import (
     status,
     wait_for,
 )
-from groupdnet_hub import FIGURE_LABELS
 
 pytestmark = pytest.mark.browser
 

@@ -7,17 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import photos
 import pytest
-from conftest import shared_folder
-from example_maps import example_map
-from photo_parser import BUNDLED, PhotoParser
+from page.core import photos
+from page.core.example_maps import example_map
+from page.core.photo_parser import BUNDLED, PhotoParser
+from page.core.session import Session
+from page.core.studio import OPENING_SEEDS
 from PIL import Image
-from session import Session
-from studio import OPENING_SEEDS
 
-from browser.conftest import serve
-from browser.visitor import (
+from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.labels import label_picture
+from groupdnet_hub.data.person_frames import Box
+from groupdnet_hub.io.images import read_photo
+from tests.browser.conftest import serve
+from tests.browser.visitor import (
     HAIR,
     TOP,
     canvas_map,
@@ -37,15 +43,7 @@ from browser.visitor import (
     upload,
     wait_for,
 )
-from groupdnet_hub import (
-    FIGURE_LABELS,
-    GroupDNetPipeline,
-    draw_figure,
-    label_picture,
-    read_label_map,
-    read_photo,
-)
-from groupdnet_hub.person_frames import Box
+from tests.helpers.shared_data import shared_folder
 
 pytestmark = pytest.mark.browser
 

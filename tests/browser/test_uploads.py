@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from painter import read_canvas
+from page.ui.painter import read_canvas
 from PIL import Image
 
-from browser.visitor import message, open_page, paint, pixels, png_url, severe_entries
-from groupdnet_hub import FIGURE_LABELS, colour_picture, draw_figure, label_picture
+from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.labels import colour_picture, label_picture
+from tests.browser.visitor import message, open_page, paint, pixels, png_url, severe_entries
 
 pytestmark = pytest.mark.browser
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cutting import class_window
-from page_models import MORE_LABELS
+from page.core.cutting import class_window
+from page.core.studio import OPENING_SEEDS
 from PIL import Image
-from studio import OPENING_SEEDS
 
-from browser.conftest import UPRIGHT_SIZE
-from browser.visitor import (
+from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.labels import label_picture
+from tests.browser.conftest import UPRIGHT_SIZE
+from tests.browser.visitor import (
     candidates_of,
     canvas_map,
     canvas_pixels,
@@ -30,7 +32,7 @@ from browser.visitor import (
     upload,
     wait_for,
 )
-from groupdnet_hub import GroupDNetPipeline, label_picture, read_label_map
+from tests.helpers.page_models import MORE_LABELS
 
 pytestmark = pytest.mark.browser
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cutting import class_window
-from page_models import MORE_LABELS
+from page.core.cutting import class_window
 
-from browser.visitor import (
+from groupdnet_hub.data.label_maps import read_label_map
+from tests.browser.visitor import (
     candidates_of,
     canvas_map,
     changed_by,
@@ -26,7 +26,7 @@ from browser.visitor import (
     status,
     wait_for,
 )
-from groupdnet_hub import read_label_map
+from tests.helpers.page_models import MORE_LABELS
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groupdnet_hub import FIGURE_LABELS, LabelSet, read_label_map
+from groupdnet_hub import LabelSet
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.label_maps import read_label_map
 
 PATIENCE = 60.0
 TOP, HAIR = FIGURE_LABELS.id_of("top-clothes"), FIGURE_LABELS.id_of("hair")

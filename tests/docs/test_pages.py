@@ -10,11 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, anchors, blocks, links, name_of, prose, read
+from tests.helpers.pages import PAGES, ROOT, anchors, blocks, links, name_of, prose, read
 
 SETTINGS = ("pyproject.toml", "mkdocs.yml", "CITATION.cff", ".pre-commit-config.yaml")
-# Folders of which prose names files by their path.
-_NAMED = re.compile(r"`((?:groupdnet_hub|train|space|tests|docs)/[\w./*-]*\w/?)(?:[`:]| )")
+# Paths of files that prose names.
+_NAMED = re.compile(r"(?<![\w/.-])(?:groupdnet_hub|train|space|tests|docs)/[\w./*-]*\w")
 
 
 def every_page(test: object) -> object:
@@ -41,7 +41,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @every_page
 def test_files_that_are_named_exist(page: Path) -> None:
-    named = {name.rstrip("/") for name in _NAMED.findall(prose(page))}
+    named = {name for code in re.findall(r"`([^`]+)`", prose(page)) for name in _NAMED.findall(code)}
     assert sorted(name for name in named if not any(ROOT.glob(name))) == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import ROOT, blocks
+from tests.helpers.pages import ROOT, blocks
 from PIL import Image
 
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"

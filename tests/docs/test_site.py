@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import ROOT
+from tests.helpers.pages import ROOT
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ Needs ``pip install atheris`` (Linux, Python 3.11 to 3.13). TARGETS are names of
 them, or ``all``; further arguments are libFuzzer's. Cases are mutated from those of ``seeds.py``, of
 ``tests/fuzz/corpus/TARGET`` and of FOLDER, which also keeps new ones. It stops at the first exception that is no
 ValueError and writes the case to a file ``crash-...``: under a name that says what it is, that file belongs into
-``tests/fuzz/corpus/TARGET``, which ``tests/test_fuzz.py`` replays.
+``tests/fuzz/corpus/TARGET``, which ``tests/fuzz/test_fuzz.py`` replays.
 
 All readers, a million cases in all::
 
@@ -22,7 +22,7 @@ from pathlib import Path
 import atheris
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "train"), str(HERE.parents[1] / "space")]
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "space")]
 
 # Instrumenting takes longer than the rest of the start: only what reads is worth it.
 _READERS = {
@@ -55,8 +55,9 @@ with atheris.instrument_imports(
     exclude=[f"groupdnet_hub.{name}" for name in _MODULES - _READERS],
 ):
     from PIL import GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
-    from seeds import seeds
-    from targets import TARGETS, run_one
+
+    from tests.fuzz.seeds import seeds
+    from tests.fuzz.targets import TARGETS, run_one
 
 
 def main() -> None:

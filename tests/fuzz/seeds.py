@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save
 from scipy.io import savemat
-from targets import LABELS
 
-from groupdnet_hub import GroupDNetConfig, colour_picture, label_picture
+from groupdnet_hub import GroupDNetConfig
 from groupdnet_hub.baselines import system_config
+from groupdnet_hub.data.labels import colour_picture, label_picture
+from tests.fuzz.targets import LABELS
 
 _DEEP = b"[" * 100_000
 IDS = np.arange(16).reshape(4, 4) % 3

@@ -10,22 +10,17 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from painter import read_canvas
-from prepare_ccp import read_tag_map, read_tags
-from prepare_labels import CCP, ade20k_label_set
-from prepare_run import read_done, read_settings
-from prepare_sources import Item
+from page.ui.painter import read_canvas
 
-from groupdnet_hub import (
-    AppearanceCodes,
-    LabelSet,
-    PairedImages,
-    read_instance_map,
-    read_label_map,
-    read_photo,
-)
+from groupdnet_hub import AppearanceCodes, LabelSet, PairedImages
 from groupdnet_hub.baselines import system_from_json
-from groupdnet_hub.tensor_files import open_tensors
+from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.io.images import read_photo
+from groupdnet_hub.io.tensors import open_tensors
+from groupdnet_hub.prepare.ccp import read_tag_map, read_tags
+from groupdnet_hub.prepare.labels import CCP, ade20k_label_set
+from groupdnet_hub.prepare.run import read_done, read_settings
+from groupdnet_hub.prepare.sources import Item
 
 LABELS = LabelSet(("sky", "house", "road"), ((0, 0, 0), (255, 0, 0), (0, 255, 0)))
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -20,12 +20,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), *(str(ROOT / part) for part in ("tests", "train", "space"))]
+sys.path[:0] = [str(ROOT), str(ROOT / "space")]
 
 os.environ["TQDM_DISABLE"] = "1"  # its thread and its lock do not survive a fork
 
 import torch  # noqa: E402
-from writers import WRITERS, Writer  # noqa: E402
+
+from tests.reliability.writers import WRITERS, Writer  # noqa: E402
 
 _OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
 

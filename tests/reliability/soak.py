@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), *(str(ROOT / part) for part in ("tests", "train"))]
+sys.path[:0] = [str(ROOT), str(ROOT / "space")]
 
 LIMIT = 0.05
 # Means over so many readings: what one call holds for a moment is no growth.
@@ -65,9 +65,9 @@ def pipeline_memory(calls: int, model_id: str | None) -> list[float]:
     """Memory after each of so many calls: sample, reroll, mix, morph, edit, encode and a round trip over the disk."""
     import numpy as np
     import torch
-    from network_models import make_model
 
     from groupdnet_hub import GroupDNetPipeline, Look
+    from tests.helpers.network_models import make_model
 
     torch.set_num_threads(1)
     if model_id is None:
@@ -115,9 +115,8 @@ def pipeline_memory(calls: int, model_id: str | None) -> list[float]:
 
 def training_memory(steps: int) -> list[float]:
     """Memory of train.py at each of its steps: a tiny model on drawn people, with grids, checkpoints and an average."""
-    from train_runs import command_line
-
     from groupdnet_hub.figures import write_figures
+    from tests.helpers.train_runs import command_line
 
     with tempfile.TemporaryDirectory() as folder:
         write_figures(Path(folder) / "drawn", 24, size=(32, 32))

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("accelerate")
-from writers import WRITERS, Writer
-
-from groupdnet_hub import CannotWriteError, whole_file
+from groupdnet_hub.io.atomic import CannotWriteError, whole_file
+from tests.reliability.writers import WRITERS, Writer
 
 ANSWERS = r"cannot be written to \(.+\): free some space there, or name another file"
 FULL = r"cannot be written to.*(the disk is full; free some space|is the disk full\? Free some space)"

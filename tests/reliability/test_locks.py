@@ -15,17 +15,14 @@ import pytest
 
 pytest.importorskip("accelerate")
 pytest.importorskip("fcntl")
-import generate
-import prepare
-import reproduce
-from evaluate import main as evaluate
-from generate_runs import flags, make_inputs
-from output_lock import sole_writer
-from processes import process_as_it_was
-from raw_data import write_folder_pair
-from train_runs import PAIR, command_line, train
-
 from groupdnet_hub.figures import write_figures
+from groupdnet_hub.runs.output_lock import sole_writer
+from tests.helpers.generate_runs import flags, make_inputs
+from tests.helpers.processes import process_as_it_was
+from tests.helpers.raw_data import write_folder_pair
+from tests.helpers.train_runs import PAIR, command_line, train
+from train import generate, prepare, reproduce
+from train.evaluate import main as evaluate
 
 # Without torch, and so quick to start.
 HOLDER = """

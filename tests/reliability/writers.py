@@ -11,17 +11,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import prepare
 import torch
 from accelerate import Accelerator
-from checkpoints import finish_checkpoints, list_checkpoints, load_checkpoint, read_progress, save_checkpoint
-from hub_models import CONFIG, fingerprint, make_model
-from human_eval import Answers, make_question
+from page.human_eval.study import Answers, make_question
 from PIL import Image
-from raw_data import write_folder_pair
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline, Look, load_system
 from groupdnet_hub.baselines import System, build_system, system_config
+from groupdnet_hub.training.state.checkpoints import (
+    finish_checkpoints,
+    list_checkpoints,
+    load_checkpoint,
+    read_progress,
+    save_checkpoint,
+)
+from tests.helpers.hub_models import CONFIG, fingerprint, make_model
+from tests.helpers.raw_data import write_folder_pair
+from train import prepare
 
 OLD, NEW = "old", "new"
 

@@ -1,7 +1,7 @@
 """Resume a run from an unpacked kit, for a while: ``python KIT/train/tools/go_on.py --seconds 400 --state_to FOLDER``.
 
 What follows ``--`` goes to ``train.py``, and wins over the flags that the kit holds. Afterwards the state is written as
-files of limited size, to be taken home and resumed from (``train/state_parts.py join``). Needs no package itself.
+files of limited size, to be taken home and resumed from (``train/tools/state_parts.py join``). Needs no package itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def go_on(args: argparse.Namespace, flags: Sequence[str]) -> int:
     run = args.output_dir
     environment = _environment(args.compile_cache)
     if (_KIT / "state").is_dir() and not _steps(run):
-        _run("state_parts.py", ["join", str(_KIT / "state"), "--to", str(run)], environment)
+        _run("tools/state_parts.py", ["join", str(_KIT / "state"), "--to", str(run)], environment)
     before = _steps(run)
     status = subprocess.run(
         [sys.executable, str(_TRAIN / "train.py"), *_kit_flags(run, args.seconds), *flags],
@@ -47,7 +47,7 @@ def go_on(args: argparse.Namespace, flags: Sequence[str]) -> int:
     split = ["split", str(run), "--to", str(args.state_to)]
     split += ["--checkpoint_part_mb", str(args.checkpoint_part_mb)]
     split += [f"--{name}" for name in ("half_weights", "half_optimizer", "state_only") if getattr(args, name)]
-    _run("state_parts.py", split, environment)
+    _run("tools/state_parts.py", split, environment)
     return status
 
 

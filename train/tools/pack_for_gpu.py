@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit_data import PICTURES, pack_data, pack_weights
-from kit_parts import write_parts
+from groupdnet_hub.training.kit.data import PICTURES, pack_data, pack_weights
+from groupdnet_hub.training.kit.parts import write_parts
 
 _TOOLS = Path(__file__).resolve().parent
 _ROOT = _TOOLS.parents[1]
@@ -90,7 +90,7 @@ def _git(*command: str) -> str:
 
 
 def _pack_state(args: argparse.Namespace, target: Path) -> None:
-    command = [sys.executable, str(_ROOT / "train" / "state_parts.py"), "split", str(args.checkpoint)]
+    command = [sys.executable, str(_TOOLS / "state_parts.py"), "split", str(args.checkpoint)]
     command += ["--to", str(target), *(f"--{name}" for name in _STATE_FLAGS if getattr(args, name))]
     paths = filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -16,8 +16,9 @@ import torch
 from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from groupdnet_hub import PRESETS, GroupDNet, GroupDNetConfig, MultiScaleDiscriminator
-from groupdnet_hub.losses import PERCEPTUAL_LAYERS
+from groupdnet_hub import PRESETS, GroupDNet, GroupDNetConfig
+from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
+from groupdnet_hub.training.objectives.losses import PERCEPTUAL_LAYERS
 
 # Training pictures and epochs of the paper (appendices B and A).
 RUNS = {"deepfashion": (29_000, 100), "cityscapes": (3_000, 200), "ade20k": (20_210, 200)}

@@ -1,0 +1,119 @@
+"""Configurations as JSON files: exact round trips, every unknown or missing key an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from groupdnet_hub.io.strict_json import parse_json, read_short_text, shown
+
+# Raised when a file of this version would be misread by the one before; a file without one is of version 1.
+FORMAT_VERSION = 1
+
+ConfigT = TypeVar("ConfigT", bound="JSONConfig")
+
+
+class JSONConfig:
+    """What every frozen configuration of a system can do; a dataclass with a ``format_version`` inherits it.
+
+    Attributes:
+        system_key: value of the file's key ``system``, which tells the systems' files apart; a GroupDNet's has none.
+    """
+
+    system_key: ClassVar[str | None] = None
+
+    @property
+    def separate_convolutions(self) -> int:
+        """How many convolutions the model has for its classes one by one (MulNet), at least; 0 for most systems."""
+        return 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; :meth:`from_dict` gives back an equal configuration."""
+        named = {} if self.system_key is None else {"system": self.system_key}
+        return json.loads(json.dumps(named | dataclasses.asdict(self)))  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls: type[ConfigT], values: dict[str, Any]) -> ConfigT:
+        """The reverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: for another system or format version, an unknown or missing key, or a value that cannot work.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"a configuration is a JSON object, not {type(values).__name__}")
+        values = dict(values)
+        system = values.pop("system", None)
+        if system != cls.system_key:
+            found = system if isinstance(system, str) and len(system) < 40 else shown(system)
+            raise ValueError(
+                f"this is the configuration of a {'GroupDNet' if system is None else found}, not of a "
+                f"{cls.system_key or 'GroupDNet'}: groupdnet_hub.load_system loads either"
+            )
+        check_format_version(values.get("format_version", 1))
+        known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+            raise ValueError(f"unknown configuration keys: {', '.join(map(shown, unknown[:5]))}{more}")
+        missing = sorted(
+            name
+            for name, field in known.items()
+            if field.default is dataclasses.MISSING and name not in values
+        )
+        if missing:
+            raise ValueError(f"configuration keys are missing: {', '.join(map(repr, missing))}")
+        return cls(**cls._fields_from_json(values))
+
+    @classmethod
+    def _fields_from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fields of known names as the constructor takes them."""
+        return values
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as indented JSON text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls: type[ConfigT], text: str) -> ConfigT:
+        """The reverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: as :meth:`from_dict`, and for text that is no JSON or names a key twice.
+        """
+        return cls.from_dict(parse_json(text, "the configuration"))
+
+    @classmethod
+    def from_file(cls: type[ConfigT], path: str | os.PathLike[str]) -> ConfigT:
+        """:meth:`from_json` of a ``config.json``.
+
+        Raises:
+            ValueError: as :meth:`from_json`, and for a file that is missing, longer than 4 MiB or not UTF-8.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        return cls.from_json(read_short_text(path, path.name))
+
+    def replace(self: ConfigT, **fields: Any) -> ConfigT:
+        """A validated copy with some fields changed."""
+        return dataclasses.replace(self, **fields)  # type: ignore[type-var]
+
+
+def check_format_version(version: Any) -> None:
+    """Refuse a file of a later version than this one knows, or of none.
+
+    Raises:
+        ValueError: for anything but a whole number from 1 to ``FORMAT_VERSION``.
+    """
+    if type(version) is int and version > FORMAT_VERSION:
+        raise ValueError(
+            f"format_version is {shown(version)}: the model was saved by a newer groupdnet_hub, and this one reads up "
+            f"to {FORMAT_VERSION}. Upgrade it: pip install --upgrade groupdnet-hub"
+        )
+    if type(version) is not int or version < 1:
+        raise ValueError(
+            f"format_version is {shown(version)}; it must be a whole number, at most {FORMAT_VERSION}"
+        )

@@ -1,0 +1,1 @@
+"""Label maps, pictures, and data sets of pairs of them."""

@@ -1,0 +1,261 @@
+"""Label sets, and label maps as tensors."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from groupdnet_hub.config.presets import numbered_palette
+from groupdnet_hub.config.validation import as_sequence, check_classes
+from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.strict_json import read_json
+
+# How many names, and how much of each, a message shows: a stranger's file may hold thousands, of any length.
+_NAMES_SHOWN, _NAME_LENGTH = 20, 40
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a label map.
+
+    Attributes:
+        names: one unique name for each class; the position is the class id.
+        palette: one unique RGB colour (0..255) for each class.
+
+    Raises:
+        ValueError: for a set that is empty, or whose names or colours are not unique.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(as_sequence(self.names, "names")))
+        palette = as_sequence(_without_numpy(self.palette), "palette")
+        colours = (tuple(map(_without_numpy, as_sequence(_without_numpy(c), "a colour"))) for c in palette)
+        object.__setattr__(self, "palette", tuple(colours))
+        check_classes(self.names, self.palette, len(self.names))
+
+    @classmethod
+    def from_names(cls, names: Sequence[str]) -> LabelSet:
+        """A label set with well-spread colours."""
+        names = as_sequence(names, "names")
+        return cls(tuple(names), numbered_palette(len(names)))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> LabelSet:
+        """Read ``classes.json``: ``{"classes": [{"id": 0, "name": "sky", "color": [0, 0, 0]}, ...]}``.
+
+        Raises:
+            ValueError: for a file that is missing or is not of this form.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        try:
+            classes = sorted(read_json(path, path.name)["classes"], key=lambda c: c["id"])
+            ids = [entry["id"] for entry in classes]
+            names, colours = [entry["name"] for entry in classes], [entry["color"] for entry in classes]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'{path.name} is not a list of classes, {{"classes": [{{"id": 0, "name": ..., "color": [r, g, b]}}, '
+                f"...]}}: {error!r}"
+            ) from None
+        if ids != list(range(len(ids))):
+            raise ValueError(
+                f"{path.name} has the class ids {ids[:10]}...; they must be 0, 1, 2, ... without gaps"
+            )
+        try:
+            return cls(tuple(names), tuple(colours))
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error}") from None
+
+    def to_file(self, path: str | os.PathLike[str]) -> None:
+        """Write what :meth:`from_file` reads, whole or not at all."""
+        classes = [
+            {"id": i, "name": name, "color": list(colour)}
+            for i, (name, colour) in enumerate(zip(self.names, self.palette, strict=True))
+        ]
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps({"num_classes": len(self), "classes": classes}, indent=1) + "\n")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def id_of(self, class_: str | int) -> int:
+        """The id of a class given by name or id.
+
+        Raises:
+            ValueError: for an unknown one; the message names those that there are.
+        """
+        if isinstance(class_, str) and class_ in self.names:
+            return self.names.index(class_)
+        if isinstance(class_, (int, np.integer)) and not isinstance(class_, bool):
+            if 0 <= class_ < len(self):
+                return int(class_)
+            raise ValueError(
+                f"there is no class {class_}: the ids are 0 to {len(self) - 1} ({self._shown()})"
+            )
+        by_folded_name = {name.casefold(): name for name in self.names}
+        near = difflib.get_close_matches(str(class_).casefold(), by_folded_name, n=1)
+        hint = f", did you mean {by_folded_name[near[0]]!r}?" if near else "."
+        raise ValueError(f"there is no class {class_!r}{hint} The classes are {self._shown()}")
+
+    def _shown(self) -> str:
+        return ", ".join(self.names[:20]) + (", ..." if len(self) > 20 else "")
+
+    def ids_of(self, classes: Iterable[str | int]) -> list[int]:
+        """:meth:`id_of` each.
+
+        Raises:
+            ValueError: for an unknown one, and for one name where a list is due.
+        """
+        if isinstance(classes, str):
+            raise ValueError(
+                f"the classes are given as {classes!r}; give a list of names or ids: [{classes!r}]"
+            )
+        return [self.id_of(class_) for class_ in classes]
+
+
+def describe_difference(names: Sequence[str], others: Sequence[str]) -> tuple[str, str]:
+    """Describe two differing lists of class names for a message, each as ``"3 classes sky, road, car"``.
+
+    What is shown is bounded. Of a list that is too long to show, the names that the other list lacks come first; the
+    same names in another order are said to be that.
+    """
+    order = ", in another order" if set(names) == set(others) else ""
+    return _described(names, others), _described(others, names) + order
+
+
+def _described(names: Sequence[str], others: Sequence[str]) -> str:
+    if len(names) > _NAMES_SHOWN:
+        known = set(others)
+        names = sorted(names, key=lambda name: name in known)
+    listed = (n if len(n) <= _NAME_LENGTH else f"{n[: _NAME_LENGTH - 3]}..." for n in names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    noun = "class" if len(names) == 1 else "classes"
+    return f"{len(names)} {noun} {', '.join(listed)}" + (f" and {more} more" if more > 0 else "")
+
+
+def _without_numpy(value: Any) -> Any:
+    """Arrays and numbers of numpy as Python's own, so that label sets compare and serialise alike."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def resize_label_map(label: Tensor, size: tuple[int, int]) -> Tensor:
+    """int [B, H, W] -> int64, resized (nearest) to ``size`` = (height, width); ids of any size stay exact."""
+    label = label.long()
+    if tuple(label.shape[-2:]) == tuple(size):
+        return label
+    # Positions as F.interpolate(mode="nearest") computes them, in single precision.
+    rows, columns = (
+        torch.nn.functional.interpolate(
+            torch.arange(source, dtype=torch.float32)[None, None], size=target, mode="nearest"
+        )[0, 0]
+        .long()
+        .to(label.device)
+        for source, target in zip(label.shape[-2:], size, strict=True)
+    )
+    return label[:, rows][:, :, columns]
+
+
+def one_hot(
+    label: Tensor, num_classes: int, dtype: torch.dtype = torch.float32, *, check: bool = True
+) -> Tensor:
+    """int64 [B, H, W] -> [B, C, H, W] of zeros and ones.
+
+    Args:
+        check: ``False`` where the ids are known to be valid: to check them, a GPU is waited for.
+
+    Raises:
+        ValueError: for another shape or type, and for an id outside 0..C-1; the message says which, and at how many
+            pixels.
+    """
+    if label.ndim != 3 or label.is_floating_point() or label.dtype == torch.bool:
+        raise ValueError(
+            f"the label map is {label.dtype} {tuple(label.shape)}; it must hold whole numbers, [B, H, W]"
+        )
+    if check:
+        check_ids(label, num_classes)
+    channels = torch.zeros(label.shape[0], num_classes, *label.shape[1:], dtype=dtype, device=label.device)
+    return channels.scatter_(1, label[:, None].long(), 1)
+
+
+def check_ids(label: Tensor, num_classes: int) -> None:
+    """Refuse a label map int [B, H, W] with an id outside 0..C-1, saying which and at how many pixels."""
+    low, high = torch.stack((label.min(), label.max())).tolist()  # a GPU is waited for once
+    if low < 0 or high >= num_classes:
+        bad = low if low < 0 else high
+        raise ValueError(
+            f"the label map holds the class id {bad} at {int((label == bad).sum())} pixels; the ids are 0 to "
+            f"{num_classes - 1}"
+        )
+
+
+def instance_edges(instance: Tensor) -> Tensor:
+    """int [B, H, W] -> float32 [B, 1, H, W]: 1 at both pixels of every horizontal or vertical change of id."""
+    edges = torch.zeros(instance.shape, dtype=torch.bool, device=instance.device)
+    across = instance[:, :, 1:] != instance[:, :, :-1]
+    edges[:, :, 1:] |= across
+    edges[:, :, :-1] |= across
+    down = instance[:, 1:] != instance[:, :-1]
+    edges[:, 1:] |= down
+    edges[:, :-1] |= down
+    return edges[:, None].float()
+
+
+def shown_classes(label: Tensor, num_classes: int) -> Tensor:
+    """Which classes each label map int [B, H, W] of ids 0..C-1 shows, bool [B, C], without waiting for its device."""
+    shown = torch.zeros(len(label), num_classes, dtype=torch.bool, device=label.device)
+    return shown.scatter_(1, label.flatten(1).long(), True)
+
+
+def classes_present(label: Tensor | np.ndarray, num_classes: int) -> list[int]:
+    """The class ids that a label map holds, in order."""
+    values = label.unique().tolist() if isinstance(label, Tensor) else np.unique(label).tolist()
+    return [int(value) for value in values if 0 <= value < num_classes]
+
+
+def label_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
+    """A label map int [H, W] as an index picture: mode P with the palette, 16 bit for more than 256 classes.
+
+    Raises:
+        ValueError: for another shape or type, and for an id that is no class.
+    """
+    ids = _ids_to_draw(label, labels)
+    if len(labels) > 256:
+        return Image.fromarray(ids.astype(np.uint16))
+    picture = Image.fromarray(ids.astype(np.uint8))
+    picture.putpalette([value for colour in labels.palette for value in colour])
+    return picture
+
+
+def colour_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
+    """A label map int [H, W] as an RGB picture in the palette's colours.
+
+    Raises:
+        ValueError: as :func:`label_picture`.
+    """
+    return Image.fromarray(np.asarray(labels.palette, dtype=np.uint8)[_ids_to_draw(label, labels)])
+
+
+def _ids_to_draw(label: Tensor | np.ndarray, labels: LabelSet) -> np.ndarray:
+    ids = label.cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
+    if ids.ndim != 2 or ids.dtype.kind not in "iu" or ids.size == 0:
+        raise ValueError(
+            f"the label map to draw is {ids.dtype} {ids.shape}; it must hold whole numbers, [height, width]"
+        )
+    ids = ids.astype(np.int64)
+    # A narrower type would wrap round in silence, and a negative id would count from the palette's end.
+    check_ids(torch.from_numpy(ids)[None], len(labels))
+    return ids

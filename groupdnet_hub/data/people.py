@@ -1,0 +1,62 @@
+"""The two label sets of people, and how the finer one becomes the other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.labels import LabelSet
+
+# The paper's 8 classes for people: background, hair, face, skin, top-clothes, bottom-clothes, socks, shoes.
+PEOPLE = FIGURE_LABELS
+# Sixteen classes, so that no two garments and no glasses share a class; colours as in PEOPLE where the names coincide.
+PEOPLE16 = LabelSet(
+    (
+        *("background", "hair", "hat", "face", "glasses", "skin", "top", "outerwear"),
+        *("dress", "skirt", "trousers", "legwear", "shoes", "bag", "scarf", "belt"),
+    ),
+    (
+        *((0, 0, 0), (140, 80, 30), (255, 90, 200), (255, 200, 160)),
+        *((0, 235, 255), (230, 140, 110), (60, 120, 216), (30, 40, 130)),
+        *((200, 30, 50), (150, 220, 60), (30, 110, 60), (160, 90, 190)),
+        *((240, 200, 40), (120, 120, 120), (255, 120, 0), (255, 255, 255)),
+    ),
+)
+# Which of the 8 classes each of the 16 is a part of; those not named here have the same name.
+PEOPLE16_IN_PEOPLE8 = {
+    "hat": "hair",
+    "glasses": "face",
+    **dict.fromkeys(("top", "outerwear", "dress", "scarf"), "top-clothes"),
+    **dict.fromkeys(("skirt", "trousers", "belt"), "bottom-clothes"),
+    "legwear": "socks",
+    "bag": "background",
+}
+
+
+def id_in(labels: LabelSet, name: str) -> int:
+    """The id in ``labels`` of a class of :data:`PEOPLE16`, or of the class of :data:`PEOPLE` that it is a part of."""
+    return labels.id_of(name if name in labels.names else PEOPLE16_IN_PEOPLE8[name])
+
+
+def shows_people(labels: LabelSet) -> bool:
+    """Whether a label set is one of people: its first class is the background, and it tells hair, face and skin."""
+    return labels.names[0] == "background" and {"hair", "face", "skin"} <= set(labels.names)
+
+
+_IN_PEOPLE8 = np.array([id_in(PEOPLE, name) for name in PEOPLE16.names], np.int64)
+
+
+def merge_people16(ids: np.ndarray) -> np.ndarray:
+    """A label map of :data:`PEOPLE16` as one of :data:`PEOPLE`, int64 of the same shape.
+
+    Args:
+        ids: ids 0 to 15, any integer type.
+    """
+    return _IN_PEOPLE8[ids]
+
+
+def merge_people16_shares(shares: np.ndarray) -> np.ndarray:
+    """Probabilities of the 16 classes, float [16, ...], as those of the 8, [8, ...]: sums over the classes merged."""
+    merged = np.zeros((len(PEOPLE), *shares.shape[1:]), shares.dtype)
+    np.add.at(merged, _IN_PEOPLE8, shares)
+    return merged

@@ -1,0 +1,215 @@
+"""Which part of a photo becomes a picture: the whole person, or head to hips, in a given ratio of the sides.
+
+Maps are int arrays [H, W] in which the person is whatever is not background (0).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from groupdnet_hub.data.person_maps import BACKGROUND, body_rows
+
+FRAMES = ("none", "person", "full", "upper")
+# A square around the person, in units of her longer side.
+_SQUARE = 1.08
+# A frame that is not square, in units of the person's height and of her width.
+_FULL_HEIGHT, _FULL_WIDTH = 1.06, 1.03
+# The frame from head to hips, in units of the person's height; and the share of the frame that is left above the head,
+# in squares of label maps by hand (as fashion8 has them) a little more.
+_UPPER, _ABOVE_HEAD, _ABOVE_HEAD_SQUARE = 0.60, 0.04, 0.05
+# Percent of the person's pixels left and right that the middle of such a frame does not follow: an elbow, a coat's hem.
+_STRAY = 2
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels of the photo, which it may leave."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def as_entry(self) -> list[int]:
+        """As metadata.jsonl has it: left, top, side of a square; left, top, width, height of another rectangle."""
+        return list(self[:3] if self.width == self.height else self)
+
+
+def find_frame(frame: str, ids: np.ndarray, aspect: float = 1.0) -> Box:
+    """The frame of a name around the labelled person.
+
+    Squares (``aspect`` 1) lie inside the photo where they fit. Frames of any other aspect are placed by the person
+    alone and may reach beyond the photo; their sides have that ratio exactly where whole pixels allow it (for every
+    whole ``aspect``):
+
+    - ``full`` and ``person``: as high as the larger of 1.06 x the person's height and 1.03 x ``aspect`` x her width,
+      centred on her; the square is that of :func:`person_square`;
+    - ``upper``: as high as 0.6 x the person's height, from 4 % (square: 5 %) of that above the head, centred on the
+      pixels that it shows of her, but for the outermost 2 % on either side.
+
+    Args:
+        frame: ``full``, ``person`` (its older name) or ``upper``.
+        ids: the label map; bags are best left out of it.
+        aspect: height of the frame over its width.
+
+    Raises:
+        ValueError: if nothing is labelled.
+    """
+    top, rows = body_rows(ids)
+    if frame != "upper":
+        if aspect == 1:
+            left, start, side = person_square(ids)
+            return Box(left, start, side, side)
+        left, columns = _columns(ids)
+        height, width = _sides(max(_FULL_HEIGHT * rows, _FULL_WIDTH * aspect * columns), aspect)
+        return Box(round(left + (columns - width) / 2), round(top + (rows - height) / 2), width, height)
+    if aspect != 1:
+        height, width = _sides(_UPPER * rows, aspect)
+        start = round(top - _ABOVE_HEAD * height)
+        return Box(round(_middle(ids, start, height) - width / 2), start, width, height)
+    side = max(1, min(round(_UPPER * rows), *ids.shape))
+    # Rounded down, and half a pixel to the left, as the squares of fashion8 are.
+    start = _place(math.floor(top - _ABOVE_HEAD_SQUARE * side), side, ids.shape[0])
+    left = math.floor(_middle(ids, start, side) - 0.5 - side / 2)
+    return Box(_place(left, side, ids.shape[1]), start, side, side)
+
+
+def frame_of_part(ids: np.ndarray, aspect: float = 1.0) -> Box:
+    """The frame around a person of whom the photo shows the upper part only: it ends where that part does.
+
+    It holds the whole part: it is as high as the larger of the part with the room above the head that ``upper`` has,
+    and 1.03 x ``aspect`` x its width; what is left over lies above the head, and it may reach beyond the photo.
+
+    Args:
+        ids: the label map; bags are best left out of it.
+        aspect: height of the frame over its width.
+
+    Raises:
+        ValueError: if nothing is labelled.
+    """
+    top, rows = body_rows(ids)
+    left, columns = _columns(ids)
+    above = _ABOVE_HEAD_SQUARE if aspect == 1 else _ABOVE_HEAD
+    height, width = _sides(max(rows / (1 - above), _FULL_WIDTH * aspect * columns), aspect)
+    return Box(round(left + (columns - width) / 2), top + rows - height, width, height)
+
+
+def _middle(ids: np.ndarray, start: int, height: int) -> float:
+    """Middle of the columns of the person's pixels in ``height`` rows from ``start`` on, without the stray ones."""
+    columns = np.nonzero(ids[max(start, 0) : start + height] != BACKGROUND)[1]
+    return float(np.percentile(columns, (_STRAY, 100 - _STRAY)).mean()) + 0.5
+
+
+def _sides(height: float, aspect: float) -> tuple[int, int]:
+    """Whole (height, width) of that ratio, no smaller than asked."""
+    if aspect < 1:
+        rows = max(1, math.ceil(height - 1e-9))
+        return rows, round(rows / aspect)
+    columns = max(1, math.ceil(height / aspect - 1e-9))
+    return round(columns * aspect), columns
+
+
+def person_square(ids: np.ndarray) -> tuple[int, int, int]:
+    """The square of 1.08 x the longer side of the labelled person: (left, top, side) in pixels.
+
+    It is no larger than the picture's longer side, centred on the person, moved into the picture where it fits, and
+    reaches beyond it where it does not.
+
+    Raises:
+        ValueError: if nothing is labelled.
+    """
+    top, height = body_rows(ids)
+    left, width = _columns(ids)
+    # No more than the picture's longer side: the person fits into that, and less has to be padded.
+    side = min(round(_SQUARE * max(height, width)), max(ids.shape))
+    return (
+        _place(left + (width - side) / 2, side, ids.shape[1]),
+        _place(top + (height - side) / 2, side, ids.shape[0]),
+        side,
+    )
+
+
+def upper_square(ids: np.ndarray) -> tuple[int, int, int]:
+    """The square from just above the head to the hips in a parser's map: (left, top, side) in pixels.
+
+    Its side is 0.6 x the height of the labelled person, no more than the picture's shorter side, and it lies inside
+    the picture.
+
+    Raises:
+        ValueError: if nothing is labelled.
+    """
+    top, height = body_rows(ids)
+    side = max(1, min(round(_UPPER * height), *ids.shape))
+    left, width = _columns(ids[top : top + side])
+    return (
+        _place(left + (width - side) / 2, side, ids.shape[1]),
+        _place(top - _ABOVE_HEAD * side, side, ids.shape[0]),
+        side,
+    )
+
+
+def _columns(ids: np.ndarray) -> tuple[int, int]:
+    """First labelled column, and the number of columns from there to the last one."""
+    columns = np.flatnonzero((ids != BACKGROUND).any(axis=0))
+    return int(columns[0]), int(columns[-1] - columns[0] + 1)
+
+
+def _place(wanted: float, side: int, available: int) -> int:
+    """Where a square of ``side`` begins: inside the picture if it fits."""
+    start = round(wanted)
+    return min(max(start, 0), available - side) if side <= available else start
+
+
+def crop(photo: Image.Image, ids: np.ndarray, box: Box) -> tuple[Image.Image, np.ndarray]:
+    """Cut a rectangle that may reach beyond the picture; there, the photo is the median colour of its background."""
+    return cut(photo, box, plain_colour(photo, ids)), cut_map(ids, photo.size, box)
+
+
+def cut(picture: Image.Image, box: Box, colour: tuple[int, int, int]) -> Image.Image:
+    """The part of a picture in a frame, which may reach beyond it; there it is of this colour."""
+    inside = (
+        max(box.left, 0),
+        max(box.top, 0),
+        min(box.left + box.width, picture.width),
+        min(box.top + box.height, picture.height),
+    )
+    whole = Image.new("RGB", (box.width, box.height), colour)
+    whole.paste(picture.crop(inside), (inside[0] - box.left, inside[1] - box.top))
+    return whole
+
+
+def cut_map(ids: np.ndarray, photo: tuple[int, int], box: Box) -> np.ndarray:
+    """The part of a label map in a frame of its photo; beyond the photo it is class 0.
+
+    Args:
+        ids: int64 [H, W], of the photo's proportions, and of any size.
+        photo: (width, height) of the photo.
+        box: in pixels of the photo.
+    """
+    across, down = ids.shape[1] / photo[0], ids.shape[0] / photo[1]
+    left, right = round(box.left * across), round((box.left + box.width) * across)
+    top, bottom = round(box.top * down), round((box.top + box.height) * down)
+    part = np.zeros((max(1, bottom - top), max(1, right - left)), dtype=ids.dtype)
+    rows, columns = _inside(top, bottom, ids.shape[0]), _inside(left, right, ids.shape[1])
+    there = ids[rows, columns]
+    part[rows.start - top :, columns.start - left :][: there.shape[0], : there.shape[1]] = there
+    return part
+
+
+def _inside(start: int, stop: int, available: int) -> slice:
+    return slice(max(start, 0), min(stop, available))
+
+
+def plain_colour(photo: Image.Image, ids: np.ndarray) -> tuple[int, int, int]:
+    """The median colour of what is no person, or of the whole photo.
+
+    Args:
+        ids: int [H, W], a label map at the photo's size.
+    """
+    pixels = np.asarray(photo)
+    background = pixels[ids == 0]
+    red, green, blue = np.median(background if len(background) else pixels.reshape(-1, 3), axis=0)
+    return int(red), int(green), int(blue)

@@ -1,0 +1,1 @@
+"""Random changes of a picture together with its maps."""

@@ -1,0 +1,1 @@
+"""Measuring systems, and tables of what was measured."""

@@ -1,0 +1,185 @@
+"""What is measured: a system, and the label maps and photos of a split."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.nn import functional as F
+
+from groupdnet_hub import PairedImages, load_system
+from groupdnet_hub.data.labels import classes_present
+from groupdnet_hub.generation.inputs import paired_images
+from groupdnet_hub.metrics import Redrawing, eight_bit
+from groupdnet_hub.runs.sharding import digest, in_shares, model_digest, picture_seed
+
+# What a label map's codes are drawn for: pairs that differ in a class, or pictures to judge by themselves, the second
+# of which has the number after the first's.
+_REDRAWN, _DRAWN = 0, 1
+# Pictures of one map that are decoded together, whichever of them are wanted: how a batch is made up shows in rounding.
+_TOGETHER = 4
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Several pictures drawn on one label map, and its photo, at the size judged at.
+
+    Attributes:
+        photo: uint8 [3, H, W].
+        pictures: uint8 [K, 3, H, W].
+        label: int64 [H, W], on the CPU.
+    """
+
+    photo: Tensor
+    pictures: Tensor
+    label: Tensor
+
+    def first(self, count: int) -> Sampled:
+        """The same with the first ``count`` pictures alone."""
+        return replace(self, pictures=self.pictures[:count])
+
+
+class Inputs:
+    """A system and the items of a split, each with codes that depend on ``--seed`` and its number alone.
+
+    Attributes:
+        digest: changes with the system's configuration and weights.
+        data_digest: changes with any file of the split.
+        chosen: the numbers of the items that are measured: those whose names end as ``--name_suffix`` says.
+        present: for each of them, the ids of the classes on its label map.
+
+    Raises:
+        ValueError: for a system or a split that cannot be read, do not fit each other, or lack instance maps that
+            the system needs; and where no name ends so.
+    """
+
+    def __init__(self, args: argparse.Namespace, accelerator: Accelerator) -> None:
+        self.seed, self.batch_size = args.seed, args.batch_size
+        self.system = load_system(args.model, device=accelerator.device).requires_grad_(False)
+        split = Path(args.data_dir) / args.split
+        self.data = paired_images(split, self.system)
+        sides = args.judged_size or self.system.config.image_size
+        self.judged_size = (sides[0], sides[-1])
+        own_size = self.judged_size == self.data.image_size
+        self.judged = self.data if own_size else paired_images(split, self.system, self.judged_size)
+        self.aspect: float | None = args.judged_aspect
+        self.digest = model_digest(self.system, self.system.config.to_json())
+        self.chosen = with_suffix(self.data, args.name_suffix)
+        found = in_shares(
+            len(self.chosen), lambda i: self._describe(self.chosen[i]), accelerator, "reading label maps"
+        )
+        self.data_digest = digest(*(one for one, _ in found))
+        self.present = {index: classes for index, (_, classes) in zip(self.chosen, found, strict=True)}
+
+    def spread(self, count: int | None) -> list[int]:
+        """The numbers of ``count`` items, evenly spread over the chosen; all for ``None``, or where there are fewer."""
+        return evenly(self.chosen, count)
+
+    def label(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """A label map int64 [H, W], and its instance map for a system that needs one."""
+        return self._maps(self.data[index])
+
+    def redrawing(self, index: int) -> Redrawing:
+        """The pictures of an item that differ in one class."""
+        label, instance = self.label(index)
+        seed = picture_seed(self.seed, index, _REDRAWN)
+        return Redrawing(self.system, label, seed, instance=instance, batch_size=self.batch_size)
+
+    def sampled(self, index: int, count: int) -> Sampled:
+        """``count`` pictures of one item; the first is that of :meth:`draw`, and none depends on how many there are."""
+        label, instance = self.label(index)
+        scene = self.system.prepare(label[None], None if instance is None else instance[None])
+        together = min(_TOGETHER, self.batch_size)
+        drawn = []
+        for start in range(0, count, together):
+            codes = [self._codes(index, start + number, label) for number in range(together)]
+            drawn.append(eight_bit(self._as_judged(self.system.decode(torch.cat(codes), scene))))
+        item = self.judged[index]
+        photo = eight_bit(self.cut(item["image"])[None])[0].to(self.system.device)
+        return Sampled(photo, torch.cat(drawn)[:count], self.cut(item["label"]))
+
+    def draw(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """(photos, pictures drawn from one sample of codes each, label maps) of some items, at the size judged at.
+
+        Returns:
+            float [B, 3, H, W] in [-1, 1] twice, on the system's device, and int64 [B, H, W].
+        """
+        items = [self.data[index] for index in indices]
+        maps = [self._maps(item) for item in items]
+        label = torch.stack([one for one, _ in maps])
+        instances = [instance for _, instance in maps if instance is not None]
+        codes = [self._codes(index, 0, one) for index, one in zip(indices, label, strict=True)]
+        drawn = self.system.decode(torch.cat(codes), label, torch.stack(instances) if instances else None)
+        drawn = self._as_judged(drawn)
+        if self.judged is not self.data:
+            items = [self.judged[index] for index in indices]
+        photos = torch.stack([self.cut(item["image"]) for item in items]).to(drawn.device)
+        return photos, drawn, torch.stack([self.cut(item["label"]) for item in items])
+
+    def cut(self, picture: Tensor) -> Tensor:
+        """The middle columns [..., H, H / aspect] of a picture or map [..., H, W], where ``--judged_aspect`` asks."""
+        height, width = picture.shape[-2:]
+        kept = width if self.aspect is None else min(width, max(1, round(height / self.aspect)))
+        left = (width - kept) // 2
+        return picture[..., left : left + kept]
+
+    def judging_settings(self) -> dict[str, Any]:
+        """How pictures are judged, where that is not as they are drawn."""
+        settings: dict[str, Any] = {}
+        if self.judged_size != tuple(self.system.config.image_size):
+            settings["judged_size"] = list(self.judged_size)
+        if self.aspect is not None:
+            settings["judged_aspect"] = self.aspect
+        return settings
+
+    def _codes(self, index: int, number: int, label: Tensor) -> Tensor:
+        """Codes [1, ...] of one picture of an item."""
+        seed = picture_seed(self.seed, index, _DRAWN + number)
+        size = (label.shape[0], label.shape[1])
+        return self.system.sample_codes(1, generator=torch.Generator().manual_seed(seed), label_size=size)
+
+    def _as_judged(self, drawn: Tensor) -> Tensor:
+        if tuple(drawn.shape[2:]) != self.judged_size:
+            drawn = F.interpolate(drawn, self.judged_size, mode="bicubic", antialias=True).clamp(-1, 1)
+        return self.cut(drawn)
+
+    def _maps(self, item: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        instance = item.get("instance") if self.system.config.instance_edges else None
+        return item["label"], instance
+
+    def _describe(self, index: int) -> tuple[str, list[int]]:
+        files = [Path(file).read_bytes() for file in self.data.pairs[index] if file is not None]
+        item = self.data[index]
+        if self.system.config.instance_edges and "instance" not in item:
+            raise ValueError(f"item {index}: this model draws instance edges, and it has no instance map")
+        return digest(*files), classes_present(item["label"], len(self.system.labels))
+
+
+def with_suffix(data: PairedImages, suffix: str | None) -> list[int]:
+    """The numbers of the items whose pictures' names, without the ending, end in ``suffix``; all of them for ``None``.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if suffix is None:
+        return list(range(len(data)))
+    names = [Path(pair[0]).stem for pair in data.pairs]
+    chosen = [index for index, name in enumerate(names) if name.endswith(suffix)]
+    if not chosen:
+        raise ValueError(
+            f"--name_suffix: none of the {len(names)} names ends in {suffix!r}; the first are {', '.join(names[:3])}"
+        )
+    return chosen
+
+
+def evenly(numbers: Sequence[int], count: int | None) -> list[int]:
+    """``count`` of these, evenly spread; all for ``None``, or where there are fewer."""
+    total = len(numbers)
+    count = total if count is None else min(count, total)
+    return [numbers[i * total // count] for i in range(count)]

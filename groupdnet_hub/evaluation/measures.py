@@ -1,0 +1,134 @@
+"""The measuring itself, shared out over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import nn
+
+from groupdnet_hub.evaluation.inputs import Inputs
+from groupdnet_hub.evaluation.results import ResultsFile
+from groupdnet_hub.metrics import (
+    FeatureStatistics,
+    LabelTable,
+    Redrawing,
+    SegmentationMeter,
+    Segmenter,
+    eight_bit,
+    frames_per_second,
+    frechet_distance,
+)
+from groupdnet_hub.runs.sharding import in_shares
+
+
+@torch.inference_mode()
+def measure_rows(
+    inputs: Inputs,
+    accelerator: Accelerator,
+    results: ResultsFile,
+    part: str,
+    indices: Sequence[int],
+    measure: Callable[[Redrawing], np.ndarray],
+) -> dict[int, np.ndarray]:
+    """``measure`` each of these items, but for those that an earlier run did.
+
+    Returns:
+        On the main process the rows of all of them; on the others none.
+    """
+    missing: list[Any] = [None]
+    if accelerator.is_main_process:
+        done = results.rows(part)
+        missing = [[index for index in indices if index not in done]]
+    broadcast_object_list(missing)  # a row that a faster process writes meanwhile must not change the shares
+
+    def look(position: int) -> None:
+        index = missing[0][position]
+        results.write_row(part, index, measure(inputs.redrawing(index)))
+
+    in_shares(len(missing[0]), look, accelerator, part)
+    return results.rows(part) if accelerator.is_main_process else {}
+
+
+@torch.inference_mode()
+def measure_pictures(
+    inputs: Inputs,
+    accelerator: Accelerator,
+    indices: Sequence[int],
+    networks: Mapping[str, nn.Module],
+    segmenter: tuple[Segmenter, LabelTable] | None,
+) -> dict[str, Any]:
+    """Draw one picture for each of these items; compare all with the photos, and each with its label map.
+
+    Args:
+        networks: ``InceptionFeatures`` or ``TrunkFeatures``, by the name of their part.
+        segmenter: ``None`` to leave the label maps out.
+
+    Returns:
+        The results by part, ``segmentation`` among them, on every process.
+    """
+    statistics = {name: (FeatureStatistics(), FeatureStatistics()) for name in networks}
+    names = inputs.system.labels.names
+    ignored = segmenter[1].ignored if segmenter else ()
+    # Of the pictures, and of the photos: what the segmentation model scores at best.
+    meters = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
+    batches = [
+        list(indices[start : start + inputs.batch_size])
+        for start in range(0, len(indices), inputs.batch_size)
+    ]
+
+    def look(position: int) -> None:
+        batch = batches[position]
+        photos, drawn, label = inputs.draw(batch)
+        real, fake = eight_bit(photos), eight_bit(drawn)
+        for name, network in networks.items():
+            for total, pictures in zip(statistics[name], (real, fake), strict=True):
+                total.update(network(pictures))
+        if segmenter:
+            for meter, pictures in zip(meters, (fake, real), strict=True):
+                for index, truth, predicted in zip(batch, label, segmenter[0](pictures), strict=True):
+                    meter.update(index, truth, predicted)
+
+    in_shares(len(batches), look, accelerator, "pictures")
+    shards = gather_object([(statistics, meters)])
+    found: dict[str, Any] = {}
+    for name, network in networks.items():
+        real, fake = FeatureStatistics(), FeatureStatistics()
+        for shard, _ in shards:
+            real.merge(shard[name][0])
+            fake.merge(shard[name][1])
+        value = frechet_distance(real, fake)
+        found[name] = {"name": network.distance_name, "value": value, "images": fake.count}
+    if segmenter:
+        drawn, photographed = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
+        for _, (of_pictures, of_photos) in shards:
+            drawn.merge(of_pictures)
+            photographed.merge(of_photos)
+        found["segmentation"] = {
+            **asdict(drawn.result()),
+            "confusion": drawn.confusion.tolist(),
+            "photos": asdict(photographed.result()),
+        }
+    return found
+
+
+def measure_speed(inputs: Inputs, index: int, decodes: int) -> dict[str, Any]:
+    """Pictures a second, one at a time: from the label map on, as Table 1's, and with the label map prepared."""
+    label, instance = inputs.label(index)
+    maps = (label[None], None if instance is None else instance[None])
+    fps, prepared = (
+        frames_per_second(inputs.system, *maps, prepared=prepared, decodes=decodes)
+        for prepared in (False, True)
+    )
+    device = inputs.system.device
+    machine = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type}, {torch.get_num_threads()} thread"
+    )
+    return {"fps": fps, "fps_prepared": prepared, "decodes": decodes, "device": machine}

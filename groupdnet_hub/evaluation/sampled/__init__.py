@@ -1,0 +1,1 @@
+"""Metrics that look at several pictures of each label map."""

@@ -1,0 +1,139 @@
+"""Which figure of several pictures a metric's name stands for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from groupdnet_hub import LabelSet
+from groupdnet_hub.evaluation.inputs import Inputs, Sampled
+from groupdnet_hub.evaluation.networks import Networks
+from groupdnet_hub.evaluation.sampled.arguments import training_split
+from groupdnet_hub.evaluation.sampled.kid import KidPart
+from groupdnet_hub.evaluation.sampled.memory import MemoryPart
+from groupdnet_hub.evaluation.sampled.parts import SampledPart
+from groupdnet_hub.evaluation.training_photos import TrainingPhotos
+from groupdnet_hub.metrics import (
+    FaceMesh,
+    measure_chroma,
+    measure_faces,
+    measure_pattern,
+    measure_sharpness,
+    measure_tone,
+    summarise_chroma,
+    summarise_faces,
+    summarise_pattern,
+    summarise_sharpness,
+    summarise_tone,
+)
+from groupdnet_hub.runs.sharding import model_digest
+
+# Of each figure the flag of its classes, the function of a label map, and that of all of them.
+_MEASURES: dict[str, tuple[str, Callable[..., np.ndarray], Callable[..., Any]]] = {
+    "sharpness": ("garment_classes", measure_sharpness, summarise_sharpness),
+    "fixed_pattern": ("pattern_classes", measure_pattern, summarise_pattern),
+    "faces": ("head_classes", measure_faces, summarise_faces),
+    "tone": ("tone_classes", measure_tone, summarise_tone),
+    "chroma": ("chroma_classes", measure_chroma, summarise_chroma),
+}
+# Classes of people8 and people16 that a figure is about; those are taken that a label set has.
+_DEFAULT_CLASSES = {
+    "garment_classes": (
+        *("top-clothes", "bottom-clothes"),
+        *("top", "outerwear", "dress", "skirt", "trousers", "scarf"),
+    ),
+    "pattern_classes": ("top-clothes", "top", "outerwear", "dress"),
+    "chroma_classes": ("top-clothes", "top", "dress"),
+    "head_classes": ("hair", "hat", "face", "glasses"),
+    "tone_classes": ("face", "skin"),
+}
+
+
+class FunctionPart(SampledPart):
+    """A figure that two functions make of pictures, photo and label map alone.
+
+    Args:
+        measure: takes pictures, photo and label map, and gives a row.
+        summarise: takes the rows of all label maps, and gives a dataclass.
+    """
+
+    def __init__(
+        self,
+        seeds: int,
+        settings: dict[str, Any],
+        measure: Callable[[Tensor, Tensor, Tensor], np.ndarray],
+        summarise: Callable[[np.ndarray], Any],
+    ) -> None:
+        self.seeds, self.settings = seeds, settings
+        self._measure, self._summarise = measure, summarise
+
+    def measure(self, sampled: Sampled) -> np.ndarray:
+        """The row of a label map."""
+        return self._measure(sampled.pictures, sampled.photo, sampled.label)
+
+    def summarise(self, rows: np.ndarray) -> dict[str, Any]:
+        """The fields of the result."""
+        return asdict(self._summarise(rows))
+
+
+def sampled_part(name: str, args: argparse.Namespace, inputs: Inputs, networks: Networks) -> SampledPart:
+    """The part of one of ``SAMPLED_METRICS``, with what it needs loaded.
+
+    Raises:
+        ValueError: for weights, training photos or classes that are not there.
+        ImportError: for faces without mediapipe.
+    """
+    seeds = args.pattern_seeds if name == "fixed_pattern" else args.kid_seeds
+    settings: dict[str, Any] = {"num_images": args.num_images, **inputs.judging_settings()}
+    settings["pattern_seeds" if name == "fixed_pattern" else "kid_seeds"] = seeds
+    if name in ("kid", "kid_inception"):
+        network = networks.inception if name == "kid_inception" else networks.trunk
+        settings["network"] = model_digest(network)
+        return KidPart(network, seeds, settings, _as_many_training_photos(args, inputs))
+    if name == "memory":
+        settings["network"] = model_digest(networks.lpips_embedding)
+        photos = TrainingPhotos(training_split(args), inputs, args.name_suffix)
+        return MemoryPart(networks.lpips_embedding, seeds, settings, photos)
+    flag, measure, summarise = _MEASURES[name]
+    classes = class_names(flag, getattr(args, flag), inputs.system.labels)
+    settings[flag] = list(classes)
+    more: dict[str, Any] = {"finder": FaceMesh()} if name == "faces" else {}
+    measure = partial(measure, class_ids=tuple(inputs.system.labels.ids_of(classes)), **more)
+    if name == "fixed_pattern":
+        summarise = partial(summarise, names=classes)
+    return FunctionPart(seeds, settings, measure, summarise)
+
+
+def _as_many_training_photos(args: argparse.Namespace, inputs: Inputs) -> TrainingPhotos | None:
+    """As many as label maps are measured; ``None`` where the data set has no training split."""
+    split = training_split(args)
+    if not (split / "metadata.jsonl").is_file():
+        return None
+    return TrainingPhotos(split, inputs, args.name_suffix, len(inputs.spread(args.num_images)))
+
+
+def class_names(flag: str, given: Sequence[str] | None, labels: LabelSet) -> tuple[str, ...]:
+    """The names of the classes of a flag: those given, those of people8 or people16, or else all but the first.
+
+    Raises:
+        ValueError: for a class that the label set lacks; and without a head, or face and skin, where they are needed.
+    """
+    default = _DEFAULT_CLASSES[flag]
+    if given is not None:
+        try:
+            labels.ids_of(given)
+        except ValueError as error:
+            raise ValueError(f"--{flag}: {error}") from None
+        return tuple(given)
+    known = tuple(name for name in default if name in labels.names)
+    if (flag == "tone_classes" and len(known) < 2) or (flag == "head_classes" and not known):
+        raise ValueError(
+            f"the label set lacks the classes {', '.join(default)}; name those of yours with --{flag}"
+        )
+    return known or labels.names[1:] or labels.names

@@ -1,0 +1,64 @@
+"""KID of drawn pictures and photos, beside that of training photos and the same photos."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from groupdnet_hub.evaluation.inputs import Sampled
+from groupdnet_hub.evaluation.sampled.parts import SampledPart
+from groupdnet_hub.evaluation.training_photos import TrainingPhotos
+from groupdnet_hub.metrics import kernel_distance
+from groupdnet_hub.runs.sharding import in_shares
+
+
+class KidPart(SampledPart):
+    """``kid`` and ``kid_inception``.
+
+    Args:
+        network: ``TrunkFeatures`` or ``InceptionFeatures``.
+        seeds: pictures of each label map.
+        settings: what else the figure depends on.
+        photos: as many training photos as there are label maps: their distance to the photos of the maps is what a
+            perfect model would have. ``None`` leaves it open.
+    """
+
+    def __init__(
+        self, network: nn.Module, seeds: int, settings: dict[str, Any], photos: TrainingPhotos | None
+    ) -> None:
+        self.network, self.seeds, self.photos = network, seeds, photos
+        self.settings = {**settings, "training_photos": None if photos is None else photos.digest}
+        self._features: Tensor | None = None
+
+    def begin(self, accelerator: Accelerator) -> None:
+        """Compute the features of the training photos."""
+        if self.photos is None:
+            return
+        batches = self.photos.batches()
+
+        def look(position: int) -> Tensor:
+            return self._of(self.photos.pictures(batches[position]))
+
+        self._features = torch.cat(in_shares(len(batches), look, accelerator, "training photos"))
+
+    def measure(self, sampled: Sampled) -> np.ndarray:
+        """Features of the photo, then of the pictures [1 + K, D]."""
+        return self._of(torch.cat([sampled.photo[None], sampled.pictures])).numpy()
+
+    def summarise(self, rows: np.ndarray) -> dict[str, Any]:
+        """The kernel distance, and that of the training photos."""
+        features = torch.from_numpy(rows)
+        found = asdict(kernel_distance(features[:, 1:], features[:, 0]))
+        photos = None
+        if self._features is not None:
+            count = min(len(rows), len(self._features))
+            photos = asdict(kernel_distance(self._features[:count, None], features[:count, 0]))
+        return {"name": self.network.kernel_name, **found, "photos": photos}
+
+    def _of(self, pictures: Tensor) -> Tensor:
+        return self.network(pictures).float().cpu()

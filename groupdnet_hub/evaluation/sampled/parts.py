@@ -1,0 +1,71 @@
+"""Figures of several pictures of each label map, which are drawn once for all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from groupdnet_hub.evaluation.inputs import Inputs, Sampled
+from groupdnet_hub.evaluation.results import ResultsFile
+from groupdnet_hub.runs.sharding import in_shares
+
+
+class SampledPart(ABC):
+    """How one of these figures is measured.
+
+    Attributes:
+        seeds: pictures of each label map that it looks at.
+        settings: what its figures depend on.
+    """
+
+    seeds: int
+    settings: dict[str, Any]
+
+    def begin(self, accelerator: Accelerator) -> None:  # noqa: B027
+        """Compute what is needed of other photos; all processes come here together, before pictures are drawn."""
+
+    @abstractmethod
+    def measure(self, sampled: Sampled) -> np.ndarray:
+        """What is kept of a label map, from its first ``seeds`` pictures."""
+
+    @abstractmethod
+    def summarise(self, rows: np.ndarray) -> dict[str, Any]:
+        """The result, from what was kept of each label map [N, ...], in the order of their numbers."""
+
+
+@torch.inference_mode()
+def measure_sampled(
+    inputs: Inputs,
+    accelerator: Accelerator,
+    results: ResultsFile,
+    parts: Mapping[str, SampledPart],
+    indices: Sequence[int],
+) -> None:
+    """Measure all parts on these items and record their results; what an earlier run measured is not drawn again."""
+    for part in parts.values():
+        part.begin(accelerator)
+    missing: list[Any] = [None]
+    if accelerator.is_main_process:
+        done = {name: results.rows(name) for name in parts}
+        unfinished = {index: [name for name in parts if index not in done[name]] for index in indices}
+        missing = [[(index, names) for index, names in unfinished.items() if names]]
+    broadcast_object_list(missing)  # a row that a faster process writes meanwhile must not change the shares
+
+    def look(position: int) -> None:
+        index, names = missing[0][position]
+        found = inputs.sampled(index, max(parts[name].seeds for name in names))
+        for name in names:
+            results.write_row(name, index, parts[name].measure(found.first(parts[name].seeds)))
+
+    in_shares(len(missing[0]), look, accelerator, ", ".join(parts))
+    if accelerator.is_main_process:
+        for name, part in parts.items():
+            rows = results.rows(name)
+            results.finish(name, part.summarise(np.stack([rows[index] for index in sorted(rows)])))
+    accelerator.wait_for_everyone()

@@ -1,0 +1,1 @@
+"""Drawing many pictures of many label maps: synthetic training data."""

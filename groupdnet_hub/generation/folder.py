@@ -1,0 +1,208 @@
+"""The folder of generated pictures: what is there, what is missing, its settings, its manifest, its upload."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from huggingface_hub import HfApi
+from PIL import Image
+from torch import Tensor
+
+from groupdnet_hub import AppearanceCodes, GroupDNet, LabelSet
+from groupdnet_hub.data.labels import label_picture
+from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.runs.run_settings import refuse_other_settings
+from groupdnet_hub.training.preview import save_picture
+
+_SETTINGS_FILE = "generate.json"
+_FOLDERS = ("images", "labels", "instances", "codes")
+
+
+class GeneratedFolder:
+    """``OUT/classes.json`` and ``OUT/SPLIT``: ``images/``, ``labels/``, ``metadata.jsonl`` and ``generate.json``.
+
+    A file under its final name is whole. Codes are files of one picture each, written before the picture, so that a
+    picture that is there has its codes, whichever process drew its neighbours.
+
+    Args:
+        instances, codes: whether the folder also has ``instances/`` and ``codes/``.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], split: str, *, instances: bool = False, codes: bool = False
+    ) -> None:
+        self.root, self.split = Path(root), Path(root) / split
+        self.has_instances, self.has_codes = instances, codes
+
+    # -- names -----------------------------------------------------------------------------------------------
+
+    def map_files(self, map_index: int) -> dict[str, str]:
+        """Files of one label map, by metadata column, relative to the split."""
+        name = f"{map_index:06d}.png"
+        files = {"label_file_name": f"labels/{name}"}
+        if self.has_instances:
+            files["instance_file_name"] = f"instances/{name}"
+        return files
+
+    def picture_files(self, map_index: int, number: int) -> dict[str, str]:
+        """Files of one picture, by metadata column, relative to the split."""
+        name = f"{map_index:06d}_{number:06d}"
+        files = {"file_name": f"images/{name}.png"}
+        if self.has_codes:
+            # Not "codes_file_name": datasets opens columns of such a name as pictures.
+            files["codes"] = f"codes/{name}.safetensors"
+        return files
+
+    # -- starting and going on -------------------------------------------------------------------------------
+
+    def check(self, settings: Mapping[str, Any], labels: LabelSet) -> None:
+        """Refuse a folder that these settings cannot go on with. Writes nothing.
+
+        Raises:
+            ValueError: for a folder of other settings or classes, or one that holds anything else.
+        """
+        classes = self.root / "classes.json"
+        if classes.exists() and LabelSet.from_file(classes) != labels:
+            raise ValueError(f"{classes} holds other classes than the model's: choose another --output_dir")
+        listing = self.split / _SETTINGS_FILE
+        if not listing.exists():
+            if self.split.exists() and any(not p.name.startswith(".") for p in self.split.iterdir()):
+                raise ValueError(
+                    f"{self.split} holds files that generate.py did not write (it has no {_SETTINGS_FILE}): choose "
+                    "another --output_dir or --split"
+                )
+            return
+        try:
+            before = dict(json.loads(listing.read_text(encoding="utf-8"))["settings"])
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{listing} cannot be read: remove {self.split} and start again") from None
+        refuse_other_settings(before, settings, self.split, "choose another --output_dir or --split")
+
+    def begin(self, settings: Mapping[str, Any], sources: Mapping[str, str], labels: LabelSet) -> None:
+        """Make the folders and record the settings; what a killed run left half written is removed.
+
+        Args:
+            sources: names of the model and the folders, for readers; they are not compared.
+        """
+        used = [True, True, self.has_instances, self.has_codes]
+        for name, wanted in zip(_FOLDERS, used, strict=True):
+            if wanted:
+                (self.split / name).mkdir(parents=True, exist_ok=True)
+        for leftover in self.split.glob("**/.*.partial"):
+            leftover.unlink()
+        if not (self.root / "classes.json").exists():
+            labels.to_file(self.root / "classes.json")
+        if not (self.split / _SETTINGS_FILE).exists():
+            record = {**sources, "settings": settings}
+            _write_text(self.split / _SETTINGS_FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+    def missing(self, maps: int, num_per_map: int) -> set[tuple[int, int]]:
+        """(map, number) of the pictures that are not there, or whose label map or codes are not."""
+        there = {
+            f"{name}/{file}"
+            for name in _FOLDERS
+            if (self.split / name).is_dir()
+            for file in os.listdir(self.split / name)
+        }
+        absent = set()
+        for map_index in range(maps):
+            if not there.issuperset(self.map_files(map_index).values()):
+                absent.add((map_index, 0))  # the label map is written with the first picture
+            for number in range(num_per_map):
+                if not there.issuperset(self.picture_files(map_index, number).values()):
+                    absent.add((map_index, number))
+        return absent
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def write_map(self, map_index: int, label: Tensor, instance: Tensor | None, labels: LabelSet) -> None:
+        """Write a label map int64 [H, W], and its instance map."""
+        files = self.map_files(map_index)
+        save_picture(label_picture(label, labels), self.split / files["label_file_name"])
+        if instance is not None:
+            picture = Image.fromarray(instance.numpy().astype(np.uint16))
+            save_picture(picture, self.split / files["instance_file_name"])
+
+    def write_picture(
+        self, map_index: int, number: int, picture: Image.Image, codes: AppearanceCodes
+    ) -> None:
+        """Write a picture, after its codes."""
+        files = self.picture_files(map_index, number)
+        if self.has_codes:
+            codes.save(self.split / files["codes"])
+        save_picture(picture, self.split / files["file_name"])
+
+    def write_manifest(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Write ``metadata.jsonl``, whole or not at all."""
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        _write_text(self.split / "metadata.jsonl", text)
+
+    # -- the Hub ---------------------------------------------------------------------------------------------
+
+    def upload(self, repo_id: str, model: GroupDNet, model_name: str, *, private: bool = False) -> str:
+        """Upload the whole folder as a data set, with a card; a card that is there stays.
+
+        Returns:
+            Address of the commit.
+
+        Raises:
+            ValueError: if that failed, for whatever reason.
+        """
+        card = self.root / "README.md"
+        if not card.exists():
+            _write_text(card, data_card(repo_id, model, model_name))
+        api = HfApi()
+        try:
+            api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
+            done = api.upload_folder(
+                repo_id=repo_id,
+                repo_type="dataset",
+                folder_path=self.root,
+                ignore_patterns=["*.partial", "*.lock"],
+                commit_message="Pictures drawn by GroupDNet",
+            )
+        except Exception as error:  # the errors of whichever network library the Hub's client uses
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"{self.root} is finished but was not uploaded to {repo_id} ({reason}): run the same command again, it "
+                "will only upload"
+            ) from None
+        return str(done.commit_url)
+
+
+def data_card(repo_id: str, model: GroupDNet, model_name: str) -> str:
+    """The text of a ``README.md`` that says what the data set is and how to load it."""
+    height, width = model.config.image_size
+    license_name, note = model.card_facts.get("license"), model.card_facts.get("license_note")
+    front = ["---", "tags:", "- synthetic", "- groupdnet"]
+    if license_name:
+        front.append(f"license: {json.dumps(license_name, ensure_ascii=False)}")
+    lines = [
+        *front,
+        "---",
+        "",
+        f"# {repo_id.rsplit('/', 1)[-1]}",
+        "",
+        f"Synthetic pictures ({height} x {width} pixels, height x width) with their label maps, drawn by the GroupDNet "
+        f"`{model_name}`. `classes.json` names the classes. Each line of `metadata.jsonl` holds the seed that a "
+        "picture was drawn with.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        f"pictures = load_dataset({json.dumps(repo_id)})",
+        "```",
+    ]
+    if note:
+        lines += ["", f"Licence of the model: {note}"]
+    return "\n".join(lines) + "\n"
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

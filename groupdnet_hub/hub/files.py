@@ -1,0 +1,210 @@
+"""The files of a saved model: found in a folder or on the Hub, and read only after they were checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from torch import Tensor
+
+from groupdnet_hub.io.atomic import saved_file
+from groupdnet_hub.io.strict_json import read_json
+from groupdnet_hub.io.symlinks import check_link
+from groupdnet_hub.io.tensors import TensorFile, header_length, header_limit, open_tensors
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+FACTS_FILE = "training.json"
+CARD_FILE = "README.md"
+
+_FLOATS = {"F32", "F16", "BF16", "F64"}
+_COUNTERS = {"I64"}  # batch normalisation counts its batches; a model holds no other whole numbers
+_PICKLES = (".bin", ".pth", ".pt", ".pkl", ".ckpt")
+_SHOWN_PROBLEMS = 3
+_SHORTEST_HEADER_ENTRY = 50  # bytes that a tensor takes in the header of a weights file, at least
+
+
+def config_digest(config_text: str) -> str:
+    """What ties a weights file to the configuration that it was saved with.
+
+    It is that of the values in the file: layout does not count, and keys that a later version adds with a default
+    do not change it.
+    """
+    canonical = json.dumps(json.loads(config_text), indent=2) + "\n"
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
+    """Where the files of a model are, by file name; downloaded if ``name`` is a Hub id.
+
+    Args:
+        name: a folder, or a Hub id; a path object is never taken for a Hub id.
+        options: revision, cache_dir, token, local_files_only and force_download of ``hf_hub_download``.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``StrictHubMixin.from_pretrained``.
+    """
+    source = os.fspath(name)
+    folder = Path(source)
+    if source and folder.is_dir():
+        return _files_in_folder(folder, source)
+    if source and folder.exists():
+        raise FileNotFoundError(
+            f"{source} is a file: name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}"
+        )
+    is_id = isinstance(name, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
+    if not is_id or source.startswith((".", "~")):
+        raise FileNotFoundError(
+            f"there is no folder {source!r}: check the path, or name a model of the Hub as user/name"
+        )
+    files = {}
+    for file_name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE):
+        try:
+            files[file_name] = Path(hf_hub_download(source, file_name, **options))
+        except LocalEntryNotFoundError as error:
+            if file_name == FACTS_FILE:  # not every model has one, and offline that cannot be asked
+                continue
+            raise LocalEntryNotFoundError(
+                f"{file_name} of {source} (revision {options['revision'] or 'main'}) is not in the cache and "
+                f"was not downloaded: load it once with the Hub in reach, or name a folder. {error}"
+            ) from error
+        except EntryNotFoundError as error:
+            if file_name == FACTS_FILE:
+                continue
+            raise FileNotFoundError(
+                f"the repository {source} has no {file_name}: {_hint(_names_on_hub(source, options))}"
+            ) from error
+    for path in files.values():
+        check_link(path, path.parent, source)
+    return files
+
+
+def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
+    files = {name: saved_file(folder, name) for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE)}
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not files[name].is_file():
+            raise FileNotFoundError(f"the folder {source} has no {name}: {_hint(os.listdir(folder))}")
+    found = {name: path for name, path in files.items() if path.is_file()}
+    for path in found.values():
+        check_link(path, folder, source)
+    return found
+
+
+def _names_on_hub(source: str, options: Mapping[str, Any]) -> list[str]:
+    if options["local_files_only"]:
+        return []
+    try:
+        info = HfApi(token=options["token"]).model_info(source, revision=options["revision"])
+    except (HfHubHTTPError, OSError):  # only a hint is lost; the missing file is reported all the same
+        return []
+    return [entry.rfilename for entry in info.siblings or ()]
+
+
+def _hint(names: Collection[str]) -> str:
+    pickles = sorted(name for name in names if name.endswith(_PICKLES))
+    if pickles:
+        return (
+            f"it holds {pickles[0]}, which is not read because such files can run code; convert the authors' "
+            "checkpoints with python -m groupdnet_hub.smis"
+        )
+    return "was it saved with save_pretrained?"
+
+
+def check_tensor_count(path: Path, source: str, least: int) -> None:
+    """Refuse a weights file that cannot hold ``least`` tensors: a model of so many parts takes long to build.
+
+    Raises:
+        ValueError: for such a file, or one that is no weights file.
+    """
+    if header_length(path, f"{path.name} of {source}") < least * _SHORTEST_HEADER_ENTRY:
+        raise ValueError(
+            f"{path.name} of {source} does not fit its {CONFIG_FILE}, of which a model has at least {least} tensors"
+        )
+
+
+def read_weights(
+    path: Path, source: str, wanted: Mapping[str, Tensor], digest: str, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """The tensors of a weights file; names, shapes and types are checked before any is read.
+
+    Args:
+        source: folder or Hub id, for messages.
+        wanted: the state of the model that the tensors are for; only its shapes and types are looked at.
+        digest: :func:`config_digest` of the configuration beside the file.
+        dtype: precision to read in, or ``None`` for that of the file.
+
+    Raises:
+        ValueError: see ``StrictHubMixin.from_pretrained``.
+    """
+    described = f"{path.name} of {source}"
+    with open_tensors(path, described, header_limit(wanted)) as file:
+        check_tensors(file, wanted, f"{described} does not fit its {CONFIG_FILE}")
+        if file.metadata.get("config_sha256", digest) != digest:
+            raise ValueError(
+                f"{CONFIG_FILE} and {described} are not of the same save: save the model again, or restore the "
+                "file that was replaced"
+            )
+        precisions = sorted(set(file.types.values()) & _FLOATS)
+        if dtype is None and len(precisions) > 1:
+            raise ValueError(
+                f"{described} mixes the types {', '.join(precisions)}: name the dtype to load it in, not 'auto'"
+            )
+        # The library maps the file into memory: without a copy, a change of the file would change the model.
+        return {
+            key: file.read(key).to(dtype if value.is_floating_point() else None, copy=True)
+            for key, value in wanted.items()
+        }
+
+
+def check_tensors(file: TensorFile, wanted: Mapping[str, Tensor], refusal: str) -> None:
+    """Refuse a file whose tensors do not have the names, shapes and kinds of types of ``wanted``.
+
+    Args:
+        refusal: how the message begins.
+
+    Raises:
+        ValueError: for such a file.
+    """
+    problems = _problems(file.shapes, file.types, wanted)
+    if problems:
+        more = len(problems) - _SHOWN_PROBLEMS
+        shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f", and {more} more" if more > 0 else "")
+        raise ValueError(f"{refusal}: {shown}")
+
+
+def _problems(
+    shapes: Mapping[str, tuple[int, ...]], types: Mapping[str, str], wanted: Mapping[str, Tensor]
+) -> list[str]:
+    problems = [f"{key} is missing" for key in wanted if key not in shapes]
+    problems += [f"{key} is not part of the model" for key in shapes if key not in wanted]
+    for key, value in wanted.items():
+        if key not in shapes:
+            continue
+        if shapes[key] != tuple(value.shape):
+            problems.append(f"{key} has shape {shapes[key]} instead of {tuple(value.shape)}")
+        allowed = _FLOATS if value.is_floating_point() else _COUNTERS
+        if types[key] not in allowed:
+            problems.append(f"{key} has the type {types[key]} instead of {' or '.join(sorted(allowed))}")
+    return problems
+
+
+def read_facts(path: Path | None, source: str) -> dict[str, Any]:
+    """The card facts of a model; empty if it has none.
+
+    Raises:
+        ValueError: for a file that is not a JSON object.
+    """
+    if path is None:
+        return {}
+    facts = read_json(path, f"{path.name} of {source}")
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path.name} of {source} must hold a JSON object")
+    return facts

@@ -1,0 +1,1 @@
+"""Files: read strictly, written atomically."""

@@ -1,0 +1,65 @@
+"""Weights files of other projects, ``.pth`` or ``.safetensors``: plain tensors, no pickled code."""
+
+from __future__ import annotations
+
+import os
+import pickle  # nosec B403
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groupdnet_hub.io.tensors import MAX_HEADER, open_tensors
+
+# Of the module pickle only the class of its error is used.
+_ZIP = b"PK\x03\x04"
+
+
+def read_foreign_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The tensors of a file by their names, on the CPU.
+
+    Raises:
+        ValueError: for a missing, damaged or foreign file, or one that holds code or unpacks to more than it is.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    if path.suffix == ".safetensors":
+        with open_tensors(path, path.name, MAX_HEADER) as file:
+            return {key: file.read(key).clone() for key in file.shapes}
+    size = path.stat().st_size
+    try:
+        _check_unpacked_size(path, size)
+        values: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # whose text says how to run the code all the same
+        raise ValueError(
+            f"{path.name} cannot be read as tensors: it is damaged, or it holds code, which is never run"
+        ) from None
+    except Exception as error:  # torch, its unpickler and the zip reader have many for what is no checkpoint
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path.name} cannot be read as tensors ({reason}): download or copy it again"
+        ) from None
+    if not isinstance(values, Mapping) or not all(isinstance(value, Tensor) for value in values.values()):
+        raise ValueError(f"{path.name} is not a state dict: it must map names to tensors")
+    for key, value in values.items():
+        # A pickle says how large its storages are, and torch believes it.
+        plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+        if not plain or value.untyped_storage().nbytes() > size:
+            raise ValueError(
+                f"{path.name} is damaged or hostile: {key!s:.80} is no plain tensor of this file"
+            )
+    return {str(key): value for key, value in values.items()}
+
+
+def _check_unpacked_size(path: Path, size: int) -> None:
+    """torch stores what it saves uncompressed: an archive that grows when it is read is a bomb."""
+    with path.open("rb") as file:
+        if file.read(4) != _ZIP:
+            return
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > size:
+            raise ValueError("it unpacks to more than its size")

@@ -1,0 +1,59 @@
+"""Convolutional trunks trained on ImageNet: torchvision's download, or a local safetensors file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from groupdnet_hub.io.tensors import open_tensors
+
+NETS = ("alexnet", "vgg16", "vgg19")
+
+
+def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None = None) -> nn.Sequential:
+    """The first ``length`` layers of torchvision's ``features``, frozen; no ReLU works in place.
+
+    Args:
+        net: ``alexnet``, ``vgg16`` or ``vgg19``.
+        weights: a safetensors file with torchvision's key names (``features.N.weight``); by default torchvision
+            downloads its own.
+
+    Raises:
+        ValueError: for an unknown net, or a file that does not hold its weights.
+    """
+    if net not in NETS:
+        raise ValueError(f"the net {net!r} is not known; there are {', '.join(NETS)}")
+    import torchvision  # only training and measuring need it
+
+    make = getattr(torchvision.models, net)
+    if weights is None:
+        with torch.random.fork_rng(devices=[]):  # torchvision draws weights before it loads them
+            trunk = make(weights="IMAGENET1K_V1").features[:length]
+    else:
+        with torch.device("meta"):
+            trunk = make(weights=None).features[:length]
+        trunk.load_state_dict(_read_trunk(Path(weights), trunk), assign=True)
+    for module in trunk:
+        if isinstance(module, nn.ReLU):
+            module.inplace = False  # the activations in between are the result
+    return trunk.eval().requires_grad_(False)
+
+
+def _read_trunk(path: Path, trunk: nn.Module) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path} of ImageNet weights")
+    wanted = {f"features.{key}": (key, tuple(value.shape)) for key, value in trunk.state_dict().items()}
+    with open_tensors(path, path.name) as file:
+        missing = [name for name in wanted if name not in file.shapes]
+        if missing:
+            raise ValueError(f"{path.name} lacks {missing[0]} ({len(missing)} of {len(wanted)} are missing)")
+        for name, (_, shape) in wanted.items():
+            if file.shapes[name] != shape or file.types[name] not in ("F32", "F16", "BF16"):
+                raise ValueError(
+                    f"{name} in {path.name} has shape {file.shapes[name]} and type {file.types[name]}, and this net "
+                    f"needs floats {shape}: are these the weights of another net?"
+                )
+        return {key: file.read(name).float().clone() for name, (key, _) in wanted.items()}

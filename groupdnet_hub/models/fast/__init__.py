@@ -1,0 +1,1 @@
+"""Exact, faster forms of the networks. Nothing in the plain ones needs them."""

@@ -1,0 +1,106 @@
+"""Single pictures on one scene as CUDA graphs: the host asks for a whole decode at once, not for each kernel."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+from groupdnet_hub.models.fast.incremental import FoldedNetwork
+from groupdnet_hub.models.fast.partial_sums import PartialSums
+from groupdnet_hub.models.fast.prepared_map import KeptDecode, Scene, bytes_of
+
+# Makes of some work, which always uses the same memory, a function that repeats it.
+Record = Callable[[Callable[[], None]], Callable[[], None]]
+
+# Recorded sets of groups of a scene: every single class of a usual model, and some combinations.
+_RECORDINGS = 32
+_WARM_UPS = 3
+
+
+class RecordedDecode:
+    """What :func:`~groupdnet_hub.models.fast.incremental.decode_folded` does for one picture, recorded.
+
+    There is one recording for each set of groups that changed codes reach. All of them work in the memory of one
+    kept picture, so threads take turns.
+
+    Args:
+        record: how work is recorded; by default as a CUDA graph.
+    """
+
+    def __init__(self, network: FoldedNetwork, scene: Scene, record: Record | None = None) -> None:
+        self._network, self._scene = network, replace(scene, recorded=None)
+        self._record = record or CudaGraphs()
+        self._shown: KeptDecode | None = None
+        self._sums = tuple(PartialSums() for _ in network.blocks)
+        self._recordings: OrderedDict[frozenset[int], Callable[[], None]] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the kept picture and its sums; CUDA graphs hold one decode's working memory besides."""
+        kept = [] if self._shown is None else self._shown.tensors()
+        return bytes_of([*kept, *(tensor for sums in self._sums for tensor in sums.tensors())])
+
+    def draw(self, codes: Tensor) -> Tensor:
+        """The picture [1, 3, H, W] of codes [1, C, z, h, w]."""
+        # What inference mode makes could not be written to outside of it.
+        with self._lock, torch.inference_mode(False), torch.no_grad():
+            if self._shown is None:
+                pieces, image = self._network.draw(codes, self._scene, sums=self._sums)
+                self._shown = KeptDecode(codes.clone(), pieces, image)
+            elif changed := self._shown.changed_classes(codes):
+                self._shown.codes.copy_(codes)
+                self._recording(self._network.groups_of(changed))()
+            return self._shown.image.clone()
+
+    def _recording(self, reached: frozenset[int]) -> Callable[[], None]:
+        if reached not in self._recordings:
+            if len(self._recordings) == _RECORDINGS:
+                self._recordings.popitem(last=False)
+            self._recordings[reached] = self._record(lambda: self._redraw(reached))
+        self._recordings.move_to_end(reached)
+        return self._recordings[reached]
+
+    def _redraw(self, reached: frozenset[int]) -> None:
+        """Bring the kept picture, in place, to its changed codes; doing it again changes nothing."""
+        shown = self._shown
+        assert shown is not None
+        sums = tuple(own.copy() for own in self._sums)
+        pieces, image = self._network.draw(shown.codes, self._scene, shown.pieces, reached, sums)
+        for new_block, own_block in zip(pieces, shown.pieces, strict=True):
+            for new, own in zip(new_block, own_block, strict=True):
+                if new is not own:
+                    own.copy_(new)
+        for new_sums, own_sums in zip(sums, self._sums, strict=True):
+            own_sums.overwrite(new_sums)
+        shown.image.copy_(image)
+
+
+class CudaGraphs:
+    """Records work as CUDA graphs that share their working memory; they must not run at the same time.
+
+    Args:
+        warm_ups: how often work is done before it is recorded, so that libraries settle on their algorithms.
+    """
+
+    def __init__(self, warm_ups: int = _WARM_UPS) -> None:
+        self._pool, self._warm_ups = torch.cuda.graph_pool_handle(), warm_ups
+
+    def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Warm up, then record; what is recorded is not done yet."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(self._warm_ups):
+                work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may use the device in the meantime.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            work()
+        return graph.replay

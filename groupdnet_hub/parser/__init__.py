@@ -1,0 +1,1 @@
+"""The photo parser, which makes label maps of photos, and its training."""

@@ -1,0 +1,281 @@
+"""All items of a data set: over several processes, with a record by which a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from tqdm.auto import tqdm
+
+from groupdnet_hub import LabelSet
+from groupdnet_hub.io.atomic import whole_file, writing_to
+from groupdnet_hub.prepare.items import Outcome
+from groupdnet_hub.prepare.sources import Found, Item, Problem
+from groupdnet_hub.runs.output_lock import sole_writer
+
+# Beside the metadata of a split: the settings it is made with, and one line for each item that is done.
+_SETTINGS, _DONE = ".prepare.json", ".prepare.jsonl"
+
+
+class Preparation(Protocol):
+    """How one item becomes files; worker processes get copies of it."""
+
+    labels: LabelSet
+
+    def prepare(self, item: Item, output: Path) -> Outcome:
+        """Write an item's files below ``output``; each appears whole or not at all."""
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    prepared: int = 0
+    kept: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        """The summary as it is printed."""
+        text = f"prepared {self.prepared}"
+        if self.kept:
+            text += f" ({self.kept} of them before)"
+        text += f", left out {self.left_out.total()}"
+        if self.left_out:
+            text += " (" + ", ".join(f"{count} {why}" for why, count in sorted(self.left_out.items())) + ")"
+        yield text + f", skipped {len(self.problems)}" + (":" if self.problems else "")
+        yield from (f"  {problem.path}: {problem.reason}" for problem in self.problems)
+        yield from self.remarks
+
+
+def prepare_all(
+    found: Found, recipe: Preparation, settings: dict[str, Any], output: Path, *, num_workers: int
+) -> Summary:
+    """Prepare every item of ``found`` into ``output``, keep those that an earlier run with the same settings did, and
+    write ``classes.json`` and each split's ``metadata.jsonl``.
+
+    Args:
+        settings: what must be equal for two runs to share a folder; JSON values.
+        num_workers: processes; 0 works in this one.
+
+    Raises:
+        ValueError: if the folder holds something else, another run writes to it, or a worker process died.
+        OSError: if a file cannot be written.
+    """
+    splits = sorted({item.split for item in found.items})
+
+    def check() -> None:
+        _check_classes(output / "classes.json", recipe.labels)
+        for split in splits:
+            _check_settings(output / split, settings)
+
+    check()  # before anything is written
+    with sole_writer(output, "prepare", "choose another --output"), writing_to(output):
+        check()  # of another run, which may have ended meanwhile
+        for leftover in output.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
+        for split in splits:
+            _open_split(output / split, settings, with_instances=any(i.instance for i in found.items))
+        return _prepare(found, recipe, output, splits, num_workers)
+
+
+def _prepare(found: Found, recipe: Preparation, output: Path, splits: list[str], num_workers: int) -> Summary:
+    outcomes = {split: read_done(output / split, found.items) for split in splits}
+    summary = Summary(problems=list(found.problems), remarks=list(found.remarks))
+    summary.kept = sum(outcome.entry is not None for done in outcomes.values() for outcome in done.values())
+    waiting = [item for item in found.items if item.name not in outcomes[item.split]]
+    journals = {split: (output / split / _DONE).open("a", encoding="utf-8") for split in splits}
+    try:
+        for outcome in _outcomes(waiting, recipe, output, num_workers):
+            if outcome.problem is not None:
+                summary.problems.append(
+                    Problem(outcome.problem_path or outcome.item.picture, outcome.problem)
+                )
+                continue
+            outcomes[outcome.item.split][outcome.item.name] = outcome
+            journal = journals[outcome.item.split]
+            journal.write(json.dumps(_as_line(outcome)) + "\n")
+            journal.flush()
+    finally:
+        for journal in journals.values():
+            journal.close()
+
+    recipe.labels.to_file(output / "classes.json")
+    counts: Counter[str] = Counter()
+    for split in splits:
+        done = [
+            outcomes[split][i.name] for i in found.items if i.split == split and i.name in outcomes[split]
+        ]
+        entries = [outcome.entry for outcome in done if outcome.entry is not None]
+        summary.prepared += len(entries)
+        summary.left_out.update(outcome.left_out for outcome in done if outcome.left_out is not None)
+        for outcome in done:
+            counts.update(outcome.counts)
+        text = "".join(json.dumps(entry) + "\n" for entry in entries)
+        _write_text(output / split / "metadata.jsonl", text)
+    summary.problems.sort(key=lambda problem: str(problem.path))
+    summary.remarks += [f"{count} {what}" for what, count in sorted(counts.items())]
+    return summary
+
+
+def _check_classes(path: Path, labels: LabelSet) -> None:
+    if path.exists() and LabelSet.from_file(path) != labels:
+        raise ValueError(f"{path} holds other classes than these: choose another --output")
+
+
+def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse a split's folder that was made with other settings, or by something else."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    before = read_settings(folder)
+    different = [
+        f"{name} was {_short(before.get(name))} and is now {_short(settings.get(name))}"
+        for name in sorted({*before, *settings})
+        if before.get(name) != settings.get(name)
+    ]
+    if different:
+        raise ValueError(
+            f"{folder} was prepared with other settings ({'; '.join(different)}): choose another --output, or delete "
+            "that folder"
+        )
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that a split's folder was made with.
+
+    Raises:
+        ValueError: if there are none, or they cannot be read.
+    """
+    record = folder / _SETTINGS
+    if not record.is_file():
+        raise ValueError(f"{folder} holds files that prepare.py did not write: choose another --output")
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{record} cannot be read ({error}): delete {folder} and start again") from None
+    if not isinstance(before, dict):
+        raise ValueError(f"{record} is no record of settings: delete {folder} and start again")
+    return before
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _open_split(folder: Path, settings: dict[str, Any], *, with_instances: bool) -> None:
+    """Make the folders and the record, and clear away files that a killed run left half written."""
+    for part in ("images", "labels", *(["instances"] if with_instances else [])):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for partial in folder.glob("**/.*.partial"):
+        partial.unlink(missing_ok=True)
+    if not (folder / _SETTINGS).exists():
+        _write_text(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
+
+
+def _as_line(outcome: Outcome) -> dict[str, Any]:
+    line = {"name": outcome.item.name, "entry": outcome.entry, "left_out": outcome.left_out}
+    return {**line, "counts": outcome.counts}
+
+
+def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
+    """What earlier runs did, by name; an item counts only while all of its files are there.
+
+    Lines that are none of ours are passed over: their items are prepared again.
+    """
+    path = folder / _DONE
+    by_name = {item.name: item for item in items if item.split == folder.name}
+    done: dict[str, Outcome] = {}
+    if not path.is_file():
+        return done
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if text and not text.endswith(
+        "\n"
+    ):  # the line that a kill cut short; the next one must not be glued to it
+        text = text[: text.rfind("\n") + 1]
+        _write_text(path, text)
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+            item, entry = by_name.get(record["name"]), record["entry"]
+            files = [] if entry is None else [v for k, v in entry.items() if k.endswith("file_name")]
+            left_out, counts = record["left_out"], {str(k): int(v) for k, v in record["counts"].items()}
+            outcome = None
+            if not isinstance(left_out, str | None):
+                continue
+            if item is not None and all((folder / file).is_file() for file in files):
+                outcome = Outcome(item, entry, left_out, counts=counts)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
+            continue
+        if outcome is not None:
+            done[outcome.item.name] = outcome
+    return done
+
+
+def _outcomes(items: list[Item], recipe: Preparation, output: Path, num_workers: int) -> Iterator[Outcome]:
+    """Outcomes as they come, with a progress bar."""
+    if not items:
+        return
+    bar: Callable[..., Any] = tqdm
+    if num_workers == 0 or len(items) < 2:
+        for item in bar(items, desc="preparing", unit="picture"):
+            yield recipe.prepare(item, output)
+        return
+    # Fresh processes: torch's threads do not survive a fork.
+    pool = ProcessPoolExecutor(
+        min(num_workers, len(items)), multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        # The frames of one picture by one worker, which need not parse it again for each.
+        pictures = [list(frames) for _, frames in itertools.groupby(items, lambda item: item.picture)]
+        futures = [pool.submit(_prepare_frames, recipe, frames, output) for frames in pictures]
+        with bar(total=len(items), desc="preparing", unit="picture") as progress:
+            for future in as_completed(futures):
+                outcomes = future.result()
+                progress.update(len(outcomes))
+                yield from outcomes
+    except BrokenProcessPool:
+        raise ValueError(
+            "a worker process died, perhaps for want of memory: what is done is kept; run this again, with a smaller "
+            "--num_workers"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare_frames(recipe: Preparation, frames: Sequence[Item], output: Path) -> list[Outcome]:
+    return [recipe.prepare(item, output) for item in frames]
+
+
+def _start_worker() -> None:
+    """One thread for each worker, no stack trace on Ctrl-C, and an end with the main process."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        # A pool's workers outlive a main process that was killed: they wait for work that never comes.
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=follow, daemon=True).start()
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,0 +1,279 @@
+"""Which files of a raw data set belong together, and what is missing. Nothing is opened here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from groupdnet_hub.prepare.labels import CCP_SAME_OUTFIT
+from groupdnet_hub.prepare.photo_lists import CCP_BACKDROPS, CCP_NOT_USED, CCP_VALIDATION
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture to prepare: its split, the name of the files to write (without ending), and its raw files.
+
+    There is no label map where a parser makes it. ``frame`` is one of ``person_frames.FRAMES``: which part of the
+    picture is written. ``backdrop`` is one of ``person_maps.cut_out``'s; None for that of the name. ``tags``
+    say what the picture shows, where that counts.
+    """
+
+    split: str
+    name: str
+    picture: Path
+    label: Path | None = None
+    instance: Path | None = None
+    frame: str = "none"
+    backdrop: int | None = None
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that was skipped, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass
+class Found:
+    """What a raw data set holds: pairs, files without a partner, and remarks for the summary."""
+
+    items: list[Item] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def limited(self, count: int | None) -> Found:
+        """The first ``count`` pairs of each split."""
+        seen: dict[str, int] = {}
+        items = []
+        for item in self.items:
+            seen[item.split] = seen.get(item.split, 0) + 1
+            if count is None or seen[item.split] <= count:
+                items.append(item)
+        return Found(items, self.problems, self.remarks)
+
+    def framed(self, frames: Sequence[str]) -> Found:
+        """Every item in each of these frames; with several, ``NAME_FRAME`` is written for each."""
+        items = [
+            replace(item, frame=frame, name=item.name if len(frames) == 1 else f"{item.name}_{frame}")
+            for item in self.items
+            for frame in frames
+        ]
+        return Found(items, self.problems, self.remarks)
+
+
+def split_of(group: str, split: str, validation_share: float) -> str:
+    """``split``, or ``validation`` for about ``validation_share`` of all groups; it depends on the group's name alone,
+    so that more pictures or a second run change nothing."""
+    digest = hashlib.sha256(group.encode()).digest()
+    share = int.from_bytes(digest[:6], "big") / 2**48
+    return "validation" if share < validation_share else split
+
+
+def _need_folder(folder: Path, what: str) -> Path:
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder} ({what})")
+    return folder
+
+
+def picture_files(
+    folder: Path, without: Iterable[Path], problems: list[Problem], ending: str = ""
+) -> dict[str, Path]:
+    """Pictures below ``folder`` by their path in it, without ``ending`` or else their suffix.
+
+    Folders of ``without`` are passed over where they lie inside ``folder``: label maps among the pictures, say.
+    """
+    away = [path.resolve() for path in without if not folder.resolve().is_relative_to(path.resolve())]
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in _PICTURES or path.name.startswith(".") or not path.is_file():
+            continue
+        if any(path.resolve().is_relative_to(other) for other in away):
+            continue
+        inside = path.relative_to(folder).as_posix()
+        if ending and not inside.endswith(ending):
+            continue
+        key = inside[: -len(ending or path.suffix)]
+        if key in found:
+            problems.append(Problem(path, f"has the same name as {found[key].name}, up to the ending"))
+        else:
+            found[key] = path
+    return found
+
+
+def _pairs(
+    pictures: dict[str, Path],
+    maps: dict[str, Path],
+    problems: list[Problem],
+    also_called: Callable[[str], tuple[str, ...]] = lambda key: (),
+) -> list[tuple[str, Path, Path]]:
+    """(key, picture, label map) by key; what has no partner goes into ``problems``."""
+    pairs, used = [], set()
+    for key, picture in pictures.items():
+        name = next((name for name in (key, *also_called(key)) if name in maps), None)
+        if name is None:
+            problems.append(Problem(picture, "has no label map"))
+        elif name in used:
+            problems.append(Problem(picture, f"shares the label map {maps[name].name} with another picture"))
+        else:
+            used.add(name)
+            pairs.append((key, picture, maps[name]))
+    problems.extend(Problem(path, "has no picture") for name, path in maps.items() if name not in used)
+    return pairs
+
+
+def _add(found: Found, item: Item, seen: dict[tuple[str, str], Path]) -> None:
+    """Add an item unless its files would overwrite another one's."""
+    other = seen.setdefault((item.split, item.name), item.picture)
+    if other is item.picture:
+        found.items.append(item)
+    else:
+        found.problems.append(Problem(item.picture, f"would be written as {item.name}, as {other} is"))
+
+
+def find_folder_pair(
+    pictures: Path,
+    maps: Path,
+    output: Path,
+    *,
+    instances: Path | None = None,
+    split: str,
+    validation_share: float,
+    same_garment: bool = False,
+) -> Found:
+    """Pictures and label maps matched by their path in the folder, up to the ending.
+
+    A map may also lie in one flat folder, as parsers write them: ``WOMEN/Dresses/id_1/02_1_front.jpg`` has
+    ``WOMEN-Dresses-id_1-02_1_front.png``, or the same with ``_``.
+
+    Args:
+        same_garment: pictures of one folder go into the same split (DeepFashion: a folder holds one garment).
+    """
+    found, seen = Found(), {}
+    _need_folder(pictures, "the pictures")
+    _need_folder(maps, "the label maps")
+    if maps.resolve() == pictures.resolve():
+        raise ValueError(f"the pictures and the label maps are the same folder, {maps}: keep them apart")
+    apart = [folder for folder in (pictures, maps, instances, output) if folder is not None]
+    photos = picture_files(pictures, apart, found.problems)
+    label_files = picture_files(maps, apart, found.problems)
+    edges = (
+        picture_files(_need_folder(instances, "the instance maps"), apart, found.problems)
+        if instances
+        else {}
+    )
+
+    def flat(key: str) -> tuple[str, ...]:
+        return (key.replace("/", "-"), key.replace("/", "_")) if "/" in key else ()
+
+    for key, picture, label in _pairs(photos, label_files, found.problems, flat):
+        if instances and key not in edges:
+            found.problems.append(Problem(picture, "has no instance map"))
+            continue
+        group = key.rpartition("/")[0] if same_garment and "/" in key else key
+        where = split_of(group, split, validation_share)
+        _add(found, Item(where, key.replace("/", "-"), picture, label, edges.get(key)), seen)
+    return found
+
+
+def find_ccp(folder: Path, *, split: str, validation_share: float, chosen: bool = False) -> Found:
+    """Clothing Co-Parsing: photos with a pixel-level annotation. Those with tags only are counted, no more.
+
+    Args:
+        chosen: only the photos of fashion8, in its split (:mod:`groupdnet_hub.prepare.photo_lists`).
+
+    Raises:
+        ValueError: if the folder is not that data set.
+    """
+    annotations = folder / "annotations" / "pixel-level"
+    if not annotations.is_dir() or not (folder / "photos").is_dir():
+        raise ValueError(
+            f"{folder} is not Clothing Co-Parsing: it needs photos/, annotations/pixel-level/ and label_list.mat "
+            "(--download fetches it)"
+        )
+    found = Found()
+    photos = picture_files(folder / "photos", [], found.problems)
+    not_used = 0
+    for path in sorted(annotations.glob("*.mat")):
+        photo = photos.pop(path.stem, None)
+        if photo is None:
+            found.problems.append(Problem(path, "has no photo"))
+            continue
+        if chosen and path.stem in CCP_NOT_USED:
+            not_used += 1
+            continue
+        item = Item(split, f"ccp_{path.stem}", photo, path)
+        if chosen:
+            where = "validation" if path.stem in CCP_VALIDATION else split
+            backdrop = CCP_BACKDROPS[int(path.stem) % len(CCP_BACKDROPS)]
+            item = replace(item, split=where, backdrop=backdrop)
+        else:
+            where = split_of(CCP_SAME_OUTFIT.get(path.stem, path.stem), split, validation_share)
+            item = replace(item, split=where)
+        found.items.append(item)
+    if not_used:
+        found.remarks.append(f"{not_used} annotated photos are not in fashion8 and were not used")
+    if photos:
+        found.remarks.append(f"{len(photos)} photos have no pixel-level annotation and were not used")
+    return found
+
+
+def find_cityscapes(folder: Path, only: str | None) -> Found:
+    """Cityscapes: ``leftImg8bit/SPLIT/CITY/`` with ``gtFine/SPLIT/CITY/``; its ``val`` is our ``validation``.
+
+    The test split is not used: its public maps are dummies.
+
+    Raises:
+        ValueError: if the folder is not that data set.
+    """
+    found = Found()
+    for part, split in (("train", "train"), ("val", "validation")):
+        if only not in (None, split):
+            continue
+        photos_at, maps_at = folder / "leftImg8bit" / part, folder / "gtFine" / part
+        if not photos_at.is_dir() and not maps_at.is_dir():
+            continue
+        _need_folder(photos_at, "the pictures")
+        _need_folder(maps_at, "the label maps")
+        photos = picture_files(photos_at, [], found.problems, "_leftImg8bit.png")
+        maps = picture_files(maps_at, [], found.problems, "_gtFine_labelIds.png")
+        instances = picture_files(maps_at, [], found.problems, "_gtFine_instanceIds.png")
+        for key, photo, label in _pairs(photos, maps, found.problems):
+            if key in instances:
+                found.items.append(Item(split, key.rpartition("/")[2], photo, label, instances[key]))
+            else:
+                found.problems.append(Problem(photo, "has no instance map (*_gtFine_instanceIds.png)"))
+    return _some(found, folder, "leftImg8bit/train|val/CITY/ and gtFine/train|val/CITY/")
+
+
+def find_ade20k(folder: Path, only: str | None) -> Found:
+    """ADE20K scene parsing: ``images/training|validation`` with ``annotations/training|validation``.
+
+    Raises:
+        ValueError: if the folder is not that data set.
+    """
+    found = Found()
+    for part, split in (("training", "train"), ("validation", "validation")):
+        if only not in (None, split):
+            continue
+        photos_at, maps_at = folder / "images" / part, folder / "annotations" / part
+        if not photos_at.is_dir() and not maps_at.is_dir():
+            continue
+        _need_folder(photos_at, "the pictures")
+        _need_folder(maps_at, "the label maps")
+        photos, maps = (picture_files(place, [], found.problems) for place in (photos_at, maps_at))
+        for key, photo, label in _pairs(photos, maps, found.problems):
+            found.items.append(Item(split, key.replace("/", "-"), photo, label))
+    return _some(found, folder, "images/training|validation and annotations/training|validation")
+
+
+def _some(found: Found, folder: Path, layout: str) -> Found:
+    if not found.items and not found.problems:
+        raise ValueError(f"{folder} holds none of this data set's files: it needs {layout}")
+    return found

@@ -1,0 +1,1 @@
+"""What all commands share: flags, processes, locks, records of how a value came about."""

@@ -1,0 +1,78 @@
+"""One run at a time writes to an output."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from groupdnet_hub.io.atomic import writing_to
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+    def _take(file: int) -> None:
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+else:
+
+    def _take(file: int) -> None:
+        # Not flock: forked data loader workers would hold that a while longer than a process that was killed.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def sole_writer(folder: Path, name: str, otherwise: str) -> Iterator[None]:
+    """Hold a lock of the operating system on ``folder/.NAME.lock``; it ends with the process, however that ends.
+
+    Args:
+        folder: made if it is missing.
+        name: of what writes there.
+        otherwise: what else to do, for the message.
+
+    Raises:
+        ValueError: if another process holds it.
+        OSError: if the folder cannot be written to.
+    """
+    path = folder / f".{name}.lock"
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _open_locked(path)
+    if file is None:
+        raise ValueError(
+            f"another run writes to {folder} ({_holder(path)}): wait until it has ended, stop it, or {otherwise}"
+        )
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(file)
+
+
+def _open_locked(path: Path) -> int | None:
+    """The file, locked, with who holds it written in; None if another process holds it."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _take(file)
+            # Its last holder may have removed it between the two lines above.
+            if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+                os.ftruncate(file, 0)
+                os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                return file
+        except OSError as error:
+            os.close(file)
+            if isinstance(error, (BlockingIOError, PermissionError)):
+                return None
+            raise
+        os.close(file)
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8").strip() or "it has just begun"
+    return "it has just ended"

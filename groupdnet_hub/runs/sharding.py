@@ -1,0 +1,108 @@
+"""Work shared out over processes, with the same result for any number of them, and what identifies a run's inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
+from torch import nn
+from tqdm.auto import tqdm
+
+from groupdnet_hub.runs.accelerators import build_accelerator
+from groupdnet_hub.runs.output_lock import sole_writer
+
+# A process that has done its share waits for the slowest one, which may take long.
+_LONGEST_WAIT = timedelta(days=7)
+
+
+def start_accelerator(mixed_precision: str = "no") -> Accelerator:
+    """An accelerator for independent shares of work. On a CPU each process has one thread."""
+    accelerator = build_accelerator(
+        mixed_precision=mixed_precision,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
+    )
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
+    return accelerator
+
+
+@contextmanager
+def sole_run(accelerator: Accelerator, folder: Path, name: str, otherwise: str) -> Iterator[None]:
+    """:func:`sole_writer`, held by the main process for all of a run's processes.
+
+    Raises:
+        ValueError: on every process alike, if another run holds it or the folder cannot be written to.
+    """
+    with ExitStack() as held:
+        problem: list[str | None] = [None]
+        if accelerator.is_main_process:
+            try:
+                held.enter_context(sole_writer(folder, name, otherwise))
+            except (ValueError, OSError) as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0] is not None:
+            raise ValueError(problem[0])
+        yield
+
+
+def share(count: int, accelerator: Accelerator) -> range:
+    """This process's part of ``range(count)``: one run of neighbours, so that few label maps are read twice.
+
+    Not ``split_between_processes``, which gives the last item to every process that would have none.
+    """
+    index, processes = accelerator.process_index, accelerator.num_processes
+    return range(count * index // processes, count * (index + 1) // processes)
+
+
+def in_shares(
+    count: int, look: Callable[[int], Any], accelerator: Accelerator, description: str
+) -> list[Any]:
+    """``look(i)`` for i in 0..count-1, each on one process; the answers, in order, on all of them.
+
+    Raises:
+        ValueError: the first one that a look raised, on every process alike.
+    """
+    answers, problem = [], None
+    for i in tqdm(share(count, accelerator), desc=description, disable=not accelerator.is_main_process):
+        try:
+            answers.append(look(i))
+        except (ValueError, OSError) as error:
+            problem = str(error)
+            break
+    gathered = gather_object([(answers, problem)])
+    for _, found in gathered:
+        if found is not None:
+            raise ValueError(found)
+    return [answer for part, _ in gathered for answer in part]
+
+
+def digest(*parts: bytes | str) -> str:
+    """SHA-256 of several texts or bytes."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.hexdigest()
+
+
+def model_digest(model: nn.Module, *more: str) -> str:
+    """SHA-256 of all tensors of a model, with their names, and of more texts."""
+    parts: list[bytes | str] = list(more)
+    for key, value in sorted(model.state_dict().items()):
+        parts += [key, value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()]
+    return digest(*parts)
+
+
+def picture_seed(seed: int, map_index: int, number: int) -> int:
+    """The seed of one picture of a label map, below 2**53, so that every reader of JSON keeps it exactly."""
+    state = np.random.SeedSequence((seed, map_index, number)).generate_state(1, np.uint64)
+    return int(state[0]) >> 11

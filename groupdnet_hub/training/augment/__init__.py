@@ -1,0 +1,1 @@
+"""Random changes of what the networks see in training."""

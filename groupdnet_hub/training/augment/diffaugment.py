@@ -1,0 +1,104 @@
+"""Differentiable augmentation of what the discriminator sees, against overfitting on small data.
+
+After Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS 2020): colour, translation and
+cutout, on real and generated pictures alike, in both updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from groupdnet_hub.training.distributed import SharedStream
+
+# Shares of the side: how far a picture is moved at most, and how large the square is that is cut out.
+_TRANSLATION = 1 / 8
+_CUTOUT = 1 / 2
+# The draws, from 0 to 1, that change nothing: of brightness, saturation, contrast, two offsets, and a square's centre,
+# which lies far outside.
+NEUTRAL = (0.5, 0.5, 0.5, 0.5, 0.5, 2.0, 2.0)
+
+
+class DiffAugment(SharedStream):
+    """Colour, translation and cutout of label input and picture together."""
+
+    number = 1
+    _compiled: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
+        """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture.
+
+        Args:
+            copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
+                feature matching compares a picture with the real one, place by place.
+        """
+        return (self._compiled or augmented)(x, self._draw_alike(x, copies))
+
+    def plain(self, x: Tensor, copies: int = 1) -> Tensor:
+        """The same, never compiled: with second derivatives."""
+        return augmented(x, self._draw_alike(x, copies))
+
+    def _draw_alike(self, x: Tensor, copies: int) -> Tensor:
+        """Draws [B, 7] of which each copy has the same."""
+        return self.draw(len(x) // copies, x.device).repeat(copies, 1)
+
+    def compile(self, **options: Any) -> None:
+        """Have ``torch.compile`` take all but the draws."""
+        self._compiled = torch.compile(augmented, **options)
+
+    def draw(self, items: int, device: torch.device) -> Tensor:
+        """Random numbers [items, 7] from 0 to 1: three for the colour, two for the translation, two for the cutout."""
+        return self.uniform(items, len(NEUTRAL), device=device)
+
+    def observe(self, realness: Tensor) -> None:
+        """What the discriminator says of a batch of real pictures: nothing here depends on it."""
+
+    def report(self) -> dict[str, Tensor]:
+        """What is to be logged: nothing."""
+        return {}
+
+
+def augmented(x: Tensor, draws: Tensor) -> Tensor:
+    """Each item of x [B, label channels + 3, H, W] changed by its draws [B, 7]."""
+    colours = _recolour(x[:, -3:], draws[:, :3])
+    x = torch.cat((x[:, :-3], colours), dim=1)
+    return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
+
+
+def _recolour(picture: Tensor, draws: Tensor) -> Tensor:
+    """Brightness +-0.5, saturation times 0..2, contrast times 0.5..1.5."""
+    brightness, saturation, contrast = draws.to(picture.dtype).view(-1, 3, 1, 1, 1).unbind(dim=1)
+    picture = picture + (brightness - 0.5)
+    grey = picture.mean(dim=1, keepdim=True)
+    picture = grey + (picture - grey) * (2 * saturation)
+    middle = picture.mean(dim=(1, 2, 3), keepdim=True)
+    return middle + (picture - middle) * (contrast + 0.5)
+
+
+def _translate(x: Tensor, draws: Tensor) -> Tensor:
+    """Move by whole pixels; what comes in from outside is zero."""
+    B, _, H, W = x.shape
+    places = []
+    for axis, side in enumerate((H, W)):
+        reach = round(side * _TRANSLATION)
+        offsets = (draws[:, axis] * (2 * reach + 1)).long().clamp(max=2 * reach)  # where ``reach`` is no move
+        places.append(offsets[:, None] + torch.arange(side, device=x.device))
+    rows, columns = places
+    padding = round(W * _TRANSLATION), round(H * _TRANSLATION)
+    padded = F.pad(x, (padding[0], padding[0], padding[1], padding[1]))
+    items = torch.arange(B, device=x.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[items, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _cut_out(x: Tensor, draws: Tensor) -> Tensor:
+    """Zero in a rectangle of half the height and width around a random place."""
+    rows, columns = (
+        (torch.arange(side, device=x.device) - side * draws[:, axis, None]).abs() < side * _CUTOUT / 2
+        for axis, side in enumerate(x.shape[2:])
+    )
+    kept = ~(rows[:, None, :, None] & columns[:, None, None, :])
+    return x * kept

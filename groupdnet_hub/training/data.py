@@ -1,0 +1,104 @@
+"""The pictures of a run, and the few of them that are looked at."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from groupdnet_hub import LabelSet, PairedImages, StreamedImages
+from groupdnet_hub.data.paired import MoveTables, read_label_set
+from groupdnet_hub.data.transforms.moves import MoveTable
+from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+
+Data = PairedImages | StreamedImages
+
+# Pictures of a sample grid.
+GRID_PICTURES = 8
+# Rows of a stream among which the next one is chosen.
+SHUFFLE_BUFFER = 1000
+
+
+def build_labels(args: argparse.Namespace) -> LabelSet:
+    """The label set of the data: ``--classes``, or the data folder's own."""
+    return LabelSet.from_file(args.classes) if args.classes else read_label_set(args.train_data_dir[0])
+
+
+def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:
+    """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
+    moves = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
+    how: dict[str, Any] = {name: getattr(args, name) for name in moves}
+    if not args.dataset_name:
+        return PairedImages.from_folder(args.train_data_dir, image_size, labels=labels, **how)
+    from datasets import load_dataset
+
+    where = {"data_dir": args.train_data_dir[0]} if args.train_data_dir else {}
+    rows = load_dataset(args.dataset_name, split="train", streaming=args.streaming, **where)
+    how |= {"image_column": args.image_column, "label_column": args.label_column}
+    if args.streaming:
+        shuffled = rows.shuffle(seed=args.seed, buffer_size=SHUFFLE_BUFFER)
+        return StreamedImages(shuffled, labels, image_size, **how)
+    return PairedImages.from_rows(rows, labels, image_size, **how)
+
+
+def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> DataLoader[Any]:
+    """Batches of the training pictures, in an order that ``--seed`` fixes, for :func:`batch_of`."""
+    order = None
+    if args.balanced_sampling and isinstance(data, PairedImages):
+        weights = picture_weights(classes_of_pictures(data), args.balanced_sampling)
+        order = BalancedOrder(weights, args.seed)
+    # Where the pictures are on the device, a loader of their moves is enough.
+    kept = args.cache_data == "device" and isinstance(data, PairedImages)
+    tables = MoveTables(data) if kept else None
+    workers = 0 if tables is not None else args.dataloader_num_workers
+    source: Any = data if tables is None else tables
+    return DataLoader(
+        source,
+        batch_size=args.train_batch_size,
+        sampler=order,
+        shuffle=None if order is not None or isinstance(data, StreamedImages) else True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=None if tables is None else tables.collate,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator().manual_seed(args.seed),
+    )
+
+
+def batch_of(data: Data, loaded: Any) -> Mapping[str, Tensor]:
+    """The batch that a loader of :func:`build_loader` stands for, on the device that it was sent to."""
+    if isinstance(loaded, MoveTable) and isinstance(data, PairedImages):
+        return data.batch(loaded)
+    batch: Mapping[str, Tensor] = loaded
+    return batch
+
+
+def validation_data(args: argparse.Namespace, data: Data) -> PairedImages | None:
+    """The validation split of the first data folder, if it has one."""
+    folder = Path(args.train_data_dir[0] if args.train_data_dir else "")
+    if not (args.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file()):
+        return None
+    return PairedImages.from_folder(folder, data.image_size, split="validation", labels=data.labels)
+
+
+def spread(data: PairedImages, count: int) -> list[int]:
+    """Numbers of ``count`` items, evenly spread, or of all if there are fewer."""
+    count = min(count, len(data))
+    return [i * len(data) // count for i in range(count)]
+
+
+def grid_batch(args: argparse.Namespace, data: Data) -> dict[str, Tensor]:
+    """A few pictures to look at, as they are, evenly spread over the validation split, or else the training data."""
+    shown = (validation_data(args, data) or data).unmoved()
+    if isinstance(shown, StreamedImages):
+        items = list(islice(shown, GRID_PICTURES))
+    else:
+        items = [shown[i] for i in spread(shown, GRID_PICTURES)]
+    return torch.utils.data.default_collate(items)

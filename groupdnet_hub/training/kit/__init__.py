@@ -1,0 +1,1 @@
+"""A run packed for a machine without network."""

@@ -1,0 +1,147 @@
+"""What training reads, as small as it can travel: prepared pictures with their label maps, and ImageNet weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from groupdnet_hub import LabelSet, PairedImages
+from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.data.labels import label_picture, resize_label_map
+from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.io.images import read_photo
+from groupdnet_hub.io.strict_json import parse_json
+from groupdnet_hub.io.tensors import open_tensors
+
+SPLITS = ("train", "validation")
+# ``keep`` copies files; ``png`` keeps every value of a picture, ``jpeg`` does not.
+PICTURES = ("keep", "jpeg", "png")
+
+
+def pack_data(
+    source: Path,
+    target: Path,
+    *,
+    pictures: str = "keep",
+    quality: int = 92,
+    size: tuple[int, int] | None = None,
+) -> dict[str, int]:
+    """Copy the splits of a paired data set; its label maps keep every value.
+
+    Args:
+        pictures: one of ``PICTURES``.
+        quality: of ``jpeg``, from 1 to 100; colours keep their full resolution.
+        size: (height, width) to which pictures and maps are resized as training would, not with ``keep``.
+
+    Returns:
+        The number of pictures of each split.
+
+    Raises:
+        ValueError: for a folder that is no such data set, files that cannot be read, and two files that would get one
+            name; the message names them.
+    """
+    labels = read_label_set(source)
+    target.mkdir(parents=True)
+    labels_file = next(p for p in (source / "classes.json", source / "train" / "classes.json") if p.is_file())
+    shutil.copyfile(labels_file, target / "classes.json")
+    counts = {}
+    for split in SPLITS:
+        if (source / split).is_dir():
+            counts[split] = _pack_split(source, target / split, labels, split, pictures, quality, size)
+    return counts
+
+
+def _pack_split(
+    source: Path,
+    target: Path,
+    labels: LabelSet,
+    split: str,
+    pictures: str,
+    quality: int,
+    size: tuple[int, int] | None,
+) -> int:
+    # Its names are checked there.
+    pairs = PairedImages.from_folder(source, size or (1, 1), split=split, labels=labels).pairs
+    lines = (source / split / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = [parse_json(line, "the line") for line in lines if line.strip()]
+    written: dict[str, Path] = {}
+
+    def put(path: Path, suffix: str | None, write: Callable[[Path], None]) -> str:
+        """Write one file, unless it was written before; with a new suffix, or None to copy it."""
+        relative = path.relative_to(source / split)
+        name = (relative if suffix is None else relative.with_suffix(suffix)).as_posix()
+        if written.setdefault(name, path) != path:
+            raise ValueError(f"{path} and {written[name]} would both become {name}: rename one of them")
+        if not (target / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copyfile(path, target / name) if suffix is None else write(target / name))
+        return name
+
+    for entry, (picture, label, instance) in zip(entries, pairs, strict=True):
+        suffix = {"keep": None, "jpeg": ".jpg", "png": ".png"}[pictures]
+        entry["file_name"] = put(picture, suffix, lambda to, p=picture: _write_photo(p, to, quality, size))
+        suffix = None if size is None and _is_png(label) else ".png"
+        entry["label_file_name"] = put(label, suffix, lambda to, p=label: _write_label(p, to, labels, size))
+        if instance is not None:
+            suffix = None if size is None and _is_png(instance) else ".png"
+            entry["instance_file_name"] = put(
+                instance, suffix, lambda to, p=instance: _write_instance(p, to, size)
+            )
+    (target / "metadata.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries), "utf-8")
+    return len(entries)
+
+
+def pack_weights(source: Path, target: Path) -> None:
+    """The convolutions of an ImageNet net in half precision, which training reads as they are.
+
+    Raises:
+        ValueError: for a file without ``features.N.weight``, and for weights that 16-bit floats do not hold.
+    """
+    with open_tensors(source, source.name) as file:
+        found = {key: file.read(key) for key in file.shapes if key.startswith("features.")}
+    if not found:
+        raise ValueError(f"{source.name} holds no 'features.N.weight': are these the weights of a VGG net?")
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in found.items()}
+    for key, value in halves.items():
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{key} in {source.name} holds values that 16-bit floats do not hold")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.contiguous() for key, value in halves.items()}, target)
+
+
+def _is_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def _write_photo(path: Path, target: Path, quality: int, size: tuple[int, int] | None) -> None:
+    photo = read_photo(path)
+    if size is not None and (photo.height, photo.width) != size:
+        photo = photo.resize((size[1], size[0]), Image.Resampling.LANCZOS)  # as PairedImages does
+    if target.suffix == ".jpg":
+        photo.save(target, "JPEG", quality=quality, subsampling=0, optimize=True)
+    else:
+        photo.save(target, "PNG", optimize=True)
+
+
+def _write_label(path: Path, target: Path, labels: LabelSet, size: tuple[int, int] | None) -> None:
+    ids = read_label_map(path, labels)
+    label_picture(_resized(ids, size), labels).save(target, "PNG", optimize=True)
+
+
+def _write_instance(path: Path, target: Path, size: tuple[int, int] | None) -> None:
+    ids = _resized(read_instance_map(path), size)
+    if ids.max() >= 2**16:
+        raise ValueError(f"{path} holds the instance id {ids.max()}; 16 bit hold up to {2**16 - 1}")
+    Image.fromarray(ids.astype(np.uint16)).save(target, "PNG", optimize=True)
+
+
+def _resized(ids: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    return ids if size is None else resize_label_map(torch.from_numpy(ids)[None], size)[0].numpy()

@@ -1,0 +1,1 @@
+"""What the networks learn by: losses, and how each system combines them."""

@@ -1,0 +1,73 @@
+"""A loss on what else changes when one class's code is exchanged: not in the paper, for cleaner redrawing.
+
+Each training picture's codes all come from that picture, so that nothing in Eq. 6 keeps the code of one class out of
+the regions of others.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from groupdnet_hub.data.labels import shown_classes
+from groupdnet_hub.training.augment.class_choice import choose
+from groupdnet_hub.training.distributed import SharedStream
+
+
+class Exchange(Protocol):
+    """Where a class's other code comes from: :class:`ClassExchange`, or :class:`.code_memory.CodeMemory`."""
+
+    def redraw(self, codes: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [B, C, z, h, w] of label maps [B, H, W] with one class of each exchanged, and the classes [B]."""
+
+    def remember(self, codes: Tensor, label: Tensor) -> None:
+        """Take note of the codes of a batch, once they were redrawn or are not to be."""
+
+
+class ClassExchange(SharedStream):
+    """Gives each picture of a batch the code of one class of the picture before it.
+
+    Args:
+        num_classes: of the label maps.
+    """
+
+    number = 3
+
+    def __init__(self, num_classes: int, seed: int, process_index: int, num_processes: int) -> None:
+        super().__init__(seed, process_index, num_processes)
+        self.num_classes = num_classes
+
+    def choose(self, label: Tensor) -> Tensor:
+        """For each label map [B, H, W] a random class [B] that the one before it shows as well.
+
+        Where they share none, it is a class of its own map.
+        """
+        draws = self.uniform(len(label), device=label.device)
+        shown = shown_classes(label, self.num_classes)
+        shared = shown & shown.roll(1, dims=0)
+        return choose(torch.where(shared.any(dim=1, keepdim=True), shared, shown), draws)
+
+    def redraw(self, codes: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`Exchange.redraw`, with the codes of the picture before."""
+        classes = self.choose(label)
+        return exchanged(codes, classes), classes
+
+    def remember(self, codes: Tensor, label: Tensor) -> None:
+        """Nothing: donors are in the batch itself."""
+
+
+def exchanged(codes: Tensor, classes: Tensor) -> Tensor:
+    """Codes [B, C, z, h, w] with those of ``classes`` [B] taken from the picture before (the first: from the last)."""
+    items = torch.arange(len(codes), device=codes.device)
+    mixed = codes.clone()
+    mixed[items, classes] = codes.roll(1, dims=0)[items, classes]
+    return mixed
+
+
+def change_outside(before: Tensor, after: Tensor, label: Tensor, classes: Tensor) -> Tensor:
+    """Mean absolute difference of pictures [B, 3, H, W] outside of one class of each label map, a scalar."""
+    outside = (label != classes[:, None, None])[:, None]
+    difference = (after.float() - before.float()).abs() * outside
+    return difference.sum() / (before.shape[1] * outside.sum()).clamp(min=1)

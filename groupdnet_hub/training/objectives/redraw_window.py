@@ -1,0 +1,126 @@
+"""The redraw loss on a window of each picture: its second decode then costs a third. Not in the paper."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from groupdnet_hub import GroupDNetConfig
+from groupdnet_hub.baselines import SystemConfig
+from groupdnet_hub.models.fast.decode_window import DecodeWindow, TilePlan, decode_window, plan_tiles
+from groupdnet_hub.training.augment.class_choice import choose_weighted
+from groupdnet_hub.training.distributed import SharedStream
+
+# Of height and width, where the command line names none.
+DEFAULT_SHARE = 0.5
+
+
+class RedrawWindows(SharedStream):
+    """Chooses one tile of each picture for the second decode of a redraw step.
+
+    The mean over the draws is the loss of whole pictures.
+
+    Args:
+        plan: of the tiles.
+        device: of the pictures.
+    """
+
+    number = 12
+
+    def __init__(
+        self,
+        plan: TilePlan,
+        seed: int,
+        process_index: int,
+        num_processes: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(seed, process_index, num_processes)
+        self.plan, self.tables = plan, plan.tables().to(device)
+
+    @property
+    def first_block(self) -> int:
+        """The first block of the decoder that draws windows."""
+        return self.plan.first
+
+    def draw(self, label: Tensor, classes: Tensor) -> DecodeWindow:
+        """The window of each label map int64 [B, H, W] for the exchange of a class [B]."""
+        draws = self.uniform(len(label), device=label.device)
+        chances = tile_chances(label == classes[:, None, None], self.plan.tiles)
+        chosen = choose_weighted(chances, draws)
+        return decode_window(
+            self.plan,
+            self.tables,
+            torch.div(chosen, self.plan.tiles, rounding_mode="floor"),
+            chosen % self.plan.tiles,
+            chances.gather(1, chosen[:, None])[:, 0],
+        )
+
+
+def tile_chances(inside: Tensor, tiles: int) -> Tensor:
+    """How likely each tile of a picture is, float32 [B, tiles * tiles], row by row.
+
+    What an exchanged code changes elsewhere is mostly near its class: half of the chances go by how much of the class
+    lies in a tile, so that few draws say as much as many, and half are the same for all.
+
+    Args:
+        inside: bool [B, H, W], where the class is.
+    """
+    areas = F.adaptive_avg_pool2d(inside[:, None].float(), tiles).flatten(1)
+    total = areas.sum(dim=1, keepdim=True)
+    shares = torch.where(total > 0, areas / total.clamp(min=torch.finfo(areas.dtype).tiny), 1 / tiles**2)
+    return 0.5 / tiles**2 + 0.5 * shares
+
+
+def plan_redraw_windows(args: argparse.Namespace, config: SystemConfig) -> TilePlan | None:
+    """The plan that ``--redraw_window`` asks for; None where whole pictures are decoded.
+
+    Without the flag there are windows where the model's norms and the pictures' size let it be.
+
+    Raises:
+        ValueError: for a share below 1 that cannot be had.
+    """
+    share = DEFAULT_SHARE if args.redraw_window is None else args.redraw_window
+    if not args.redraw_weight or share == 1 or not isinstance(config, GroupDNetConfig):
+        return None
+    problem, plan = None, None
+    if config.norm_kind != "batch":
+        problem = f"norms of kind {config.norm_kind} have no statistics of a batch"
+    elif args.batch_norm_parts != 1:
+        problem = f"--batch_norm_parts {args.batch_norm_parts} normalises parts of a batch on their own"
+    else:
+        # Behind the last block there are the layers that mix groups, and the one that makes the picture.
+        border = 1 + config.fusion_layers
+        plan = plan_tiles(config.image_size, math.ceil(1 / share), len(config.blocks), border)
+        if plan is None:
+            height, width = config.image_size
+            problem = f"in pictures of {height}x{width} the windows would be hardly smaller"
+    if problem and args.redraw_window is not None:
+        raise ValueError(f"--redraw_window {share} cannot be had: {problem}; give 1, for whole pictures")
+    return plan
+
+
+def change_in_window(
+    before: Tensor, after: Tensor, label: Tensor, classes: Tensor, window: DecodeWindow
+) -> Tensor:
+    """:func:`.redraw_loss.change_outside` of whole pictures, told from what of them was drawn again.
+
+    Args:
+        before: pictures [B, 3, H, W].
+        after: their windows [B, 3, h, w].
+        label: int64 [B, H, W].
+        classes: int64 [B], whose code differs.
+
+    Returns:
+        A scalar, its mean over all draws of ``window`` that of whole pictures.
+    """
+    pixels = (label != classes[:, None, None]).sum()
+    seen = window.pictures
+    outside = (seen.of_maps(label) != classes[:, None, None])[:, None] & window.counted
+    difference = (after.float() - seen.of(before).float()).abs() * outside
+    # What is seen less often counts more.
+    return (difference.sum(dim=(1, 2, 3)) / window.chance).sum() / (before.shape[1] * pixels).clamp(min=1)

@@ -1,0 +1,85 @@
+"""What a run looks like: a grid of reconstructions, samples and rerolls of a few validation pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from groupdnet_hub.baselines import System
+from groupdnet_hub.data.labels import classes_present, colour_picture
+from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.images import tensor_to_picture
+from groupdnet_hub.training.objectives.losses import PerceptualLoss
+
+
+@torch.no_grad()
+def sample_grid(
+    model: System, batch: Mapping[str, Tensor], *, seed: int = 0, samples: int = 3
+) -> Image.Image:
+    """One row a picture: label map, photo, reconstruction, ``samples`` samples, two rerolls of the first one.
+
+    The rerolled class is the largest present one besides class 0; a system without class codes redraws its whole code,
+    and one without an encoder has no reconstruction.
+    """
+    label, instance = batch["label"], batch.get("instance")
+    generator = torch.Generator().manual_seed(seed)
+    columns = [[colour_picture(one.cpu(), model.labels) for one in label]]
+    codes = [model.sample_codes(len(label), generator=generator) for _ in range(samples)]
+    for _ in range(2):
+        fresh = model.sample_codes(len(label), generator=generator)
+        if model.has_class_codes:
+            rerolled = codes[0].clone()
+            for i, one in enumerate(label):
+                chosen = _largest_class(one, model.config.num_classes)
+                rerolled[i, chosen] = fresh[i, chosen]
+            fresh = rerolled
+        codes.append(fresh)
+    if model.has_encoder:
+        codes.insert(0, model.encode(batch["image"], label).mode())
+    scene = model.prepare(label, instance)
+    for pictures in (batch["image"], *(model.decode(one, scene) for one in codes)):
+        columns.append([tensor_to_picture(picture.float().cpu()) for picture in pictures])
+    width, height = columns[0][0].size
+    grid = Image.new("RGB", (width * len(columns), height * len(label)))
+    for x, column in enumerate(columns):
+        for y, picture in enumerate(column):
+            grid.paste(picture.convert("RGB"), (x * width, y * height))
+    return grid
+
+
+@torch.no_grad()
+def posterior_report(
+    model: System, batch: Mapping[str, Tensor], perceptual: PerceptualLoss | None, *, seed: int = 0
+) -> dict[str, float]:
+    """Does the code say anything? KL by class, and the distance of reconstruction and of a sample to the photo."""
+    scene = model.prepare(batch["label"], batch.get("instance"))
+    fresh = model.sample_codes(len(batch["label"]), generator=torch.Generator().manual_seed(seed))
+    codes, report = {"sample": fresh}, {}
+    if model.has_encoder:
+        posterior = model.encode(batch["image"], batch["label"])
+        kl = posterior.kl().mean(dim=0)
+        names = model.labels.names if model.has_class_codes else ("all",)
+        report = {f"kl/{name}": float(value) for name, value in zip(names, kl, strict=True)}
+        codes = {"reconstruction": posterior.mode()} | codes
+    for name, these in codes.items():
+        picture = model.decode(these, scene)
+        report[f"l1/{name}"] = float((picture - batch["image"]).abs().mean())
+        if perceptual is not None:
+            report[f"perceptual/{name}"] = float(perceptual(picture, batch["image"]))
+    return report
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG that is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        picture.save(partial, format="PNG")
+
+
+def _largest_class(label: Tensor, num_classes: int) -> int:
+    present = [c for c in classes_present(label, num_classes) if c != 0] or [0]
+    return max(present, key=lambda c: int((label == c).sum()))

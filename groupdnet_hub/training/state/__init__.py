@@ -1,0 +1,1 @@
+"""The state of a run: checkpoints and what is in them."""

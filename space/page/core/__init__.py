@@ -1,0 +1,1 @@
+"""What the page does, without its layout: sessions, actions, models, photos."""

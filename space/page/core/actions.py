@@ -1,0 +1,221 @@
+"""What each action of a visitor makes of the session, with the model: pure functions, no page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, Look
+from groupdnet_hub.data.label_maps import read_label_map
+
+from .compositing import keep_other_pixels
+from .session import MAX_SEED, Session, current, mixable, show
+
+LabelMap = str | os.PathLike[str] | np.ndarray
+CANDIDATES = 4
+# How far a morph may go beyond its two looks.
+MORPH_SPAN = (-0.5, 1.5)
+
+
+def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap, seed: int) -> Session:
+    """A sample on another label map.
+
+    Raises:
+        ValueError: if it cannot be read as a label map of the model's classes.
+    """
+    return show(session, _sampled(pipeline, label_map, seed))
+
+
+def draw_maps(pipeline: GroupDNetPipeline, wanted: Sequence[tuple[LabelMap, int]]) -> list[Look]:
+    """A look for each label map and its seed."""
+    return [_sampled(pipeline, label_map, seed) for label_map, seed in wanted]
+
+
+def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
+    """Every class that is not locked drawn anew on the same label map."""
+    look = _own(pipeline, current(session))
+    if not session.locked:
+        return show(session, pipeline.sample(look.mask, seed, instance=look.instance))
+    free = [name for name in pipeline.labels.names if name not in session.locked]
+    return show(session, pipeline.reroll(look, free, seed))
+
+
+def redrawable(config: GroupDNetConfig, session: Session, class_: str | int) -> str:
+    """The name of a class that a model of this configuration can redraw now.
+
+    Raises:
+        ValueError: for a class that is unknown, not on the label map, or locked.
+    """
+    look = current(session)
+    look.check_fits(config)
+    labels = look.codes.labels
+    name = labels.names[labels.id_of(class_)]
+    if name not in look.classes:
+        raise ValueError(f"{name} is not on this label map; it holds {', '.join(look.classes)}.")
+    if name in session.locked:
+        raise ValueError(f"{name} is locked: unlock it to redraw it.")
+    return name
+
+
+def reroll(
+    pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int, keep_pixels: bool = False
+) -> Session:
+    """One class drawn anew; every other class keeps its code.
+
+    Args:
+        keep_pixels: outside of the class, the picture keeps its pixels too.
+
+    Raises:
+        ValueError: if the class is not on the label map, or locked.
+    """
+    name = redrawable(pipeline.model.config, session, class_)
+    return show(session, _redrawn(pipeline, current(session), name, seed, keep_pixels))
+
+
+def candidates(
+    pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int, keep_pixels: bool = False
+) -> Session:
+    """Four ways to redraw a class, with ``seed`` and those after it; :func:`pick` shows one of them.
+
+    Raises:
+        ValueError: as :func:`reroll`.
+    """
+    name, look = redrawable(pipeline.model.config, session, class_), current(session)
+    seeds = [(seed + i) % (MAX_SEED + 1) for i in range(CANDIDATES)]
+    drawn = tuple(_redrawn(pipeline, look, name, one, keep_pixels) for one in seeds)
+    return replace(session, candidates=drawn, redrawn=name)
+
+
+def pick(session: Session, index: int) -> Session:
+    """One of the candidates as the picture on the page; all stay, to try another.
+
+    Raises:
+        ValueError: if there is no such candidate.
+    """
+    drawn = session.candidates
+    if not drawn:
+        raise ValueError("there are no candidates: redraw a class first.")
+    if not isinstance(index, int) or not 0 <= index < len(drawn):
+        raise ValueError(f"there is no candidate {index!r}; they are 0 to {len(drawn) - 1}.")
+    if any(session.look is one for one in drawn):  # another one of the same four: one step of the history
+        return replace(session, look=drawn[index])
+    return replace(show(session, drawn[index]), candidates=drawn, redrawn=session.redrawn)
+
+
+def edit(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap) -> Session:
+    """The same appearance on a changed label map (semantic manipulation)."""
+    label = read_map(pipeline, label_map)
+    return show(session, pipeline.edit(current(session), label, instance=instances_of(pipeline, label)))
+
+
+def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mapping[str, str]) -> Session:
+    """The look ``base``, on its label map, with the appearance of some classes taken from other looks.
+
+    Args:
+        base: a name of ``session.names``.
+        sources: class name to name of a look; several looks may be mixed at once.
+
+    Raises:
+        ValueError: for an unknown class or look, a class that is not on both label maps, and if nothing is taken.
+    """
+    look, taken = _own(pipeline, session.named(base)), {}
+    for class_, name in sources.items():
+        class_name = pipeline.labels.names[pipeline.labels.id_of(class_)]
+        other = _own(pipeline, session.named(name))
+        shared = mixable(look, other)
+        if class_name not in shared:
+            raise ValueError(
+                f"{class_name} is not on the label maps of both {base} and {name}; they share {', '.join(shared)}."
+            )
+        if other is not look:
+            taken[class_name] = other
+    if not taken:
+        raise ValueError(
+            f"nothing is taken from another look than {base}: choose one for at least one class."
+        )
+    return show(session, pipeline.mix(look.mask, taken, base=look, instance=look.instance))
+
+
+def between(
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    first: str,
+    second: str,
+    t: float,
+    classes: Sequence[str] | None = None,
+) -> Look:
+    """The look at ``t`` of the way from one look (0) to another (1), on the first one's label map.
+
+    Args:
+        t: within ``MORPH_SPAN``.
+        classes: those that change; all by default.
+
+    Raises:
+        ValueError: for an unknown look or class, no class at all, and a ``t`` outside.
+    """
+    start, end = MORPH_SPAN
+    if t is None or not start <= t <= end:
+        raise ValueError(f"the position must be from {start} to {end}.")
+    if classes is not None and not classes:
+        raise ValueError("choose at least one class that changes.")
+    return pipeline.between(session.named(first), session.named(second), float(t), classes)
+
+
+def morph(
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    first: str,
+    second: str,
+    t: float,
+    classes: Sequence[str] | None = None,
+) -> Session:
+    """:func:`between` as the picture on the page."""
+    return show(session, between(pipeline, session, first, second, t, classes))
+
+
+def morph_frames(
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    first: str,
+    second: str,
+    positions: Sequence[float],
+    classes: Sequence[str] | None = None,
+) -> list[Image.Image]:
+    """Pictures at several positions of a morph, for a film."""
+    return [between(pipeline, session, first, second, t, classes).image for t in positions]
+
+
+def read_map(pipeline: GroupDNetPipeline, label_map: LabelMap) -> np.ndarray:
+    """A label map at the model's size, int64 [H, W]."""
+    return read_label_map(label_map, pipeline.labels, size=pipeline.model.config.image_size, resize=True)
+
+
+def instances_of(pipeline: GroupDNetPipeline, label: np.ndarray) -> np.ndarray | None:
+    """What takes the place of an instance map for a model that draws instance edges.
+
+    A painted map knows no instances: the edges lie where classes meet, and things of one class that touch are one.
+    """
+    return label if pipeline.model.config.instance_edges else None
+
+
+def _sampled(pipeline: GroupDNetPipeline, label_map: LabelMap, seed: int) -> Look:
+    label = read_map(pipeline, label_map)
+    return pipeline.sample(label, seed, instance=instances_of(pipeline, label))
+
+
+def _own(pipeline: GroupDNetPipeline, look: Look) -> Look:
+    """The look, unless another model made it: its label map alone would be read as one of this model's classes."""
+    look.check_fits(pipeline.model.config)
+    return look
+
+
+def _redrawn(pipeline: GroupDNetPipeline, look: Look, name: str, seed: int, keep_pixels: bool) -> Look:
+    drawn = pipeline.reroll(look, name, seed)
+    if not keep_pixels:
+        return drawn
+    region = look.mask == pipeline.labels.id_of(name)
+    return replace(drawn, image=keep_other_pixels(look.image, drawn.image, region))

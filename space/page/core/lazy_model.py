@@ -1,0 +1,129 @@
+"""A model that is loaded when it is first needed, and used in one thread, on the GPU that a call is lent."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import gradio as gr
+import torch
+from huggingface_hub import hf_hub_download
+
+from groupdnet_hub.baselines import SystemConfig, system_from_file
+from groupdnet_hub.io.atomic import saved_file
+from groupdnet_hub.io.symlinks import check_link
+
+from .zero_gpu import on_gpu
+
+_CONFIG_FILE = "config.json"
+ModelT = TypeVar("ModelT")
+ResultT = TypeVar("ResultT")
+
+
+class LazyModel(Generic[ModelT]):
+    """A model by the name of its folder or its Hub id.
+
+    Args:
+        source: the folder or the Hub id.
+        load: the ``from_pretrained`` of such models; it is given the device and, on a GPU, bfloat16.
+        worker: the thread for the model: each further one would bring its own pool of threads and its own memory.
+    """
+
+    def __init__(self, source: str, load: Callable[..., ModelT], worker: ThreadPoolExecutor) -> None:
+        self.source, self._load, self._worker = source, load, worker
+        self._lock = threading.RLock()
+
+        @on_gpu
+        def on_model(action: Callable[..., Any], *arguments: Any) -> Any:
+            # Not through the lock: ZeroGPU runs this in a copy of the process, which may hold it.
+            return refusing(action)(self._loaded, *arguments)
+
+        self._on_model = on_model
+
+    @functools.cached_property
+    def _loaded(self) -> ModelT:
+        on_cuda = torch.cuda.is_available()
+        return self._load(
+            self.source,
+            device="cuda" if on_cuda else "cpu",
+            dtype=torch.bfloat16 if on_cuda else torch.float32,
+        )
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it was needed already."""
+        return "_loaded" in vars(self)
+
+    @property
+    def loaded(self) -> ModelT:
+        """The model.
+
+        Raises:
+            FileNotFoundError, ValueError, OSError: as ``from_pretrained``.
+        """
+        with self._lock:
+            return self._loaded
+
+    def run(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT:
+        """``action(model, *arguments)``, on the GPU where there is one.
+
+        Raises:
+            gradio.Error: with the sentence of the action's ValueError, or if the model cannot be loaded.
+        """
+        try:
+            self.loaded  # noqa: B018  (before ZeroGPU copies the process)
+        except (ValueError, OSError):
+            # What it says is for whoever runs the page: it names files of the server.
+            logging.getLogger(__name__).exception("The model %s cannot be loaded", self.source)
+            raise gr.Error(
+                "The model cannot be loaded; the log of the page says why.", print_exception=False
+            ) from None
+        context = contextvars.copy_context()  # by which ZeroGPU knows the visitor
+        return self._worker.submit(context.run, self._on_model, action, *arguments).result()
+
+
+def refusing(
+    action: Callable[..., ResultT], but: tuple[type[ValueError], ...] = ()
+) -> Callable[..., ResultT]:
+    """An action whose ValueError is shown as a sentence on the page; the session stays as it was.
+
+    Args:
+        but: errors that the caller deals with.
+    """
+
+    @functools.wraps(action)
+    def wrapped(*arguments: Any) -> ResultT:
+        try:
+            return action(*arguments)
+        except but:
+            raise
+        except ValueError as error:
+            text = str(error)
+            raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from None
+
+    return wrapped
+
+
+def read_config(source: str) -> SystemConfig:
+    """The configuration of a folder or a Hub id, without the weights.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: if it cannot be read.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        path = saved_file(folder, _CONFIG_FILE)
+        if not path.is_file():
+            raise FileNotFoundError(f"the folder {source} has no {_CONFIG_FILE}")
+        check_link(path, folder, source)
+    elif source.startswith((".", "~", "/")) or folder.exists():
+        raise FileNotFoundError(f"there is no folder {source}")
+    else:
+        path = Path(hf_hub_download(source, _CONFIG_FILE))
+    return system_from_file(path)

@@ -1,0 +1,158 @@
+"""From a photo to a look: what is cut out of it, its label map, and the look on the shelf. Pure functions, no page."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.person_frames import Box, cut, cut_map, plain_colour
+from groupdnet_hub.data.person_maps import cut_out
+from groupdnet_hub.io.images import read_photo
+
+from .actions import instances_of
+from .photo_frames import middle_frame
+from .session import Kept, Photo, Session, keep_photo
+
+# How many of the pictures that the model itself has drawn are offered as photos to try.
+OFFERED = 4
+# A photo is kept at up to this many times the model's size: the outline of a person is cut out more finely.
+_FINER = 4
+# Which of the plain backdrops a person is put on: a neutral light grey.
+_BACKDROP = 1
+# A label map whose proportions differ from the photo's by no more than this is one of the whole photo.
+_SAME_PROPORTIONS = 0.02
+
+
+def put_photo(
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    source: str | os.PathLike[str] | Image.Image,
+    box: Box | None = None,
+) -> Session:
+    """A photo to take a look from.
+
+    Args:
+        box: the part that is cut out, of the model's proportions; it may reach beyond the photo. By default the middle.
+
+    Raises:
+        ValueError: if it cannot be read as a photo.
+    """
+    photo, size = read_photo(source), pipeline.model.config.image_size
+    if box is None:
+        box = middle_frame(photo.size, size)
+    picture = cut(photo, box, _colour_beyond(photo, box))
+    if picture.height > _FINER * size[0]:
+        picture = picture.resize((_FINER * size[1], _FINER * size[0]), Image.Resampling.LANCZOS)
+    return replace(session, photo=Photo(picture, photo.size, box, _digest(photo)))
+
+
+def put_example(session: Session, index: int) -> Session:
+    """One of :func:`examples`, a picture that the model has drawn itself, as the photo.
+
+    Raises:
+        ValueError: if there is no such picture.
+    """
+    offered = examples(session)
+    if not isinstance(index, int) or not 0 <= index < len(offered):
+        raise ValueError(f"there is no example {index!r}; they are 0 to {len(offered) - 1}.")
+    picture = offered[index].look.image
+    whole = Box(0, 0, picture.width, picture.height)
+    return replace(session, photo=Photo(picture, picture.size, whole, _digest(picture)))
+
+
+def examples(session: Session) -> tuple[Kept, ...]:
+    """Bundled looks to try as photos, as different ones as there are: example maps are sorted by kind."""
+    step = max(1, len(session.bundled) // OFFERED)
+    return session.bundled[::step][:OFFERED]
+
+
+def photo_map(
+    pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str] | np.ndarray
+) -> np.ndarray:
+    """The label map of the session's photo at the model's size, cropped as the photo was.
+
+    Raises:
+        ValueError: if it is no label map of the model's classes, or fits neither the photo nor its crop.
+    """
+    photo, size = photo_of(session), pipeline.model.config.image_size
+    ids = read_label_map(path, pipeline.labels)
+    height, width = ids.shape
+    whole = photo.uncropped
+    if abs((width / height) / (whole[0] / whole[1]) - 1) < _SAME_PROPORTIONS:
+        ids = cut_map(ids, whole, photo.box)
+    return read_label_map(ids, pipeline.labels, size=size, resize=True)
+
+
+def photo_of(session: Session) -> Photo:
+    """The photo that waits for its label map.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if session.photo is None:
+        raise ValueError("there is no photo yet: upload one first.")
+    return session.photo
+
+
+def is_photo_of(session: Session, source: str | os.PathLike[str]) -> bool:
+    """Whether this is the session's photo, which is framed already.
+
+    Raises:
+        ValueError: if it cannot be read as a photo.
+    """
+    return session.photo is not None and session.photo.digest == _digest(read_photo(source))
+
+
+def encode(
+    pipeline: GroupDNetPipeline, session: Session, label_map: np.ndarray, plain_backdrop: bool = False
+) -> Session:
+    """The look of the session's photo, on the shelf.
+
+    Args:
+        label_map: of the photo, at the model's size.
+        plain_backdrop: cut the person out along the map and put her on plain light grey first, as models of people
+            have seen people.
+
+    Raises:
+        ValueError: if there is no photo, or nobody on the map to cut out.
+    """
+    photo, instances = photo_of(session).picture, instances_of(pipeline, label_map)
+    if plain_backdrop:
+        if not label_map.any():
+            raise ValueError("the map is empty: paint the person on it, or upload its label map.")
+        photo = cut_out(photo, _enlarged(label_map, photo.size), _BACKDROP)
+    return keep_photo(session, pipeline.encode(photo, label_map, instance=instances))
+
+
+def _enlarged(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A label map at a photo's (width, height): only which pixels are the person, with smooth outlines."""
+    person = Image.fromarray(np.where(label_map != 0, 255, 0).astype(np.uint8))
+    return np.asarray(person.resize(size, Image.Resampling.BICUBIC)) >= 128
+
+
+def _colour_beyond(photo: Image.Image, box: Box) -> tuple[int, int, int]:
+    """The colour of what a frame shows beyond the photo: the median of the photo's border."""
+    if (
+        box.left >= 0
+        and box.top >= 0
+        and box.left + box.width <= photo.width
+        and box.top + box.height <= photo.height
+    ):
+        return (0, 0, 0)
+    small = photo.copy()
+    small.thumbnail((256, 256))
+    inner = np.zeros((small.height, small.width), np.int64)
+    inner[
+        small.height // 16 : -(small.height // 16) or None, small.width // 16 : -(small.width // 16) or None
+    ] = 1
+    return plain_colour(small, inner)
+
+
+def _digest(photo: Image.Image) -> str:
+    return hashlib.sha256(photo.tobytes()).hexdigest()

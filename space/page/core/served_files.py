@@ -1,0 +1,37 @@
+"""Files that gradio serves as they are: they lie in its own folder, and are deleted after a day."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from groupdnet_hub.io.atomic import whole_file
+
+
+def served_folder() -> Path:
+    """gradio's folder of files."""
+    folder = Path(os.environ.get("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "gradio")))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def served_picture(picture: Image.Image) -> str:
+    """The PNG file of a picture, which is written once and whole.
+
+    gradio itself would write it anew for every session that shows the same picture, while another one reads it.
+    """
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    path = served_folder() / hashlib.sha256(buffer.getvalue()).hexdigest() / "picture.png"
+    try:
+        os.utime(path)  # it is to be there for another day
+    except FileNotFoundError:
+        path.parent.mkdir(exist_ok=True)
+        with whole_file(path) as partial:
+            partial.write_bytes(buffer.getvalue())
+    return str(path)

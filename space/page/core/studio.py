@@ -1,0 +1,90 @@
+"""What all visitors share: the model, example maps and looks, the parser. Each is loaded when it is first needed."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet
+
+from . import actions
+from .example_maps import example_map, fitting_maps
+from .lazy_model import LazyModel, read_config
+from .one_look import OneLookClasses
+from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
+from .photo_parser import PhotoParser
+from .session import Kept, Session
+from .zero_gpu import IS_LENT
+
+ResultT = TypeVar("ResultT")
+
+
+class Studio:
+    """A model by the name of its folder or its Hub id, and what belongs to it.
+
+    Args:
+        source: only its configuration is read at first.
+        examples: folder of label maps and their ``classes.json``, for models of these classes and proportions.
+        parser: a segmentation model that makes label maps of photos, if there is one.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: if the model's configuration or its ``looks.json`` cannot be read, or it
+            is of another system.
+        ExamplesError: if the ``classes.json`` of the examples cannot be read.
+    """
+
+    def __init__(self, source: str, examples: Path, parser: PhotoParser | None = None) -> None:
+        config = read_config(source)
+        if not isinstance(config, GroupDNetConfig):
+            raise ValueError(
+                f"{source} is a {config.system_name}, which has no codes for single classes; the page needs a "
+                "GroupDNet (the human evaluation takes any system)"
+            )
+        self.source, self.parser, self.config = source, parser, config
+        self.labels = LabelSet(config.class_names, config.palette)
+        self.size = config.image_size
+        self.examples_folder, self.examples = examples, fitting_maps(examples, self.labels, self.size)
+        self.opening = opening_looks(read_looks(source), self.examples)
+        self.first_seed = self.opening[0][1] if self.opening else OPENING_SEEDS[0]
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.model = LazyModel(source, GroupDNetPipeline.from_pretrained, self.worker)
+        self.one_look = OneLookClasses(self.run, lambda: self.enter(Session()).bundled)
+        self._lock = threading.RLock()
+
+    @functools.cached_property
+    def _opening(self) -> Session:
+        looks = self.run(actions.draw_maps, [(self.example(path), seed) for path, seed in self.opening])
+        bundled = tuple(Kept(f"example {number}", look) for number, look in enumerate(looks, start=1))
+        return Session(look=bundled[0].look if bundled else None, bundled=bundled)
+
+    def warm_up(self) -> None:
+        """Load and draw ahead what the first visitor would wait for."""
+        self.model.loaded  # noqa: B018
+        if not IS_LENT:  # a GPU is lent for a visitor's call only
+            self.enter(Session())
+            self.one_look.find()
+
+    def enter(self, session: Session) -> Session:
+        """The session of a visitor, which starts with the first example drawn and others beside it as bundled looks."""
+        if session != Session():
+            return session
+        with self._lock:
+            return self._opening
+
+    def example(self, path: Path) -> np.ndarray:
+        """One of ``examples`` as the model takes it, int64 [H, W]."""
+        return example_map(path, self.labels, self.size)
+
+    def run(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT:
+        """``action(pipeline, *arguments)``, on the GPU where there is one.
+
+        Raises:
+            gradio.Error: as :meth:`LazyModel.run`.
+        """
+        return self.model.run(action, *arguments)

@@ -1,0 +1,1 @@
+"""SHE, the paper's human evaluation."""

@@ -1,0 +1,230 @@
+"""The pages of the human evaluation: 50 questions for a rater, and the results for whoever asked them."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import logging
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from groupdnet_hub import GroupDNetPipeline, LabelSet, load_system
+from groupdnet_hub.baselines import SystemConfig
+from groupdnet_hub.data.labels import classes_present, colour_picture
+
+from ..core.example_maps import example_map, example_maps
+from ..core.lazy_model import LazyModel, read_config
+from ..core.studio import Studio
+from ..ui.components import data_url, picture, sentence
+from ..ui.events import WORKER
+from .study import QUESTIONS, Answers, AnswersError, Question, Score, draw_pair, make_question
+
+MAIN_PAGE = "Studio"
+DrawPair = Callable[[Question, np.ndarray], tuple[Image.Image, Image.Image]]
+ResultT = TypeVar("ResultT")
+_RATER = re.compile(r"[0-9a-f]{32}")
+
+
+class Evaluation:
+    """What is asked: label maps, and the systems that are compared.
+
+    Args:
+        systems: by the name under which a system's answers are written, what draws the two pictures of a question on
+            its label map.
+        paths: of the label maps; those of other classes or proportions are left out.
+        answers: the file of the answers.
+    """
+
+    def __init__(
+        self,
+        systems: Mapping[str, DrawPair],
+        labels: LabelSet,
+        size: tuple[int, int],
+        paths: Sequence[Path],
+        answers: Answers,
+    ) -> None:
+        self.systems, self.labels, self.size, self.answers = dict(systems), labels, size, answers
+        self.maps: dict[str, np.ndarray] = {}
+        for path in paths:
+            try:
+                self.maps[path.name] = example_map(path, labels, size)
+            except ValueError:
+                continue
+        self.shown = [
+            (name, [labels.names[class_id] for class_id in classes_present(label, len(labels))])
+            for name, label in self.maps.items()
+        ]
+
+    @classmethod
+    def from_environment(cls, studio: Studio, examples: Path, default_file: Path) -> Evaluation:
+        """What ``GROUPDNET_EVALUATION_MODELS``, ``_MAPS`` and ``_ANSWERS`` say; else the page's model and examples.
+
+        Raises:
+            ValueError, OSError: for systems of different label sets or sizes, two of one name, and a configuration
+                that cannot be read.
+        """
+        sources = os.environ.get("GROUPDNET_EVALUATION_MODELS", studio.source).split(",")
+        folder = os.environ.get("GROUPDNET_EVALUATION_MAPS")
+        file = os.environ.get("GROUPDNET_EVALUATION_ANSWERS", default_file)
+        systems: dict[str, DrawPair] = {}
+        configs: list[SystemConfig] = []
+        for one in map(str.strip, sources):
+            name = Path(one).resolve().name if Path(one).is_dir() else one
+            if name in systems:
+                raise ValueError(f"two models of the evaluation are called {name}: rename a folder")
+            config = studio.config if one == studio.source else read_config(one)
+            configs.append(config)
+            if (config.class_names, config.image_size) != (configs[0].class_names, configs[0].image_size):
+                raise ValueError(
+                    f"the models of an evaluation must be of one label set and size; {name} is not"
+                )
+            if one == studio.source:  # its weights are there already
+                systems[name] = functools.partial(studio.run, _draw_pair_of_pipeline)
+            else:
+                systems[name] = functools.partial(LazyModel(one, load_system, studio.worker).run, draw_pair)
+        labels = LabelSet(configs[0].class_names, configs[0].palette)
+        paths = sorted(Path(folder).glob("*.png")) if folder else example_maps(examples, labels)
+        return cls(systems, labels, configs[0].image_size, paths, Answers(file))
+
+    def question(self, rater: str, number: int) -> Question:
+        """The question with this number, 0 to ``QUESTIONS`` - 1."""
+        return make_question(rater, number, list(self.systems), self.shown)
+
+    def draw(self, question: Question) -> tuple[Any, Any, Any]:
+        """The label map in its colours, and the two pictures."""
+        label = self.maps[question.label_map]
+        pair = self.systems[question.model](question, label)
+        return colour_picture(label, self.labels), *pair
+
+
+def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
+    """The questions. A rater who comes back in the same browser goes on where they were."""
+    gr.Navbar(main_page_name=MAIN_PAGE)
+    gr.HTML(
+        "<h1>Do the two pictures differ in one class only?</h1>"
+        "<p>Both were drawn for the same label map. One class, hair for example, may look different. "
+        "Say <b>yes</b> if everything else is the same to your eye. Take all the time you need.</p>",
+        elem_id="title",
+        apply_default_css=False,
+    )
+    # The browser keeps a random name, no secret; a fixed key lets it outlive a restart of the page.
+    rater = gr.BrowserState("", storage_key="groupdnet-rater", secret="groupdnet")  # nosec B106
+    asked = gr.State(0)
+    progress = sentence("question-number", "")
+    with gr.Row(elem_id="question"):
+        size, waiting = evaluation.size, "The question is being drawn"
+        shown = [
+            picture("question-map", size, "The label map", waiting),
+            picture("question-a", size, "One picture", waiting),
+            picture("question-b", size, "Another picture", waiting),
+        ]
+    with gr.Row(elem_id="answers"):
+        # Of one look: neither answer is to be suggested.
+        yes = gr.Button("Yes, only one class differs", elem_id="answer-yes")
+        no = gr.Button("No, more than that differs", elem_id="answer-no")
+    _legend(evaluation)
+
+    def ask(name: str) -> list[Any]:
+        number = evaluation.answers.next_number(name)
+        if number == QUESTIONS:
+            ended = f"All {QUESTIONS} questions are answered. Thank you!"
+            return [name, number, ended, None, None, None, *[gr.update(interactive=False)] * 2]
+        pictures = evaluation.draw(evaluation.question(name, number))
+        told = f"Question {number + 1} of {QUESTIONS}"
+        return [name, number, told, *map(data_url, pictures), *[gr.update(interactive=True)] * 2]
+
+    @_telling
+    def on_arrival(name: Any) -> list[Any]:
+        return ask(_checked_rater(name))
+
+    @_telling
+    def on_answer(name: Any, number: int, answer: bool) -> list[Any]:
+        known = _checked_rater(name)
+        # A second press, or a second window, answers a question that is no longer asked.
+        if name == known and number == evaluation.answers.next_number(known) < QUESTIONS:
+            evaluation.answers.add(evaluation.question(known, number), answer)
+        return ask(known)
+
+    outputs = [rater, asked, progress, *shown, yes, no]
+    options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shown[1:], **WORKER}
+    page.load(on_arrival, rater, outputs, **options)
+    yes.click(lambda name, number: on_answer(name, number, True), [rater, asked], outputs, **options)
+    no.click(lambda name, number: on_answer(name, number, False), [rater, asked], outputs, **options)
+
+
+def _telling(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
+    """An action that says on the page when answers cannot be written; why is for whoever runs it."""
+
+    @functools.wraps(action)
+    def wrapped(*arguments: Any) -> ResultT:
+        try:
+            return action(*arguments)
+        except AnswersError:
+            logging.getLogger(__name__).exception("The human evaluation stands still")
+            raise gr.Error(
+                "Answers cannot be saved at the moment; those given before are safe. Answer again later.",
+                print_exception=False,
+            ) from None
+
+    return wrapped
+
+
+def add_results_page(page: gr.Blocks, evaluation: Evaluation) -> None:
+    """The share of "yes" for each model, and all answers as CSV."""
+    gr.Navbar(main_page_name=MAIN_PAGE)
+    results = gr.HTML(elem_id="results", apply_default_css=False)
+    page.load(lambda: results_html(evaluation.answers), None, results, api_visibility="private", **WORKER)
+
+
+def results_html(answers: Answers) -> str:
+    """A table of all models, and a link with the CSV in it."""
+    scores = answers.scores()
+    if not scores:
+        return "<h1>Human evaluation</h1><p>No question has been answered yet.</p>"
+    table = base64.b64encode(answers.as_csv().encode()).decode()
+    return (
+        "<h1>Human evaluation</h1><p>Share of the pairs that people saw differ in one class only (SHE), with its 95 % "
+        "interval (Wilson).</p><table><thead><tr><th>model</th><th>SHE</th><th>interval</th><th></th><th>answers</th>"
+        f"<th>raters</th></tr></thead><tbody>{''.join(map(_row, scores))}</tbody></table>"
+        f'<p><a id="csv" download="answers.csv" href="data:text/csv;base64,{table}">All answers as CSV</a></p>'
+    )
+
+
+def _row(score: Score) -> str:
+    share, low, high = 100 * score.share, 100 * score.low, 100 * score.high
+    bar = (
+        f'<div class="interval" role="img" aria-label="{low:.1f} to {high:.1f} of 100">'
+        f'<i style="left: {low:.1f}%; width: {high - low:.1f}%"></i><b style="left: {share:.1f}%"></b></div>'
+    )
+    return (
+        f"<tr><td>{escape(score.model)}</td><td><b>{share:.1f} %</b></td>"
+        f"<td>{low:.1f} to {high:.1f} %</td><td>{bar}</td><td>{score.answers}</td><td>{score.raters}</td></tr>"
+    )
+
+
+def _legend(evaluation: Evaluation) -> None:
+    items = "".join(
+        f'<li><i class="swatch" style="background: rgb({r} {g} {b})"></i>{escape(name)}</li>'
+        for name, (r, g, b) in zip(evaluation.labels.names, evaluation.labels.palette, strict=True)
+    )
+    gr.HTML(f'<ul class="legend" aria-label="Classes">{items}</ul>', apply_default_css=False)
+
+
+def _checked_rater(name: Any) -> str:
+    """A rater's name as a browser keeps it, or a new one."""
+    return name if isinstance(name, str) and _RATER.fullmatch(name) else secrets.token_hex(16)
+
+
+def _draw_pair_of_pipeline(
+    pipeline: GroupDNetPipeline, question: Question, label_map: np.ndarray
+) -> tuple[Image.Image, Image.Image]:
+    return draw_pair(pipeline.model, question, label_map)

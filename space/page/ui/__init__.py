@@ -1,0 +1,1 @@
+"""What the page shows: layout, events, the label canvas, endpoints."""

@@ -1,0 +1,140 @@
+"""The page's own components: pictures, strips of pictures, and what their scripts are made of."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from groupdnet_hub import LabelSet
+
+STATIC = Path(__file__).resolve().parent / "static"
+THUMBNAIL = 112
+_PICTURE = (
+    '<figure class="picture" style="aspect-ratio: {{width}} / {{height}}">'
+    '{{#if value}}<img src="{{value}}" alt="{{alt}}" width="{{width}}" height="{{height}}">'
+    '<a class="save" href="{{value}}" download="picture.png" title="Download" aria-label="Download: {{alt}}">'
+    "&#8595;</a>"
+    "{{else}}<figcaption>{{empty}}</figcaption>{{/if}}</figure>"
+)
+
+
+def script(*names: str) -> str:
+    """Files of JavaScript as one script; those that are named later use the ones before."""
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("dom.js", *names))
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture as a PNG that is part of the page: exact, and on no disk."""
+    return _encoded(picture, "PNG", compress_level=1)
+
+
+def thumbnail(picture: Image.Image, *, sharp: bool = False) -> str:
+    """A small picture as a data URL; ``sharp`` for label maps, whose colours must not mix."""
+    side = THUMBNAIL
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    if sharp:
+        return _encoded(picture.resize(size, Image.Resampling.NEAREST), "PNG")
+    return _encoded(picture.resize(size, Image.Resampling.BICUBIC), "WEBP", quality=85, method=0)
+
+
+def _encoded(picture: Image.Image, picture_format: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, picture_format, **options)
+    text = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{picture_format.lower()};base64,{text}"
+
+
+def picture(
+    elem_id: str, size: tuple[int, int], alt: str, empty: str, value: Image.Image | None = None
+) -> gr.HTML:
+    """A picture that keeps its place while it changes; its value is a data URL.
+
+    Args:
+        size: (height, width).
+        empty: what stands there without a picture.
+    """
+    return gr.HTML(
+        None if value is None else data_url(value),
+        html_template=_PICTURE,
+        js_on_load=None,
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes="picture-holder",
+        height=size[0],
+        width=size[1],
+        alt=alt,
+        empty=empty,
+    )
+
+
+def strip(
+    elem_id: str,
+    label: str,
+    empty: str,
+    value: Sequence[dict[str, Any]] = (),
+    *,
+    places: int = 0,
+    reveal: bool = False,
+) -> gr.HTML:
+    """A row of pictures to press; ``pick`` is sent with the ``index`` of the one that was.
+
+    Args:
+        label: what the row is, for screen readers.
+        empty: what stands there without pictures.
+        value: dicts with ``src`` (a data URL), ``alt``, ``caption`` and ``selected``.
+        places: how many empty frames stand there without pictures.
+        reveal: whether the row scrolls into view when its pictures change.
+    """
+    return gr.HTML(
+        list(value),
+        html_template=f'<div class="strip" role="group" aria-label="{label}"></div>',
+        js_on_load=script("strip.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        empty=empty,
+        places=places,
+        reveal=reveal,
+    )
+
+
+def sentence(elem_id: str, text: str = "") -> gr.HTML:
+    """One line that screen readers announce when it changes. Its value is plain text."""
+    return gr.HTML(
+        text,
+        html_template='<p class="sentence" role="status"></p>',
+        js_on_load=script("sentence.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def named_colours(labels: LabelSet) -> list[dict[str, Any]]:
+    """The classes as the scripts take them: ``name`` and ``colour``."""
+    return [
+        {"name": name, "colour": list(colour)}
+        for name, colour in zip(labels.names, labels.palette, strict=True)
+    ]
+
+
+def mixing_board(elem_id: str, labels: LabelSet, value: dict[str, Any]) -> gr.HTML:
+    """A table of looks and classes in which the visitor chooses whose appearance each class takes.
+
+    Args:
+        value: ``looks``, dicts with ``name``, ``src`` (a data URL) and ``classes``. The browser adds ``base``, the
+            look that gives the label map, and ``sources``, class name to look name.
+    """
+    return gr.HTML(
+        value,
+        html_template=f'<div class="board-scroll"><table class="board" id="{elem_id}-table"></table></div>',
+        js_on_load=script("board.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        classes=named_colours(labels),
+    )

@@ -1,0 +1,77 @@
+"""The label canvas: a label map to paint on, pixel by pixel, at the model's size."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from groupdnet_hub import LabelSet
+from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.labels import colour_picture
+
+from .components import data_url, named_colours, script
+
+_PREFIX = "data:image/png;base64,"
+# A PNG of this many bytes per pixel is no map of few colours.
+_BYTES_PER_PIXEL = 5
+
+
+def painter(
+    elem_id: str, labels: LabelSet, size: tuple[int, int], value: str | None = None, *, actions: bool = False
+) -> gr.HTML:
+    """The canvas with its tools and a button for each class.
+
+    Its value is the map as the data URL of a PNG in the palette's colours. It sends ``paint`` when the map was
+    changed, and with ``actions`` also ``reroll`` (``class``: a name) and ``lock`` (``locked``: names).
+
+    Args:
+        size: (height, width) of the map.
+    """
+    # gradio learns the names of a component's events from its script: "paint", "reroll", "lock".
+    return gr.HTML(
+        value,
+        html_template='<div class="painter"></div>',
+        js_on_load=script("label_map.js", "painter.js", "painter_input.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes="painter-holder",
+        height=size[0],
+        width=size[1],
+        classes=named_colours(labels),
+        actions=actions,
+        backdrop=None,
+        one_look=[],
+    )
+
+
+def canvas_value(label: np.ndarray, labels: LabelSet) -> str:
+    """A label map int [H, W] as the canvas takes it."""
+    return data_url(colour_picture(label, labels))
+
+
+def read_canvas(value: object, labels: LabelSet, size: tuple[int, int]) -> np.ndarray:
+    """The label map int64 [H, W] that a canvas holds.
+
+    Raises:
+        ValueError: for anything but a PNG of the canvas's size in the palette's colours; values come from the
+            visitor's browser, and may be anything.
+    """
+    if not isinstance(value, str) or not value.startswith(_PREFIX):
+        raise ValueError("the canvas sent no PNG: reload the page.")
+    height, width = size
+    if len(value) > len(_PREFIX) + 2 * _BYTES_PER_PIXEL * height * width + 4096:
+        raise ValueError(f"the canvas sent more than a map of {height}x{width} takes: reload the page.")
+    try:
+        file = io.BytesIO(base64.b64decode(value[len(_PREFIX) :], validate=True))
+        with Image.open(file, formats=["PNG"]) as picture:
+            sent = picture.size
+            pixels = picture.convert("RGB") if sent == (width, height) else None
+    except Exception:  # Pillow has dozens for damaged files
+        raise ValueError("the canvas sent a PNG that cannot be read: reload the page.") from None
+    if pixels is None:
+        raise ValueError(f"the canvas sent a map of {sent[1]}x{sent[0]}; this model's are {height}x{width}.")
+    return read_label_map(np.asarray(pixels), labels)

@@ -1,0 +1,94 @@
+"""Runs of the trainer that are ready for their first step, without a data set on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from accelerate import Accelerator
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from groupdnet_hub import LabelSet, PairedImages
+from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.training.arguments import parse_arguments
+from groupdnet_hub.training.build import build_model, complete_arguments, objective_of
+from groupdnet_hub.training.fast.step_form import StepForm
+from groupdnet_hub.training.trainer import Trainer
+
+
+@contextlib.contextmanager
+def step_run(
+    flags: Sequence[str],
+    form: StepForm,
+    *,
+    classes: int = 8,
+    batch_size: int = 2,
+    device: str = "cpu",
+    mixed_precision: str = "no",
+) -> Iterator[tuple[Trainer, list[dict[str, Tensor]]]]:
+    """A trainer that is ready for its first step, and two batches on its device.
+
+    Args:
+        flags: of train.py, but for those of the data; the perceptual net has random weights unless they say otherwise.
+        classes: of the label maps, and of a model that no flag describes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        asked = [*flags, "--train_data_dir", folder, "--output_dir", f"{folder}/run", "--report_to", "none"]
+        asked += ["--train_batch_size", str(batch_size), "--mixed_precision", mixed_precision]
+        if "--max_train_steps" not in flags:
+            asked += ["--max_train_steps", "1000"]
+        args = parse_arguments(asked)
+        if args.perceptual_net != "none" and args.perceptual_weights is None:
+            args.perceptual_weights = str(random_trunk(Path(folder), args.perceptual_net))
+        with contextlib.redirect_stdout(io.StringIO()):
+            accelerator = Accelerator(
+                cpu=device == "cpu", mixed_precision="no" if form.dtype else mixed_precision
+            )
+            model, _ = build_model(args, LabelSet.from_names([f"c{i}" for i in range(classes)]))
+            objective = objective_of(model.config)
+            complete_arguments(args, objective, accelerator)
+            data = pictures(
+                model.labels, model.config.image_size, 2 * batch_size, model.config.instance_edges
+            )
+            grid = torch.utils.data.default_collate([data[0]])
+            trainer = Trainer(args, accelerator, model, objective, data, grid, form)
+        trainer.model.train()
+        trainer.discriminator.train()
+        halves = (range(start, start + batch_size) for start in (0, batch_size))
+        batches = [torch.utils.data.default_collate([data[i] for i in half]) for half in halves]
+        yield trainer, [{k: v.to(accelerator.device) for k, v in batch.items()} for batch in batches]
+
+
+def pictures(labels: LabelSet, size: tuple[int, int], count: int, instances: bool) -> PairedImages:
+    """Noise, with label maps of drawn people whose classes are spread over the label set."""
+    generator = np.random.default_rng(0)
+    pairs = []
+    for seed in range(count):
+        ids = draw_figure(seed, size)[1].astype(np.int64) * len(labels) // len(FIGURE_LABELS)
+        picture = Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8))
+        instance = Image.fromarray(ids.astype(np.uint8)) if instances else None
+        pairs.append((picture, Image.fromarray(ids.astype(np.uint8)), instance))
+    return PairedImages(pairs, labels, size)
+
+
+def random_trunk(folder: Path, net: str) -> Path:
+    """A file of random weights for a perceptual net."""
+    with torch.device("meta"):  # the classifier behind the trunk takes most of the memory, and is not wanted
+        trunk = getattr(torchvision.models, net)(weights=None).features
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for key, value in trunk.state_dict().items():
+        scale = (2 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.0
+        weights[f"features.{key}"] = scale * torch.randn(value.shape, generator=generator)
+    target = folder / f"{net}.safetensors"
+    save_file(weights, target)
+    return target

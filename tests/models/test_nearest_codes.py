@@ -1,0 +1,58 @@
+"""A prior of the codes of those pictures that are decoded nearest, class by class."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from groupdnet_hub import GroupDNet
+from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.models.nearest_codes import nearest_decoded, region_differences
+from tests.models.test_prior import encoded, seeded, small_config
+
+
+def test_differences_are_those_of_each_class_region() -> None:
+    label = torch.zeros(1, 4, 4, dtype=torch.long)
+    label[:, :, 3:] = 2
+    one = torch.zeros(1, 3, 4, 4)
+    other = one.clone()
+    other[:, :, 0, 3] = -0.8  # one of class 2's four pixels
+    other[:, 1, :, :3] = 0.3  # one of the three colours
+    torch.testing.assert_close(region_differences(one, other, label, 4), torch.tensor([[0.1, 0, 0.2, 0]]))
+
+
+def test_of_each_class_the_nearest_decoded_count() -> None:
+    shown = torch.tensor([[True, True], [True, False], [True, False], [True, False]])
+    differences = torch.tensor([[0.4, 0.9], [0.1, 0.0], [0.3, 0.0], [0.2, 0.0]])
+    codes = torch.zeros(4, 2, 1, 1, 1)
+    batches = [(encoded(codes[:1]), shown[:1]), (encoded(codes[1:]), shown[1:])]
+    parts = [differences[:1], differences[1:]]
+    counted = [batch for _, batch in nearest_decoded(batches, parts, 0.5)]
+    assert [len(batch) for batch in counted] == [1, 3]
+    # Class 1 is shown by one picture, which counts however far it is; the others do not show it.
+    assert torch.cat(counted).tolist() == [[False, True], [True, False], [False, False], [True, False]]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.01, -1, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=r"nearest is .*; it is a share, above 0 and at most 1"):
+        GroupDNet(small_config(prior_codes=4)).fit_prior([], nearest=share)
+
+
+def test_a_model_keeps_the_codes_that_it_decodes_nearest() -> None:
+    model = GroupDNet(small_config(prior_codes=6)).eval()
+    pairs = [draw_figure(seed, (32, 32)) for seed in range(6)]
+    labels = torch.stack([torch.from_numpy(label).long() for _, label in pairs])
+    images = torch.rand(6, 3, 32, 32, generator=seeded()) * 2 - 1
+    with torch.inference_mode():
+        posterior = model.encode(images, labels).mode()
+        difference = (model.decode(posterior, labels) - images).abs().mean(dim=1)
+    background = torch.stack(
+        [value[label == 0].mean() for value, label in zip(difference, labels, strict=True)]
+    )
+    nearest = background.argsort()[:3].sort().values
+    model.fit_prior([(images[:4], labels[:4]), (images[4:], labels[4:])], nearest=0.5)
+    assert model.prior.count[0] == 3
+    torch.testing.assert_close(model.prior.mean[0, :3], posterior[nearest, 0].flatten(1))
+    model.fit_prior([(images, labels)])
+    assert model.prior.count[0] == 6

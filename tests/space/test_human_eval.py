@@ -1,0 +1,174 @@
+"""SHE: the same question for one rater and number, answers that many raters give at once, the interval."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sqlite3
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from page.human_eval.study import (
+    QUESTIONS,
+    Answers,
+    AnswersError,
+    Question,
+    draw_pair,
+    make_question,
+    wilson_interval,
+)
+
+from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, load_system
+from groupdnet_hub.baselines import SYSTEMS, build_system, system_config
+from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+
+MAPS = [("a.png", ["background", "hair"]), ("b.png", ["background", "face", "shoes"])]
+
+
+def question(rater: str, number: int) -> Question:
+    return make_question(rater, number, ["one", "two"], MAPS)
+
+
+def test_a_question_is_the_same_whenever_it_is_made() -> None:
+    assert question("r", 3) == question("r", 3)
+    assert question("r", 3) != question("s", 3)
+
+
+def test_models_are_asked_about_equally_often_and_classes_are_on_their_maps() -> None:
+    asked = [make_question("r", number, ["a", "b", "c"], MAPS) for number in range(48)]
+    assert Counter(one.model for one in asked) == {"a": 16, "b": 16, "c": 16}
+    assert (
+        len({tuple(one.model for one in asked[i : i + 3]) for i in range(0, 48, 3)}) > 2
+    )  # in no fixed order
+    assert all(one.class_ in dict(MAPS)[one.label_map] for one in asked)
+    assert {one.class_ for one in asked} == {"background", "hair", "face", "shoes"}
+
+
+def test_a_pair_differs_by_the_reroll_of_one_class() -> None:
+    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(64, 64), width=4)
+    pipe = GroupDNetPipeline(GroupDNet(config))
+    label = np.asarray(draw_figure(1, (64, 64))[1])
+    firsts = 0
+    for number in range(12):
+        asked = Question("r", number, "one", "a.png", "hair", 5, 6)
+        plain = pipe.sample(label, 5)
+        redrawn = pipe.reroll(plain, "hair", 6)
+        pair = [np.asarray(one).tobytes() for one in draw_pair(pipe.model, asked, label)]
+        assert set(pair) == {np.asarray(one.image).tobytes() for one in (plain, redrawn)}
+        firsts += pair[0] == np.asarray(plain.image).tobytes()
+    assert 0 < firsts < 12
+
+
+@pytest.mark.parametrize("name", [name for name, spec in SYSTEMS.items() if not spec.ablation])
+def test_any_system_is_asked_about(name: str) -> None:
+    """Drawn from its own codes; those without codes for classes redraw all, and those without any draw the same."""
+    config = system_config(name, FIGURE_LABELS, (64, 64), 8, instance_edges=name == "VSPADE")
+    system = build_system(config).eval()
+    label = np.asarray(draw_figure(1, (64, 64))[1])
+    asked = Question("r", 0, name, "a.png", "top-clothes", 5, 6)
+    one, other = (np.asarray(picture).astype(int) for picture in draw_pair(system, asked, label))
+    again = draw_pair(system, asked, label)
+    assert np.array_equal(one, np.asarray(again[0]))
+    assert one.shape == (64, 64, 3)
+    codes = system.sample_codes(1, generator=torch.Generator().manual_seed(5))
+    assert (one != other).any() == (codes.numel() > 0)
+
+
+def test_systems_are_mixed_and_kept_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, examples: Path
+) -> None:
+    """``GROUPDNET_EVALUATION_MODELS`` with the page's model and others: each question's pair is of its own model."""
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    from page.core.studio import Studio
+    from page.human_eval.page import Evaluation
+
+    names = ["GroupDNet", "VSPADE", "BicycleGAN"]
+    for name in names:
+        built = build_system(system_config(name, FIGURE_LABELS, (64, 64), 8))
+        built.save_pretrained(tmp_path / name)
+    studio = Studio(str(tmp_path / "GroupDNet"), examples)
+    sources = ",".join(str(tmp_path / name) for name in names)
+    monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", sources)
+    evaluation = Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
+    asked = [evaluation.question("r", number) for number in range(6)]
+    assert Counter(question.model for question in asked) == dict.fromkeys(names, 2)
+    for question in asked:
+        system = load_system(tmp_path / question.model)
+        pair = draw_pair(system, question, evaluation.maps[question.label_map])
+        for shown, expected in zip(evaluation.draw(question)[1:], pair, strict=True):
+            assert np.abs(np.asarray(shown).astype(int) - np.asarray(expected)).max() <= 1
+
+    build_system(system_config("SPADE", FIGURE_LABELS, (128, 128), 8)).save_pretrained(tmp_path / "large")
+    monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{tmp_path / 'large'}")
+    with pytest.raises(ValueError, match="of one label set and size; large is not"):
+        Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
+    monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{sources}")
+    with pytest.raises(ValueError, match="two models of the evaluation are called GroupDNet"):
+        Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
+
+
+def _answer_all(path: str, rater: str) -> int:
+    answers = Answers(path)
+    return sum(answers.add(question(rater, number), number % 4 != 0) for number in range(QUESTIONS))
+
+
+def test_many_raters_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = str(tmp_path / "new" / "answers.sqlite3")
+    raters = [f"rater-{n}" for n in range(12)]
+    with ThreadPoolExecutor(6) as threads, get_context("spawn").Pool(2) as processes:
+        others = processes.starmap_async(_answer_all, [(path, f"other-{n}") for n in range(4)])
+        assert list(threads.map(_answer_all, [path] * 12, raters)) == [QUESTIONS] * 12
+        assert others.get(timeout=120) == [QUESTIONS] * 4
+    rows = sqlite3.connect(path).execute("SELECT COUNT(*), COUNT(DISTINCT rater) FROM answers").fetchone()
+    assert rows == (16 * QUESTIONS, 16)
+    assert sum(score.answers for score in Answers(path).scores()) == 16 * QUESTIONS
+    assert all(Answers(path).next_number(rater) == QUESTIONS for rater in raters)
+
+
+def test_the_first_answer_counts(tmp_path: Path) -> None:
+    answers = Answers(tmp_path / "answers.sqlite3")
+    assert answers.next_number("r") == 0
+    assert answers.add(question("r", 0), True)
+    assert not answers.add(question("r", 0), False)
+    assert answers.next_number("r") == 1
+    (score,) = answers.scores()
+    assert (score.model, score.raters, score.answers, score.share) == (question("r", 0).model, 1, 1, 1.0)
+
+
+def test_csv_has_a_line_for_each_answer(tmp_path: Path) -> None:
+    answers = Answers(tmp_path / "answers.sqlite3")
+    assert answers.scores() == []
+    for number in range(3):
+        answers.add(question("r", number), number == 1)
+    rows = list(csv.DictReader(io.StringIO(answers.as_csv())))
+    assert [row["answer"] for row in rows] == ["0", "1", "0"]
+    for number, row in enumerate(rows):
+        asked = question("r", number)
+        assert (row["rater"], row["number"], row["model"]) == ("r", str(number), asked.model)
+        assert (row["class"], row["seed"], row["reroll_seed"]) == (
+            asked.class_,
+            str(asked.seed),
+            str(asked.reroll_seed),
+        )
+
+
+@pytest.mark.parametrize(("yes", "count"), [(0, 50), (8, 10), (41, 50), (50, 50)])
+def test_the_interval_is_wilsons(yes: int, count: int) -> None:
+    stats = pytest.importorskip("scipy.stats", reason="compares with scipy")
+    expected = stats.binomtest(yes, count).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(yes, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+def test_answers_that_cannot_be_written_are_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answers = Answers(tmp_path / "file" / "answers.sqlite3")
+    with pytest.raises(
+        AnswersError, match=r"answers\.sqlite3 cannot be written to .*: free some space there"
+    ):
+        answers.next_number("rater")

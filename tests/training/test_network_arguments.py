@@ -1,0 +1,147 @@
+"""The flags that shape a new GroupDNet, and what they mean for a model that exists already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from groupdnet_hub import GroupDNet, GroupDNetConfig
+from groupdnet_hub.baselines import SystemConfig
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.figures import write_figures
+from tests.helpers.train_runs import train
+
+pytest.importorskip("accelerate")
+from groupdnet_hub.training.arguments import parse_arguments
+from groupdnet_hub.training.build import build_model
+from groupdnet_hub.training.network_arguments import named_order
+
+ORDER = ["face", "hair", "skin", "top-clothes", "bottom-clothes", "shoes", "socks", "background"]
+SHAPE = ["--code_placement", "box", "--code_grid", "2", "--hidden_channels", "5", "--latent_channels", "3"]
+SHAPE += ["--encoder_colours", "--class_order", *ORDER]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    write_figures(folder, 4, size=(32, 32))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that the command line shaped and trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(drawn, folder, *SHAPE, "--perceptual_net", "none", "--max_train_steps", "1", "--redraw_weight", "1")
+    return folder / "model"
+
+
+def chosen(drawn: Path, *flags: str) -> SystemConfig:
+    """The configuration of the model that some flags would train."""
+    where = ["--train_data_dir", str(drawn), "--resolution", "32", "--width", "4"]
+    return build_model(parse_arguments([*where, *flags]), FIGURE_LABELS)[0].config
+
+
+def test_a_new_network_is_shaped(trained: Path) -> None:
+    config = GroupDNet.from_pretrained(trained).config
+    assert (config.code_placement, config.code_grid, config.encoder_colours) == ("box", 2, True)
+    assert config.latent_channels == 3
+    assert {block.hidden_channels / config.class_slots for block in config.blocks} == {5}
+    assert [config.class_names[class_id] for class_id in config.class_order] == ORDER
+
+
+def test_without_the_flags_it_is_the_papers(drawn: Path) -> None:
+    assert chosen(drawn) == chosen(drawn, "--class_order", "ids")
+    assert chosen(drawn) == GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4)
+    assert chosen(drawn, "--code_placement", "box").code_grid == 4  # type: ignore[union-attr]
+
+
+def test_a_file_of_flags_can_hold_an_order(drawn: Path, tmp_path: Path) -> None:
+    for text, order in (
+        ("likeness", None),
+        ("ids", ()),
+        (f"[{', '.join(ORDER)}]", named_order(ORDER, FIGURE_LABELS)),
+    ):
+        (tmp_path / "flags.yaml").write_text(f"class_order: {text}\n")
+        config = chosen(drawn, "--args_file", str(tmp_path / "flags.yaml"))
+        assert isinstance(config, GroupDNetConfig)
+        assert config.class_order == order if order is not None else len(config.class_order) == 8
+
+
+def test_the_flags_of_a_model_that_has_them_already_are_taken(trained: Path, drawn: Path) -> None:
+    start = ("--pretrained_model_name_or_path", str(trained))
+    assert chosen(drawn, *start, *SHAPE) == chosen(drawn, *start)
+    assert chosen(drawn, "--config", str(trained / "config.json"), *SHAPE) == chosen(drawn, *start)
+    grown = chosen(drawn, *start, *SHAPE, "--grow")
+    assert isinstance(grown, GroupDNetConfig)
+    assert (grown.image_size, grown.code_placement, grown.code_grid) == ((64, 64), "box", 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--code_placement", "frame"],
+            "--code_placement frame contradicts the network of SOURCE, which has box",
+        ),
+        (["--code_grid", "4"], "--code_grid 4 contradicts the network of SOURCE, which has 2"),
+        (["--latent_channels", "8"], "--latent_channels 8 contradicts the network of SOURCE, which has 3"),
+        (
+            ["--no-encoder_colours"],
+            "--encoder_colours False contradicts the network of SOURCE, which has True",
+        ),
+        (["--hidden_channels", "4"], "--hidden_channels 4 contradicts the network of SOURCE, which has 5"),
+        (
+            ["--class_order", *reversed(ORDER)],
+            f"contradicts the network of SOURCE, which has {' '.join(ORDER)}",
+        ),
+    ],
+)
+def test_flags_that_contradict_a_model_are_refused(
+    trained: Path, drawn: Path, flags: list[str], message: str
+) -> None:
+    for source, path in (
+        ("--pretrained_model_name_or_path", trained),
+        ("--config", trained / "config.json"),
+    ):
+        with pytest.raises(ValueError, match=message.replace("SOURCE", source)):
+            chosen(drawn, source, str(path), *flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--class_order", "face", "hat", "face"],
+            "unknown: hat; named twice: face; missing: background, hair, skin",
+        ),
+        (["--class_order", *ORDER[1:]], "names each class of the data once, .* .missing: face."),
+        (["--code_grid", "4"], "code_grid is 4 and code_placement 'frame'"),
+        (["--preset", "deepfashion", "--hidden_channels", "4"], "--preset deepfashion has those of Table 4"),
+        (["--model", "SPADE", "--code_placement", "box"], "SPADE cannot be configured so"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(drawn: Path, flags: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        chosen(drawn, *flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--hidden_channels", "0"], "--hidden_channels is 0; it must be at least 1"),
+        (["--latent_channels", "0"], "--latent_channels is 0; it must be at least 1"),
+        (["--code_grid", "0"], "--code_grid is 0; it must be at least 1"),
+        (
+            ["--class_order", "likeness", "--pretrained_model_name_or_path", "x"],
+            "--class_order likeness orders the classes of a new model",
+        ),
+    ],
+)
+def test_wrong_flags_end_the_command(
+    drawn: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        chosen(drawn, *flags)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,277 @@
+"""A training step in its forms: the same losses and gradients, no wait for the device, networks that compile whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from groupdnet_hub.models.layers import GroupedConv2d
+from groupdnet_hub.training.fast.draws_ahead import DrawsAhead
+from groupdnet_hub.training.fast.recorded_step import RecordedStep
+from groupdnet_hub.training.fast.step_form import StepForm
+from groupdnet_hub.training.step import TrainingStep
+from groupdnet_hub.training.trainer import Trainer
+from tests.helpers.host_waits import NoHostWaits
+from tests.helpers.step_runs import step_run
+
+PLAIN = StepForm(working=False)
+FORMS = {"working": StepForm(working=True), "dense": StepForm(working=True, dense=True)}
+# Every loss and stream of GroupDNet, and the other systems.
+EVERYTHING = (
+    "--width 4 --resolution 32 --hidden_channels 4 --code_placement box --encoder_colours "
+    "--class_order c3 c1 c2 c0 c4 c5 c6 c7 "
+    "--perceptual_net vgg16 --perceptual_crop 32 --diffaugment --diffaugment_target 0.6 --class_balance 0.5 "
+    "--l1_weight 5 --kl_free_nats 0.1 --redraw_weight 10 --redraw_memory 4 --discriminator_norm none "
+    "--discriminator_width 4 --r1_weight 5 --r1_interval 1 --discriminator_crop 16 --recoloured_classes c4 c5 "
+    "--recoloured_share 0.5"
+)
+SYSTEM = "--width 8 --resolution 32 --perceptual_net none --discriminator_width 4 "
+RUNS = {
+    "everything": EVERYTHING,
+    "redraw window": "--width 4 --resolution 64 --perceptual_net none --discriminator_width 4 --redraw_weight 10 "
+    "--redraw_window 0.5",
+    "paper": "--width 4 --resolution 32 --perceptual_net vgg19 --discriminator_width 4",
+    "segmentation": SYSTEM + "--discriminator segmentation --redraw_weight 10 --diffaugment",
+    **{
+        name: SYSTEM + f"--model {name}"
+        for name in ("MulNet", "GroupNet", "GroupEnc", "VSPADE", "BicycleGAN", "DSCGAN", "pix2pixHD")
+    },
+}
+
+
+def settle(network: nn.Module) -> None:
+    """Bring singular vectors to where another iteration changes nothing: forms iterate differently often."""
+    for layer in network.modules():
+        if isinstance(layer, GroupedConv2d) and layer.spectral_norm:
+            for _ in range(400):
+                layer._iterate()
+
+
+def gradients_of(optimizer: Any) -> list[dict[int, Tensor]]:
+    """Where gradients go when an optimiser makes its steps."""
+    found: list[dict[int, Tensor]] = []
+
+    def note(inner: Any, *_: Any) -> None:
+        parameters = [p for group in inner.param_groups for p in group["params"]]
+        found.append({i: p.grad.clone() for i, p in enumerate(parameters) if p.grad is not None})
+
+    optimizer.optimizer.register_step_pre_hook(note)
+    return found
+
+
+def one_step(flags: str, form: StepForm) -> tuple[dict[str, Tensor], list[dict[int, Tensor]]]:
+    """Losses and gradients of the second of two steps that change nothing, in double precision.
+
+    In the first one a memory of codes may be empty: a loss on the difference of two pictures that are the same but for
+    rounding has gradients of rounding errors.
+    """
+    rates = ["--learning_rate", "0", "--discr_learning_rate", "0"]
+    with step_run([*flags.split(), *rates], form) as (trainer, batches):
+        for network in (trainer.model, trainer.discriminator):
+            network.double()
+            settle(network)
+        if trainer.perceptual is not None:
+            trainer.perceptual.double()
+        found = [gradients_of(optimizer) for optimizer in (trainer.optimizer, trainer.discr_optimizer)]
+        for batch in batches:
+            losses = trainer.update({**batch, "image": batch["image"].double()})
+        return losses, [of_network[1] for of_network in found]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_losses_and_gradients_are_those_of_the_plain_form(run: str) -> None:
+    plain = one_step(RUNS[run], PLAIN)
+    for form in FORMS.values():
+        assert_alike(one_step(RUNS[run], form), plain)
+
+
+def assert_alike(
+    step: tuple[dict[str, Tensor], list[dict[int, Tensor]]],
+    other: tuple[dict[str, Tensor], list[dict[int, Tensor]]],
+) -> None:
+    (found_losses, found_gradients), (losses, gradients) = step, other
+    assert losses.keys() == found_losses.keys()
+    for name, loss in losses.items():
+        torch.testing.assert_close(found_losses[name].double(), loss.double(), rtol=1e-5, atol=1e-9, msg=name)
+    for network, wanted in zip(found_gradients, gradients, strict=True):
+        assert network.keys() == wanted.keys()
+        whole = torch.stack([value.norm() for value in wanted.values()]).norm()
+        for i, value in wanted.items():
+            # A bias in front of a batch norm has a gradient of rounding errors.
+            assert (network[i] - value).norm() <= 1e-5 * value.norm() + 1e-9 * whole, i
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_no_step_of_the_dense_form_waits_for_the_device(run: str) -> None:
+    with step_run(RUNS[run].split(), FORMS["dense"]) as (trainer, batches):
+        trainer.update(batches[0])
+        trainer.step = 1
+        trainer.update(batches[1])
+        with NoHostWaits():
+            trainer.update(batches[0])
+
+
+def test_the_look_up_does_wait() -> None:
+    """What the test above would find."""
+    started = step_run(RUNS["everything"].split(), FORMS["working"])
+    with started as (trainer, batches), NoHostWaits(collect=True) as waits:
+        trainer.update(batches[0])
+    assert any("_unique2" in wait for wait in waits.waits)
+
+
+def test_rounded_networks_learn_the_same_but_for_rounding() -> None:
+    losses: list[Mapping[str, Tensor]] = []
+    for form in (PLAIN, StepForm(working=True, dense=True, dtype=torch.bfloat16)):
+        with step_run(RUNS["everything"].split(), form) as (trainer, batches):
+            for network in (trainer.model, trainer.discriminator):
+                settle(network)
+            losses.append(trainer.update(batches[0]))
+            assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+    for name, loss in losses[0].items():
+        torch.testing.assert_close(losses[1][name].float(), loss, rtol=0.05, atol=0.02, msg=name)
+
+
+def test_networks_compile_whole() -> None:
+    """With ``fullgraph=True``, forward and backward, and the result stays."""
+    flags = [*EVERYTHING.replace("--resolution 32", "--resolution 64").split(), "--redraw_window", "0.5"]
+    results = []
+    for compiled in (False, True):
+        with step_run(flags, FORMS["dense"]) as (trainer, batches):
+            if compiled:
+                trainer.compile(backend="aot_eager", fullgraph=True)
+            results.append(trainer.update(batches[0]))
+    for name, loss in results[0].items():
+        torch.testing.assert_close(results[1][name], loss, rtol=1e-4, atol=1e-5, msg=name)
+
+
+# -- recorded steps ------------------------------------------------------------------------------------------------
+
+
+class Tape(TorchDispatchMode):
+    """Records work as a CUDA graph does: every operation on the memory that it had, and nothing of what Python did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._operations: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._operations.append((func, args, kwargs or {}, result))
+        return result
+
+    def replay(self) -> None:
+        with torch.no_grad():
+            for func, args, kwargs, result in self._operations:
+                tree_map(_into_memory, result, func(*args, **kwargs))
+
+
+def _into_memory(recorded: Any, again: Any) -> None:
+    if isinstance(recorded, Tensor) and recorded.data_ptr() != again.data_ptr():
+        recorded.copy_(again)
+
+
+def taped(state: Callable[[], list[Tensor]]) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """A recorder that, as one of CUDA graphs, leaves ``state`` as it was while it records."""
+
+    def record(work: Callable[[], None]) -> Callable[[], None]:
+        before = [tensor.clone() for tensor in state()]
+        with Tape() as tape:
+            work()
+        with torch.no_grad():
+            for tensor, value in zip(state(), before, strict=True):
+                tensor.copy_(value)
+        return tape.replay
+
+    return record
+
+
+def state_of(trainer: Trainer) -> list[Tensor]:
+    """All tensors that a step changes."""
+    found = [*trainer.model.state_dict().values(), *trainer.discriminator.state_dict().values()]
+    for optimizer in (trainer.optimizer, trainer.discr_optimizer):
+        found += [v for values in optimizer.state.values() for v in values.values() if isinstance(v, Tensor)]
+    for part in trainer.streams.parts().values():
+        found += [value for name, value in part.state_dict().items() if name != "generator"]
+    return found
+
+
+def rates_on_the_device(trainer: Trainer) -> None:
+    """As :func:`groupdnet_hub.training.schedules.make_optimizer` has it on CUDA."""
+    for optimizer in (trainer.optimizer, trainer.discr_optimizer):
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]))
+
+
+SCHEDULE = (
+    " --max_train_steps 9 --lr_decay_start 0.2 --kl_weight_start 0.01 --kl_weight 0.5 --kl_warmup_steps 9 "
+    "--redraw_interval 2 --r1_interval 4 --adversarial_warmup_steps 6 --discriminator_warmup_steps 1"
+)
+
+
+@pytest.mark.parametrize("run", ["everything", "redraw window"])
+def test_a_recorded_run_is_the_run_itself(run: str) -> None:
+    """With rates, weights and random numbers that change, of several kinds of steps in turn."""
+    flags = (RUNS[run] + SCHEDULE).replace("--r1_interval 1", "").split()
+    found = []
+    for recorded in (False, True):
+        with step_run(flags, FORMS["dense"]) as (trainer, batches):
+            rates_on_the_device(trainer)
+            recordings = 0
+            if recorded:
+                own = taped(lambda trainer=trainer: state_of(trainer))
+
+                def counted(work: Callable[[], None], own: Any = own) -> Callable[[], None]:
+                    nonlocal recordings
+                    recordings += 1
+                    return own(work)
+
+                trainer.make_step = record_step(trainer, counted)
+            losses = []
+            for step in range(18):
+                trainer.step = step % 9
+                losses.append(
+                    {name: value.clone() for name, value in trainer.update(batches[step % 2]).items()}
+                )
+            found.append((losses, [tensor.clone() for tensor in state_of(trainer)]))
+            if recorded:
+                assert recordings >= 2
+    for step, (plain, replayed) in enumerate(zip(found[0][0], found[1][0], strict=True)):
+        assert plain.keys() == replayed.keys()
+        for name, loss in plain.items():
+            torch.testing.assert_close(replayed[name], loss, rtol=0, atol=0, msg=f"{name} of step {step}")
+    assert all(torch.equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
+def record_step(trainer: Trainer, record: Any) -> RecordedStep:
+    step = TrainingStep(
+        trainer.accelerator,
+        trainer.form,
+        trainer.model,
+        trainer.discriminator,
+        (trainer.optimizer, trainer.discr_optimizer),
+        trainer.objective,
+        trainer.streams,
+        trainer.penalty,
+    )
+    draws = DrawsAhead(torch.device("cpu"))
+    trainer.streams.draw_ahead(draws)
+    return RecordedStep(step, draws, record, torch.device("cpu"))
+
+
+def test_a_batch_of_another_size_is_trained_on_unrecorded() -> None:
+    with step_run(RUNS["paper"].split(), FORMS["dense"]) as (trainer, batches):
+        rates_on_the_device(trainer)
+        trainer.make_step = record_step(trainer, taped(lambda: state_of(trainer)))
+        for _ in range(5):
+            trainer.update(batches[0])
+        with pytest.warns(UserWarning, match="without CUDA graphs"):
+            losses = trainer.update({name: value[:1] for name, value in batches[0].items()})
+    assert all(torch.isfinite(loss) for loss in losses.values())

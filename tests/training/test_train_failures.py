@@ -1,0 +1,104 @@
+"""Runs that cannot go on: each ends with one clear line, and the last checkpoint stays as it was."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from groupdnet_hub.figures import write_figures
+from groupdnet_hub.training.state.checkpoints import read_progress
+from tests.helpers.train_runs import command_line, train
+
+FLAGS = (
+    "--perceptual_net",
+    "none",
+    "--max_train_steps",
+    "4",
+    "--checkpointing_steps",
+    "2",
+    "--logging_steps",
+    "1",
+)
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    write_figures(tmp_path / "drawn", 8, size=(32, 32))
+    return tmp_path / "drawn"
+
+
+@pytest.fixture
+def half_way(drawn: Path, tmp_path: Path) -> Path:
+    """A run that has a checkpoint at step 2 of 4."""
+    train(drawn, tmp_path / "run", *FLAGS, "--max_train_steps", "2")
+    return tmp_path / "run"
+
+
+def stopped(drawn: Path, output: Path, *flags: str, file_size: int | None = None) -> str:
+    """The one line that a run ends with."""
+
+    def limit() -> None:
+        if file_size is not None:  # as on a full disk, a write beyond it fails
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+    command, environment = command_line(drawn, output, *FLAGS, *flags)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=600, check=False, preexec_fn=limit
+    )
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("train.py: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(drawn: Path, half_way: Path) -> None:
+    line = stopped(drawn, half_way, "--resume_from_checkpoint", "latest", file_size=30_000)
+    assert "stopped at step 4: checkpoint-4 cannot be written" in line
+    assert line.endswith(f"the last checkpoint is {half_way / 'checkpoint-2'}")
+    assert read_progress(half_way / "checkpoint-2")["step"] == 2
+    assert [path.name for path in half_way.glob("*checkpoint*")] == ["checkpoint-2"]
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("fault", ["missing picture", "label out of range"])
+def test_bad_data_is_named(drawn: Path, half_way: Path, fault: str, workers: str) -> None:
+    listing = drawn / "train" / "metadata.jsonl"
+    for line in listing.read_text().splitlines():
+        files = json.loads(line)
+        if fault == "missing picture":
+            (drawn / "train" / files["file_name"]).unlink()
+        else:
+            path = drawn / "train" / files["label_file_name"]
+            ids = np.array(Image.open(path))
+            ids[0, :3] = 200
+            Image.fromarray(ids).save(path)
+    flags = ("--resume_from_checkpoint", "latest", "--dataloader_num_workers", workers)
+    # The grid is read before the first step: a validation split of its own keeps it out of this.
+    write_figures(drawn, 8, size=(32, 32), split="validation")
+    line = stopped(drawn, half_way, *flags)
+    assert "figure_0000" in line
+    assert ("does not exist" if fault == "missing picture" else "200 is not a class id: 3 pixels") in line
+    assert read_progress(half_way / "checkpoint-2")["step"] == 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(drawn: Path, half_way: Path) -> None:
+    line = stopped(
+        drawn,
+        half_way,
+        "--resume_from_checkpoint",
+        "latest",
+        "--feature_matching_weight",
+        "inf",
+        "--max_train_steps",
+        "9",
+    )
+    assert "stopped at step 3: a loss is not finite" in line
+    assert "'feature_matching': inf" in line
+    assert str(half_way / "checkpoint-2") in line

@@ -1,0 +1,127 @@
+"""The per-pixel discriminator from the command line: a run, a resume, what the card says, what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from groupdnet_hub import GroupDNet, GroupDNetConfig
+from groupdnet_hub.baselines import build_system, system_config
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from tests.helpers.train_runs import command_line, train
+
+pytest.importorskip("accelerate")
+from groupdnet_hub.training.arguments import build_parser, find_problem
+from groupdnet_hub.training.build import build_model, complete_arguments, objective_of
+
+
+def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> None:
+    flags = ["--perceptual_net", "none", "--diffaugment", "--discriminator", "segmentation"]
+    flags += ["--discriminator_width", "4", "--redraw_weight", "10", "--lr_decay_start", "1"]
+    flags += ["--checkpointing_steps", "2", "--logging_steps", "1"]
+    train(drawn, tmp_path / "whole", *flags, "--max_train_steps", "4")
+    train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2")
+    last = ["--max_train_steps", "4", "--resume_from_checkpoint", "latest"]
+    train(drawn, tmp_path / "halves", *flags, *last)
+    for name in ("model/model.safetensors", "checkpoint-4/model_1.safetensors"):
+        whole, halves = (load_file(tmp_path / run / name) for run in ("whole", "halves"))
+        assert [key for key, value in whole.items() if not torch.equal(halves[key], value)] == []
+    model = GroupDNet.from_pretrained(tmp_path / "whole" / "model")
+    assert (model.config.discriminator, model.config.discriminator_width) == ("segmentation", 4)
+    assert model.card_facts["labelmix_weight"] == 10
+    assert "feature_matching" not in model.card_facts["loss_weights"]
+    card = (tmp_path / "whole" / "model" / "README.md").read_text()
+    assert "| Discriminator | segmentation of pixels |" in card
+
+    refused = [*flags, "--discriminator", "multiscale", "--max_train_steps", "6"]
+    command, environment = command_line(
+        drawn, tmp_path / "halves", *refused, "--resume_from_checkpoint", "latest"
+    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode != 0
+    assert "was it written with other flags?" in done.stderr or "must stay as they were" in done.stderr
+
+
+def chosen(tmp_path: Path, *flags: str) -> GroupDNetConfig:
+    """The configuration of the model that a command line names."""
+    args = build_parser().parse_args(["--train_data_dir", str(tmp_path), *flags])
+    args.model = None if args.pretrained_model_name_or_path or args.config else args.model or "GroupDNet"
+    args.resolution = (32, 32)
+    return build_model(args, FIGURE_LABELS)[0].config
+
+
+def test_a_new_discriminator_has_a_width_of_its_own(tmp_path: Path) -> None:
+    start = tmp_path / "model"
+    GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4, discriminator_width=8)).save_pretrained(
+        start
+    )
+    for flags in (
+        ["--pretrained_model_name_or_path", str(start)],
+        ["--config", str(start / "config.json")],
+    ):
+        kept = chosen(tmp_path, *flags)
+        assert (kept.discriminator, kept.discriminator_width) == ("multiscale", 8)
+        same = chosen(tmp_path, *flags, "--discriminator", "multiscale")
+        assert (same.discriminator, same.discriminator_width) == ("multiscale", 8)
+        other = chosen(tmp_path, *flags, "--discriminator", "segmentation")
+        assert (other.discriminator, other.discriminator_width) == ("segmentation", 32)
+    fresh = chosen(tmp_path, "--width", "4", "--discriminator", "segmentation")
+    assert (fresh.discriminator, fresh.discriminator_width) == ("segmentation", 32)
+    usual = chosen(tmp_path, "--width", "4")
+    assert (usual.discriminator, usual.discriminator_width) == ("multiscale", 64)
+    spade = chosen(tmp_path, "--width", "4", "--model", "SPADE", "--discriminator", "segmentation")
+    assert objective_of(spade) == "segmentation"
+
+
+class _One:
+    """What ``complete_arguments`` asks of an accelerator."""
+
+    num_processes = 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "weights"),
+    [
+        ([], (0.0, 10.0)),
+        (["--feature_matching_weight", "5"], (5.0, 10.0)),
+        (["--labelmix_weight", "0"], (0.0, 0.0)),
+    ],
+)
+def test_weights_are_those_of_the_discriminators_paper(
+    flags: list[str], weights: tuple[float, float]
+) -> None:
+    args = build_parser().parse_args(["--train_data_dir", ".", "--discriminator", "segmentation", *flags])
+    complete_arguments(args, "segmentation", _One())
+    assert (args.feature_matching_weight, args.labelmix_weight) == weights
+    usual = build_parser().parse_args(["--train_data_dir", "."])
+    complete_arguments(usual, "hinge", _One())
+    assert usual.feature_matching_weight == 10
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--labelmix_weight", "5"], "--labelmix_weight needs --discriminator segmentation"),
+        (["--discriminator", "segmentation", "--labelmix_weight", "-1"], "is -1.0; it must be 0 or more"),
+        (["--discriminator", "segmentation", "--model", "pix2pixHD"], "does not fit --model pix2pixHD"),
+        (["--discriminator", "segmentation", "--model", "BicycleGAN"], "does not fit --model BicycleGAN"),
+        (["--discriminator", "segmentation", "--model", "DSCGAN"], "does not fit --model DSCGAN"),
+    ],
+)
+def test_flags_that_do_not_fit(flags: list[str], message: str) -> None:
+    problem = find_problem(build_parser().parse_args(["--train_data_dir", ".", *flags]))
+    assert problem is not None
+    assert message in problem
+
+
+def test_a_model_that_it_does_not_fit() -> None:
+    config = system_config("DSCGAN", FIGURE_LABELS, (32, 32), 4, discriminator="segmentation")
+    with pytest.raises(ValueError, match="segmentation does not fit a DSCGAN"):
+        objective_of(build_system(config).config)
+    args = build_parser().parse_args(["--config", "c.json", "--labelmix_weight", "5"])
+    with pytest.raises(ValueError, match="this model's discriminator is multi-scale"):
+        complete_arguments(args, "hinge", _One())

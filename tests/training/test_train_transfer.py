@@ -1,0 +1,104 @@
+"""Fine-tuning on other labels, from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.figures import write_figures
+from tests.helpers.train_runs import command_line
+
+pytest.importorskip("accelerate")
+from groupdnet_hub.training.argument_checks import neighbours
+from groupdnet_hub.training.arguments import build_parser, find_problem, parse_arguments
+
+
+@pytest.fixture(scope="module")
+def with_bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn people whose label set has a ninth class."""
+    folder = tmp_path_factory.mktemp("bags")
+    write_figures(folder, 4, size=(32, 32))
+    labels = LabelSet((*FIGURE_LABELS.names, "bag"), (*FIGURE_LABELS.palette, (1, 2, 3)))
+    labels.to_file(folder / "classes.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the eight classes."""
+    folder = tmp_path_factory.mktemp("pretrained") / "model"
+    GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4)).save_pretrained(folder)
+    return folder
+
+
+def test_a_ninth_class_is_trained(with_bags: Path, pretrained: Path, tmp_path: Path) -> None:
+    """With a rate of zero the carried weights come out as they went in; the table says what they are."""
+    flags = ["--pretrained_model_name_or_path", str(pretrained), "--init_class", "bag=top-clothes"]
+    flags += ["--perceptual_net", "none", "--max_train_steps", "2", "--learning_rate", "0"]
+    command, environment = command_line(with_bags, tmp_path, *flags)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["hair", "itself", "all", "layers"] in lines
+    assert ["bag", "top-clothes", "all", "layers"] in lines
+    before = load_file(pretrained / "model.safetensors")["encoder.mean.weight"]
+    after = load_file(tmp_path / "model" / "model.safetensors")["encoder.mean.weight"]
+    assert after[: len(before)].equal(before)
+    assert after[len(before) :].equal(before[4 * 8 : 5 * 8])
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["class_names"][-1] == "bag"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["bag=top-cloths"], "did you mean 'top-clothes'"),
+        (["hair=face"], "keeps its own weights"),
+        (["glove=hair"], "no class 'glove'"),
+    ],
+)
+def test_wrong_names_end_with_one_line(
+    with_bags: Path, pretrained: Path, tmp_path: Path, flags: list[str], message: str
+) -> None:
+    from groupdnet_hub.training.build import build_model
+    from groupdnet_hub.training.data import build_labels
+
+    args = ["--train_data_dir", str(with_bags), "--pretrained_model_name_or_path", str(pretrained)]
+    arguments = parse_arguments([*args, "--init_class", *flags])
+    with pytest.raises(ValueError, match=message) as caught:
+        build_model(arguments, build_labels(arguments))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("starts", "message"),
+    [
+        (["bag"], "NEW=OLD"),
+        (["=hair"], "NEW=OLD"),
+        (["bag="], "NEW=OLD"),
+        (["bag=hair", "bag=face"], "two starts"),
+    ],
+)
+def test_malformed_starts_are_refused_before_anything_is_loaded(starts: list[str], message: str) -> None:
+    flags = ["--train_data_dir", ".", "--pretrained_model_name_or_path", "absent", "--init_class", *starts]
+    problem = find_problem(build_parser().parse_args(flags))
+    assert problem is not None
+    assert message in problem
+    problem = find_problem(build_parser().parse_args(["--train_data_dir", ".", "--init_class", "bag=hair"]))
+    assert problem is not None
+    assert "--pretrained_model_name_or_path" in problem
+
+
+@pytest.mark.parametrize(
+    "written", ["init_class: [bag=top-clothes, hat = hair]", "init_class: bag=top-clothes"]
+)
+def test_starts_from_a_file(tmp_path: Path, written: str) -> None:
+    file = tmp_path / "flags.yaml"
+    file.write_text(f"train_data_dir: {tmp_path}\npretrained_model_name_or_path: some/model\n{written}\n")
+    starts = neighbours(parse_arguments(["--args_file", str(file)]).init_class)
+    assert starts == {"bag": "top-clothes", **({"hat": "hair"} if "hat" in written else {})}

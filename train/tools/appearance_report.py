@@ -1,0 +1,145 @@
+"""Two questions to a trained model, on real pictures: does a reroll stay in its class, and does encode see the photo?
+
+``python train/tools/appearance_report.py --model space/model --data_dir FOLDER --alexnet_weights FILE``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from groupdnet_hub import GroupDNet, LabelSet, PairedImages
+from groupdnet_hub.metrics import alexnet_lpips
+
+
+def main_class(labels: LabelSet, items: Iterable[dict[str, Tensor]]) -> str:
+    """Return the name of the class with the most pixels in all pictures, leaving ``background`` aside."""
+    counts = torch.zeros(len(labels), dtype=torch.int64)
+    for item in items:
+        counts += item["label"].flatten().bincount(minlength=len(labels))
+    if "background" in labels.names and len(labels) > 1:
+        counts[labels.id_of("background")] = -1
+    return labels.names[int(counts.argmax())]
+
+
+@torch.inference_mode()
+def reroll_locality(
+    model: GroupDNet, items: Iterable[dict[str, Tensor]], class_: str, *, seed: int = 0
+) -> dict[str, float]:
+    """How much more a reroll of one class changes pixels inside its region than outside.
+
+    Returns:
+        ``inside`` and ``outside``: mean absolute change of a pixel value (scale 0..255) over all pictures that show
+        the class; ``ratio``; ``pictures``.
+    """
+    generator, class_id = torch.Generator().manual_seed(seed), model.labels.id_of(class_)
+    changes: list[tuple[float, float]] = []
+    for item in items:
+        label = item["label"][None]
+        region = label[0] == class_id
+        if not region.any():
+            continue
+        codes = model.sample_codes(generator=generator)
+        rerolled = model.redraw(codes, class_id, generator=generator)
+        scene = model.prepare(label)
+        change = (model.decode(codes, scene) - model.decode(rerolled, scene)).abs().mean(dim=1)[0] * 127.5
+        changes.append((float(change[region].mean()), float(change[~region].mean())))
+    inside, outside = np.mean(changes, axis=0)
+    return {
+        "inside": float(inside),
+        "outside": float(outside),
+        "ratio": float(inside / outside),
+        "pictures": len(changes),
+    }
+
+
+@torch.inference_mode()
+def reconstruction_share(
+    model: GroupDNet, items: Iterable[dict[str, Tensor]], distance: nn.Module, *, seed: int = 0
+) -> dict[str, float]:
+    """Is ``decode(encode(photo))`` nearer to the photo than a random sample on the same map?
+
+    Args:
+        distance: callable on two batches [1, 3, H, W] in [-1, 1], such as LPIPS.
+
+    Returns:
+        ``share`` of the photos for which it is; mean distances ``reconstruction`` and ``sample``; ``pictures``.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pairs = []
+    for item in items:
+        image, label = item["image"][None], item["label"][None]
+        scene = model.prepare(label)
+        codes = (model.encode(image, label).mode(), model.sample_codes(generator=generator))
+        pairs.append([float(distance(model.decode(one, scene), image)) for one in codes])
+    found = np.array(pairs)
+    return {
+        "share": float((found[:, 0] < found[:, 1]).mean()),
+        "reconstruction": float(found[:, 0].mean()),
+        "sample": float(found[:, 1].mean()),
+        "pictures": len(found),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print both answers as JSON; with ``--update_card`` also write them into the model's card."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="folder or Hub id")
+    parser.add_argument("--data_dir", required=True, help="data set folder with a validation split")
+    parser.add_argument("--split", default="validation")
+    parser.add_argument(
+        "--reroll_class",
+        help="by default the one with the most pixels in the pictures, but for the background",
+    )
+    parser.add_argument(
+        "--alexnet_weights", type=Path, help="safetensors file; by default torchvision downloads"
+    )
+    parser.add_argument("--max_pictures", type=int, help="use only the first so many pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--update_card", action="store_true", help="write the figures into the folder --model"
+    )
+    args = parser.parse_args(argv)
+
+    model = GroupDNet.from_pretrained(args.model)
+    data = PairedImages.from_folder(
+        args.data_dir, model.config.image_size, split=args.split, labels=model.labels
+    )
+    count = min(len(data), args.max_pictures or len(data))
+    items = [data[i] for i in tqdm(range(count), desc="reading")]
+    class_ = args.reroll_class or main_class(model.labels, items)
+    locality = reroll_locality(model, tqdm(items, desc="reroll"), class_, seed=args.seed)
+    distance = alexnet_lpips(args.alexnet_weights)
+    share = reconstruction_share(model, tqdm(items, desc="encode"), distance, seed=args.seed)
+    report = {f"reroll of {class_}": locality, "encode then decode (AlexNet LPIPS)": share}
+    print(json.dumps(report, indent=2))
+    if args.update_card:
+        where = f"{Path(args.data_dir).name} {args.split}"
+        model.card_facts = {
+            **model.card_facts,
+            "metrics": {
+                **model.card_facts.get("metrics", {}),
+                f"reroll of {class_}, change inside : outside ({where})": round(locality["ratio"], 2),
+                f"encode then decode nearer than a sample, share of photos ({where})": round(
+                    share["share"], 3
+                ),
+                f"AlexNet LPIPS of encode then decode ({where})": round(share["reconstruction"], 4),
+                f"AlexNet LPIPS of a random sample ({where})": round(share["sample"], 4),
+            },
+        }
+        stored = GroupDNet.from_pretrained(args.model, dtype="auto")
+        stored.card_facts = model.card_facts
+        stored.save_pretrained(args.model)
+
+
+if __name__ == "__main__":
+    main()
