@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.helpers.pages import ROOT, blocks
 from PIL import Image
+
+from tests.helpers.pages import ROOT, blocks
 
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 STEPS = ("Sample", "Reroll", "Mix", "Morph", "Edit", "Save")
@@ -53,7 +54,5 @@ def test_the_python_lines_of_a_page_run(name: str, tmp_path: Path) -> None:
     (tmp_path / "space").symlink_to(ROOT / "space")
     lines = blocks(ROOT / name, "python")
     assert lines
-    subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, check=True, timeout=300
-    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, check=True, timeout=300)
     assert Image.open(tmp_path / "my-look" / "image.png").size == (128, 256)
