@@ -63,7 +63,9 @@ def main(argv: list[str] | None = None) -> None:
         accelerator.print(carried_over.table())
     model = with_asked_prior(args, model)
     if args.redraw_weight and not isinstance(model, GroupDNet):
-        raise ValueError(f"--redraw_weight has no use: a {model.config.system_name} has no codes of classes")
+        raise ValueError(
+            f"--redraw_weight has no effect: a {model.config.system_name} has no codes of classes"
+        )
     objective = objective_of(model.config)
     complete_arguments(args, objective, accelerator)
     data = build_data(args, labels, model.config.image_size)

@@ -62,7 +62,7 @@ def find_problem(args: argparse.Namespace) -> str | None:
     if args.grow and not args.pretrained_model_name_or_path:
         return "--grow needs --pretrained_model_name_or_path, the model that grows"
     if args.perceptual_crop and args.perceptual_net == "none":
-        return "--perceptual_crop has no use with --perceptual_net none"
+        return "--perceptual_crop has no effect with --perceptual_net none"
     if args.init_class:
         if not args.pretrained_model_name_or_path:
             return "--init_class needs --pretrained_model_name_or_path, the model whose classes it names"
@@ -77,7 +77,7 @@ def find_problem(args: argparse.Namespace) -> str | None:
         if path and not Path(path).is_file():
             return f"--{name}: there is no file {path}"
     if args.perceptual_weights and args.perceptual_net == "none":
-        return "--perceptual_weights has no use with --perceptual_net none"
+        return "--perceptual_weights has no effect with --perceptual_net none"
     problem = count_problem(
         args,
         (

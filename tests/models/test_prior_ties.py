@@ -18,7 +18,7 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.models.nearest_codes import nearest_decoded
-from groupdnet_hub.models.prior import KeptCodes, make_prior
+from groupdnet_hub.models.prior import EmpiricalPrior, make_prior
 from tests.helpers.shared_data import ROOT
 
 pytest.importorskip("accelerate")
@@ -99,7 +99,7 @@ def figures() -> tuple[Tensor, Tensor]:
     return torch.rand(8, 3, 32, 32, generator=seeded()) * 2 - 1, labels
 
 
-def from_one_picture(prior: KeptCodes, posterior: Tensor) -> bool:
+def from_one_picture(prior: EmpiricalPrior, posterior: Tensor) -> bool:
     """Whether the k-th codes of face and skin are of one picture, for all k."""
     ids = [FIGURE_LABELS.id_of(name) for name in TIED[0]]
     count = int(prior.count[ids[0]])
