@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from groupdnet_hub.data.labels import LabelSet, describe_difference
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.strict_json import parse_json, shown
 from groupdnet_hub.io.tensors import open_tensors
 
@@ -83,7 +83,7 @@ class AppearanceCodes:
             "format": _FORMAT,
             "labels": json.dumps({"names": self.labels.names, "palette": self.labels.palette}),
         }
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             # Not save_file, which writes to a name of its own first: killed there, it would leave that behind.
             partial.write_bytes(save({"codes": self.tensor}, metadata=metadata))
 

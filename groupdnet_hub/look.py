@@ -15,7 +15,7 @@ from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import classes_present, describe_difference, label_picture
-from groupdnet_hub.io.atomic import names_in, saved_file, whole_files
+from groupdnet_hub.io.atomic import atomic_writes, names_in, saved_file
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.io.symlinks import check_link
@@ -99,7 +99,7 @@ class Look:
         ):
             raise ValueError(f"{folder} exists and is not a saved look: choose another folder")
         facts = {"format": _FORMAT, "seed": self.seed, "instance": self.instance is not None}
-        with whole_files(folder) as partial:
+        with atomic_writes(folder) as partial:
             self.image.save(partial / "image.png")
             label_picture(self.mask, self.codes.labels).save(partial / "mask.png")
             if self.instance is not None:

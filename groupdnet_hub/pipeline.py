@@ -16,7 +16,7 @@ from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.io.images import photo_to_tensor, read_photo, tensor_to_picture
 from groupdnet_hub.look import Look
-from groupdnet_hub.models.fast.cache import SceneShelf
+from groupdnet_hub.models.fast.cache import PreparedMapCache
 from groupdnet_hub.models.groupdnet import GroupDNet
 
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -58,7 +58,7 @@ class GroupDNetPipeline:
         self.model = model.eval().requires_grad_(False)
         if kept_bytes is None:
             kept_bytes = (512 if model.device.type == "cpu" else 2048) * 2**20
-        self._scenes = SceneShelf(kept_bytes, compiled=compiled, cuda_graphs=cuda_graphs)
+        self._scenes = PreparedMapCache(kept_bytes, compiled=compiled, cuda_graphs=cuda_graphs)
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | os.PathLike[str], **options: Any) -> GroupDNetPipeline:

@@ -20,7 +20,7 @@ from groupdnet_hub import PairedImages, load_system
 from groupdnet_hub.baselines import System
 from groupdnet_hub.evaluation.compare_sheets import comparison_sheet
 from groupdnet_hub.evaluation.report import comparison
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import count_problem
 from groupdnet_hub.runs.scripts import run_script
 from groupdnet_hub.training.preview import save_picture
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parts: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))["parts"]
         results[name] = {part: value["result"] for part, value in parts.items()}
     table = comparison(results)
-    with whole_file(output / "comparison.md") as partial:
+    with atomic_write(output / "comparison.md") as partial:
         partial.write_text(table, encoding="utf-8")
     print(f"\n{table}\nwritten to {output / 'comparison.md'}")
 

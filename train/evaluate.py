@@ -31,7 +31,7 @@ from groupdnet_hub.evaluation.sampled.arguments import SAMPLED_METRICS
 from groupdnet_hub.evaluation.sampled.choice import sampled_part
 from groupdnet_hub.evaluation.sampled.parts import SampledPart, measure_sampled
 from groupdnet_hub.evaluation.sheets import class_sheet, save_sheet, sheet_rows
-from groupdnet_hub.io.atomic import whole_file, writing_to
+from groupdnet_hub.io.atomic import atomic_write, writing_to
 from groupdnet_hub.metrics import (
     ClassDiversityMeter,
     ImageDiversityMeter,
@@ -203,7 +203,7 @@ class Evaluation:
     def _report(self) -> None:
         found = {part: self.results.result(part) for part in self.parts}
         text = report(Path(self.args.model).name, found)
-        with whole_file(self.results.path.with_suffix(".md")) as file:
+        with atomic_write(self.results.path.with_suffix(".md")) as file:
             file.write_text(text, encoding="utf-8")
         self.accelerator.print(f"{text}\nThe figures are in {self.results.path}.")
 

@@ -176,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped; the same line goes on from here", file=sys.stderr)
+        print(f"{parser.prog}: stopped; the same line resumes from here", file=sys.stderr)
         return 130
     return 1 if summary.problems or not summary.prepared else 0
 

@@ -29,7 +29,7 @@ from groupdnet_hub.evaluation.reproduce_plan import (
     train_flags,
 )
 from groupdnet_hub.evaluation.reproduce_report import measured, study_table, system_table
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import count_problem
 from groupdnet_hub.runs.output_lock import sole_writer
 from groupdnet_hub.runs.provenance import commit, machine
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, group in wanted.items():
         found = {entry: result for entry in group if (result := measured(output / entry.name)) is not None}
         text = study_table(found, about) if args.study else system_table(int(name[-1]), found, about)
-        with whole_file(output / f"{name}.md") as file:
+        with atomic_write(output / f"{name}.md") as file:
             file.write_text(text, encoding="utf-8")
         print(f"\n{text}\nwritten to {output / name}.md")
 
@@ -192,7 +192,7 @@ def _about(args: argparse.Namespace, argv: Sequence[str] | None, scale: Scale) -
 
 
 def _write_json(path: Path, content: Any) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

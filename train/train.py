@@ -71,7 +71,9 @@ def run(settings: TrainConfig) -> None:
         accelerator.print(carried_over.table())
     model = with_asked_prior(settings, model)
     if settings.redraw_weight and not isinstance(model, GroupDNet):
-        raise ValueError(f"--redraw_weight has no use: a {model.config.system_name} has no codes of classes")
+        raise ValueError(
+            f"--redraw_weight has no effect: a {model.config.system_name} has no codes of classes"
+        )
     objective = objective_of(model.config)
     resolved = settings.resolved(objective, accelerator.num_processes)
     data = build_data(settings, labels, model.config.image_size)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, expanded
 from groupdnet_hub.baselines.unet import UNet, UNetConfig
-from groupdnet_hub.config.validation import MAX_CHANNELS, check_whole
+from groupdnet_hub.config.validation import MAX_CHANNELS, check_int
 from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
@@ -34,7 +34,7 @@ class BicycleGANConfig(UNetConfig):
     encoder_width: int = 64
 
     def __post_init__(self) -> None:
-        check_whole(self.encoder_width, "encoder_width", 1, MAX_CHANNELS // 4)
+        check_int(self.encoder_width, "encoder_width", 1, MAX_CHANNELS // 4)
         super().__post_init__()
 
 

@@ -13,8 +13,8 @@ from groupdnet_hub.config.validation import (
     as_sequence,
     check_choice,
     check_classes,
+    check_int,
     check_sides,
-    check_whole,
 )
 
 
@@ -88,10 +88,10 @@ class BaselineConfig(JSONConfig):
         object.__setattr__(self, "image_size", as_int_pair(self.image_size, "image_size"))
         check_format_version(self.format_version)
         check_classes(self.class_names, self.palette, len(self.class_names))
-        check_whole(self.width, "width", 1, MAX_CHANNELS // 16)
+        check_int(self.width, "width", 1, MAX_CHANNELS // 16)
         check_choice(self.instance_edges, "instance_edges", (True, False))
         check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
-        check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
-        check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
+        check_int(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
+        check_int(self.discriminator_scales, "discriminator_scales", 1, 8)
         check_choice(self.discriminator_norm, "discriminator_norm", DISCRIMINATOR_NORMS)
         check_sides(self.image_size, self.size_factor)

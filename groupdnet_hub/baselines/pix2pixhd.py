@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, expanded
 from groupdnet_hub.baselines.config import BaselineConfig
-from groupdnet_hub.config.validation import check_whole
+from groupdnet_hub.config.validation import check_int
 from groupdnet_hub.models.layers import GroupedConv2d, TransposedConv2d, initialise_network
 
 
@@ -36,8 +36,8 @@ class Pix2PixHDConfig(BaselineConfig):
         return 2**self.downsamplings
 
     def __post_init__(self) -> None:
-        check_whole(self.downsamplings, "downsamplings", 1, 5)
-        check_whole(self.residual_blocks, "residual_blocks", 1, 64)
+        check_int(self.downsamplings, "downsamplings", 1, 5)
+        check_int(self.residual_blocks, "residual_blocks", 1, 64)
         super().__post_init__()
 
 

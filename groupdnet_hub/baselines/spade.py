@@ -18,11 +18,11 @@ from torch.nn import functional as F
 from groupdnet_hub.baselines.base import BaselineSystem
 from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
-from groupdnet_hub.config.validation import MAX_CHANNELS, check_choice, check_whole
+from groupdnet_hub.config.validation import MAX_CHANNELS, check_choice, check_int
 from groupdnet_hub.data.labels import LabelSet, one_hot
 from groupdnet_hub.models.decoder import GroupDecoder
 from groupdnet_hub.models.encoder import Gaussian
-from groupdnet_hub.models.fast.prepared_map import Scene
+from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.models.inputs import checked_edges
 from groupdnet_hub.models.layers import GroupedConv2d, initialise_network, leaky_relu
 
@@ -121,13 +121,13 @@ class SPADEConfig(BaselineConfig):
         super().__post_init__()
         check_choice(self.variational, "variational", (True, False))
         check_choice(self.spectral_norm, "spectral_norm", (True, False))
-        check_whole(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
-        check_whole(self.encoder_width, "encoder_width", 1, MAX_CHANNELS // 8)
+        check_int(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
+        check_int(self.encoder_width, "encoder_width", 1, MAX_CHANNELS // 8)
         _ = self.decoder  # refuses sizes that cannot work
 
 
 @dataclass(frozen=True)
-class SPADEScene(Scene):
+class SPADEPreparedMap(PreparedMap):
     """A batch of label maps as SPADE's decoder reads them.
 
     Attributes:
@@ -152,13 +152,13 @@ class SPADEDecoder(GroupDecoder):
         )
         initialise_network(self.fc, generator)
 
-    def first_features(self, codes: Tensor, scene: Scene) -> Tensor:
+    def first_features(self, codes: Tensor, scene: PreparedMap) -> Tensor:
         """[B, 1, z, 1, 1] (or [B, 0]) -> the input [B, fc channels, h, w] of the first block."""
         if self.variational:
             height, width = self.config.latent_size
             x = self.fc(codes[:, 0]).view(len(codes), -1, height, width)
         else:
-            assert isinstance(scene, SPADEScene)
+            assert isinstance(scene, SPADEPreparedMap)
             assert scene.smallest is not None
             x = self.fc(scene.smallest).expand(len(codes), -1, -1, -1)
         return x.contiguous(memory_format=torch.channels_last)
@@ -231,7 +231,7 @@ class SPADE(BaselineSystem):
         image, _ = self._checked_pair(image, label)
         return self.encoder(image)
 
-    def prepare(self, label: Tensor, instance: Tensor | None = None) -> SPADEScene:
+    def prepare(self, label: Tensor, instance: Tensor | None = None) -> SPADEPreparedMap:
         """The label map's part of :meth:`decode`; see :meth:`BaselineSystem.prepare`."""
         label = self._checked_label(label)
         edges = checked_edges(instance, label, self.config.instance_edges)
@@ -242,11 +242,11 @@ class SPADE(BaselineSystem):
             if edges is not None:
                 channels = torch.cat((channels, edges.to(channels)), dim=1)
             smallest = F.interpolate(channels, size=scene.latent_size, mode="nearest")
-        return SPADEScene(
+        return SPADEPreparedMap(
             **{field.name: getattr(scene, field.name) for field in fields(scene)}, smallest=smallest
         )
 
-    def draw(self, codes: Tensor, scene: SPADEScene) -> Tensor:
+    def draw(self, codes: Tensor, scene: SPADEPreparedMap) -> Tensor:
         """Codes and a prepared label map to pictures."""
         if scene.label.shape[0] not in (1, len(codes)):
             raise ValueError(f"{len(codes)} codes cannot be drawn on {scene.label.shape[0]} label maps")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.baselines.config import BaselineConfig
-from groupdnet_hub.config.validation import check_whole
+from groupdnet_hub.config.validation import check_int
 from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, TransposedConv2d, initialise_network
 
 _MAX_LEVELS = 8
@@ -41,9 +41,9 @@ class UNetConfig(BaselineConfig):
         return (1, self.latent_channels, 1, 1)
 
     def __post_init__(self) -> None:
-        check_whole(self.latent_channels, "latent_channels", 1, 1024)
+        check_int(self.latent_channels, "latent_channels", 1, 1024)
         super().__post_init__()
-        check_whole(min(self.image_size), "the smaller side of image_size", 16, 8192)
+        check_int(min(self.image_size), "the smaller side of image_size", 16, 8192)
 
 
 class UNet(nn.Module):

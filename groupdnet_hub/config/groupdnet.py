@@ -27,11 +27,11 @@ from groupdnet_hub.config.validation import (
     check_decoder,
     check_encoder,
     check_encoder_colours,
+    check_int,
     check_placement,
     check_prior,
     check_prior_ties,
     check_size,
-    check_whole,
     halvings_for,
 )
 
@@ -295,11 +295,11 @@ class GroupDNetConfig(JSONConfig):
         check_choice(self.norm_kind, "norm_kind", NORM_KINDS)
         for name in ("instance_edges", "spectral_norm", "encoder_grouped", "separate_networks"):
             check_choice(getattr(self, name), name, (True, False))
-        check_whole(self.fusion_layers, "fusion_layers", 0, 16)
-        check_whole(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
+        check_int(self.fusion_layers, "fusion_layers", 0, 16)
+        check_int(self.latent_channels, "latent_channels", 1, MAX_CHANNELS)
         check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
-        check_whole(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
-        check_whole(self.discriminator_scales, "discriminator_scales", 1, 8)
+        check_int(self.discriminator_width, "discriminator_width", 1, MAX_CHANNELS)
+        check_int(self.discriminator_scales, "discriminator_scales", 1, 8)
         check_choice(self.discriminator_norm, "discriminator_norm", DISCRIMINATOR_NORMS)
         check_classes(self.class_names, self.palette, self.class_slots)
         check_class_order(self.class_order, self.num_classes)

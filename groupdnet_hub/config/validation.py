@@ -38,7 +38,7 @@ def as_int_pair(value: Any, name: str) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
-def check_whole(value: Any, name: str, low: int, high: int) -> None:
+def check_int(value: Any, name: str, low: int, high: int) -> None:
     """Refuse what is not a whole number from ``low`` to ``high``."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{name} is {shown(value)}; it must be a whole number from {low} to {high}")
@@ -52,7 +52,7 @@ def check_choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
 
 def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_slots: Any) -> None:
     """Unique names, one unique colour each, and a slot for each."""
-    check_whole(len(names), "the number of classes", 1, MAX_CLASSES)
+    check_int(len(names), "the number of classes", 1, MAX_CLASSES)
     if any(not isinstance(name, str) or not name.strip() for name in names):
         raise ValueError("class_names holds a value that is not a name")
     if len(set(names)) != len(names):
@@ -65,7 +65,7 @@ def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_
             raise ValueError(f"palette holds {shown(colour)}; a colour is three whole numbers from 0 to 255")
     if len({tuple(colour) for colour in palette}) != len(names):
         raise ValueError("palette holds the same colour twice")
-    check_whole(class_slots, "class_slots", len(names), 2 * MAX_CLASSES)
+    check_int(class_slots, "class_slots", len(names), 2 * MAX_CLASSES)
 
 
 def check_size(image_size: tuple[int, int], num_blocks: int) -> None:
@@ -104,7 +104,7 @@ def halvings_for(image_size: tuple[int, int]) -> int:
 def check_sides(image_size: tuple[int, int], factor: int, by: str = "its number of halvings") -> None:
     """Sides that are whole numbers of a possible size, and multiples of ``factor``."""
     for side in image_size:
-        check_whole(side, "a side of image_size", 1, MAX_SIDE)
+        check_int(side, "a side of image_size", 1, MAX_SIDE)
         _check_divides(factor, side, "a side of image_size", by)
 
 
@@ -123,7 +123,7 @@ def check_placement(
 ) -> None:
     """Codes over the whole frame, or in boxes on a grid of whole pixels."""
     check_choice(placement, "code_placement", ("frame", "box"))
-    check_whole(grid, "code_grid", 1, 2 ** (num_blocks - 1))
+    check_int(grid, "code_grid", 1, 2 ** (num_blocks - 1))
     if grid & (grid - 1):
         raise ValueError(f"code_grid is {grid}; it must be a power of two")
     if placement == "frame" and grid != 1:
@@ -136,7 +136,7 @@ def check_placement(
             f"code_placement is 'box' and split_mode {split_mode!r}: codes belong in their class's box only where the "
             "encoder sees that box, with split_mode 'crop'"
         )
-    check_whole(latent_channels * grid**2, "latent_channels x code_grid x code_grid", 1, MAX_CHANNELS)
+    check_int(latent_channels * grid**2, "latent_channels x code_grid x code_grid", 1, MAX_CHANNELS)
 
 
 def check_encoder_colours(encoder_colours: Any, encoder_grouped: bool, split_mode: str) -> None:
@@ -161,8 +161,8 @@ def check_code_filling(filling: Any, encoder_grouped: bool, split_mode: str) -> 
 
 def check_prior(rank: Any, codes: Any, code_size: int) -> None:
     """One prior at most: main directions of a code of ``code_size`` values, or kept codes."""
-    check_whole(rank, "prior_rank", 0, code_size)
-    check_whole(codes, "prior_codes", 0, MAX_PRIOR_CODES)
+    check_int(rank, "prior_rank", 0, code_size)
+    check_int(codes, "prior_codes", 0, MAX_PRIOR_CODES)
     if rank and codes:
         raise ValueError(
             f"prior_rank is {rank} and prior_codes {codes}: a model has one prior, so that one of them must be 0"
@@ -190,7 +190,7 @@ def check_prior_ties(ties: Sequence[Sequence[Any]], names: Sequence[str], codes:
 
 def check_encoder(width: Any, multipliers: Sequence[Any], groups: int, num_blocks: int) -> None:
     """A width that divides by the groups, and as many halvings as the decoder has doublings."""
-    check_whole(width, "encoder_width", 1, MAX_CHANNELS)
+    check_int(width, "encoder_width", 1, MAX_CHANNELS)
     _check_divides(groups, width, "encoder_width", "the number of classes")
     if len(multipliers) != num_blocks - 1:
         raise ValueError(
@@ -198,18 +198,18 @@ def check_encoder(width: Any, multipliers: Sequence[Any], groups: int, num_block
             f"input {num_blocks - 1} times, and so the encoder must halve as often"
         )
     for multiple in multipliers:
-        check_whole(multiple, "an encoder multiple", 1, MAX_CHANNELS // width)
+        check_int(multiple, "an encoder multiple", 1, MAX_CHANNELS // width)
 
 
 def check_decoder(
     blocks: Sequence[Any], fc_channels: Any, class_slots: int, label_channels: int, fc_groups: Any
 ) -> None:
     """Channels that divide by the groups of every convolution."""
-    check_whole(fc_channels, "fc_channels", 1, MAX_CHANNELS)
+    check_int(fc_channels, "fc_channels", 1, MAX_CHANNELS)
     if fc_groups is None:
         _check_divides(class_slots, fc_channels, "fc_channels", "class_slots")
     else:
-        check_whole(fc_groups, "fc_groups", 1, class_slots)
+        check_int(fc_groups, "fc_groups", 1, class_slots)
         _check_divides(fc_groups, class_slots, "class_slots", "fc_groups")
         _check_divides(fc_groups, fc_channels, "fc_channels", "fc_groups")
     channels = fc_channels
@@ -218,7 +218,7 @@ def check_decoder(
         if not isinstance(block, BlockConfig):
             raise ValueError(f"{here} is {shown(block)}; it must be a BlockConfig")
         for field in dataclasses.fields(BlockConfig):
-            check_whole(getattr(block, field.name), f"{here}.{field.name}", 1, MAX_CHANNELS)
+            check_int(getattr(block, field.name), f"{here}.{field.name}", 1, MAX_CHANNELS)
         _check_divides(block.groups, channels, f"input channels of {here}", "its groups")
         _check_divides(block.groups, block.out_channels, f"{here}.out_channels", "its groups")
         _check_divides(block.label_groups, label_channels, "label channels", f"{here}.label_groups")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from groupdnet_hub.config.presets import numbered_palette
 from groupdnet_hub.config.validation import as_sequence, check_classes
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.strict_json import read_json
 
 # How many names, and how much of each, a message shows: a stranger's file may hold thousands, of any length.
@@ -86,7 +86,7 @@ class LabelSet:
             {"id": i, "name": name, "color": list(colour)}
             for i, (name, colour) in enumerate(zip(self.names, self.palette, strict=True))
         ]
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(json.dumps({"num_classes": len(self), "classes": classes}, indent=1) + "\n")
 
     def __len__(self) -> int:

@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         "colours of face and skin are; chroma is the share of garments of clear colour; kid and those after it stand "
         "beside their value for photos",
     )
-    add("--output", default="results.json", help="file of the figures; begun before, it is gone on with")
+    add("--output", default="results.json", help="file of the figures; begun before, it is resumed")
     add(
         "--num_samples",
         type=int,

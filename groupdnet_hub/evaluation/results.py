@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.run_settings import refuse_other_settings
 
 _OTHERWISE = "choose another --output"
@@ -102,5 +102,5 @@ class ResultsFile:
 
 
 def _write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")

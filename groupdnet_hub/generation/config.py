@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         help="label maps: a folder of PNG files, or a split of a data set (with metadata.jsonl)",
     )
-    add("--output_dir", required=True, help="data set folder to fill; started before, it is gone on with")
+    add("--output_dir", required=True, help="data set folder to fill; started before, it is resumed")
     add("--split", default="train", help="folder in --output_dir for these pictures")
     add("--num_per_map", type=int, default=1, help="pictures for each label map")
     add("--seed", type=int, default=0, help="fixes all pictures")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from groupdnet_hub import AppearanceCodes, GroupDNet, LabelSet
 from groupdnet_hub.data.labels import label_picture
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.run_settings import refuse_other_settings
 from groupdnet_hub.training.preview import save_picture
 
@@ -204,5 +204,5 @@ def data_card(repo_id: str, model: GroupDNet, model_name: str) -> str:
 
 
 def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")

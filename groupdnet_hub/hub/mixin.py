@@ -28,7 +28,7 @@ from groupdnet_hub.hub.files import (
     read_weights,
 )
 from groupdnet_hub.hub.model_card import CARD_MARK, model_card
-from groupdnet_hub.io.atomic import whole_files
+from groupdnet_hub.io.atomic import atomic_writes
 from groupdnet_hub.io.strict_json import read_short_text
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -90,7 +90,7 @@ class StrictHubMixin(ModelHubMixin):
         tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
         metadata = {"format": "pt", "config_sha256": config_digest(config_text)}
         texts = {FACTS_FILE: _facts_text(self.card_facts)}
-        with whole_files(folder) as apart:
+        with atomic_writes(folder) as apart:
             if _may_write_card(folder / CARD_FILE):
                 parameters = sum(p.numel() for p in module.parameters())
                 texts[CARD_FILE] = model_card(self.config, parameters, self.card_facts, name)

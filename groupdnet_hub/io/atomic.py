@@ -48,7 +48,7 @@ def writing_to(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; it becomes ``path`` if all goes well, and is removed if not.
 
     It begins with a dot, holds the numbers of the process and the thread, so that those that write the same file do
@@ -69,7 +69,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_writes(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder to write files to: all of them become files of ``folder``, or none does.
 
     One rename decides it, that of the temporary folder to ``.saved``; from there the files are moved to their places,
@@ -102,13 +102,13 @@ def whole_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def saved_file(folder: str | os.PathLike[str], name: str) -> Path:
-    """Where a file of :func:`whole_files` is, also if its writer was killed; it need not exist."""
+    """Where a file of :func:`atomic_writes` is, also if its writer was killed; it need not exist."""
     waiting = Path(folder) / _SAVED / name
     return waiting if waiting.exists() else Path(folder) / name
 
 
 def names_in(folder: str | os.PathLike[str]) -> set[str]:
-    """What a folder holds, without the traces of :func:`whole_files` that was killed."""
+    """What a folder holds, without the traces of :func:`atomic_writes` that was killed."""
     names = set(os.listdir(folder))
     if _SAVED in names:
         names.update(os.listdir(Path(folder) / _SAVED))

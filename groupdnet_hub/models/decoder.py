@@ -21,7 +21,7 @@ from groupdnet_hub.models.fast.kept_memory import keep_freed_memory
 from groupdnet_hub.models.fast.label_windows import label_level, searches_windows
 from groupdnet_hub.models.fast.modulation import AnyModulation
 from groupdnet_hub.models.fast.partial_sums import PartialSums
-from groupdnet_hub.models.fast.prepared_map import Scene
+from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.models.layers import (
     LEAKY_SLOPE,
     GroupedConv2d,
@@ -79,7 +79,7 @@ class GroupDecoder(nn.Module):
         keep: int = 1,
         compiled: bool = False,
         cuda_graphs: bool = False,
-    ) -> Scene:
+    ) -> PreparedMap:
         """The label map's work: gamma and beta of every CG-Norm.
 
         In evaluation mode, and where nothing asks for gradients, all that does not depend on the codes is folded
@@ -105,7 +105,7 @@ class GroupDecoder(nn.Module):
         factor = 2 ** (len(self.blocks) - 1)
         latent_size = (label.shape[1] // factor, label.shape[2] // factor)
         if next(self._cg_blocks()).joined:
-            return Scene(
+            return PreparedMap(
                 label,
                 self._joined_modulations(label, edges),
                 latent_size,
@@ -129,7 +129,9 @@ class GroupDecoder(nn.Module):
                 modulations.append({name: replace(m, compiled=compiled) for name, m in folded.items()})
         placement = self._placement(label, latent_size)
         sums = tuple(PartialSums() for _ in self.blocks) if keep and divisors is not None else ()
-        scene = Scene(label, tuple(modulations), latent_size, deque(maxlen=keep), sums, placement=placement)
+        scene = PreparedMap(
+            label, tuple(modulations), latent_size, deque(maxlen=keep), sums, placement=placement
+        )
         if cuda_graphs and scene.folded:
             scene = replace(scene, recorded=RecordedDecode(self.folded_network(), scene))
         return scene
@@ -186,7 +188,7 @@ class GroupDecoder(nn.Module):
         super().train(mode)
         return self if mode else self.to(memory_format=torch.channels_last)
 
-    def first_features(self, codes: Tensor, scene: Scene) -> Tensor:
+    def first_features(self, codes: Tensor, scene: PreparedMap) -> Tensor:
         """The input [B, fc channels, h, w] of the first block."""
         x = codes if scene.placement is None else scene.placement.paste(codes)
         unused = self.config.class_slots - self.config.num_classes
@@ -199,7 +201,7 @@ class GroupDecoder(nn.Module):
             x = F.pixel_unshuffle(x, self.config.code_grid)
         return self.fc(x.contiguous(memory_format=torch.channels_last))
 
-    def forward(self, codes: Tensor, scene: Scene) -> Tensor:
+    def forward(self, codes: Tensor, scene: PreparedMap) -> Tensor:
         """codes [B, C, z, h, w] (or [B, C, z, 1, 1]) and a scene of batch B or 1 -> picture [B, 3, H, W] in [-1, 1].
 
         On a scene of evaluation mode, without gradients, the picture is drawn group by group, and from what the
@@ -224,7 +226,7 @@ class GroupDecoder(nn.Module):
             blocks, self.first_features, self._folded_picture, self.config.class_slots, self.fc.groups
         )
 
-    def activations(self, codes: Tensor, scene: Scene) -> Sequence[Tensor]:
+    def activations(self, codes: Tensor, scene: PreparedMap) -> Sequence[Tensor]:
         """Outputs of ``fc``, of every block (before upsampling), and the picture, or windows of them."""
         x = self.first_features(codes, scene)
         outputs = [x]

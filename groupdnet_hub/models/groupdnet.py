@@ -25,11 +25,11 @@ from groupdnet_hub.hub.mixin import StrictHubMixin
 from groupdnet_hub.models.class_order import ClassOrder
 from groupdnet_hub.models.decoder import GroupDecoder
 from groupdnet_hub.models.encoder import Gaussian, GroupEncoder
-from groupdnet_hub.models.fast.prepared_map import Scene
+from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.models.inputs import check_image, checked_edges, checked_label
 from groupdnet_hub.models.mulnet import separate_networks
 from groupdnet_hub.models.nearest_codes import nearest_decoded, region_differences
-from groupdnet_hub.models.prior import CodePrior, Encoded, KeptCodes, make_prior
+from groupdnet_hub.models.prior import CodePrior, EmpiricalPrior, Encoded, make_prior
 
 
 class GroupDNet(nn.Module, StrictHubMixin):
@@ -144,7 +144,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         keep: int = 1,
         compiled: bool = False,
         cuda_graphs: bool = False,
-    ) -> Scene:
+    ) -> PreparedMap:
         """The label map's part of :meth:`decode`, for many codes on one map.
 
         Args:
@@ -176,7 +176,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
             cuda_graphs=cuda_graphs,
         )
 
-    def decode(self, codes: Tensor, label: Tensor | Scene, instance: Tensor | None = None) -> Tensor:
+    def decode(self, codes: Tensor, label: Tensor | PreparedMap, instance: Tensor | None = None) -> Tensor:
         """The picture of a label map with the given appearance.
 
         Args:
@@ -190,7 +190,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         Raises:
             ValueError: for codes that do not fit the model or the label map, and as :meth:`prepare`.
         """
-        scene = label if isinstance(label, Scene) else self.prepare(label, instance)
+        scene = label if isinstance(label, PreparedMap) else self.prepare(label, instance)
         C, z = self.config.num_classes, self.config.latent_channels
         spatial = scene.latent_size if self.config.latent_mode == "map" else (1, 1)
         if codes.ndim != 5 or codes.shape[1:] != (C, z, *spatial):
@@ -208,7 +208,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         label: Tensor,
         instance: Tensor | None = None,
         noise: Tensor | None = None,
-        scene: Scene | None = None,
+        scene: PreparedMap | None = None,
     ) -> tuple[Tensor, Gaussian]:
         """Reconstruction through sampled codes, the generator's training step (Eq. 1).
 
@@ -298,7 +298,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
                 differences.append(region_differences(decoded, image, label, self.config.num_classes).cpu())
             self.prior.fit(nearest_decoded(kept, differences, nearest, self.config.prior_tie_ids))
         self.train(was_training)
-        if isinstance(self.prior, KeptCodes):
+        if isinstance(self.prior, EmpiricalPrior):
             for names, ids in zip(self.config.prior_ties, self.config.prior_tie_ids, strict=True):
                 if not self.prior.count[ids[0]]:
                     raise ValueError(

@@ -28,7 +28,7 @@ def make_prior(
     ``prior_ties``."""
     if rank:
         return MainDirections(code_shape, rank)
-    return KeptCodes(code_shape, codes, ties) if codes else CodePrior(code_shape)
+    return EmpiricalPrior(code_shape, codes, ties) if codes else CodePrior(code_shape)
 
 
 def shown_together(shown: Tensor, ties: Sequence[Sequence[int]]) -> Tensor:
@@ -138,7 +138,7 @@ class MainDirections(CodePrior):
             self.unfitted[class_id] = 0
 
 
-class KeptCodes(CodePrior):
+class EmpiricalPrior(CodePrior):
     """For each class the posteriors of K real pictures: one is chosen, and a code is drawn from it::
 
         code_c = mean_ck + std_ck e        k uniform in 1..K, e ~ N(0, 1)

@@ -14,7 +14,7 @@ from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.data.person_frames import crop, find_frame
 from groupdnet_hub.data.person_maps import BACKGROUND, backdrop_of, cut_out, without_bags
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.prepare.ccp import merge_tags, read_tag_map
 from groupdnet_hub.prepare.labels import (
@@ -190,5 +190,5 @@ def write_item(
 
 
 def _save(picture: Image.Image, path: Path, **options: Any) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         picture.save(partial, **options)

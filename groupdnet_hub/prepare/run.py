@@ -21,7 +21,7 @@ import torch
 from tqdm.auto import tqdm
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.io.atomic import whole_file, writing_to
+from groupdnet_hub.io.atomic import atomic_write, writing_to
 from groupdnet_hub.prepare.items import Outcome
 from groupdnet_hub.prepare.sources import Found, Item, Problem
 from groupdnet_hub.runs.output_lock import sole_writer
@@ -277,5 +277,5 @@ def _start_worker() -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import Any
 def refuse_other_settings(
     before: Mapping[str, Any], now: Mapping[str, Any], place: Path, otherwise: str
 ) -> None:
-    """Refuse to go on with what was begun with other settings.
+    """Refuse to go on with what was started with other settings.
 
     Args:
         place: what was begun, for the message.
@@ -23,7 +23,7 @@ def refuse_other_settings(
     for key in {**now, **before}:
         if before.get(key) != now.get(key):
             raise ValueError(
-                f"{place} was begun with {_shown(key, before.get(key))}, not {_shown(key, now.get(key))}: give the "
+                f"{place} was started with {_shown(key, before.get(key))}, not {_shown(key, now.get(key))}: give the "
                 f"same again, or {otherwise}"
             )
 

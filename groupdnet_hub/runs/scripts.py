@@ -32,6 +32,6 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
     done = subprocess.run([*command, str(shipped("train", script)), *flags], check=False)
     if done.returncode:
         raise ValueError(
-            f"{script} ended with status {done.returncode} for {about}: mend what it says, and start this command "
+            f"{script} ended with status {done.returncode} for {about}: fix the error above, and start this command "
             "again to go on"
         )

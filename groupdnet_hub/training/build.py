@@ -89,7 +89,7 @@ def with_asked_prior(settings: TrainConfig, model: System) -> System:
     if not asked:
         return model
     if not isinstance(model, GroupDNet):
-        raise ValueError(f"--{asked[0]} has no use: a {model.config.system_name} has no codes of classes")
+        raise ValueError(f"--{asked[0]} has no effect: a {model.config.system_name} has no codes of classes")
     rank, codes = settings.prior_rank, settings.prior_codes
     if rank is None and codes is None:
         rank, codes = model.config.prior_rank, model.config.prior_codes
@@ -160,7 +160,7 @@ def build_objective(
     """The objective ``name`` for a system; ``label_mix`` is that of ``segmentation``.
 
     Raises:
-        ValueError: if the objective has no use for ``class_balance`` or ``windows``.
+        ValueError: if the objective has no effect for ``class_balance`` or ``windows``.
     """
     if name in ("bicyclegan", "dscgan"):
         if class_balance or windows is not None:

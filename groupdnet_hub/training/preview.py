@@ -11,7 +11,7 @@ from torch import Tensor
 
 from groupdnet_hub.baselines import System
 from groupdnet_hub.data.labels import classes_present, colour_picture
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.training.objectives.losses import PerceptualLoss
 
@@ -76,7 +76,7 @@ def posterior_report(
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG that is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         picture.save(partial, format="PNG")
 
 

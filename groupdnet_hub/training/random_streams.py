@@ -23,7 +23,7 @@ from groupdnet_hub.training.state.extra_state import Stateful
 
 @dataclass(frozen=True)
 class Streams:
-    """What a run draws from, each the same whatever the number of processes; None where the flags have no use for it.
+    """What a run draws from, each the same for any number of processes; None where the flags have no effect.
 
     Attributes:
         noise: of the codes.

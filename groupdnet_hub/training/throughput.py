@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 
 
-class Pace:
+class Throughput:
     """Counts pictures and the time spent on them; sample grids and checkpoints do not count."""
 
     def __init__(self, device: torch.device) -> None:

@@ -36,7 +36,7 @@ from groupdnet_hub.training.state.checkpoints import load_checkpoint, save_check
 from groupdnet_hub.training.state.discriminator_state import take_up, weights_to_save
 from groupdnet_hub.training.state.extra_state import keep_own_state
 from groupdnet_hub.training.step import build_step
-from groupdnet_hub.training.throughput import Pace
+from groupdnet_hub.training.throughput import Throughput
 
 
 class Trainer:
@@ -151,7 +151,7 @@ class Trainer:
             self.penalty,
         )
         self.step, self.epoch, self.batch_number = 0, 0, 0
-        self.pace = Pace(accelerator.device)
+        self.pace = Throughput(accelerator.device)
 
     def compile(self, **options: Any) -> None:
         """Have ``torch.compile`` take networks and streams, in place, so that names stay."""
@@ -177,7 +177,7 @@ class Trainer:
         if not {"step", "epoch", "batch"} <= set(progress):
             raise ValueError(f"the checkpoint's progress is {progress}; it must have step, epoch and batch")
         self.step, self.epoch, self.batch_number = progress["step"], progress["epoch"], progress["batch"]
-        self.accelerator.print(f"going on from step {self.step}")
+        self.accelerator.print(f"resuming from step {self.step}")
 
     def train(self) -> None:
         """The steps that are left, or those that fit into ``--max_train_seconds``, with logs, sample grids and

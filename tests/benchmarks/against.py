@@ -201,10 +201,10 @@ def training_step_bundled(turn: Turn, args: argparse.Namespace) -> None:
     from groupdnet_hub.training import throughput as pace
     from train import train
 
-    def count(self: pace.Pace, pictures: int) -> None:
+    def count(self: pace.Throughput, pictures: int) -> None:
         turn()
 
-    pace.Pace.count = count
+    pace.Throughput.count = count
     with tempfile.TemporaryDirectory() as output:
         flags = ["--train_data_dir", str(args.data_dir), "--pretrained_model_name_or_path", str(BUNDLED)]
         flags += ["--mixed_precision", args.mixed_precision, "--output_dir", output, "--report_to", "none"]

@@ -18,7 +18,7 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.models.nearest_codes import nearest_decoded
-from groupdnet_hub.models.prior import KeptCodes, make_prior
+from groupdnet_hub.models.prior import EmpiricalPrior, make_prior
 from tests.helpers.command_lines import refusal
 from tests.helpers.shared_data import ROOT
 
@@ -100,7 +100,7 @@ def figures() -> tuple[Tensor, Tensor]:
     return torch.rand(8, 3, 32, 32, generator=seeded()) * 2 - 1, labels
 
 
-def from_one_picture(prior: KeptCodes, posterior: Tensor) -> bool:
+def from_one_picture(prior: EmpiricalPrior, posterior: Tensor) -> bool:
     """Whether the k-th codes of face and skin are of one picture, for all k."""
     ids = [FIGURE_LABELS.id_of(name) for name in TIED[0]]
     count = int(prior.count[ids[0]])
@@ -233,7 +233,7 @@ def test_ties_on_the_command_line_and_in_a_file(tmp_path: Path) -> None:
 def test_the_command_gives_a_saved_model_ties(tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 6, size=(32, 32))
     GroupDNet(tied_config(prior_codes=0, prior_ties=())).save_pretrained(tmp_path / "plain")
-    command = [sys.executable, str(ROOT / "train" / "fit_prior.py"), "--data_dir", str(tmp_path / "drawn")]
+    command = [sys.executable, str(ROOT / "train" / "tools" / "fit_prior.py"), "--data_dir", str(tmp_path / "drawn")]
     command += ["--model", str(tmp_path / "plain"), "--output_dir", str(tmp_path / "fitted")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

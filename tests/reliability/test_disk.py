@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("accelerate")
-from groupdnet_hub.io.atomic import CannotWriteError, whole_file
+from groupdnet_hub.io.atomic import CannotWriteError, atomic_write
 from tests.reliability.writers import WRITERS, Writer
 
 ANSWERS = r"cannot be written to \(.+\): free some space there, or name another file"
@@ -111,11 +111,14 @@ def test_a_save_that_was_killed_is_read_from_a_read_only_folder(small_disk: Path
 
 
 def test_an_error_about_another_file_stays_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError), whole_file(tmp_path / "a.txt") as partial:
+    with pytest.raises(IsADirectoryError), atomic_write(tmp_path / "a.txt") as partial:
         partial.write_bytes(Path("/").read_bytes())
-    with pytest.raises(CannotWriteError, match="is not permitted") as failure, whole_file(tmp_path / "a.txt"):
+    with (
+        pytest.raises(CannotWriteError, match="is not permitted") as failure,
+        atomic_write(tmp_path / "a.txt"),
+    ):
         raise PermissionError(errno.EACCES, "no", str(tmp_path / "a.txt"))
     assert failure.value.errno == errno.EACCES
-    with pytest.raises(PermissionError), whole_file(tmp_path / "a.txt"):
+    with pytest.raises(PermissionError), atomic_write(tmp_path / "a.txt"):
         raise PermissionError(errno.EACCES, "no", "/elsewhere/source.png")
     assert not list(tmp_path.iterdir())

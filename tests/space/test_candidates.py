@@ -10,7 +10,7 @@ from page.core import actions
 from page.core import session as sessions
 from page.core.cutting import class_window
 from page.core.one_look import OneLookClasses, has_one_look, look_alike
-from page.core.session import Kept, Session
+from page.core.session import Session, ShelfItem
 from PIL import Image
 
 from groupdnet_hub import GroupDNetPipeline
@@ -85,7 +85,7 @@ def test_each_class_is_measured_once_where_most_of_it_is_seen(
         asked.append((look, name))
         return has_one_look(pipeline, look, name)
 
-    classes = OneLookClasses(run, lambda: [Kept(f"example {n}", look) for n, look in enumerate(looks)])
+    classes = OneLookClasses(run, lambda: [ShelfItem(f"example {n}", look) for n, look in enumerate(looks)])
     assert classes.known == []
     classes.find()
     assert classes.known == ["hair"]
@@ -106,7 +106,7 @@ def test_a_class_that_no_bundled_look_shows_enough_of_is_not_measured(
     look = pipeline.sample(examples / "example_01.png", seed=3)
     speck = look.mask.copy()
     speck[64, 60:64] = SHOES
-    classes = OneLookClasses(pytest.fail, lambda: [Kept("example 1", pipeline.edit(look, speck))])
+    classes = OneLookClasses(pytest.fail, lambda: [ShelfItem("example 1", pipeline.edit(look, speck))])
     assert not classes.holds("shoes")
     assert not classes.holds("socks")
     assert not OneLookClasses(pytest.fail, list).holds("hair")

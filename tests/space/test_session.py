@@ -10,7 +10,7 @@ import torch
 from page.core import actions, photos
 from page.core import session as sessions
 from page.core.compositing import keep_other_pixels
-from page.core.session import CURRENT, MAX_SEED, SHELF_SIZE, UNDO_STEPS, Kept, Session
+from page.core.session import CURRENT, MAX_SEED, SHELF_SIZE, UNDO_STEPS, Session, ShelfItem
 from PIL import Image, ImageFilter
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, LabelSet
@@ -155,7 +155,7 @@ def test_painting_keeps_the_codes(pipeline: GroupDNetPipeline, opened: Session) 
 
 
 def test_mix_takes_each_class_from_its_look(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    bundled = Kept("example 1", pipeline.sample(sessions.current(opened).mask, seed=77))
+    bundled = ShelfItem("example 1", pipeline.sample(sessions.current(opened).mask, seed=77))
     kept = sessions.replace(sessions.keep(opened), bundled=(bundled,))
     sampled = actions.sample(pipeline, kept, 9)
     sources = {"top-clothes": "look 1", "hair": "example 1", "face": CURRENT}
@@ -282,7 +282,7 @@ def test_pictures_of_the_model_itself_can_be_tried_as_photos(
     pipeline: GroupDNetPipeline, opened: Session
 ) -> None:
     looks = tuple(
-        Kept(f"example {n}", pipeline.sample(sessions.current(opened).mask, seed=n)) for n in range(8)
+        ShelfItem(f"example {n}", pipeline.sample(sessions.current(opened).mask, seed=n)) for n in range(8)
     )
     made = sessions.replace(opened, bundled=looks)
     offered = photos.examples(made)
@@ -337,8 +337,8 @@ def test_looks_of_another_model_are_refused_by_every_action(
     others = LabelSet.from_names(("sky", "road", "car"))
     model = GroupDNet(GroupDNetConfig.for_labels(others, image_size=(64, 64), width=4))
     foreign = GroupDNetPipeline(model).sample(np.arange(64 * 64).reshape(64, 64) % 3, seed=0)
-    shown = sessions.replace(opened, look=foreign, bundled=(Kept("own", sessions.current(opened)),))
-    kept = sessions.replace(opened, shelf=(Kept("look 1", foreign),))
+    shown = sessions.replace(opened, look=foreign, bundled=(ShelfItem("own", sessions.current(opened)),))
+    kept = sessions.replace(opened, shelf=(ShelfItem("look 1", foreign),))
     for action in (
         lambda: actions.sample(pipeline, shown, 1),
         lambda: actions.sample(pipeline, sessions.replace(shown, locked=("hair",)), 1),

@@ -33,7 +33,7 @@ def test_a_run_resumes_with_one_more_folder(drawn: Path, tmp_path: Path) -> None
         shutil.copytree(first, run)
         resumed = ("--max_train_steps", "8", "--resume_from_checkpoint", "latest")
         said = train_here(None, run, "--train_data_dir", *map(str, folders), *flags, *resumed)
-        assert "going on from step 2" in said
+        assert "resuming from step 2" in said
         facts, weights[name] = facts_of(run), load_file(run / "model" / "model.safetensors")
         assert facts["steps"] == 8
         pictures = int(str(before["training_pictures"])) + (6 if name == "more" else 0)

@@ -84,7 +84,7 @@ def test_a_rival_is_trained_on_and_refuses_what_it_has_not(drawn: Path, tmp_path
     write.save_pretrained(tmp_path / "start")
     with pytest.raises(ValueError, match="VSPADE was made for other classes"):
         run(drawn, tmp_path / "no", "--pretrained_model_name_or_path", str(tmp_path / "start"))
-    with pytest.raises(ValueError, match="--prior_rank has no use"):
+    with pytest.raises(ValueError, match="--prior_rank has no effect"):
         run(drawn, tmp_path / "no", "--model", "SPADE", "--prior_rank", "2")
     with pytest.raises(ValueError, match="groups"):
         run(drawn, tmp_path / "no", "--model", "pix2pixHD", "--groups", "8", "4", "2", "1")

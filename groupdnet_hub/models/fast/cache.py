@@ -7,7 +7,7 @@ from threading import Lock
 
 from torch import Tensor
 
-from groupdnet_hub.models.fast.prepared_map import Scene
+from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.models.groupdnet import GroupDNet
 from groupdnet_hub.models.layers import weights_state
 
@@ -15,7 +15,7 @@ from groupdnet_hub.models.layers import weights_state
 _PICTURES = 4
 
 
-class SceneShelf:
+class PreparedMapCache:
     """Scenes by their label map, the longest unused leaving first; threads may share it.
 
     Args:
@@ -26,10 +26,10 @@ class SceneShelf:
     def __init__(self, limit: int, *, compiled: bool = False, cuda_graphs: bool = False) -> None:
         self._limit = limit
         self._compiled, self._cuda_graphs = compiled, cuda_graphs
-        self._scenes: OrderedDict[object, Scene] = OrderedDict()
+        self._scenes: OrderedDict[object, PreparedMap] = OrderedDict()
         self._lock = Lock()
 
-    def scene(self, model: GroupDNet, label: Tensor, instance: Tensor | None) -> Scene:
+    def scene(self, model: GroupDNet, label: Tensor, instance: Tensor | None) -> PreparedMap:
         """The scene of a label map (CPU, int64 [1, H, W]) and its instance map: a kept one, or a new one.
 
         A model whose weights changed in the meantime gets new ones.

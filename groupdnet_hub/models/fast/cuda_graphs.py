@@ -12,7 +12,7 @@ from torch import Tensor
 
 from groupdnet_hub.models.fast.incremental import FoldedNetwork
 from groupdnet_hub.models.fast.partial_sums import PartialSums
-from groupdnet_hub.models.fast.prepared_map import KeptDecode, Scene, bytes_of
+from groupdnet_hub.models.fast.prepared_map import CachedDecode, PreparedMap, bytes_of
 
 # Makes of some work, which always uses the same memory, a function that repeats it.
 Record = Callable[[Callable[[], None]], Callable[[], None]]
@@ -32,10 +32,10 @@ class RecordedDecode:
         record: how work is recorded; by default as a CUDA graph.
     """
 
-    def __init__(self, network: FoldedNetwork, scene: Scene, record: Record | None = None) -> None:
+    def __init__(self, network: FoldedNetwork, scene: PreparedMap, record: Record | None = None) -> None:
         self._network, self._scene = network, replace(scene, recorded=None)
         self._record = record or CudaGraphs()
-        self._shown: KeptDecode | None = None
+        self._shown: CachedDecode | None = None
         self._sums = tuple(PartialSums() for _ in network.blocks)
         self._recordings: OrderedDict[frozenset[int], Callable[[], None]] = OrderedDict()
         self._lock = Lock()
@@ -52,7 +52,7 @@ class RecordedDecode:
         with self._lock, torch.inference_mode(False), torch.no_grad():
             if self._shown is None:
                 pieces, image = self._network.draw(codes, self._scene, sums=self._sums)
-                self._shown = KeptDecode(codes.clone(), pieces, image)
+                self._shown = CachedDecode(codes.clone(), pieces, image)
             elif changed := self._shown.changed_classes(codes):
                 self._shown.codes.copy_(codes)
                 self._recording(self._network.groups_of(changed))()

@@ -19,7 +19,7 @@ from torch import Tensor
 from groupdnet_hub.models.blocks import CGBlock
 from groupdnet_hub.models.fast.modulation import FoldedModulation
 from groupdnet_hub.models.fast.partial_sums import PartialSums
-from groupdnet_hub.models.fast.prepared_map import KeptDecode, Pieces, Scene, nearest_kept
+from groupdnet_hub.models.fast.prepared_map import CachedDecode, Pieces, PreparedMap, closest_cached
 
 # Below so many pixels a block costs next to nothing, and all its groups are computed in one call.
 _WHOLE_PIXELS = 128
@@ -37,7 +37,7 @@ class FoldedNetwork:
     """
 
     blocks: Sequence[CGBlock]
-    first_features: Callable[[Tensor, Scene], Tensor]
+    first_features: Callable[[Tensor, PreparedMap], Tensor]
     to_picture: Callable[[Tensor], Tensor]
     class_slots: int
     first_groups: int
@@ -50,12 +50,12 @@ class FoldedNetwork:
     def draw(
         self,
         codes: Tensor,
-        scene: Scene,
+        scene: PreparedMap,
         before: Pieces | None = None,
         reached: Collection[int] = (),
         sums: Sequence[PartialSums] = (),
     ) -> tuple[Pieces, Tensor]:
-        """The pieces (as :class:`KeptDecode` has them) and the picture [B, 3, H, W] of codes [B, C, z, h, w].
+        """The pieces (as :class:`CachedDecode` has them) and the picture [B, 3, H, W] of codes [B, C, z, h, w].
 
         Args:
             before: pieces of a picture on the same scene whose codes differ in some classes only.
@@ -82,12 +82,12 @@ class FoldedNetwork:
         )
 
 
-def decode_folded(network: FoldedNetwork, codes: Tensor, scene: Scene) -> Tensor:
+def decode_folded(network: FoldedNetwork, codes: Tensor, scene: PreparedMap) -> Tensor:
     """Pictures [B, 3, H, W] of codes [B, C, z, h, w] on a folded scene; keeps, and starts from, single pictures."""
     single = codes.shape[0] == 1 and scene.kept.maxlen != 0 and network.first_groups > 1
     if not single:
         return network.draw(codes, scene)[1]
-    before, changed = nearest_kept(scene, codes)
+    before, changed = closest_cached(scene, codes)
     if before is None:
         pieces, image = network.draw(codes, scene, sums=scene.sums)
     elif changed:
@@ -96,7 +96,7 @@ def decode_folded(network: FoldedNetwork, codes: Tensor, scene: Scene) -> Tensor
     else:
         return before.image.clone()
     # A copy: the caller may change what it was given.
-    scene.kept.append(KeptDecode(codes.clone(), pieces, image.clone()))
+    scene.kept.append(CachedDecode(codes.clone(), pieces, image.clone()))
     return image
 
 

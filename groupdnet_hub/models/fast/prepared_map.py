@@ -26,7 +26,7 @@ Pieces = tuple[tuple[Tensor, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class KeptDecode:
+class CachedDecode:
     """What one decode leaves behind, so that the next one need redo only what other codes reach.
 
     Attributes:
@@ -61,11 +61,11 @@ class SingleDraw(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class PreparedMap:
     """All that the decoder needs of a batch of label maps: computed once, it serves any number of codes.
 
     Memory: two numbers for each channel and each *different* window of every CG-Norm, at most 30 % of a whole
-    scale and shift map (all of it where more windows differ); one :class:`KeptDecode` for each of the last few
+    scale and shift map (all of it where more windows differ); one :class:`CachedDecode` for each of the last few
     single pictures, which share what they have in common; and, where groups merge, two partial sums for each
     convolution of the newest picture, each as large as its result. :attr:`nbytes` is their sum.
 
@@ -87,21 +87,21 @@ class Scene:
     label: Tensor
     modulations: tuple[Mapping[str, AnyModulation], ...]
     latent_size: tuple[int, int]
-    kept: deque[KeptDecode] = field(default_factory=lambda: deque(maxlen=1))
+    kept: deque[CachedDecode] = field(default_factory=lambda: deque(maxlen=1))
     sums: tuple[PartialSums, ...] = ()
     recorded: SingleDraw | None = None
     placement: CodePlacement | None = None
     statistics: Mapping[int, dict[str, BatchStatistics]] | None = None
     window: DecodeWindow | None = None
 
-    def with_statistics(self, first: int) -> Scene:
+    def with_statistics(self, first: int) -> PreparedMap:
         """The same scene of training mode, on which a decode leaves the statistics of block ``first`` and all behind.
 
         See :meth:`at`.
         """
         return replace(self, statistics={block: {} for block in range(first, len(self.modulations))})
 
-    def at(self, window: DecodeWindow) -> Scene:
+    def at(self, window: DecodeWindow) -> PreparedMap:
         """A scene on which a window of each picture is decoded, after a decode of whole pictures.
 
         The blocks that draw windows normalise by the statistics of that decode, since those of windows would be of
@@ -154,9 +154,9 @@ class Scene:
         return size
 
 
-def nearest_kept(scene: Scene, codes: Tensor) -> tuple[KeptDecode | None, Sequence[int]]:
+def closest_cached(scene: PreparedMap, codes: Tensor) -> tuple[CachedDecode | None, Sequence[int]]:
     """The kept picture from which the fewest classes differ, the newest of several, and these classes."""
-    best: tuple[KeptDecode | None, Sequence[int]] = (None, ())
+    best: tuple[CachedDecode | None, Sequence[int]] = (None, ())
     for kept in tuple(scene.kept):
         changed = kept.changed_classes(codes)
         if best[0] is None or len(changed) <= len(best[1]):

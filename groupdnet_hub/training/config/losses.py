@@ -88,7 +88,7 @@ class LossSettings(Settings):
         super().check()
         for name in ("perceptual_crop", "perceptual_weights"):
             if getattr(self, name) and self.perceptual_net == "none":
-                raise ValueError(f"--{name} has no use with --perceptual_net none")
+                raise ValueError(f"--{name} has no effect with --perceptual_net none")
         for name, default in (("redraw_memory", None), ("redraw_interval", 1), ("redraw_window", None)):
             if getattr(self, name) != default and not self.redraw_weight:
                 raise ValueError(f"--{name} has no effect without --redraw_weight")

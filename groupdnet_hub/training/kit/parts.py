@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groupdnet_hub.io.atomic import whole_files
+from groupdnet_hub.io.atomic import atomic_writes
 
 MANIFEST = "kit.json"
 _PART = re.compile(r"kit-\d+\.tar")
@@ -57,7 +57,7 @@ def write_parts(
         parts[-1].append(path)
         room -= size
     names = [f"kit-{number:02d}.tar" for number in range(1, len(parts) + 1)]
-    with whole_files(folder) as partial:
+    with atomic_writes(folder) as partial:
         described = []
         for name, content in zip(names, parts, strict=True):
             with tarfile.open(partial / name, "w", format=tarfile.PAX_FORMAT) as tar:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
-from groupdnet_hub.models.fast.prepared_map import Scene
+from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.training.augment.class_crops import ClassCrops
 from groupdnet_hub.training.objectives.discriminator_io import (
     LEAST_SQUARES_MIDDLE,
@@ -207,7 +207,13 @@ class ReconstructionObjective(ABC):
         return losses, (fake,)
 
     def _change(
-        self, network: nn.Module, mixed: Tensor, scene: Scene, fake: Tensor, label: Tensor, classes: Tensor
+        self,
+        network: nn.Module,
+        mixed: Tensor,
+        scene: PreparedMap,
+        fake: Tensor,
+        label: Tensor,
+        classes: Tensor,
     ) -> Tensor:
         """How much pictures change outside of ``classes`` when they are drawn with ``mixed`` codes, a scalar."""
         if self.redraw_windows is None:

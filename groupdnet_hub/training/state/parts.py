@@ -17,7 +17,7 @@ from accelerate.utils.other import load  # refuses pickles of anything but tenso
 from safetensors.torch import save_file
 from torch import Tensor
 
-from groupdnet_hub.io.atomic import whole_files
+from groupdnet_hub.io.atomic import atomic_writes
 from groupdnet_hub.io.strict_json import MAX_BYTES, read_json
 from groupdnet_hub.io.tensors import MAX_HEADER, open_tensors
 from groupdnet_hub.runs.output_lock import sole_writer
@@ -74,7 +74,7 @@ def split(
         if state_only and name.startswith(_MODEL_FOLDER):
             continue
         files[name] = _described(checkpoint, name, writer, half_weights, half_optimizer, state_only)
-    with whole_files(folder) as partial:
+    with atomic_writes(folder) as partial:
         parts, places = writer.write(partial, int(part_mb * 1e6))
         record = {
             "format": _FORMAT,

@@ -16,7 +16,7 @@ from PIL import Image
 
 from groupdnet_hub import GroupDNetPipeline, Look
 
-from .session import Kept
+from .session import ShelfItem
 
 # Mean difference of two redraws in the class's pixels, of 255, under which nobody tells one from the other. Classes
 # with a variety of looks are far above it (8 and more), those without far below (under 2).
@@ -47,7 +47,7 @@ class OneLookClasses:
         bundled: the looks that every visitor finds.
     """
 
-    def __init__(self, run: Callable[..., Any], bundled: Callable[[], Sequence[Kept]]) -> None:
+    def __init__(self, run: Callable[..., Any], bundled: Callable[[], Sequence[ShelfItem]]) -> None:
         self._run, self._bundled = run, bundled
         self._measured: dict[str, bool] = {}
 

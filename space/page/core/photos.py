@@ -17,7 +17,7 @@ from groupdnet_hub.io.images import read_photo
 
 from .actions import instances_of
 from .photo_frames import middle_frame
-from .session import Kept, Photo, Session, keep_photo
+from .session import Photo, Session, ShelfItem, keep_photo
 
 # How many of the pictures that the model itself has drawn are offered as photos to try.
 OFFERED = 4
@@ -66,7 +66,7 @@ def put_example(session: Session, index: int) -> Session:
     return replace(session, photo=Photo(picture, picture.size, whole, _digest(picture)))
 
 
-def examples(session: Session) -> tuple[Kept, ...]:
+def examples(session: Session) -> tuple[ShelfItem, ...]:
     """Bundled looks to try as photos, as different ones as there are: example maps are sorted by kind."""
     step = max(1, len(session.bundled) // OFFERED)
     return session.bundled[::step][:OFFERED]

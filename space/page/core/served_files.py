@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from groupdnet_hub.io.atomic import whole_file
+from groupdnet_hub.io.atomic import atomic_write
 
 
 def served_folder() -> Path:
@@ -32,6 +32,6 @@ def served_picture(picture: Image.Image) -> str:
         os.utime(path)  # it is to be there for another day
     except FileNotFoundError:
         path.parent.mkdir(exist_ok=True)
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_bytes(buffer.getvalue())
     return str(path)

@@ -19,7 +19,7 @@ MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Kept:
+class ShelfItem:
     """A look with a name. It stays its own when older ones leave the shelf."""
 
     name: str
@@ -66,16 +66,16 @@ class Session:
     candidates: tuple[Look, ...] = ()
     redrawn: str = ""
     locked: tuple[str, ...] = ()
-    shelf: tuple[Kept, ...] = ()
+    shelf: tuple[ShelfItem, ...] = ()
     looks_so_far: int = 0
     photos_so_far: int = 0
-    bundled: tuple[Kept, ...] = ()
+    bundled: tuple[ShelfItem, ...] = ()
     photo: Photo | None = None
 
     @property
-    def named_looks(self) -> tuple[Kept, ...]:
+    def named_looks(self) -> tuple[ShelfItem, ...]:
         """Every look that can be mixed: the picture on the page, the shelf, the bundled ones."""
-        here = () if self.look is None else (Kept(CURRENT, self.look),)
+        here = () if self.look is None else (ShelfItem(CURRENT, self.look),)
         return (*here, *self.shelf, *self.bundled)
 
     @property
@@ -190,14 +190,14 @@ def lock(session: Session, labels: LabelSet, classes: Iterable[str | int]) -> Se
 def keep(session: Session) -> Session:
     """Put the look on the shelf."""
     number = session.looks_so_far + 1
-    kept = Kept(f"look {number}", current(session))
+    kept = ShelfItem(f"look {number}", current(session))
     return replace(session, shelf=(*session.shelf, kept)[-SHELF_SIZE:], looks_so_far=number)
 
 
 def keep_photo(session: Session, look: Look) -> Session:
     """Put the look of a photo on the shelf."""
     number = session.photos_so_far + 1
-    kept = Kept(f"photo {number}", look)
+    kept = ShelfItem(f"photo {number}", look)
     return replace(session, shelf=(*session.shelf, kept)[-SHELF_SIZE:], photos_so_far=number)
 
 

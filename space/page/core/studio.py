@@ -19,7 +19,7 @@ from .lazy_model import LazyModel, read_config
 from .one_look import OneLookClasses
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
 from .photo_parser import PhotoParser
-from .session import Kept, Session
+from .session import Session, ShelfItem
 from .zero_gpu import IS_LENT
 
 ResultT = TypeVar("ResultT")
@@ -60,7 +60,7 @@ class Studio:
     @functools.cached_property
     def _opening(self) -> Session:
         looks = self.run(actions.draw_maps, [(self.example(path), seed) for path, seed in self.opening])
-        bundled = tuple(Kept(f"example {number}", look) for number, look in enumerate(looks, start=1))
+        bundled = tuple(ShelfItem(f"example {number}", look) for number, look in enumerate(looks, start=1))
         return Session(look=bundled[0].look if bundled else None, bundled=bundled)
 
     def warm_up(self) -> None:

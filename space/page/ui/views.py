@@ -13,7 +13,7 @@ from groupdnet_hub import LabelSet
 from ..core import photos
 from ..core import session as sessions
 from ..core.cutting import class_window
-from ..core.session import CURRENT, Kept, Session
+from ..core.session import CURRENT, Session, ShelfItem
 from .components import data_url, thumbnail
 from .painter import canvas_value
 
@@ -120,5 +120,5 @@ def first_choices(session: Session) -> list[str]:
     return [CURRENT, others[0] if others else CURRENT]
 
 
-def _on_shelf(kept: Kept, source: str) -> dict[str, Any]:
+def _on_shelf(kept: ShelfItem, source: str) -> dict[str, Any]:
     return {"src": source, "alt": f"Bring {kept.name} back", "caption": kept.name, "selected": False}

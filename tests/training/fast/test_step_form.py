@@ -136,7 +136,7 @@ def test_the_average_follows_and_buffers_are_the_models_own() -> None:
         value = model[0].weight[0, 0].item()
         share = 1 - min(0.9, (1 + n) / (10 + n))
         wanted = value if wanted is None else wanted + share * (value - wanted)
-        if n == 60:  # what a checkpoint goes on from
+        if n == 60:  # what a checkpoint resumes from
             other = MovingAverage(model, 0.9)
             other.load_state_dict(average.state_dict())
             average = other

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig
-from groupdnet_hub.models.fast.prepared_map import Scene
+from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.redraw_loss import ClassExchange, change_outside, exchanged
@@ -108,7 +108,7 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
     start = exchange.state_dict()
     prepared, prepare = [], GroupDNet.prepare
 
-    def counted(*args: Any, **kwargs: Any) -> Scene:
+    def counted(*args: Any, **kwargs: Any) -> PreparedMap:
         prepared.append(prepare(*args, **kwargs))
         return prepared[-1]
 

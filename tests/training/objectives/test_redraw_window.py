@@ -22,7 +22,7 @@ from groupdnet_hub.models.fast.decode_window import (
     decode_window,
     plan_tiles,
 )
-from groupdnet_hub.models.fast.prepared_map import Scene
+from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.distributed import synchronise_batch_norm
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
@@ -65,7 +65,7 @@ def case(**fields: object) -> tuple[GroupDNet, Tensor, Tensor, Tensor, Tensor]:
 
 def decoded_before(
     model: GroupDNet, label: Tensor, codes: Tensor, first: int, *, lookup: bool
-) -> tuple[Scene, Tensor]:
+) -> tuple[PreparedMap, Tensor]:
     scene = model.prepare(label, lookup=lookup).with_statistics(first)
     return scene, model.decode(codes, scene)
 
