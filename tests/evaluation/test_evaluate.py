@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from groupdnet_hub.evaluation import inputs as evaluate_inputs
 from groupdnet_hub.evaluation.config import build_parser, find_problem
 from groupdnet_hub.evaluation.report import report
 from groupdnet_hub.metrics import FeatureStatistics, TrunkFeatures, eight_bit, frechet_distance
-from tests.helpers.evaluate_runs import IMAGES, evaluate_command, figures, flags, make_inputs, write_inception
+from tests.helpers.evaluate_runs import IMAGES, evaluate_command, figures, flags, write_inception
 from tests.helpers.generate_runs import save_model
 from tests.helpers.processes import process_as_it_was
 from tests.helpers.synthetic_systems import ChangesEverything
@@ -28,17 +27,6 @@ from train import evaluate
 
 pytest.importorskip("lpips")
 pytest.importorskip("transformers")
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was() -> Iterator[None]:
-    with process_as_it_was():
-        yield
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +264,7 @@ def test_a_system_without_class_codes_splits_one_set_of_pairs(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--split", "train"], "there is no metadata.jsonl in"),
+        (["--split", "nowhere"], "there is no metadata.jsonl in"),
         (["--alexnet_weights", "/nowhere"], "--alexnet_weights: there is no file /nowhere"),
         (["--num_pairs", "0"], "--num_pairs is 0; it must be at least 1"),
         (["--num_images", "0"], "--num_images is 0"),

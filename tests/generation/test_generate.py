@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,30 +24,17 @@ from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.runs.sharding import picture_seed, share
 from tests.helpers.generate_runs import (
     MAPS,
-    accelerate_state,
     command_line,
     contents,
     flags,
     lines_of,
-    make_inputs,
     run,
     save_model,
 )
-from tests.helpers.processes import process_as_it_was
+from tests.helpers.processes import reset_accelerate
 from train import generate
 
 PER_MAP = 25
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was() -> Iterator[None]:
-    with process_as_it_was():
-        yield
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 # -- the same pictures -------------------------------------------------------------------------------------------
@@ -263,7 +249,7 @@ def test_mixed_precision(inputs: Path, tmp_path: Path) -> None:
     """bf16 changes pictures a little and codes, also those of the gallery's photos, not at all."""
     gallery = ("--gallery_dir", str(inputs / "gallery" / "train"), "--save_codes")
     generate.main(flags(inputs, tmp_path / "no", *gallery))
-    accelerate_state.AcceleratorState._reset_state(reset_partial_state=True)
+    reset_accelerate()
     generate.main(flags(inputs, tmp_path / "bf16", *gallery, "--mixed_precision", "bf16"))
     exact, half = contents(tmp_path / "no" / "train"), contents(tmp_path / "bf16" / "train")
     assert all(half[name] == value for name, value in exact.items() if name.startswith("codes/"))

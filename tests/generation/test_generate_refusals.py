@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +13,9 @@ from groupdnet_hub import LabelSet
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.generation.config import build_parser, find_problem
 from tests.helpers.fake_hub import FakeHub
-from tests.helpers.generate_runs import MAPS, command_line, contents, flags, make_inputs, run, save_model
+from tests.helpers.generate_runs import MAPS, command_line, contents, flags, run, save_model
 from tests.helpers.hub_models import make_model
-from tests.helpers.processes import process_as_it_was
 from train import generate
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was() -> Iterator[None]:
-    with process_as_it_was():
-        yield
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")

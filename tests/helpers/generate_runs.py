@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from groupdnet_hub import AppearanceCodes, GroupDNet, GroupDNetConfig
@@ -17,8 +16,6 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from tests.helpers.processes import torchrun
 from tests.helpers.shared_data import ROOT
-
-accelerate_state = pytest.importorskip("accelerate.state")
 
 MAPS = 8
 
