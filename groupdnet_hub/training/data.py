@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
 from groupdnet_hub.data.paired import MoveTables, read_label_set
 from groupdnet_hub.data.transforms.moves import MoveTable
+from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 
 Data = PairedImages | StreamedImages
@@ -32,19 +33,19 @@ def build_labels(args: argparse.Namespace) -> LabelSet:
 
 def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:
     """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
-    moves = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
-    how: dict[str, Any] = {name: getattr(args, name) for name in moves}
+    fields = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
+    transform = Placement(**{name: getattr(args, name) for name in fields})
     if not args.dataset_name:
-        return PairedImages.from_folder(args.train_data_dir, image_size, labels=labels, **how)
+        return PairedImages.from_folder(args.train_data_dir, image_size, labels=labels, transform=transform)
     from datasets import load_dataset
 
     where = {"data_dir": args.train_data_dir[0]} if args.train_data_dir else {}
     rows = load_dataset(args.dataset_name, split="train", streaming=args.streaming, **where)
-    how |= {"image_column": args.image_column, "label_column": args.label_column}
+    columns = {"image_column": args.image_column, "label_column": args.label_column}
     if args.streaming:
         shuffled = rows.shuffle(seed=args.seed, buffer_size=SHUFFLE_BUFFER)
-        return StreamedImages(shuffled, labels, image_size, **how)
-    return PairedImages.from_rows(rows, labels, image_size, **how)
+        return StreamedImages(shuffled, labels, image_size, **columns, transform=transform)
+    return PairedImages.from_rows(rows, labels, image_size, **columns, transform=transform)
 
 
 def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> DataLoader[Any]:
@@ -96,7 +97,7 @@ def spread(data: PairedImages, count: int) -> list[int]:
 
 def grid_batch(args: argparse.Namespace, data: Data) -> dict[str, Tensor]:
     """A few pictures to look at, as they are, evenly spread over the validation split, or else the training data."""
-    shown = (validation_data(args, data) or data).unmoved()
+    shown = (validation_data(args, data) or data).untransformed()
     if isinstance(shown, StreamedImages):
         items = list(islice(shown, GRID_PICTURES))
     else:

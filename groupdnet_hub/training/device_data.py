@@ -33,7 +33,7 @@ def keep_pictures(
         args.cache_data = "none"
         return
     device, asked = accelerator.device, args.cache_data
-    needed = data.bytes_to_keep()
+    needed = data.cache_size()
     too_large = {
         "device": _too_large_for_device(needed, device),
         "memory": _too_large_for_memory(needed, args.cache_gb),
@@ -54,7 +54,7 @@ def keep_pictures(
     bar = partial(
         tqdm, desc="reading pictures", delay=5, leave=False, disable=not accelerator.is_local_main_process
     )
-    data.keep(where, workers=args.dataloader_num_workers, show=bar)
+    data.cache(where, workers=args.dataloader_num_workers, progress=bar)
     place = f"on {device}" if args.cache_data == "device" else "in memory"
     accelerator.print(f"{len(data):,} pictures are kept {place} ({_gib(needed)}){note}")
 
