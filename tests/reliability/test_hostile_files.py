@@ -20,10 +20,11 @@ from groupdnet_hub.io.foreign_weights import read_foreign_tensors
 from groupdnet_hub.io.tensors import header_length, open_tensors
 from groupdnet_hub.metrics.imagenet_trunks import imagenet_trunk
 from tests.helpers.hostile_files import Payload, peak_memory, pickles, refusal, safetensors, tensor
+from tests.helpers.shared_data import ROOT
 
 LABELS = LabelSet.from_names(("sky", "house", "road"))
 DESCRIBED = json.dumps({"names": LABELS.names, "palette": LABELS.palette})
-FROZEN_LOOK = Path(__file__).parent / "fixtures" / "format_1" / "look"
+FROZEN_LOOK = ROOT / "tests" / "fixtures" / "format_1" / "look"
 
 
 def codes_file(path: Path, labels: str = DESCRIBED, **tensors: torch.Tensor) -> Path:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from groupdnet_hub.data.transforms.moves import MoveTable
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
 from tests.data.transforms.test_simplified_maps import ragged
+from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.host_waits import NoHostWaits
 
 pytest.importorskip("accelerate")
@@ -27,7 +28,7 @@ from accelerate.utils import DataLoaderConfiguration
 from safetensors.torch import load_file
 
 from groupdnet_hub.training import device_data as kept_data
-from groupdnet_hub.training.arguments import build_parser, find_problem
+from groupdnet_hub.training.config import TrainConfig, parse_train_config
 from groupdnet_hub.training.data import batch_of, build_data, build_loader
 from groupdnet_hub.training.device_data import keep_pictures
 from tests.helpers.processes import process_as_it_was
@@ -46,19 +47,19 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def arguments(drawn: Path, *flags: str) -> argparse.Namespace:
-    return build_parser().parse_args(["--train_data_dir", str(drawn), "--train_batch_size", "2", *flags])
+def with_flags(drawn: Path, *flags: str) -> TrainConfig:
+    return train_settings(drawn, "--train_batch_size", "2", *flags)
 
 
 def batches(drawn: Path, cache: str, *flags: str, skip: int = 0) -> Iterator[dict[str, Tensor]]:
     """Two epochs as the trainer takes them, the first from its batch ``skip`` onwards."""
-    args = arguments(drawn, "--cache_data", cache, *flags)
+    settings = with_flags(drawn, "--cache_data", cache, *flags)
     with process_as_it_was():
         accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True))
         torch.manual_seed(0)
-        data = build_data(args, FIGURE_LABELS, (40, 32))
-        keep_pictures(args, data, accelerator)
-        loader = accelerator.prepare(build_loader(args, data, CPU))
+        data = build_data(settings, FIGURE_LABELS, (40, 32))
+        on_device = keep_pictures(settings, data, accelerator) == "device"
+        loader = accelerator.prepare(build_loader(settings, data, CPU, on_device=on_device))
         for epoch in range(2):
             data.set_epoch(epoch)
             loader.set_epoch(epoch)
@@ -272,14 +273,14 @@ def choice(
     drawn: Path, monkeypatch: pytest.MonkeyPatch, *flags: str, gpu: int | None = None, memory: int = 2**40
 ) -> tuple[str, str]:
     """What is chosen with so many bytes free, and what is said."""
-    args = arguments(drawn, *flags)
-    data = build_data(args, FIGURE_LABELS, (40, 32))
+    settings = with_flags(drawn, *flags)
+    data = build_data(settings, FIGURE_LABELS, (40, 32))
     monkeypatch.setattr(kept_data, "_free", lambda device: gpu)
-    monkeypatch.setattr(kept_data.psutil, "virtual_memory", lambda: argparse.Namespace(available=memory))
+    monkeypatch.setattr(kept_data.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
     monkeypatch.setattr(PairedImages, "cache", lambda *args, **kwargs: None)
     accelerator = _Accelerator("cpu" if gpu is None else "cuda:0")
-    keep_pictures(args, data, accelerator)  # type: ignore[arg-type]
-    return args.cache_data, accelerator.said
+    place = keep_pictures(settings, data, accelerator)  # type: ignore[arg-type]
+    return place, accelerator.said
 
 
 def test_where_nobody_chooses_pictures_are_kept_where_they_fit(
@@ -338,9 +339,7 @@ def test_what_is_asked_for_and_does_not_fit_is_refused(drawn: Path, monkeypatch:
     ],
 )
 def test_flags_that_do_not_fit(drawn: Path, flags: list[str], message: str) -> None:
-    problem = find_problem(arguments(drawn, *flags))
-    assert problem is not None
-    assert message in problem
+    assert message in refusal(parse_train_config, ["--train_data_dir", str(drawn), *flags])
 
 
 def test_data_that_cannot_be_kept_are_refused(drawn: Path, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tests.helpers.shared_data import shared_folder
 from tests.helpers.train_runs import command_line, train
 
 pytest.importorskip("accelerate")
-from groupdnet_hub.training.arguments import build_parser, find_problem
+from groupdnet_hub.training.config import parse_train_config
+from tests.helpers.command_lines import refusal
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,4 @@ def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
     ],
 )
 def test_flags_that_do_not_fit(drawn: Path, flags: list[str], message: str) -> None:
-    problem = find_problem(build_parser().parse_args(["--train_data_dir", str(drawn), *flags]))
-    assert problem is not None
-    assert message in problem
+    assert message in refusal(parse_train_config, ["--train_data_dir", str(drawn), *flags])

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet, PairedImages
-from groupdnet_hub.runs.flags import read_ties
+from groupdnet_hub.training.config.network import read_ties
 
 
 def main(argv: list[str] | None = None) -> None:
