@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages
 from groupdnet_hub.data.paired import read_label_set
-from groupdnet_hub.data.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_shares
+from groupdnet_hub.data.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_probabilities
 from groupdnet_hub.data.person_maps import keep_main_person
 from groupdnet_hub.evaluation.report_figures import percent
 from groupdnet_hub.io.images import tensor_to_picture
@@ -81,7 +81,7 @@ def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> Pars
         kept, truth = keep_main_person(ids), label.numpy()
         photos[np.unique(truth)] += 1
         if merged is not None:
-            eight = merge_people16_shares(shares).argmax(0)
+            eight = merge_people16_probabilities(shares).argmax(0)
             merged.update(index, torch.from_numpy(merge_people16(truth)), torch.from_numpy(eight))
         person = (truth > 0) | (kept > 0)
         sure.append(sureness(shares, kept))
