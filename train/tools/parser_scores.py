@@ -24,7 +24,7 @@ from groupdnet_hub.data.person_maps import keep_main_person
 from groupdnet_hub.evaluation.report_figures import percent
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, SegmentationScores, Segmenter
-from groupdnet_hub.metrics.photo_parsing import parse_both
+from groupdnet_hub.metrics.segmenter import parse_both
 from groupdnet_hub.prepare.photos import sureness
 from groupdnet_hub.runs.flags import parse_checked
 
