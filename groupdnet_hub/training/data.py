@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
 from groupdnet_hub.data.paired import MoveTables, read_label_set
 from groupdnet_hub.data.transforms.moves import MoveTable
+from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 from groupdnet_hub.training.config import TrainConfig
 
@@ -35,20 +36,28 @@ def build_labels(settings: TrainConfig) -> LabelSet:
 
 def build_data(settings: TrainConfig, labels: LabelSet, image_size: tuple[int, int]) -> Data:
     """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
-    moves = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
-    how: dict[str, Any] = {name: getattr(settings, name) for name in moves}
+    transform = Placement(
+        random_flip=settings.random_flip,
+        random_shift=settings.random_shift,
+        random_scale=settings.random_scale,
+        random_turn=settings.random_turn,
+        simplified_maps=settings.simplified_maps,
+        seed=settings.seed,
+    )
     if not settings.dataset_name:
         assert settings.train_data_dir, "without a data set there is a folder"
-        return PairedImages.from_folder(settings.train_data_dir, image_size, labels=labels, **how)
+        return PairedImages.from_folder(
+            settings.train_data_dir, image_size, labels=labels, transform=transform
+        )
     from datasets import load_dataset
 
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
     rows = load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
-    how |= {"image_column": settings.image_column, "label_column": settings.label_column}
+    columns = {"image_column": settings.image_column, "label_column": settings.label_column}
     if settings.streaming:
         shuffled = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER)
-        return StreamedImages(shuffled, labels, image_size, **how)
-    return PairedImages.from_rows(rows, labels, image_size, **how)
+        return StreamedImages(shuffled, labels, image_size, **columns, transform=transform)
+    return PairedImages.from_rows(rows, labels, image_size, **columns, transform=transform)
 
 
 def build_loader(
@@ -106,7 +115,7 @@ def spread(data: PairedImages, count: int) -> list[int]:
 
 def grid_batch(settings: TrainConfig, data: Data) -> dict[str, Tensor]:
     """A few pictures to look at, as they are, evenly spread over the validation split, or else the training data."""
-    shown = (validation_data(settings, data) or data).unmoved()
+    shown = (validation_data(settings, data) or data).untransformed()
     if isinstance(shown, StreamedImages):
         items = list(islice(shown, GRID_PICTURES))
     else:

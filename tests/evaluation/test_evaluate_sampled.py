@@ -20,7 +20,7 @@ from groupdnet_hub.evaluation.report import comparison
 from groupdnet_hub.evaluation.sampled import choice as sampled_choice
 from groupdnet_hub.evaluation.sampled.choice import class_names
 from groupdnet_hub.figures import write_figures
-from groupdnet_hub.metrics import TrunkFeatures, face_mesh, kernel_distance
+from groupdnet_hub.metrics import TrunkFeatures, faces, kernel_distance
 from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import IMAGES, evaluate_command, figures, make_inputs
 from tests.helpers.processes import process_as_it_was
@@ -248,7 +248,7 @@ def test_faces_without_the_package_are_refused_with_the_command(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    monkeypatch.setattr(face_mesh, "version", lambda name: (_ for _ in ()).throw(PackageNotFoundError(name)))
+    monkeypatch.setattr(faces, "version", lambda name: (_ for _ in ()).throw(PackageNotFoundError(name)))
     with pytest.raises(ImportError, match=r"pip install mediapipe==0\.10\.14"):
         evaluate.main(flags(inputs, tmp_path / "results.json", "--metrics", "faces"))
     assert not (tmp_path / "results.json").exists()

@@ -18,12 +18,12 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages
 from groupdnet_hub.data.paired import read_label_set
-from groupdnet_hub.data.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_shares
+from groupdnet_hub.data.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_probabilities
 from groupdnet_hub.data.person_maps import keep_main_person
 from groupdnet_hub.evaluation.report_figures import percent
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, SegmentationScores, Segmenter
-from groupdnet_hub.metrics.photo_parsing import parse_both
+from groupdnet_hub.metrics.segmenter import parse_both
 from groupdnet_hub.prepare.photos import sureness
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.settings import Settings, option, size_option
@@ -81,7 +81,7 @@ def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> Pars
         kept, truth = keep_main_person(ids), label.numpy()
         photos[np.unique(truth)] += 1
         if merged is not None:
-            eight = merge_people16_shares(shares).argmax(0)
+            eight = merge_people16_probabilities(shares).argmax(0)
             merged.update(index, torch.from_numpy(merge_people16(truth)), torch.from_numpy(eight))
         person = (truth > 0) | (kept > 0)
         sure.append(sureness(shares, kept))

@@ -25,7 +25,7 @@ from groupdnet_hub.data.person_maps import BACKGROUND, remove_specks
 from groupdnet_hub.evaluation.report_figures import percent
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.metrics import SegmentationMeter, Segmenter
-from groupdnet_hub.metrics.photo_parsing import parse
+from groupdnet_hub.metrics.segmenter import parse
 from groupdnet_hub.prepare.ccp import merge_tags, read_tag_map, read_tags
 from groupdnet_hub.prepare.config import ASPECTS, PARSER, SMOOTH16, odd_or_0
 from groupdnet_hub.prepare.items import resize_map
