@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+COMMAND = "groupdnet"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -14,6 +16,24 @@ def shipped(*parts: str) -> Path:
     """Return a path in ``train/`` or ``space/``: those of a clone, or those that a wheel has inside of the package."""
     bundled = _PACKAGE / "_bundled"
     return (bundled if bundled.is_dir() else _PACKAGE.parent).joinpath(*parts)
+
+
+def program(script: str) -> str:
+    """Return what usage lines and messages call a script: ``groupdnet COMMAND`` where that started it, or its own name."""
+    return sys.argv[0] if sys.argv[0].startswith(f"{COMMAND} ") else script
+
+
+def run_here(script: Path, name: str, flags: Sequence[str]) -> None:
+    """Run a script in this process, as Python runs the one that it is started with.
+
+    Args:
+        script: path of the script.
+        name: what it is called in its messages.
+        flags: its command line.
+    """
+    sys.argv = [name, *flags]
+    sys.path.insert(0, str(script.parent))  # where app.py has its modules
+    runpy.run_path(str(script), run_name="__main__")
 
 
 def run_script(script: str, flags: Sequence[str], *, processes: int, about: str) -> None:
