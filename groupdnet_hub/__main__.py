@@ -26,23 +26,27 @@ COMMANDS = {
     "evaluate": Command("measure a model as the paper does", ("train", "evaluate.py"), "train,metrics"),
     "generate": Command("write a data set of pictures that a model draws", ("train", "generate.py"), "train"),
     "prepare": Command("make training data of raw data or photos", ("train", "prepare.py"), "train,parser"),
-    "compare": Command("measure several models side by side", ("train", "compare_models.py"), "train,metrics"),
+    "compare": Command(
+        "measure several models side by side", ("train", "compare_models.py"), "train,metrics"
+    ),
     "reproduce": Command("make the paper's tables", ("train", "reproduce.py"), "train,metrics"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command in this process, with the flags that follow its name."""
+    summaries = {name: command.summary for name, command in COMMANDS.items()}
+    summaries["convert"] = "make a model of the authors' checkpoints"
+    listed = "\n".join(f"  {name:10} {text}" for name, text in summaries.items())
     parser = argparse.ArgumentParser(
         prog=COMMAND,
-        description="Semantically multi-modal image synthesis (GroupDNet).",
-        epilog=f"{COMMAND} NAME --help lists the flags of a command",
+        usage=f"{COMMAND} NAME [FLAGS]",
+        description=f"Semantically multi-modal image synthesis (GroupDNet).\n\ncommands:\n{listed}",
+        epilog=f"{COMMAND} NAME --help lists the flags of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{COMMAND} {__version__}")
-    names = parser.add_subparsers(title="commands", dest="name", metavar="NAME", required=True)
-    for name, command in COMMANDS.items():
-        names.add_parser(name, help=command.summary, add_help=False)
-    names.add_parser("convert", help="make a model of the authors' checkpoints", add_help=False)
+    parser.add_argument("name", metavar="NAME", choices=summaries, help=argparse.SUPPRESS)
     given = list(sys.argv[1:] if argv is None else argv)
     name = parser.parse_args(given[:1]).name
     if name == "convert":

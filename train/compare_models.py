@@ -22,14 +22,14 @@ from groupdnet_hub.evaluation.compare_sheets import comparison_sheet
 from groupdnet_hub.evaluation.report import comparison
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import count_problem
-from groupdnet_hub.runs.scripts import run_script
+from groupdnet_hub.runs.scripts import program, run_script
 from groupdnet_hub.training.preview import save_picture
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags."""
     parser = argparse.ArgumentParser(
-        prog="compare_models.py",
+        prog=program("compare_models.py"),
         description="Sheets and figures of several models. Further flags are those of evaluate.py.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
@@ -127,4 +127,4 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"compare_models.py: {error}")
+        sys.exit(f"{program('compare_models.py')}: {error}")

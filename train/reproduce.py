@@ -33,13 +33,13 @@ from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import count_problem
 from groupdnet_hub.runs.output_lock import sole_writer
 from groupdnet_hub.runs.provenance import commit, machine
-from groupdnet_hub.runs.scripts import run_script
+from groupdnet_hub.runs.scripts import program, run_script
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags."""
     parser = argparse.ArgumentParser(
-        prog="reproduce.py",
+        prog=program("reproduce.py"),
         description="Train and measure the systems of the paper's tables.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -200,4 +200,4 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"reproduce.py: {error}")
+        sys.exit(f"{program('reproduce.py')}: {error}")

@@ -10,16 +10,22 @@ from pathlib import Path
 
 COMMAND = "groupdnet"
 _PACKAGE = Path(__file__).resolve().parents[1]
+# Where pyproject.toml has a wheel put train/ and space/.
+_BUNDLED = "_bundled"
+
+
+def is_clone() -> bool:
+    """Tell whether the package is that of a clone, not one that a wheel installed."""
+    return not (_PACKAGE / _BUNDLED).is_dir()
 
 
 def shipped(*parts: str) -> Path:
     """Return a path in ``train/`` or ``space/``: those of a clone, or those that a wheel has inside of the package."""
-    bundled = _PACKAGE / "_bundled"
-    return (bundled if bundled.is_dir() else _PACKAGE.parent).joinpath(*parts)
+    return (_PACKAGE.parent if is_clone() else _PACKAGE / _BUNDLED).joinpath(*parts)
 
 
 def program(script: str) -> str:
-    """Return what usage lines and messages call a script: ``groupdnet COMMAND`` where that started it, or its own name."""
+    """Return what usage lines and messages call a script: its file's name, or ``groupdnet NAME`` if that started it."""
     return sys.argv[0] if sys.argv[0].startswith(f"{COMMAND} ") else script
 
 
