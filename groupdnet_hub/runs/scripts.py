@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 COMMAND = "groupdnet"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -37,9 +38,15 @@ def run_here(script: Path, name: str, flags: Sequence[str]) -> None:
         name: what it is called in its messages.
         flags: its command line.
     """
-    sys.argv = [name, *flags]
+    main = ModuleType("__main__")  # whose file spawned workers import, as that of any script
+    main.__file__ = str(script)
+    caller, sys.modules["__main__"] = sys.modules["__main__"], main
     sys.path.insert(0, str(script.parent))  # where app.py has its modules
-    runpy.run_path(str(script), run_name="__main__")
+    sys.argv = [name, *flags]  # runpy.run_path would have its path for a name
+    try:
+        SourceFileLoader("__main__", str(script)).exec_module(main)
+    finally:
+        sys.modules["__main__"] = caller
 
 
 def run_script(script: str, flags: Sequence[str], *, processes: int, about: str) -> None:
