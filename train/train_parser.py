@@ -32,6 +32,7 @@ from groupdnet_hub.parser.network import (
 from groupdnet_hub.parser.objective import Batches, parameter_groups, segmentation_loss
 from groupdnet_hub.parser.views import Views
 from groupdnet_hub.runs.accelerators import build_accelerator
+from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.training.balanced_sampling import classes_of_pictures, picture_weights
 from groupdnet_hub.training.schedules import learning_rate_factor
@@ -181,7 +182,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         print(f"saved {ParserTrainer(settings).train()}")
     except (ValueError, OSError) as error:
-        sys.exit(f"train_parser.py: {first_line(error)}; {last_checkpoint(Path(settings.output_dir))}")
+        sys.exit(
+            f"{program('train_parser.py')}: {first_line(error)}; {last_checkpoint(Path(settings.output_dir))}"
+        )
 
 
 if __name__ == "__main__":
