@@ -233,7 +233,12 @@ def test_ties_on_the_command_line_and_in_a_file(tmp_path: Path) -> None:
 def test_the_command_gives_a_saved_model_ties(tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 6, size=(32, 32))
     GroupDNet(tied_config(prior_codes=0, prior_ties=())).save_pretrained(tmp_path / "plain")
-    command = [sys.executable, str(ROOT / "train" / "tools" / "fit_prior.py"), "--data_dir", str(tmp_path / "drawn")]
+    command = [
+        sys.executable,
+        str(ROOT / "train" / "tools" / "fit_prior.py"),
+        "--data_dir",
+        str(tmp_path / "drawn"),
+    ]
     command += ["--model", str(tmp_path / "plain"), "--output_dir", str(tmp_path / "fitted")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
