@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,12 @@ from PIL import Image
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.figures import write_figures
-from groupdnet_hub.generation.config import build_parser, find_problem
+from groupdnet_hub.generation.config import parse_generate_config
+from tests.helpers.command_lines import refusal
 from tests.helpers.fake_hub import FakeHub
-from tests.helpers.generate_runs import MAPS, command_line, contents, flags, run, save_model
+from tests.helpers.generate_runs import MAPS, SCRIPT, contents, flags, run, run_with_hub, save_model
 from tests.helpers.hub_models import make_model
+from tests.helpers.script_runs import run_script
 from train import generate
 
 
@@ -82,8 +83,7 @@ def test_a_bad_label_map_or_photo_is_named(inputs: Path, tmp_path: Path) -> None
 
 
 def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:
-    command, environment = command_line(flags(inputs, tmp_path / "out", "--model", str(tmp_path)))
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = run_script(SCRIPT, flags(inputs, tmp_path / "out", "--model", str(tmp_path)))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("generate.py: the folder")
     assert "Traceback" not in done.stderr
@@ -107,10 +107,8 @@ def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:
 )
 def test_wrong_arguments(given: list[str], message: str) -> None:
     base = ["--model", "absent", "--label_dir", ".", "--output_dir", "out"]
-    assert find_problem(build_parser().parse_args(base)) is None
-    problem = find_problem(build_parser().parse_args([*base, *given]))
-    assert problem is not None
-    assert message in problem
+    parse_generate_config(base)
+    assert message in refusal(parse_generate_config, [*base, *given])
 
 
 def test_wrong_arguments_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +130,9 @@ def test_pushing_a_data_set(inputs: Path, started: Path, tmp_path: Path) -> None
     server = FakeHub()
     with server.serving():
         address = {"HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path)}
-        said = run(flags(inputs, started, "--push_to_hub", "user/people"), **HUB, **address)
+        done = run_with_hub(flags(inputs, started, "--push_to_hub", "user/people"), **HUB, **address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = done.stdout
     assert "drew 0 of 8" in said
     assert f"uploaded to {server.address}/datasets/user/people/commit/" in said
     assert list(server.repositories) == ["datasets/user/people"]
@@ -149,8 +149,7 @@ def test_pushing_a_data_set(inputs: Path, started: Path, tmp_path: Path) -> None
 def test_a_failed_upload_is_told(inputs: Path, started: Path, tmp_path: Path) -> None:
     arguments = flags(inputs, started, "--push_to_hub", "user/people")
     nobody = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
-    command, environment = command_line(arguments, **HUB, **nobody)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = run_with_hub(arguments, **HUB, **nobody)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("generate.py: ")

@@ -13,8 +13,10 @@ from safetensors.torch import save_file
 
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
-from tests.helpers.generate_runs import command_line, save_model
+from tests.helpers.generate_runs import save_model
+from tests.helpers.shared_data import ROOT
 
+SCRIPT = ROOT / "train" / "evaluate.py"
 IMAGES = 5
 # Of their labels two are ours under another name, one is none of ours.
 THEIR_LABELS = ("hat", *(f"their {name}" for name in FIGURE_LABELS.names))
@@ -120,10 +122,6 @@ def _common(inputs: Path, output: Path) -> dict[str, object]:
 
 def _listed(given: Mapping[str, object]) -> list[str]:
     return [str(part) for pair in given.items() for part in pair]
-
-
-def evaluate_command(arguments: list[str], processes: int = 1) -> tuple[list[str], dict[str, str]]:
-    return command_line(arguments, processes, script="evaluate.py", OMP_NUM_THREADS="1")
 
 
 def figures(output: Path) -> dict[str, Any]:

@@ -115,7 +115,9 @@ class Running:
                 process.join(5)
         self.kill()
         if status is None:
-            raise TimeoutError(f"the script did not end in {seconds:g} s; it said {self._read('stderr')[-3000:]}")
+            raise TimeoutError(
+                f"the script did not end in {seconds:g} s; it said {self._read('stderr')[-3000:]}"
+            )
         ended = Ended(status, self._read("stdout"), self._read("stderr"))
         self._said.cleanup()
         return ended

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from groupdnet_hub import GroupDNet, PairedImages
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
@@ -20,7 +21,7 @@ from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_p
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.data import build_data, build_loader
 from tests.helpers.command_lines import refusal, train_settings
-from tests.helpers.train_runs import PAIR, train
+from tests.helpers.train_runs import train
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,7 @@ def test_a_picture_that_comes_again_is_moved_otherwise(drawn: Path) -> None:
         assert time == before[index]
         before[index] += 1
     assert max(before.values()) > 3
-    data = PairedImages.from_folder(drawn, (32, 32), random_shift=0.3, random_turn=20)
+    data = PairedImages.from_folder(drawn, (32, 32), transform=Placement(random_shift=0.3, random_turn=20))
     pictures = [data[2, time]["image"] for time in range(4)]
     assert torch.equal(pictures[0], data[2]["image"])
     assert len({picture.numpy().tobytes() for picture in pictures}) == 4
@@ -143,7 +144,7 @@ def test_two_processes_see_and_redraw_what_one_does(tmp_path: Path) -> None:
     flags += ["--redraw_weight", "5", "--redraw_memory", "3"]
     one, two = tmp_path / "one", tmp_path / "two"
     train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8", sgd=True)
-    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR, sgd=True)
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", processes=2, sgd=True)
     # Statistics are measured on one process's batches, and are those of the pictures in them.
     weights, of_two = (
         dict(GroupDNet.from_pretrained(run / "model").named_parameters()) for run in (one, two)
