@@ -95,7 +95,7 @@ class PhotoRecipe:
         Raises:
             OSError: if a file cannot be written.
         """
-        segmenter = _segmenter(self)
+        segmenter = load_segmenter(self)
         limits = None
         if self.by_tags:
             if RARE & set(item.tags or ()):
@@ -258,12 +258,12 @@ def _whole(recipe: PhotoRecipe, picture: Path, tags: Tags | None) -> tuple[Image
     """A photo and what is found in all of it: kept for its next frame."""
     photo = read_photo(picture)
     limits = limits_of(tags or (), recipe.labels) if recipe.by_tags else None
-    return photo, look(parse(_segmenter(recipe), photo), recipe.labels, limits)
+    return photo, look(parse(load_segmenter(recipe), photo), recipe.labels, limits)
 
 
 @functools.lru_cache(maxsize=1)
-def _segmenter(recipe: PhotoRecipe) -> Segmenter:
-    """Loaded once by each process."""
+def load_segmenter(recipe: PhotoRecipe) -> Segmenter:
+    """Return the recipe's parser, loaded once by each process."""
     return segmenter_for(recipe.parser, recipe.parser_labels, recipe.labels)
 
 

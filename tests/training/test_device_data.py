@@ -275,7 +275,7 @@ def choice(
     """What is chosen with so many bytes free, and what is said."""
     settings = with_flags(drawn, *flags)
     data = build_data(settings, FIGURE_LABELS, (40, 32))
-    monkeypatch.setattr(kept_data, "_free", lambda device: gpu)
+    monkeypatch.setattr(kept_data, "free_bytes", lambda device: gpu)
     monkeypatch.setattr(kept_data.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
     monkeypatch.setattr(PairedImages, "cache", lambda *args, **kwargs: None)
     accelerator = _Accelerator("cpu" if gpu is None else "cuda:0")

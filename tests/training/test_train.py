@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline
 from groupdnet_hub.figures import write_figures
+from tests.helpers.checkpoints import write_record
 from tests.helpers.command_lines import refusal
 from tests.helpers.shared_data import shared_folder
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.schedules import kl_weight_at, learning_rate_factor
-from groupdnet_hub.training.state import checkpoints
 from groupdnet_hub.training.state.checkpoints import list_checkpoints, load_checkpoint, read_progress
 from tests.helpers.train_runs import command_line, start_training, train
 
@@ -163,8 +163,7 @@ def written_checkpoint(folder: Path, step: int) -> Path:
     (target / "generator").mkdir(parents=True)
     (target / "optimizer.bin").write_bytes(bytes(range(256)) * 8)
     (target / "generator" / "model.safetensors").write_bytes(b"weights" * 100)
-    record = {"progress": {"step": step}, "files": checkpoints._sums(target)}
-    (target / "progress.json").write_text(json.dumps(record))
+    write_record(target, {"step": step})
     return target
 
 

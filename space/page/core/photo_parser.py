@@ -124,7 +124,7 @@ class PhotoParser:
             NoPersonError: if the labels are of people and the photo shows nobody.
             ValueError: if the parser cannot be loaded, or has less than half of our classes.
         """
-        segmenter = self._segmenter(labels)
+        segmenter = self.segmenter(labels)
         side = _side(segmenter)
         small, colour, box = photo, (0, 0, 0), middle_frame(photo.size, size)
         if shows_people(labels):
@@ -148,7 +148,7 @@ class PhotoParser:
             label = shares.argmax(axis=0)
         return ParsedPhoto(box, label)
 
-    def _segmenter(self, labels: LabelSet) -> Segmenter:
+    def segmenter(self, labels: LabelSet) -> Segmenter:
         """The network, answering in our classes."""
         if labels not in self._loaded:
             try:
