@@ -18,9 +18,9 @@ from groupdnet_hub.data.paired import MoveTables
 from groupdnet_hub.data.transforms.moves import MoveTable
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
-from tests.data.transforms.test_simplified_maps import ragged
 from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.host_waits import NoHostWaits
+from tests.helpers.placed_items import ragged
 
 pytest.importorskip("accelerate")
 from accelerate import Accelerator

@@ -279,7 +279,7 @@ def test_paths_that_lead_out_are_refused_before_anything_is_written(
             entry.size = 4 if as_kind == tarfile.REGTYPE else 0
             tar.addfile(entry, io.BytesIO(b"evil"))
     manifest = json.loads((kit / "kit.json").read_text())
-    manifest["parts"][0] = kit_parts.described(kit / "kit-01.tar", 2)
+    manifest["parts"][0] = kit_parts.part_entry(kit / "kit-01.tar", 2)
     (kit / "kit.json").write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r"no file inside the folder|leads out of"):
         unpack.unpack([kit / "kit-01.tar"], there, kit / "kit.json")

@@ -18,6 +18,7 @@ from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.shared_stream import NoiseSource, RunSeed
 from groupdnet_hub.training.state.checkpoints import load_checkpoint, save_checkpoint
 from groupdnet_hub.training.state.extra_state import keep_extra_state
+from tests.helpers.checkpoints import RECORD, write_record
 from tests.helpers.hostile_files import Payload, pickles, refusal
 from tests.helpers.hub_models import make_model
 
