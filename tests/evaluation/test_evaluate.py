@@ -17,9 +17,10 @@ from PIL import Image
 from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.evaluation import inputs as evaluate_inputs
-from groupdnet_hub.evaluation.config import build_parser, find_problem
+from groupdnet_hub.evaluation.config import parse_evaluate_config
 from groupdnet_hub.evaluation.report import report
 from groupdnet_hub.metrics import FeatureStatistics, TrunkFeatures, eight_bit, frechet_distance
+from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import IMAGES, evaluate_command, figures, flags, make_inputs, write_inception
 from tests.helpers.generate_runs import save_model
 from tests.helpers.processes import process_as_it_was
@@ -85,7 +86,7 @@ def test_pictures_are_judged_at_a_size_of_choice(inputs: Path, tmp_path: Path) -
     small = ["--sheet_rows", "0", "--metrics", "frechet", "miou"]
     large = flags(inputs, output, *small, "--judged_size", "48", "64")
     evaluate.main(large)
-    judged = evaluate_inputs.Inputs(build_parser().parse_args(large), Accelerator(cpu=True))
+    judged = evaluate_inputs.Inputs(parse_evaluate_config(large), Accelerator(cpu=True))
     network = TrunkFeatures("alexnet", inputs / "alexnet.safetensors")
     statistics = FeatureStatistics(), FeatureStatistics()
     with torch.inference_mode():
@@ -292,8 +293,8 @@ def test_a_system_without_class_codes_splits_one_set_of_pairs(
     ],
 )
 def test_wrong_flags_are_named(inputs: Path, given: list[str], message: str) -> None:
-    args = build_parser().parse_args(["--model", "m", "--data_dir", str(inputs / "data"), *given])
-    assert message in (find_problem(args) or "")
+    flags = ["--model", "m", "--data_dir", str(inputs / "data"), *given]
+    assert message in refusal(parse_evaluate_config, flags)
 
 
 def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:
