@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from groupdnet_hub import PairedImages, load_system
 from groupdnet_hub.data.labels import classes_present
+from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.config import EvaluateConfig
-from groupdnet_hub.generation.inputs import paired_images
 from groupdnet_hub.metrics import Redrawing, eight_bit
 from groupdnet_hub.runs.sharding import digest, in_shares, model_digest, picture_seed
 
@@ -63,11 +63,11 @@ class Inputs:
         self.seed, self.batch_size = settings.seed, settings.batch_size
         self.system = load_system(settings.model, device=accelerator.device).requires_grad_(False)
         split = Path(settings.data_dir) / settings.split
-        self.data = paired_images(split, self.system)
+        self.data = open_split(split, self.system.labels, self.system.config.image_size)
         sides = settings.judged_size or self.system.config.image_size
         self.judged_size = (sides[0], sides[-1])
         own_size = self.judged_size == self.data.image_size
-        self.judged = self.data if own_size else paired_images(split, self.system, self.judged_size)
+        self.judged = self.data if own_size else open_split(split, self.system.labels, self.judged_size)
         self.aspect: float | None = settings.judged_aspect
         self.digest = model_digest(self.system, self.system.config.to_json())
         self.chosen = with_suffix(self.data, settings.name_suffix)

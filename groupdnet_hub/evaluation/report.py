@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from groupdnet_hub.evaluation.report_figures import NONE, estimate_text, figure_text
 from groupdnet_hub.evaluation.sampled.report import sampled_rows
+from groupdnet_hub.metrics.estimates import NONE, estimate_text, number_text
 
 # The readings of mCSD and mOCD, and what their columns are called.
 _READINGS = (("image_mean", ""), ("region_mean", ", region mean"), ("masked", ", masked pictures"))
@@ -49,7 +49,7 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
     columns = [("Model", name)]
     for part in ("fid", "frechet"):
         if part in results:
-            columns.append((f"{results[part]['name']} ↓", figure_text(results[part]["value"], 2)))
+            columns.append((f"{results[part]['name']} ↓", number_text(results[part]["value"], 2)))
     for reading, added in _READINGS if classes else ():
         for key, title, arrow in (("mcsd", "mCSD", "↑"), ("mocd", "mOCD", "↓")):
             columns.append((f"{title}{added} {arrow}", estimate_text(classes[reading][key], 4)))
@@ -61,11 +61,11 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
         if "photos" in segmentation:
             columns.append(("mIoU of the photos", estimate_text(segmentation["photos"]["miou"], 1, 100)))
     if "fps" in results:
-        columns.append(("FPS ↑", figure_text(results["fps"]["fps"], 1)))
+        columns.append(("FPS ↑", number_text(results["fps"]["fps"], 1)))
     if "macs" in results:
-        columns.append(("MACs (G) ↓", figure_text(results["macs"], 1, 1e-9)))
+        columns.append(("MACs (G) ↓", number_text(results["macs"], 1, 1e-9)))
     if "params" in results:
-        columns.append(("# Para (M) ↓", figure_text(results["params"], 1, 1e-6)))
+        columns.append(("# Para (M) ↓", number_text(results["params"], 1, 1e-6)))
     return columns
 
 

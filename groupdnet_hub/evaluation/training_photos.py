@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.inputs import Inputs, evenly, with_suffix
-from groupdnet_hub.generation.inputs import paired_images
 from groupdnet_hub.metrics import eight_bit
 from groupdnet_hub.runs.sharding import digest
 
@@ -31,7 +31,7 @@ class TrainingPhotos:
     """
 
     def __init__(self, split: Path, inputs: Inputs, suffix: str | None, count: int | None = None) -> None:
-        self.data = paired_images(split, inputs.system, inputs.judged_size)
+        self.data = open_split(split, inputs.system.labels, inputs.judged_size)
         self.items = evenly(with_suffix(self.data, suffix), count)
         self.inputs = inputs
         self.digest = digest(*(Path(self.data.pairs[item][0]).read_bytes() for item in self.items))

@@ -12,10 +12,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from groupdnet_hub import GroupDNet, LabelSet, PairedImages
+from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import classes_present, resize_label_map
-from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.splits import labels_in, open_split
 from groupdnet_hub.runs.sharding import digest, in_shares
 
 # Photos of the gallery whose codes are kept, so that memory does not grow with the gallery.
@@ -41,7 +41,7 @@ class LabelMaps:
         self.instance_names: Sequence[str | None] | None = None
         self.paired = (self.folder / "metadata.jsonl").is_file()
         if self.paired:
-            pairs = paired_images(self.folder, model).pairs
+            pairs = open_split(self.folder, model.labels, self.size).pairs
             self.names = [os.path.relpath(pair[1], self.folder) for pair in pairs]
             if model.config.instance_edges:
                 self.instance_names = [pair[2] and os.path.relpath(pair[2], self.folder) for pair in pairs]
@@ -61,7 +61,7 @@ class LabelMaps:
                 "this model draws instance edges: --label_dir must be a split of a paired data set whose "
                 "metadata.jsonl has an instance_file_name on every line"
             )
-        self.labels = _labels_for(self.folder, model)
+        self.labels = labels_in(self.folder, model.labels)
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
         """One label map int64 [H, W], and its instance map [H, W] for a model that needs one.
@@ -119,7 +119,7 @@ class Gallery:
         classes: Sequence[str] | None,
     ) -> None:
         self.model = model
-        self.data = paired_images(Path(folder), model)
+        self.data = open_split(Path(folder), model.labels, model.config.image_size)
         self.names = [os.path.relpath(pair[0], folder) for pair in self.data.pairs]
         wanted = range(len(model.labels)) if classes is None else sorted(set(model.labels.ids_of(classes)))
         found = in_shares(len(self.names), self._describe, accelerator, "reading the gallery")
@@ -165,36 +165,3 @@ class Gallery:
         item = self._item(photo)
         posterior = self.model.encode(item["image"][None].to(self.model.device), item["label"][None])
         return posterior.mode()[0].float().cpu()
-
-
-def paired_images(split: Path, model: GroupDNet, image_size: tuple[int, int] | None = None) -> PairedImages:
-    """The pairs of a split's folder, at the model's size or another.
-
-    Raises:
-        ValueError: for a folder that is no split of a paired data set, or has other classes than the model's.
-    """
-    split = Path(os.path.abspath(split))
-    labels = _labels_for(split, model)
-    size = image_size or model.config.image_size
-    return PairedImages.from_folder(split.parent, size, split=split.name, labels=labels)
-
-
-def _labels_for(folder: Path, model: GroupDNet) -> LabelSet:
-    """The label set that a folder's maps are written in: its own, or, where it has none, the model's.
-
-    Raises:
-        ValueError: if its classes are not the model's.
-    """
-    folder = Path(os.path.abspath(folder))
-    if not any((place / "classes.json").is_file() for place in (folder, folder.parent)):
-        return model.labels
-    labels = read_label_set(folder.parent, folder.name)
-    if labels.names != model.labels.names:
-        raise ValueError(
-            f"the model's classes are {_some(model.labels.names)}; those of {folder.name} are {_some(labels.names)}"
-        )
-    return labels
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (f", ... ({len(names)})" if len(names) > 12 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from groupdnet_hub.evaluation.report_figures import NONE, estimate_text
+from groupdnet_hub.metrics.estimates import NONE, estimate_text
 
 
 class Cell(NamedTuple):
