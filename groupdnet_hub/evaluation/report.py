@@ -1,4 +1,4 @@
-"""The figures as people read them: a row as the paper's tables print it, and a table by class."""
+"""Results as people read them: a row as in the paper's tables, and a table of classes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from typing import Any
 from groupdnet_hub.evaluation.sampled.report import sampled_rows
 from groupdnet_hub.metrics.estimates import NONE, estimate_text, number_text
 
-# The readings of mCSD and mOCD, and what their columns are called.
+# The readings of mCSD and mOCD, and suffixes of their columns' titles.
 _READINGS = (("image_mean", ""), ("region_mean", ", region mean"), ("masked", ", masked pictures"))
 
 
 def report(name: str, results: Mapping[str, Any]) -> str:
-    """Markdown: the row of Tables 1 and 2, then the classes.
+    """Return Markdown: the row of Tables 1 and 2, then the classes.
 
     Args:
-        name: of the model.
-        results: of the parts that are done: ``classes``, ``lpips``, ``fid``, ``frechet``, ``segmentation``, ``fps``,
-            ``macs``, ``params``, and those of sampled_arguments.py.
+        name: name of the model.
+        results: results of the finished parts: ``classes``, ``lpips``, ``fid``, ``frechet``, ``segmentation``, ``fps``,
+            ``macs``, ``params``, and those of ``SAMPLED_METRICS``.
     """
     return f"{comparison({name: results})}\n{_class_table(results)}"
 
 
 def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: a row for each model; then a row for each figure of several pictures, beside its value for photos.
+    """Return Markdown: a row for each model; then a row for each metric of several pictures, beside that of photos.
 
-    A figure that a model lacks is left open.
+    The cell of a metric that a model lacks is empty.
+
+    Args:
+        results: results of the finished parts by model name.
     """
     columns = {name: dict(_columns(name, found)) for name, found in results.items()}
     titles = list(dict.fromkeys(title for row in columns.values() for title in row))
@@ -44,7 +47,7 @@ def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Title and figure of each column of a model's row."""
+    """Return title and value of each column of a model's row."""
     classes, lpips, segmentation = (results.get(part) for part in ("classes", "lpips", "segmentation"))
     columns = [("Model", name)]
     for part in ("fid", "frechet"):

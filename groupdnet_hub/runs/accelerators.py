@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import is_torch_xla_available, parse_flag_from_env
 
-from groupdnet_hub.training.fast.freed_memory import keep_freed_memory
+from groupdnet_hub.runs.freed_memory import keep_freed_memory
 
 
 def process_count() -> int:
@@ -35,7 +35,7 @@ def build_accelerator(**options: Any) -> Accelerator:
     """``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
 
     By itself accelerate takes each of them for the only one there, unless ``ACCELERATE_USE_CPU`` is set. On a CPU the
-    process keeps the memory that it frees (:mod:`groupdnet_hub.training.fast.freed_memory`).
+    process keeps the memory that it frees (:mod:`groupdnet_hub.runs.freed_memory`).
 
     Raises:
         ValueError: for processes that were started together and do not find each other.
