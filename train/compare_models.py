@@ -22,7 +22,7 @@ from groupdnet_hub.evaluation.compare_sheets import comparison_sheet
 from groupdnet_hub.evaluation.report import comparison
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings
-from groupdnet_hub.runs.scripts import run_script
+from groupdnet_hub.runs.scripts import program, run_script
 from groupdnet_hub.runs.settings import Settings, at_least, option, seed_option, without_flag
 from groupdnet_hub.training.preview import save_picture
 
@@ -139,4 +139,4 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"compare_models.py: {error}")
+        sys.exit(f"{program('compare_models.py')}: {error}")

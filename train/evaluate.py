@@ -41,6 +41,7 @@ from groupdnet_hub.metrics import (
     measure_classes,
     measure_image,
 )
+from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.sharding import digest, model_digest, run_sharded, sole_run, start_accelerator
 
 # Metrics that are measured and finished together; every other one is a part by itself.
@@ -235,6 +236,8 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"evaluate.py: {error}")
+        sys.exit(f"{program('evaluate.py')}: {error}")
     except ImportError as error:
-        sys.exit(f"evaluate.py: {error}; pip install 'groupdnet-hub[train,metrics]' has what metrics need")
+        sys.exit(
+            f"{program('evaluate.py')}: {error}; pip install 'groupdnet-hub[train,metrics]' has what metrics need"
+        )

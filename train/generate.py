@@ -30,6 +30,7 @@ from groupdnet_hub.generation.folder import GeneratedFolder
 from groupdnet_hub.generation.inputs import Gallery, LabelMaps
 from groupdnet_hub.io.atomic import writing_to
 from groupdnet_hub.io.images import tensor_to_picture
+from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.sharding import (
     digest,
     model_digest,
@@ -230,4 +231,4 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"generate.py: {error}")
+        sys.exit(f"{program('generate.py')}: {error}")

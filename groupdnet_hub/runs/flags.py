@@ -12,6 +12,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -80,13 +81,13 @@ def parse_command(
 
 def refuse(prog: str, problem: str) -> NoReturn:
     """End as a wrong command line does: with a message and exit status 2."""
-    argparse.ArgumentParser(prog=prog, add_help=False).error(problem)
+    argparse.ArgumentParser(prog=program(prog), add_help=False).error(problem)
 
 
 def new_parser(prog: str, description: str, *, allow_abbrev: bool = True) -> argparse.ArgumentParser:
     """Return a parser without flags, whose result has only what was given."""
     return argparse.ArgumentParser(
-        prog=prog,
+        prog=program(prog),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter
         if "\n" in description

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import groupdnet_hub
 from tests.helpers.pages import PAGES, ROOT, anchors, blocks, links, name_of, prose, read
 
 SETTINGS = ("pyproject.toml", "mkdocs.yml", "CITATION.cff", ".pre-commit-config.yaml")
@@ -133,3 +134,11 @@ def test_the_training_page_explains_every_flag(flags_of: dict[tuple[str, ...], s
     named = set(re.findall(r"--[\w-]+", read(ROOT / "docs" / "training.md")))
     flags = {flag for flag in flags_of[("train/train.py",)] if not flag.startswith("--no-")} - {"--help"}
     assert sorted(flag for flag in flags if not {flag, f"--no-{flag[2:]}"} & named) == []
+
+
+def test_the_api_pages_have_every_public_name() -> None:
+    pages = [read(page) for page in PAGES if page.parent.name == "api"]
+    documented = {
+        name for text in pages for name in re.findall(r"^::: groupdnet_hub\.(\w+)$", text, re.MULTILINE)
+    }
+    assert set(groupdnet_hub.__all__) - {"__version__"} == documented - {"metrics"}

@@ -119,7 +119,7 @@ def test_frames_are_judged_apart_by_the_ends_of_their_names(inputs: Path, tmp_pa
         evaluate.main(flags(inputs, tmp_path / "results.json", "--name_suffix", "_upper"))
     output = tmp_path / "params.json"
     evaluate.main(flags(inputs, output, "--metrics", "params"))
-    with pytest.raises(ValueError, match="begun with name_suffix null, not name_suffix"):
+    with pytest.raises(ValueError, match="started with name_suffix null, not name_suffix"):
         evaluate.main(flags(inputs, output, "--metrics", "params", "--name_suffix", "3"))
 
 
@@ -260,7 +260,7 @@ def test_classes_are_those_of_the_flags_or_of_people(inputs: Path, tmp_path: Pat
     evaluate.main(given)
     settings = json.loads(output.read_text(encoding="utf-8"))["parts"]["sharpness"]["settings"]
     assert settings["garment_classes"] == ["top-clothes", "bottom-clothes"]
-    with pytest.raises(ValueError, match=r"sharpness of .*begun with garment_classes"):
+    with pytest.raises(ValueError, match=r"sharpness of .*started with garment_classes"):
         evaluate.main([*given, "--garment_classes", "shoes"])
     with pytest.raises(ValueError, match=r"--garment_classes: .*cape"):
         evaluate.main([*given, "--garment_classes", "cape"])

@@ -42,10 +42,10 @@ def started(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (["--seed", "1"], "begun with seed 0, not seed 1"),
-        (["--num_per_map", "2"], "begun with num_per_map 1, not num_per_map 2"),
-        (["--batch_size", "2"], "begun with batch_size 8, not batch_size 2"),
-        (["--save_codes"], "begun with save_codes false, not save_codes true"),
+        (["--seed", "1"], "started with seed 0, not seed 1"),
+        (["--num_per_map", "2"], "started with num_per_map 1, not num_per_map 2"),
+        (["--batch_size", "2"], "started with batch_size 8, not batch_size 2"),
+        (["--save_codes"], "started with save_codes false, not save_codes true"),
     ],
 )
 def test_another_setting_is_refused(inputs: Path, started: Path, changed: list[str], message: str) -> None:
@@ -57,10 +57,10 @@ def test_another_setting_is_refused(inputs: Path, started: Path, changed: list[s
 
 def test_another_model_map_or_folder_is_refused(inputs: Path, started: Path, tmp_path: Path) -> None:
     save_model(tmp_path / "model", seed=2)
-    with pytest.raises(ValueError, match=r"begun with model \w{8}\.\.\., not model \w{8}\.\.\."):
+    with pytest.raises(ValueError, match=r"started with model \w{8}\.\.\., not model \w{8}\.\.\."):
         generate.main(flags(inputs, started, "--model", str(tmp_path / "model")))
     write_figures(tmp_path / "maps", MAPS, seed=1, size=(48, 48))
-    with pytest.raises(ValueError, match="begun with label maps"):
+    with pytest.raises(ValueError, match="started with label maps"):
         generate.main(flags(inputs, started, "--label_dir", str(tmp_path / "maps" / "train")))
     with pytest.raises(ValueError, match=r"files that generate\.py did not write"):
         generate.main(flags(inputs, inputs / "maps"))

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import groupdnet_hub
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.scripts import is_clone
 from groupdnet_hub.runs.settings import (
     Settings,
     above,
@@ -152,12 +154,21 @@ def pack(settings: PackConfig) -> list[Path]:
 
 
 def _pack_code(stage: Path) -> str:
-    """What git tracks of the code, as it is now; returns the commit it is based on."""
+    """Copy what git tracks of the code, as it is now, or all that a wheel installed.
+
+    Returns:
+        The commit it is based on, or the version.
+    """
+    if not is_clone():
+        unneeded = shutil.ignore_patterns("__pycache__", "_bundled")
+        shutil.copytree(Path(groupdnet_hub.__file__).parent, stage / "groupdnet_hub", ignore=unneeded)
+        shutil.copytree(_TOOLS.parent, stage / "train", ignore=unneeded)
+        return f"version {groupdnet_hub.__version__}"
     try:
         listed = _git("ls-files", "-z", "--", *_CODE).split("\0")
         commit = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
     except (OSError, subprocess.CalledProcessError):
-        raise ValueError(f"{_ROOT} is no git checkout: the code that git tracks is packed") from None
+        raise ValueError(f"{_ROOT} is not a git checkout: the code that git tracks is packed") from None
     for name in filter(None, listed):
         if (_ROOT / name).is_file():
             (stage / name).parent.mkdir(parents=True, exist_ok=True)
