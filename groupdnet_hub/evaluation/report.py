@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from groupdnet_hub.evaluation.sampled.report import sampled_rows
@@ -48,7 +49,8 @@ def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return title and value of each column of a model's row."""
-    classes, lpips, segmentation = (results.get(part) for part in ("classes", "lpips", "segmentation"))
+    classes: Any = results.get("classes")
+    lpips, segmentation = results.get("lpips"), results.get("segmentation")
     columns = [("Model", name)]
     for part in ("fid", "frechet"):
         if part in results:
@@ -80,15 +82,16 @@ def _class_table(results: Mapping[str, Any]) -> str:
         columns.append(("on label maps", lambda name: f"{classes['shown_in'][name]} of {classes['images']}"))
         for reading, added in _READINGS:
             for key, title, arrow in (("csd", "CSD", "↑"), ("ocd", "OCD", "↓")):
-                part = classes[reading][key]
-                columns.append(
-                    (f"{title}{added} {arrow}", lambda name, part=part: estimate_text(part[name], 4))
-                )
+                columns.append((f"{title}{added} {arrow}", partial(_class_value, classes[reading][key])))
     if segmentation:
         columns.append(("IoU ↑", lambda name: estimate_text(segmentation["iou"][name], 1, 100)))
     if len(columns) == 1:
         return ""
     return _table([title for title, _ in columns], [[cell(name) for _, cell in columns] for name in names])
+
+
+def _class_value(estimates: Mapping[str, Any], name: str) -> str:
+    return estimate_text(estimates[name], 4)
 
 
 def _table(titles: list[str], rows: list[list[str]]) -> str:
