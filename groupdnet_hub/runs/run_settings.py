@@ -1,4 +1,4 @@
-"""Going on with what a run began: only with the same settings."""
+"""Resuming a run only with the same settings."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 
 
 def refuse_other_settings(
-    before: Mapping[str, Any], now: Mapping[str, Any], place: Path, otherwise: str
+    before: Mapping[str, Any], now: Mapping[str, Any], place: Path | str, otherwise: str
 ) -> None:
-    """Refuse to go on with what was started with other settings.
+    """Refuse to resume a run that was started with other settings.
 
     Args:
-        place: what was begun, for the message.
-        otherwise: what to do if these settings are meant, for the message.
+        before, now: settings of the run, and of this one.
+        place: output of the run, in the message.
+        otherwise: advice for new settings, in the message.
 
     Raises:
-        ValueError: naming the first setting that differs.
+        ValueError: for different settings; the message names the first one.
     """
     for key in {**now, **before}:
         if before.get(key) != now.get(key):
@@ -29,6 +30,6 @@ def refuse_other_settings(
 
 
 def _shown(key: str, value: Any) -> str:
-    if isinstance(value, str) and len(value) == 64:  # a digest says nothing to people
+    if isinstance(value, str) and len(value) == 64:  # a digest means nothing to people
         return f"{key.replace('_', ' ')} {value[:8]}..."
     return f"{key} {json.dumps(value, ensure_ascii=False)}"
