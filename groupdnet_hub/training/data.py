@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
 from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.training.config import TrainConfig
 
 Data = PairedImages | StreamedImages
@@ -31,20 +31,28 @@ def build_labels(settings: TrainConfig) -> LabelSet:
 
 def build_data(settings: TrainConfig, labels: LabelSet, image_size: tuple[int, int]) -> Data:
     """Return the training pictures: a folder, or a Hugging Face data set, streamed or not."""
-    moves = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
-    how: dict[str, Any] = {name: getattr(settings, name) for name in moves}
+    transform = Placement(
+        random_flip=settings.random_flip,
+        random_shift=settings.random_shift,
+        random_scale=settings.random_scale,
+        random_turn=settings.random_turn,
+        simplified_maps=settings.simplified_maps,
+        seed=settings.seed,
+    )
     if not settings.dataset_name:
         assert settings.train_data_dir, "without a data set there is a folder"
-        return PairedImages.from_folder(settings.train_data_dir, image_size, labels=labels, **how)
+        return PairedImages.from_folder(
+            settings.train_data_dir, image_size, labels=labels, transform=transform
+        )
     from datasets import load_dataset
 
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
     rows = load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
-    how |= {"image_column": settings.image_column, "label_column": settings.label_column}
+    columns = {"image_column": settings.image_column, "label_column": settings.label_column}
     if settings.streaming:
         shuffled = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER)
-        return StreamedImages(shuffled, labels, image_size, **how)
-    return PairedImages.from_rows(rows, labels, image_size, **how)
+        return StreamedImages(shuffled, labels, image_size, **columns, transform=transform)
+    return PairedImages.from_rows(rows, labels, image_size, **columns, transform=transform)
 
 
 def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:
@@ -63,7 +71,7 @@ def spread(data: PairedImages, count: int) -> list[int]:
 
 def grid_batch(settings: TrainConfig, data: Data) -> dict[str, Tensor]:
     """Return a few pictures for previews, not moved: spread over the validation split, or else the training data."""
-    shown = (validation_data(settings, data) or data).unmoved()
+    shown = (validation_data(settings, data) or data).untransformed()
     if isinstance(shown, StreamedImages):
         items = list(islice(shown, GRID_PICTURES))
     else:

@@ -36,7 +36,7 @@ def keep_pictures(
     if isinstance(data, StreamedImages):
         return "none"
     device, asked = accelerator.device, settings.cache_data
-    needed = data.bytes_to_keep()
+    needed = data.cache_size()
     too_large = {
         "device": _too_large_for_device(needed, device),
         "memory": _too_large_for_memory(needed, settings.cache_gb),
@@ -55,7 +55,7 @@ def keep_pictures(
     bar = partial(
         tqdm, desc="reading pictures", delay=5, leave=False, disable=not accelerator.is_local_main_process
     )
-    data.keep(where, workers=settings.dataloader_num_workers, show=bar)
+    data.cache(where, workers=settings.dataloader_num_workers, progress=bar)
     named = f"on {device}" if place == "device" else "in memory"
     accelerator.print(f"{len(data):,} pictures are kept {named} ({_gib(needed)}){note}")
     return place

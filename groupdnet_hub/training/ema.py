@@ -81,7 +81,7 @@ class InferenceModel:
     ) -> None:
         self.settings, self.accelerator, self.noise_shape = settings, accelerator, noise_shape
         # A model is measured on pictures as they are.
-        self.data = data.unmoved()
+        self.data = data.untransformed()
         # Copies with ordinary batch norms: the main process measures and saves them while the others wait.
         self.average = MovingAverage(model, settings.ema_decay) if settings.use_ema else None
         # In training, statistics follow the pictures that are drawn: too many of rare classes, on simplified maps.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from groupdnet_hub import GroupDNet, PairedImages
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
@@ -89,7 +90,7 @@ def test_a_picture_that_comes_again_is_moved_otherwise(drawn: Path) -> None:
         assert time == before[index]
         before[index] += 1
     assert max(before.values()) > 3
-    data = PairedImages.from_folder(drawn, (32, 32), random_shift=0.3, random_turn=20)
+    data = PairedImages.from_folder(drawn, (32, 32), transform=Placement(random_shift=0.3, random_turn=20))
     pictures = [data[2, time]["image"] for time in range(4)]
     assert torch.equal(pictures[0], data[2]["image"])
     assert len({picture.numpy().tobytes() for picture in pictures}) == 4

@@ -79,7 +79,7 @@ def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
     [
         (["--grow"], "--grow needs --pretrained_model_name_or_path"),
         (["--perceptual_crop", "0"], "--perceptual_crop is 0; it must be at least 1"),
-        (["--perceptual_crop", "64", "--perceptual_net", "none"], "no use with --perceptual_net none"),
+        (["--perceptual_crop", "64", "--perceptual_net", "none"], "no effect with --perceptual_net none"),
         (["--class_balance", "1.5"], "--class_balance is 1.5; it must lie from 0 to 1"),
         (["--prior_codes", "-1"], "--prior_codes is -1; it must be 0 or more"),
         (["--prior_codes", "8", "--prior_rank", "2"], "two priors: give one of them"),

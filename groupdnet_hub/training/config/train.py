@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from groupdnet_hub.baselines import SYSTEMS
-from groupdnet_hub.runs.settings import parse_settings
+from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.training.config.data import DataSettings
 from groupdnet_hub.training.config.discriminator import DiscriminatorSettings
 from groupdnet_hub.training.config.losses import LossSettings

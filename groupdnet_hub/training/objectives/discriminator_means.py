@@ -69,7 +69,7 @@ def build_means(
     settings: TrainConfig, objective: Objective, data: Data, device: torch.device
 ) -> DiscriminatorMeans | None:
     """Return the measure for a run; None where there is no validation split, or only a stream to train on."""
-    validation, train = validation_data(settings, data), data.unmoved()
+    validation, train = validation_data(settings, data), data.untransformed()
     if not validation or not isinstance(train, PairedImages):
         return None
     return DiscriminatorMeans(objective, train, validation, settings.train_batch_size, device)
