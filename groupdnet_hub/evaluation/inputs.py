@@ -17,7 +17,8 @@ from groupdnet_hub.data.labels import classes_present
 from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.generation.inputs import paired_images
 from groupdnet_hub.metrics import Redrawing, eight_bit
-from groupdnet_hub.runs.sharding import digest, in_shares, model_digest, picture_seed
+from groupdnet_hub.runs.provenance import digest, model_digest
+from groupdnet_hub.runs.sharding import picture_seed, run_sharded
 
 # What a label map's codes are drawn for: pairs that differ in a class, or pictures to judge by themselves, the second
 # of which has the number after the first's.
@@ -71,7 +72,7 @@ class Inputs:
         self.aspect: float | None = settings.judged_aspect
         self.digest = model_digest(self.system, self.system.config.to_json())
         self.chosen = with_suffix(self.data, settings.name_suffix)
-        found = in_shares(
+        found = run_sharded(
             len(self.chosen), lambda i: self._describe(self.chosen[i]), accelerator, "reading label maps"
         )
         self.data_digest = digest(*(one for one, _ in found))

@@ -24,7 +24,7 @@ from groupdnet_hub.metrics import (
     frames_per_second,
     frechet_distance,
 )
-from groupdnet_hub.runs.sharding import in_shares
+from groupdnet_hub.runs.sharding import run_sharded
 
 
 @torch.inference_mode()
@@ -51,7 +51,7 @@ def measure_rows(
         index = missing[0][position]
         results.write_row(part, index, measure(inputs.redrawing(index)))
 
-    in_shares(len(missing[0]), look, accelerator, part)
+    run_sharded(len(missing[0]), look, accelerator, part)
     return results.rows(part) if accelerator.is_main_process else {}
 
 
@@ -94,7 +94,7 @@ def measure_pictures(
                 for index, truth, predicted in zip(batch, label, segmenter[0](pictures), strict=True):
                     meter.update(index, truth, predicted)
 
-    in_shares(len(batches), look, accelerator, "pictures")
+    run_sharded(len(batches), look, accelerator, "pictures")
     shards = gather_object([(statistics, meters)])
     found: dict[str, Any] = {}
     for name, network in networks.items():

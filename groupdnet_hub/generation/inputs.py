@@ -16,7 +16,8 @@ from groupdnet_hub import GroupDNet, LabelSet, PairedImages
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import classes_present, resize_label_map
 from groupdnet_hub.data.paired import read_label_set
-from groupdnet_hub.runs.sharding import digest, in_shares
+from groupdnet_hub.runs.provenance import digest
+from groupdnet_hub.runs.sharding import run_sharded
 
 # Photos of the gallery whose codes are kept, so that memory does not grow with the gallery.
 _KEPT_PHOTOS = 1024
@@ -122,7 +123,7 @@ class Gallery:
         self.data = paired_images(Path(folder), model)
         self.names = [os.path.relpath(pair[0], folder) for pair in self.data.pairs]
         wanted = range(len(model.labels)) if classes is None else sorted(set(model.labels.ids_of(classes)))
-        found = in_shares(len(self.names), self._describe, accelerator, "reading the gallery")
+        found = run_sharded(len(self.names), self._describe, accelerator, "reading the gallery")
         self.digest = digest(*(one for one, _ in found))
         self.photos = {
             class_id: [photo for photo, (_, shown) in enumerate(found) if class_id in shown]

@@ -22,7 +22,7 @@ from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.generation.inputs import Gallery
 from groupdnet_hub.io.images import read_photo
-from groupdnet_hub.runs.sharding import picture_seed, share
+from groupdnet_hub.runs.sharding import picture_seed, shard
 from tests.helpers.generate_runs import (
     MAPS,
     accelerate_state,
@@ -153,7 +153,7 @@ def test_shares_cover_everything_once() -> None:
             for index in range(processes):
                 process = Process()
                 process.process_index, process.num_processes = index, processes
-                parts += share(count, process)
+                parts += shard(count, process)
             assert parts == list(range(count))
 
 

@@ -31,7 +31,7 @@ from groupdnet_hub.metrics import (
     summarise_sharpness,
     summarise_tone,
 )
-from groupdnet_hub.runs.sharding import model_digest
+from groupdnet_hub.runs.provenance import model_digest
 
 # Of each figure the flag of its classes, the function of a label map, and that of all of them.
 _MEASURES: dict[str, tuple[str, Callable[..., np.ndarray], Callable[..., Any]]] = {

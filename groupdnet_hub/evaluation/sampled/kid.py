@@ -14,7 +14,7 @@ from groupdnet_hub.evaluation.inputs import Sampled
 from groupdnet_hub.evaluation.sampled.parts import SampledPart
 from groupdnet_hub.evaluation.training_photos import TrainingPhotos
 from groupdnet_hub.metrics import kernel_distance
-from groupdnet_hub.runs.sharding import in_shares
+from groupdnet_hub.runs.sharding import run_sharded
 
 
 class KidPart(SampledPart):
@@ -44,7 +44,7 @@ class KidPart(SampledPart):
         def look(position: int) -> Tensor:
             return self._of(self.photos.pictures(batches[position]))
 
-        self._features = torch.cat(in_shares(len(batches), look, accelerator, "training photos"))
+        self._features = torch.cat(run_sharded(len(batches), look, accelerator, "training photos"))
 
     def measure(self, sampled: Sampled) -> np.ndarray:
         """Features of the photo, then of the pictures [1 + K, D]."""

@@ -14,7 +14,7 @@ from groupdnet_hub.evaluation.inputs import Sampled
 from groupdnet_hub.evaluation.sampled.parts import SampledPart
 from groupdnet_hub.evaluation.training_photos import TrainingPhotos
 from groupdnet_hub.metrics import LpipsEmbedding, NearestPhotos, summarise_memory
-from groupdnet_hub.runs.sharding import in_shares
+from groupdnet_hub.runs.sharding import run_sharded
 
 
 class MemoryPart(SampledPart):
@@ -44,7 +44,7 @@ class MemoryPart(SampledPart):
         def look(position: int) -> Tensor:
             return self.network.describe(self.photos.pictures(batches[position])).cpu()
 
-        descriptions = torch.cat(in_shares(len(batches), look, accelerator, "training photos"))
+        descriptions = torch.cat(run_sharded(len(batches), look, accelerator, "training photos"))
 
         def of_numbers(numbers: Any) -> Tensor:
             return self.photos.pictures([self.photos.items[number] for number in numbers])

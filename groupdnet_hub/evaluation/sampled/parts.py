@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 
 from groupdnet_hub.evaluation.inputs import Inputs, Sampled
 from groupdnet_hub.evaluation.results import ResultsFile
-from groupdnet_hub.runs.sharding import in_shares
+from groupdnet_hub.runs.sharding import run_sharded
 
 
 class SampledPart(ABC):
@@ -63,7 +63,7 @@ def measure_sampled(
         for name in names:
             results.write_row(name, index, parts[name].measure(found.first(parts[name].seeds)))
 
-    in_shares(len(missing[0]), look, accelerator, ", ".join(parts))
+    run_sharded(len(missing[0]), look, accelerator, ", ".join(parts))
     if accelerator.is_main_process:
         for name, part in parts.items():
             rows = results.rows(name)
