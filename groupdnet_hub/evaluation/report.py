@@ -50,9 +50,10 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
     for part in ("fid", "frechet"):
         if part in results:
             columns.append((f"{results[part]['name']} ↓", figure_text(results[part]["value"], 2)))
-    for reading, added in _READINGS if classes else ():
-        for key, title, arrow in (("mcsd", "mCSD", "↑"), ("mocd", "mOCD", "↓")):
-            columns.append((f"{title}{added} {arrow}", estimate_text(classes[reading][key], 4)))
+    if classes:
+        for reading, added in _READINGS:
+            for key, title, arrow in (("mcsd", "mCSD", "↑"), ("mocd", "mOCD", "↓")):
+                columns.append((f"{title}{added} {arrow}", estimate_text(classes[reading][key], 4)))
     if lpips:
         columns.append(("LPIPS ↑", estimate_text(lpips["lpips"], 3)))
     if segmentation:
@@ -69,6 +70,10 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
     return columns
 
 
+def _estimates(of_classes: Mapping[str, Any], digits: int, scale: float = 1.0) -> Callable[[str], str]:
+    return lambda name: estimate_text(of_classes[name], digits, scale)
+
+
 def _class_table(results: Mapping[str, Any]) -> str:
     classes, segmentation = results.get("classes"), results.get("segmentation")
     names = list(classes["shown_in"] if classes else segmentation["iou"] if segmentation else ())
@@ -77,12 +82,9 @@ def _class_table(results: Mapping[str, Any]) -> str:
         columns.append(("on label maps", lambda name: f"{classes['shown_in'][name]} of {classes['images']}"))
         for reading, added in _READINGS:
             for key, title, arrow in (("csd", "CSD", "↑"), ("ocd", "OCD", "↓")):
-                part = classes[reading][key]
-                columns.append(
-                    (f"{title}{added} {arrow}", lambda name, part=part: estimate_text(part[name], 4))
-                )
+                columns.append((f"{title}{added} {arrow}", _estimates(classes[reading][key], 4)))
     if segmentation:
-        columns.append(("IoU ↑", lambda name: estimate_text(segmentation["iou"][name], 1, 100)))
+        columns.append(("IoU ↑", _estimates(segmentation["iou"], 1, 100)))
     if len(columns) == 1:
         return ""
     return _table([title for title, _ in columns], [[cell(name) for _, cell in columns] for name in names])

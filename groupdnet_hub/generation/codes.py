@@ -27,6 +27,7 @@ def draw_codes(
     # A generator on the CPU: one seed then means one appearance on every device.
     generator = torch.Generator().manual_seed(seed)
     tensor = model.sample_codes(generator=generator)[0].float().cpu()
-    for class_id, photo in choose_photos(gallery, seed, classes).items():
-        tensor[class_id] = gallery.codes(photo)[class_id]
+    if gallery is not None:
+        for class_id, photo in gallery.choose(seed, classes).items():
+            tensor[class_id] = gallery.codes(photo)[class_id]
     return AppearanceCodes(tensor, model.labels)

@@ -91,7 +91,7 @@ class LabelMaps:
     def describe(self, index: int, num_classes: int) -> tuple[str, list[int]]:
         """(digest, ids of the classes on it) of one map."""
         label, instance = self.read(index)
-        parts = [self.names[index], label.numpy().tobytes()]
+        parts: list[bytes | str] = [self.names[index], label.numpy().tobytes()]
         if instance is not None:
             parts.append(instance.numpy().tobytes())
         return digest(*parts), classes_present(label, num_classes)

@@ -42,12 +42,8 @@ def new_parser(
     Raises:
         ValueError: if the file cannot be read or holds another network.
     """
-    backbone = TimmBackboneConfig(
-        backbone=f"tf_{encoder}",
-        features_only=True,
-        use_pretrained_backbone=False,
-        out_indices=[1, 2, 3, 4],
-    )
+    options: dict[str, Any] = {"use_pretrained_backbone": False, "out_indices": [1, 2, 3, 4]}
+    backbone = TimmBackboneConfig(backbone=f"tf_{encoder}", features_only=True, **options)
     names = dict(enumerate(labels.names))
     network = UperNetForSemanticSegmentation(
         UperNetConfig(

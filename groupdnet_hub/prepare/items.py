@@ -84,12 +84,13 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
     Raises:
         OSError: if a file cannot be written.
     """
+    assert item.label is not None, "photos without label maps are PhotoRecipe's"
     reading = item.picture
     try:
         photo = read_photo(item.picture)
         reading = item.label
         counts: dict[str, int] = {}
-        ids, raw = _read_ids(item, recipe, (photo.height, photo.width), counts)
+        ids, raw = _read_ids(item.label, recipe, (photo.height, photo.width), counts)
         if not recipe.keep_gloves and _shows_gloves(raw, recipe.raw_names):
             return Outcome(item, left_out="gloves")
         instance = None
@@ -123,25 +124,25 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
 
 
 def _read_ids(
-    item: Item, recipe: Recipe, size: tuple[int, int], counts: dict[str, int]
+    label: Path, recipe: Recipe, size: tuple[int, int], counts: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Class ids and, for gloves, the raw ids they came from."""
     if recipe.source == "ccp":
-        raw = read_tag_map(item.label, recipe.raw_names, size)
+        raw = read_tag_map(label, recipe.raw_names, size)
         return merge_tags(raw, recipe.raw_names, recipe.labels), raw
     if recipe.label_set is not None:
-        raw = read_label_map(item.label, parser_label_set(recipe.label_set), size=size)
+        raw = read_label_map(label, parser_label_set(recipe.label_set), size=size)
         rules = rules_for(recipe.labels, PARSER_RULES[recipe.label_set])
         return fill_nearest(merge(raw, recipe.raw_names, rules, recipe.labels), recipe.labels), raw
     if recipe.source == "cityscapes":
-        raw = read_label_map(item.label, _BYTES, size=size)
+        raw = read_label_map(label, _BYTES, size=size)
         plate = raw == CITYSCAPES_PLATE_BYTE
         if plate.any():
             counts[f"pixels of value {CITYSCAPES_PLATE_BYTE} became {CITYSCAPES_PLATE}, license plate"] = int(
                 plate.sum()
             )
         return read_label_map(np.where(plate, CITYSCAPES_PLATE, raw), recipe.labels), raw
-    raw = read_label_map(item.label, recipe.labels, size=size)
+    raw = read_label_map(label, recipe.labels, size=size)
     return raw, raw
 
 

@@ -269,13 +269,15 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
-    def follow() -> None:
-        # A pool's workers outlive a main process that was killed: they wait for work that never comes.
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
     if parent is not None:
-        threading.Thread(target=follow, daemon=True).start()
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(process: int) -> None:
+    """Wait for the end of a process, by its sentinel, and end this one."""
+    # A pool's workers outlive a main process that was killed: they wait for work that never comes.
+    multiprocessing.connection.wait([process])
+    os._exit(1)
 
 
 def _write_text(path: Path, text: str) -> None:

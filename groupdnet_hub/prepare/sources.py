@@ -155,7 +155,8 @@ def find_folder_pair(
     Args:
         same_garment: pictures of one folder go into the same split (DeepFashion: a folder holds one garment).
     """
-    found, seen = Found(), {}
+    found = Found()
+    seen: dict[tuple[str, str], Path] = {}
     _need_folder(pictures, "the pictures")
     _need_folder(maps, "the label maps")
     if maps.resolve() == pictures.resolve():

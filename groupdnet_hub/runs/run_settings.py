@@ -9,7 +9,7 @@ from typing import Any
 
 
 def refuse_other_settings(
-    before: Mapping[str, Any], now: Mapping[str, Any], place: Path, otherwise: str
+    before: Mapping[str, Any], now: Mapping[str, Any], place: Path | str, otherwise: str
 ) -> None:
     """Refuse to go on with what was started with other settings.
 

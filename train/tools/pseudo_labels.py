@@ -94,8 +94,10 @@ def measure(
             for name, whole in wholes.items():
                 if whole.ids.any():
                     allowed = limits if name == WITH else None
-                    answers[name] = recipe.label(segmenter, photo, frame, whole, allowed)
-            if any(answers.get(name) is None for name in wholes):
+                    answer = recipe.label(segmenter, photo, frame, whole, allowed)
+                    if answer is not None:
+                        answers[name] = answer
+            if len(answers) < len(wholes):
                 agreement.nobody += 1
                 continue
             agreement.left_out.append(wholes[WITH].left_out)

@@ -37,12 +37,13 @@ class KidPart(SampledPart):
 
     def begin(self, accelerator: Accelerator) -> None:
         """Compute the features of the training photos."""
-        if self.photos is None:
+        photos = self.photos
+        if photos is None:
             return
-        batches = self.photos.batches()
+        batches = photos.batches()
 
         def look(position: int) -> Tensor:
-            return self._of(self.photos.pictures(batches[position]))
+            return self._of(photos.pictures(batches[position]))
 
         self._features = torch.cat(in_shares(len(batches), look, accelerator, "training photos"))
 
