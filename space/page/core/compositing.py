@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-# The edge is blended over this share of the picture's width.
+# The edge is blended over this fraction of the picture's width.
 FEATHER = 1 / 40
 
 
 def keep_other_pixels(before: Image.Image, after: Image.Image, region: np.ndarray) -> Image.Image:
-    """``after`` inside a region, ``before`` outside of it, blended along the region's inner edge.
+    """Return ``after`` inside a region, ``before`` outside of it, blended along the region's inner edge.
 
     Outside of the region not a single value differs from ``before``.
 
     Args:
         before, after: RGB, of one size.
-        region: bool [H, W].
+        region: bool [H, W], where the picture changes.
     """
     feather = max(2, round(region.shape[1] * FEATHER))
     weight = _ramp(region, feather)[..., None]
@@ -25,7 +25,7 @@ def keep_other_pixels(before: Image.Image, after: Image.Image, region: np.ndarra
 
 
 def _ramp(region: np.ndarray, feather: int) -> np.ndarray:
-    """float32 [H, W]: 0 outside, and 1/feather, 2/feather, ... 1 with the distance from the region's edge.
+    """Return float32 [H, W]: 0 outside, and 1/feather, 2/feather, ... 1 with the distance from the region's edge.
 
     The picture's own border is no edge.
     """

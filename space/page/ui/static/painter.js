@@ -166,7 +166,7 @@ function markOneLook() {
   const same = new Set(props.one_look ?? []);
   rows.forEach(({ redraw }, id) => {
     const { name } = classes[id];
-    const title = same.has(name) ? `${name} has one look only in this model` : `Redraw ${name}`;
+    const title = same.has(name) ? `${name} has only one look in this model` : `Redraw ${name}`;
     redraw.classList.toggle("one-look", same.has(name));
     redraw.title = title;
     redraw.setAttribute("aria-label", title);
