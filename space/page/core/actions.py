@@ -160,7 +160,8 @@ def between(
     Args:
         pipeline: the model.
         session: with the looks.
-        first, second: names of ``session.names``.
+        first: a name of ``session.names``.
+        second: another one, or the same.
         t: within ``MORPH_SPAN``.
         classes: those that change; all by default.
 

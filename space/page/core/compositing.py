@@ -15,7 +15,8 @@ def keep_other_pixels(before: Image.Image, after: Image.Image, region: np.ndarra
     Outside of the region not a single value differs from ``before``.
 
     Args:
-        before, after: RGB, of one size.
+        before: RGB.
+        after: RGB, of the same size.
         region: bool [H, W], where the picture changes.
     """
     feather = max(2, round(region.shape[1] * FEATHER))

@@ -16,8 +16,8 @@ const ICONS = {
   locked: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 8 0v3",
   open: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 7.5-2",
 };
-// The first is one pixel, the others shares of the width.
-const SIZES = [0, 4 / 128, 10 / 128, 20 / 128].map((share) => Math.max(1, Math.round(share * width)));
+// The first is one pixel, the others fractions of the width.
+const SIZES = [0, 4 / 128, 10 / 128, 20 / 128].map((part) => Math.max(1, Math.round(part * width)));
 const map = new LabelMap(width, height, classes.map(({ colour }) => colour));
 
 // With more classes than this, one looks for them by name, and those that are not on the map are folded away.
@@ -223,13 +223,13 @@ function magnify(factor, point) {
   const before = sheet.getBoundingClientRect();
   const box = viewport.getBoundingClientRect();
   const at = point ?? { x: box.left + box.width / 2, y: box.top + box.height / 2 };
-  const share = { x: (at.x - before.left) / before.width, y: (at.y - before.top) / before.height };
+  const fraction = { x: (at.x - before.left) / before.width, y: (at.y - before.top) / before.height };
   zoom = Math.max(1, Math.min(16, factor));
   sheet.style.width = `${100 * zoom}%`;
   percent.textContent = `${Math.round(100 * zoom)} %`;
   const after = sheet.getBoundingClientRect();
-  viewport.scrollLeft += after.left + share.x * after.width - at.x;
-  viewport.scrollTop += after.top + share.y * after.height - at.y;
+  viewport.scrollLeft += after.left + fraction.x * after.width - at.x;
+  viewport.scrollTop += after.top + fraction.y * after.height - at.y;
 }
 
 function tell(point) {

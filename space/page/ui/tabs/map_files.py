@@ -10,7 +10,11 @@ from groupdnet_hub import LabelSet
 
 
 def lay_out_map_files(labels: LabelSet) -> None:
-    """Lay out the tab: the id, name and colour of each class."""
+    """Lay out the tab: the id, name and colour of each class.
+
+    Args:
+        labels: the model's classes; files of other ids or colours are refused.
+    """
     gr.HTML(
         "<p>A PNG whose pixels hold the class ids, or are painted in the colours below without anti-aliasing. "
         f"Other sizes of the same proportions are resized.</p><ul>{_classes(labels)}</ul>",
