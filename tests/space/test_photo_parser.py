@@ -24,7 +24,7 @@ from groupdnet_hub.data.people import PEOPLE16, merge_people16
 from groupdnet_hub.data.person_frames import Box, cut_map, find_frame
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, Segmenter
-from groupdnet_hub.metrics.photo_parsing import parse
+from groupdnet_hub.metrics.segmenter import parse
 from tests.helpers.hostile_files import Payload
 from tests.helpers.page_models import MORE_LABELS
 from tests.helpers.shared_data import shared_folder

@@ -29,7 +29,7 @@ class MixPanel:
 def lay_out_mix(labels: LabelSet) -> MixPanel:
     """Lay out the tab."""
     gr.HTML(
-        "<p>Choose the look that gives each class its appearance. Press a picture to take everything from it.</p>",
+        "<p>Choose whose appearance each class takes. Press a picture to take everything from it.</p>",
         elem_classes="hint",
         apply_default_css=False,
     )
