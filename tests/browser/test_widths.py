@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page.core.cutting import class_window
+from page.core.regions import class_window
 
 from groupdnet_hub.data.label_maps import read_label_map
 from tests.browser.visitor import (

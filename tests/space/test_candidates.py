@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from page.core import actions
 from page.core import session as sessions
-from page.core.cutting import class_window
 from page.core.one_look import OneLookClasses, has_one_look, look_alike
+from page.core.regions import class_window
 from page.core.session import Session, ShelfItem
 from PIL import Image
 

@@ -12,7 +12,7 @@ from PIL import Image
 from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, Look
 from groupdnet_hub.data.label_maps import read_label_map
 
-from .compositing import keep_other_pixels
+from .regions import keep_other_pixels
 from .session import MAX_SEED, Session, current, mixable, show
 
 LabelMap = str | os.PathLike[str] | np.ndarray

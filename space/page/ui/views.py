@@ -13,7 +13,7 @@ from groupdnet_hub import LabelSet
 
 from ..core import photos
 from ..core import session as sessions
-from ..core.cutting import class_window
+from ..core.regions import class_window
 from ..core.session import CURRENT, Session, ShelfItem
 from .components import data_url, thumbnail
 from .painter import canvas_value
