@@ -83,14 +83,14 @@ def dressed(label: np.ndarray, number: int) -> np.ndarray:
 
 @torch.no_grad()
 def page_model(
-    labels: LabelSet = FIGURE_LABELS, size: tuple[int, int] = (128, 128), one_look: Sequence[str] = ()
+    labels: LabelSet = FIGURE_LABELS, size: tuple[int, int] = (128, 128), fixed_classes: Sequence[str] = ()
 ) -> GroupDNet:
     """Make a model in whose pictures each class has the look of its own code, to a few pixels.
 
     Args:
         labels: its classes.
         size: (height, width) of its pictures.
-        one_look: classes whose codes do nothing.
+        fixed_classes: classes whose codes do nothing.
     """
     fields = GroupDNetConfig.for_labels(labels, size, 4)
     slots = fields.class_slots
@@ -100,7 +100,7 @@ def page_model(
         if name.endswith(("bias", "running_mean")):
             value.zero_()
     weights = model.decoder.fc.weight.unflatten(0, (slots, -1))
-    for name in one_look:
+    for name in fixed_classes:
         weights[labels.id_of(name)] = 0
     for module in model.modules():
         if isinstance(module, CGNorm):

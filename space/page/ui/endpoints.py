@@ -23,7 +23,7 @@ from ..core.photo_parser import why_no_parser
 from ..core.served_files import served_picture
 from ..core.session import CURRENT, Session, checked_seed
 from ..core.studio import Studio
-from .events import WORKER, one_look_sentence, redraw
+from .events import WORKER, fixed_sentence, redraw
 
 # The session, and what is answered: mostly the file of the picture, and a sentence.
 Answer = tuple[Any, ...]
@@ -102,7 +102,9 @@ def reroll(studio: Studio, session: Session, class_name: str, seed: float, keep_
     labels = studio.labels
     drawn = studio.run(actions.reroll, session, class_name, checked_seed(seed), keep_pixels)
     name = labels.names[labels.id_of(class_name)]
-    return _answer(drawn, one_look_sentence(name) if studio.one_look.holds(name) else f"Redrew {class_name}.")
+    return _answer(
+        drawn, fixed_sentence(name) if studio.fixed_classes.holds(name) else f"Redrew {class_name}."
+    )
 
 
 def candidates(studio: Studio, session: Session, class_name: str, seed: float, keep_pixels: bool) -> Answer:

@@ -9,8 +9,8 @@ import gradio as gr
 
 from ..core import actions
 from ..core import session as sessions
+from ..core.fixed_classes import indistinguishable
 from ..core.lazy_model import refusing
-from ..core.one_look import look_alike
 from ..core.session import Session
 from ..core.studio import Studio
 
@@ -47,16 +47,16 @@ def redraw(
 ) -> tuple[Session, str]:
     """Return the session with candidates of a class, if it has any that differ, and a sentence on them."""
     name = refusing(actions.redrawable)(studio.config, session, class_)
-    if studio.one_look.holds(name):
-        return replace(session, candidates=(), redrawn=""), one_look_sentence(name)
+    if studio.fixed_classes.holds(name):
+        return replace(session, candidates=(), redrawn=""), fixed_sentence(name)
     drawn = studio.run(actions.candidates, session, name, seed, keep_pixels)
     region = sessions.current(drawn).mask == studio.labels.id_of(name)
-    if look_alike([one.image for one in drawn.candidates], region):
+    if indistinguishable([one.image for one in drawn.candidates], region):
         told = f"Four new versions of {name} came out alike on this map, so the picture stays as it is."
         return replace(drawn, candidates=(), redrawn=""), told
     return drawn, f"Four candidates for {name}: press one to take it."
 
 
-def one_look_sentence(name: str) -> str:
+def fixed_sentence(name: str) -> str:
     """Return why redrawing a class does nothing."""
-    return f"{name} has only one look in this model: redrawing it changes nothing."
+    return f"{name} has only one appearance in this model: redrawing it changes nothing."

@@ -48,7 +48,7 @@ def painter(
         classes=named_colours(labels),
         actions=actions,
         backdrop=None,
-        one_look=[],
+        fixed_classes=[],
     )
 
 

@@ -34,7 +34,7 @@ def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
         opened = studio.enter(session)
         look, first = opened.look, first_choices(opened)
         message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
-        updates = view.session(opened, message, one_look=studio.one_look.known)
+        updates = view.session(opened, message, fixed_classes=studio.fixed_classes.known)
         names = opened.names or [CURRENT]
         chosen = zip(view.morph_ends, first, strict=True)
         return updates | {ends: gr.update(choices=names, value=name) for ends, name in chosen}
@@ -49,7 +49,7 @@ def _add_map_events(studio: Studio, view: SessionView) -> None:
         session, number = studio.enter(session), refusing(checked_seed)(typed)
         opened = studio.run(actions.open_map, session, source, number)
         told = f"{what}, seed {number}."
-        return view.changed(session, opened, told, one_look=studio.one_look.known)
+        return view.changed(session, opened, told, fixed_classes=studio.fixed_classes.known)
 
     def on_example(session: Session, typed: float | None, event: gr.EventData) -> Updates:
         index = refusing(pressed)(event, len(studio.examples))
@@ -71,7 +71,7 @@ def _add_sample_events(studio: Studio, view: SessionView) -> None:
         locked = f", but {', '.join(session.locked)}" if session.locked else ""
         drawn = studio.run(actions.sample, session, seed)
         told = f"Drawn with seed {seed}{locked}."
-        return view.changed(session, drawn, told, seed=shown, one_look=studio.one_look.known)
+        return view.changed(session, drawn, told, seed=shown, fixed_classes=studio.fixed_classes.known)
 
     def on_draw(session: Session, typed: float | None) -> Updates:
         return sample(session, refusing(checked_seed)(typed))
@@ -94,7 +94,7 @@ def _add_class_events(studio: Studio, view: SessionView) -> None:
         drawn, told = redraw(studio, session, name, secrets.randbelow(MAX_SEED), keep_pixels)
         if not drawn.candidates:
             gr.Info(told, duration=5)  # on a phone the sentence over the picture is out of sight
-        known = gr.update(one_look=studio.one_look.known)
+        known = gr.update(fixed_classes=studio.fixed_classes.known)
         return {
             view.state: drawn,
             painter: known,
@@ -105,7 +105,7 @@ def _add_class_events(studio: Studio, view: SessionView) -> None:
     def on_pick(session: Session, event: gr.EventData) -> Updates:
         picked = refusing(actions.pick)(session, refusing(pressed)(event, len(session.candidates)))
         told = f"Redrew {picked.redrawn} (seed {sessions.current(picked).seed})."
-        return view.changed(session, picked, told, one_look=studio.one_look.known)
+        return view.changed(session, picked, told, fixed_classes=studio.fixed_classes.known)
 
     def on_lock(session: Session, event: gr.EventData) -> Updates:
         chosen = sent_by(event).get("locked") or []
@@ -139,7 +139,7 @@ def _add_paint_event(studio: Studio, view: SessionView) -> None:
         new = [] if look is None else _new_classes(studio.labels.names, look.mask, label)
         message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
         # The canvas holds this map, or one with a further stroke.
-        return view.session(painted, message, before=label, one_look=studio.one_look.known)
+        return view.session(painted, message, before=label, fixed_classes=studio.fixed_classes.known)
 
     # While one stroke is drawn the next may be painted: the last one counts.
     draws: dict[str, Any] = {"trigger_mode": "always_last", **waiting_on(view.stage.picture.picture)}
@@ -150,7 +150,7 @@ def _add_history_events(studio: Studio, view: SessionView) -> None:
     controls, history = view.stage.controls, view.stage.memory.history
 
     def changed(old: Session, new: Session, message: str) -> Updates:
-        return view.changed(old, new, message, one_look=studio.one_look.known)
+        return view.changed(old, new, message, fixed_classes=studio.fixed_classes.known)
 
     def on_undo(session: Session) -> Updates:
         return changed(session, refusing(sessions.undo)(session), "Back to the picture before.")
@@ -180,7 +180,7 @@ def _add_shelf_events(studio: Studio, view: SessionView) -> None:
     def on_pick(session: Session, event: gr.EventData) -> Updates:
         name = session.shelf[refusing(pressed)(event, len(session.shelf))].name
         shown = refusing(sessions.take_back)(session, name)
-        return view.changed(session, shown, f"Back to {name}.", one_look=studio.one_look.known)
+        return view.changed(session, shown, f"Back to {name}.", fixed_classes=studio.fixed_classes.known)
 
     draws = waiting_on(view.stage.picture.picture)
     view.stage.controls.keep.click(on_keep, view.state, [*view.looks_outputs, status], **draws)

@@ -61,11 +61,11 @@ class SessionView:
         message: str,
         *,
         seed: int | None = None,
-        one_look: Sequence[str] | None = None,
+        fixed_classes: Sequence[str] | None = None,
     ) -> Updates:
         """Return :meth:`session` of a new session, on a page that shows the old one."""
         before = None if old.look is None else old.look.mask
-        return self.session(new, message, before=before, seed=seed, one_look=one_look)
+        return self.session(new, message, before=before, seed=seed, fixed_classes=fixed_classes)
 
     def session(
         self,
@@ -74,7 +74,7 @@ class SessionView:
         *,
         before: np.ndarray | None = None,
         seed: int | None = None,
-        one_look: Sequence[str] | None = None,
+        fixed_classes: Sequence[str] | None = None,
     ) -> Updates:
         """Return updates for the picture and all that depends on it.
 
@@ -84,7 +84,7 @@ class SessionView:
             before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
                 which the visitor has begun meanwhile stays.
             seed: what the seed field is to show; None leaves it.
-            one_look: the classes whose buttons say that redrawing them changes nothing; None leaves them.
+            fixed_classes: the classes whose buttons say that redrawing them changes nothing; None leaves them.
         """
         picture, controls, look = self.stage.picture, self.stage.controls, session.look
         if look is None:
@@ -99,7 +99,7 @@ class SessionView:
         }
         if seed is not None:
             updates[controls.seed] = seed
-        canvas: dict[str, Any] = {} if one_look is None else {"one_look": list(one_look)}
+        canvas: dict[str, Any] = {} if fixed_classes is None else {"fixed_classes": list(fixed_classes)}
         if before is None or not np.array_equal(before, look.mask):
             canvas["value"] = canvas_value(look.mask, self.labels)
         if canvas:

@@ -1,6 +1,6 @@
 // The label canvas: what shows a label map (label_map.js), and the tools that change it.
-// props: width, height, classes ({name, colour}), actions, backdrop, one_look (names of classes that redrawing does not
-// change); value: the map as a PNG data URL.
+// props: width, height, classes ({name, colour}), actions, backdrop, fixed_classes (names of those that redrawing does
+// not change); value: the map as a PNG data URL.
 const { width, height, classes, actions } = props;
 const ICONS = {
   brush: "M4 20c2 0 4-1 4-3a2.5 2.5 0 0 1 5 0c0 3-4 4-9 3M12 14 20 5",
@@ -162,12 +162,12 @@ function filter() {
   noneFound.hidden = rows.some(({ row }) => !row.hidden);
 }
 
-function markOneLook() {
-  const same = new Set(props.one_look ?? []);
+function markFixed() {
+  const same = new Set(props.fixed_classes ?? []);
   rows.forEach(({ redraw }, id) => {
     const { name } = classes[id];
-    const title = same.has(name) ? `${name} has only one look in this model` : `Redraw ${name}`;
-    redraw.classList.toggle("one-look", same.has(name));
+    const title = same.has(name) ? `${name} has only one appearance in this model` : `Redraw ${name}`;
+    redraw.classList.toggle("fixed-class", same.has(name));
     redraw.title = title;
     redraw.setAttribute("aria-label", title);
     redraw.replaceChildren(icon(same.has(name) ? ICONS.same : ICONS.redraw));
@@ -252,12 +252,12 @@ function showBackdrop() {
 
 watch("value", show);
 watch("backdrop", showBackdrop);
-watch("one_look", markOneLook);
+watch("fixed_classes", markFixed);
 choose("brush");
 resize(2);
 take(chosen);
 magnify(1);
 draw();
 showBackdrop();
-markOneLook();
+markFixed();
 show();
