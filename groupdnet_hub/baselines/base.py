@@ -108,13 +108,13 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         Raises:
             ValueError: for codes that do not fit the model, and as :meth:`prepare`.
         """
-        scene = self.prepare(label, instance) if isinstance(label, Tensor) else label
+        prepared = self.prepare(label, instance) if isinstance(label, Tensor) else label
         if tuple(codes.shape[1:]) != self.config.code_shape:
             raise ValueError(
                 f"codes have shape {tuple(codes.shape)}; this model needs [B, "
                 f"{', '.join(map(str, self.config.code_shape))}]"
             )
-        return self.draw(codes.to(self.device, self.dtype), scene)
+        return self.draw(codes.to(self.device, self.dtype), prepared)
 
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
         """The posterior of a picture's code, where there is an encoder.
@@ -124,7 +124,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         """
         raise ValueError(f"a {self.config.system_name} has no encoder")
 
-    def draw(self, codes: Tensor, scene: Any) -> Tensor:
+    def draw(self, codes: Tensor, prepared: Any) -> Tensor:
         """The network: checked codes and a prepared label map to pictures."""
         raise NotImplementedError
 
@@ -148,3 +148,19 @@ def expanded(channels: Tensor, batch: int) -> Tensor:
     if channels.shape[0] not in (1, batch):
         raise ValueError(f"{batch} codes cannot be drawn on {channels.shape[0]} label maps")
     return channels.expand(batch, -1, -1, -1)
+
+
+class TransposedConv2d(nn.ConvTranspose2d):
+    """A transposed convolution whose weights come from a given generator."""
+
+    def reset_parameters(self) -> None:
+        """Set zeros: networks initialise their layers themselves, and nothing draws from the global generator."""
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
+        """Draw a Glorot-normal weight; the bias is zero."""
+        nn.init.xavier_normal_(self.weight, gain=gain, generator=generator)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)

@@ -115,9 +115,9 @@ class BicycleGAN(BaselineSystem):
         image, _ = self._checked_pair(image, label)
         return self.encoder(image)
 
-    def draw(self, codes: Tensor, scene: LabelInput) -> Tensor:
+    def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
         """Codes and label input to pictures."""
-        return self.unet(expanded(scene.channels, len(codes)), codes.flatten(1))
+        return self.unet(expanded(prepared.channels, len(codes)), codes.flatten(1))
 
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
@@ -136,9 +136,9 @@ class BicycleGAN(BaselineSystem):
         posterior = self.encode(image, label)
         if noise is None:
             noise = torch.stack((torch.randn_like(posterior.mean), torch.randn_like(posterior.mean)), dim=1)
-        scene = self.prepare(label, instance)
+        prepared = self.prepare(label, instance)
         encoded = posterior.with_noise(noise[:, 0])
-        reconstruction, sample = self.decode(encoded, scene), self.decode(noise[:, 1], scene)
+        reconstruction, sample = self.decode(encoded, prepared), self.decode(noise[:, 1], prepared)
         frozen = {name: value.detach() for name, value in self.encoder.named_parameters()}
         recovered = functional_call(self.encoder, frozen, (sample,)).mean
         return reconstruction, posterior, sample, recovered

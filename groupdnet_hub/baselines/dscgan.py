@@ -34,9 +34,9 @@ class DSCGAN(BaselineSystem):
         super().__init__(config)
         self.unet = UNet(config, generator=generator)
 
-    def draw(self, codes: Tensor, scene: LabelInput) -> Tensor:
+    def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
         """Codes and label input to pictures."""
-        return self.unet(expanded(scene.channels, len(codes)), codes.flatten(1))
+        return self.unet(expanded(prepared.channels, len(codes)), codes.flatten(1))
 
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
@@ -52,5 +52,5 @@ class DSCGAN(BaselineSystem):
         """
         if noise is None:
             noise = torch.randn(len(image), 2, *self.config.code_shape).to(image)
-        scene = self.prepare(label, instance)
-        return self.decode(noise[:, 0], scene), self.decode(noise[:, 1], scene)
+        prepared = self.prepare(label, instance)
+        return self.decode(noise[:, 0], prepared), self.decode(noise[:, 1], prepared)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, expanded
+from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, TransposedConv2d, expanded
 from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.config.validation import check_int
-from groupdnet_hub.models.layers import GroupedConv2d, TransposedConv2d, initialise_network
+from groupdnet_hub.models.layers import GroupedConv2d, initialise_network
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Pix2PixHD(BaselineSystem):
         self.to_rgb = GroupedConv2d(widths[0], 3, 7, padding=0)
         initialise_network(self, generator)
 
-    def draw(self, codes: Tensor, scene: LabelInput) -> Tensor:
+    def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
         """As many pictures as there are (empty) codes."""
-        x = self.first(F.pad(scene.channels, (3, 3, 3, 3), mode="reflect"))
+        x = self.first(F.pad(prepared.channels, (3, 3, 3, 3), mode="reflect"))
         x = F.relu(F.instance_norm(x))
         for layer in self.down:
             x = F.relu(F.instance_norm(layer(x)))

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.baselines.base import TransposedConv2d
 from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.config.validation import check_int
-from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, TransposedConv2d, initialise_network
+from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
 _MAX_LEVELS = 8
 

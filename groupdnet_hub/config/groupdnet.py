@@ -68,13 +68,13 @@ class GroupDNetConfig(JSONConfig):
             empty for the order of the ids. Label maps, codes and names keep their ids whatever the order.
         latent_channels: z, channels of the latent code of one class.
         code_placement: ``frame``: each code lies over the whole frame (the paper's); ``box``: in its class's bounding
-            box of the label map, as the encoder's ``crop`` split saw it (see ``networks/code_placement.py``).
+            box of the label map, as the encoder's ``crop`` split saw it (see ``models/code_placement.py``).
         code_grid: with ``box``, by how much finer, in height and width, the grid that codes are pasted into is than
             the decoder's first feature map; a power of two.
         encoder_colours: the encoder's last layers also see the mean colour of each class in each cell of its code,
-            which instance norms take away otherwise (see ``networks/encoder_colours.py``).
+            which instance norms take away otherwise (see ``models/encoder_options.py``).
         code_filling: ``none``, or ``nearest``: cells of a code that show little of their class take the code of the
-            nearest cell that does, so that the code is whole on another label map (see ``networks/code_filling.py``).
+            nearest cell that does, so that the code is whole on another label map (see ``models/encoder_options.py``).
         instance_edges: whether the label input holds the instance edge map (Cityscapes).
         split_mode: how the image is split by class for the encoder: ``crop`` (each class cut to its bounding
             box and resized), ``mask`` (Eq. 2) or ``none`` (ablation "w/o split": every group sees all of X).
@@ -83,7 +83,7 @@ class GroupDNetConfig(JSONConfig):
         prior_rank: main directions of a Gaussian that is fitted to each class's codes after training, from which fresh
             codes are drawn.
         prior_codes: pictures whose codes are kept after training, for each class; fresh codes are drawn around them.
-            With both 0 they are drawn from N(0, 1), as in the paper; one at least is 0 (see ``networks/prior.py``).
+            With both 0 they are drawn from N(0, 1), as in the paper; one at least is 0 (see ``models/prior.py``).
         prior_ties: with ``prior_codes``, names of classes whose fresh codes come from one picture, such as
             ``(("face", "skin"),)``; each class in one tie at most.
         encoder_grouped: one group for each class in the encoder. Without, it is an ordinary one (GroupDec), which with
@@ -96,7 +96,7 @@ class GroupDNetConfig(JSONConfig):
             spectral norm of its own: the separate encoders and decoders of MulNet (Fig. 3a).
         spectral_norm: spectral normalisation of encoder, decoder and discriminator (ablation "w/o SpecNorm").
         discriminator: ``multiscale`` (Fig. 7), or ``segmentation``, which says of each pixel which class it shows or
-            that it is fake (see ``networks/segmentation_discriminator.py``).
+            that it is fake (see ``models/segmentation_discriminator.py``).
         discriminator_width: output channels of the discriminator's first convolution (Fig. 7).
         discriminator_scales: number of scales of the multi-scale discriminator.
         discriminator_norm: ``instance``, instance normalisation in the discriminator (Fig. 7), or ``none``: spectral
@@ -144,10 +144,14 @@ class GroupDNetConfig(JSONConfig):
         return len(self.class_names)
 
     @property
+    def size_factor(self) -> int:
+        """How many times as high and wide as its latent map a picture is: every block but the last doubles it."""
+        return 2 ** (len(self.blocks) - 1)
+
+    @property
     def latent_size(self) -> tuple[int, int]:
         """(height, width) of the decoder's first feature map, which is that of a latent map."""
-        factor = 2 ** (len(self.blocks) - 1)
-        return self.image_size[0] // factor, self.image_size[1] // factor
+        return self.image_size[0] // self.size_factor, self.image_size[1] // self.size_factor
 
     @property
     def code_shape(self) -> tuple[int, int, int, int]:

@@ -16,10 +16,10 @@ MAX_CHANNELS = 32768
 MAX_PRIOR_CODES = 2048
 MAX_CLASSES = 4096
 MAX_SIDE = 8192
-# Of the discriminator, see ``networks/discriminator.py``.
+# Of the discriminator, see ``models/discriminator.py``.
 DISCRIMINATOR_NORMS = ("instance", "none")
 
-# The paper's (networks/discriminator.py), and one for each pixel (networks/segmentation_discriminator.py).
+# The paper's (models/discriminator.py), and one for each pixel (models/segmentation_discriminator.py).
 DISCRIMINATORS = ("multiscale", "segmentation")
 
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from groupdnet_hub.convert.transfer_plan import ClassOrigin, SlotSources, class_origins, config_for_classes
 from groupdnet_hub.data.labels import LabelSet
-from groupdnet_hub.models.blocks import CGBlock
-from groupdnet_hub.models.cg_norm import CGNorm
+from groupdnet_hub.models.blocks import CGBlock, CGNorm
 from groupdnet_hub.models.groupdnet import GroupDNet
 from groupdnet_hub.models.layers import GroupedConv2d
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.baselines import build_system, system_config, system_preset
 from groupdnet_hub.models.code_placement import code_placement
-from groupdnet_hub.models.encoder import split_and_shown, split_by_class
-from groupdnet_hub.models.encoder_colours import cell_colours
+from groupdnet_hub.models.encoder import split_by_class
+from groupdnet_hub.models.encoder_options import cell_colours
 from tests.helpers.label_examples import numbered
 from tests.helpers.network_models import generator, make_model, maps
 
@@ -83,7 +83,7 @@ def test_what_the_encoder_sees_is_put_back_where_it_was(at: tuple[int, int]) -> 
     label = boxed((64, 64), 10, 21, 30, 24)
     image = torch.zeros(1, 3, 64, 64)
     image[:, :, at[0] : at[0] + 2, at[1] : at[1] + 2] = 1
-    crop = split_by_class(image, label, 2, "crop").view(1, 2, 3, 64, 64)[:, :, :1]
+    crop = split_by_class(image, label, 2, "crop")[0].view(1, 2, 3, 64, 64)[:, :, :1]
     codes = torch.nn.functional.avg_pool2d(crop.flatten(0, 1), 4).view(1, 2, 1, 16, 16)
     pasted = code_placement(label, 2, (32, 32), (16, 16), torch.float32).paste(codes)[0, 1, 0]
     places = torch.arange(32) * 2 + 1
@@ -219,7 +219,7 @@ def test_nothing_breaks_a_compiled_graph_or_waits_for_values() -> None:
         return code_placement(label, 4, (16, 16), (4, 4), torch.float32).paste(codes)
 
     def seen(image: Tensor, label: Tensor) -> Tensor:
-        return cell_colours(*split_and_shown(image, label, 4, "crop"), (4, 4))
+        return cell_colours(*split_by_class(image, label, 4, "crop"), (4, 4))
 
     label, codes = maps("cells", 2, 4, (32, 32)), torch.randn(2, 4, 3, 4, 4, generator=generator(0))
     image = torch.rand(2, 3, 32, 32, generator=generator(1))

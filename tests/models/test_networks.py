@@ -43,9 +43,9 @@ def test_lookup_equals_convolution(
     results = []
     for lookup in (False, True):
         model.zero_grad()
-        scene = model.prepare(label, instance, lookup=lookup)
-        assert all((m.index is not None) == lookup for block in scene.modulations for m in block.values())
-        picture = model.decode(codes, scene)
+        prepared = model.prepare(label, instance, lookup=lookup)
+        assert all((m.index is not None) == lookup for block in prepared.modulations for m in block.values())
+        picture = model.decode(codes, prepared)
         (picture * torch.randn(picture.shape, generator=generator(9))).sum().backward()
         gradients = {n: p.grad.clone() for n, p in model.decoder.named_parameters() if p.grad is not None}
         results.append((picture.detach(), gradients))
@@ -86,15 +86,18 @@ def test_lookup_on_real_maps() -> None:
     label = torch.stack([data[i]["label"] for i in range(4)])
     model = make_model(8, (128, 128), 4)
     codes = model.sample_codes(4, generator=generator())
-    scene = model.prepare(label)
-    assert scene.modulations[-1]["norm_0"].index is not None
+    prepared = model.prepare(label)
+    assert prepared.modulations[-1]["norm_0"].index is not None
     torch.testing.assert_close(
-        model.decode(codes, scene), model.decode(codes, model.prepare(label, lookup=False)), rtol=0, atol=2e-5
+        model.decode(codes, prepared),
+        model.decode(codes, model.prepare(label, lookup=False)),
+        rtol=0,
+        atol=2e-5,
     )
 
 
 @torch.no_grad()
-def test_one_scene_serves_many_codes() -> None:
+def test_one_prepared_map_serves_many_codes() -> None:
     model = make_model()
     label = maps("cells", 1, 8, (64, 64))
     codes = model.sample_codes(3, generator=generator())
@@ -124,8 +127,8 @@ def test_a_code_reaches_its_own_group_only_until_groups_merge() -> None:
     codes = model.sample_codes(generator=generator())
     changed = codes.clone()
     changed[:, 5] = -changed[:, 5]
-    scene = model.prepare(label)
-    before, after = model.decoder.activations(codes, scene), model.decoder.activations(changed, scene)
+    prepared = model.prepare(label)
+    before, after = model.decoder.activations(codes, prepared), model.decoder.activations(changed, prepared)
     groups = [8, *(block.groups for block in model.config.blocks)]
     assert groups == [8, 8, 8, 4, 4, 2, 2, 1]
     for old, new, count in zip(before[:-1], after[:-1], groups, strict=True):
@@ -136,7 +139,7 @@ def test_a_code_reaches_its_own_group_only_until_groups_merge() -> None:
 def test_split_modes() -> None:
     image = torch.arange(1.0, 17).view(1, 1, 4, 4).expand(1, 3, 4, 4)
     label = torch.tensor([[[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]])
-    crop, mask, none = (split_by_class(image, label, 3, mode) for mode in ("crop", "mask", "none"))
+    crop, mask, none = (split_by_class(image, label, 3, mode)[0] for mode in ("crop", "mask", "none"))
     expected = torch.zeros(4, 4)
     expected[1, 1], expected[1, 2], expected[2, 1] = 6, 7, 10
     assert torch.equal(mask[0, 3], expected)

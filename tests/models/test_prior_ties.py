@@ -17,13 +17,13 @@ from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.models.encoder import Gaussian
-from groupdnet_hub.models.nearest_codes import nearest_decoded
 from groupdnet_hub.models.prior import EmpiricalPrior, make_prior
 from tests.helpers.shared_data import ROOT
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.runs.flags import read_ties
 from groupdnet_hub.training.arguments import build_parser, find_problem, parse_arguments
+from groupdnet_hub.training.prior_fitting import nearest_decoded
 
 # Hair, face and skin of four classes.
 SHAPE = (4, 2, 2, 2)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from groupdnet_hub.models.blocks import label_input
+
 # Where more of the windows than this differ, convolving the whole map is cheaper.
 DENSE_SHARE = 0.3
 # Maps of fewer pixels (the whole batch) are not worth a search.
@@ -57,19 +59,17 @@ class LabelLevel:
         """Number of symbols inside the map."""
         return self.num_classes * (2 if self.instance_edges else 1)
 
-    def label_input(self, class_slots: int, dtype: torch.dtype) -> Tensor:
-        """The dense label input [B, channels, H, W] of CG-Norm's first convolution.
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(B, H, W) of the maps."""
+        B, H, W = self.symbols.shape
+        return B, H, W
 
-        One channel per slot; with instance edges each is followed by the edge map (c0, edge, c1, edge, ...).
-        """
+    def label_input(self, class_slots: int, dtype: torch.dtype) -> Tensor:
+        """Return the maps as CG-Norm's first convolution reads them, [B, label channels, H, W]."""
         classes = self.symbols % self.num_classes
-        B, H, W = classes.shape
-        one_hot = torch.zeros(B, class_slots, H, W, dtype=dtype, device=classes.device)
-        one_hot.scatter_(1, classes[:, None], 1)
-        if not self.instance_edges:
-            return one_hot
-        edges = (self.symbols >= self.num_classes).to(dtype)[:, None].expand_as(one_hot)
-        return torch.stack((one_hot, edges), dim=2).flatten(1, 2)
+        edges = (self.symbols >= self.num_classes)[:, None] if self.instance_edges else None
+        return label_input(classes, edges, class_slots, dtype)
 
 
 def label_level(

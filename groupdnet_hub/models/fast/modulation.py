@@ -78,6 +78,11 @@ class FixedModulation:
     modulation: Modulation | JoinedModulation
     statistics: BatchStatistics
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of scales and shifts."""
+        return self.modulation.nbytes
+
     def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
         """As :meth:`Modulation.apply`, of the normalised x; differentiable."""
         modulation, deviation = self.modulation, self.statistics.deviation

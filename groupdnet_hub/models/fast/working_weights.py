@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from groupdnet_hub.models.blocks import CGBlock
-from groupdnet_hub.models.cg_norm import CGNorm
-from groupdnet_hub.models.layers import SHORTEST, GroupedConv2d, copy_all, from_stored, stored_matrix
+from groupdnet_hub.models.blocks import CGBlock, CGNorm
+from groupdnet_hub.models.layers import GroupedConv2d
+from groupdnet_hub.models.spectral_norm import SHORTEST, from_stored, stored_matrix
 
 # Working copies begin at multiples of so many values: convolutions read whole lines of memory.
 _ALIGNMENT = 64
@@ -47,7 +47,7 @@ class WorkingWeights:
         self.biased = [layer for layer in rounded if layer.bias is not None]
         blocks = [m for m in network.modules() if isinstance(m, CGBlock)] if joined else []
         norms = [norm.norm for block in blocks for norm in (block.norm_0, block.norm_1)]
-        # Those whose forward CGNorm.joined_normalised takes the place of.
+        # Those that unfolded_blocks runs itself, without counting batches.
         self.counted = [norm for norm in norms if type(norm) is nn.BatchNorm2d]
         self.followers = [(b.norm_s.norm, b.norm_0.norm) for b in blocks if b.has_skip_convolution]
         if self.normalised:
@@ -121,7 +121,7 @@ class WorkingWeights:
 
     @torch.no_grad()
     def _follow_norms(self) -> None:
-        """Bring up to date what blocks leave aside in their joined form: see :meth:`CGBlock.joined_forward`."""
+        """Bring up to date what blocks leave aside in their joined form (:mod:`.unfolded_blocks`)."""
         counters = [norm.num_batches_tracked for norm in self.counted if norm.num_batches_tracked is not None]
         if counters:
             torch._foreach_add_(counters, 1)
@@ -282,6 +282,13 @@ def _lengths(vectors: Sequence[Tensor]) -> Tensor:
 def _owners(sizes: Sequence[int], device: torch.device) -> Tensor:
     """For vectors of these sizes, one behind the other: the number of the vector that each value is of."""
     return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).to(device)
+
+
+def copy_all(into: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy tensors of any types and shapes into others of the same, in one operation for each type."""
+    for dtype in dict.fromkeys(tensor.dtype for tensor in into):
+        pairs = [(a, b) for a, b in zip(into, values, strict=True) if a.dtype == dtype]
+        torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
 
 
 def _aligned(size: int) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from groupdnet_hub.baselines import System
-from groupdnet_hub.models.layers import copy_all
+from groupdnet_hub.models.fast.working_weights import copy_all
 
 _PROGRESS_FILE = "progress.json"
 _NAME = re.compile(r"checkpoint-(\d+)")

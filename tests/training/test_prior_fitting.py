@@ -7,7 +7,7 @@ import torch
 
 from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.figure_drawing import draw_figure
-from groupdnet_hub.models.nearest_codes import nearest_decoded, region_differences
+from groupdnet_hub.training.prior_fitting import nearest_decoded, region_differences
 from tests.models.test_prior import encoded, seeded, small_config
 
 
