@@ -1,4 +1,4 @@
-"""The appearance of a picture: one latent code for each class, to pick from, mix, interpolate and keep."""
+"""The appearance of a picture: per-class latent codes, to pick, mix, interpolate and save."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from groupdnet_hub.io.tensors import open_tensors
 
 _FORMAT = "groupdnet-codes-1"
 _MAX_HEADER = 4 * 2**20  # holds the names of thousands of classes
-_MAX_VALUES = 2**26  # 256 MiB; those of a picture of 2048 x 2048 and 182 classes take a tenth
+_MAX_VALUES = 2**26  # 256 MiB; the codes of a picture of 2048 x 2048 and 182 classes take a tenth
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,11 @@ class AppearanceCodes:
     """Latent codes of one picture.
 
     Attributes:
-        tensor: float32 [C, z, h, w] on the CPU, one code for each class, present in a map or not.
-        labels: the label set; class arguments take a name or an id.
+        tensor: float32 [C, z, h, w] on the CPU, a code for each class, present in a map or not.
+        labels: label set; class arguments are names or ids.
+
+    Raises:
+        ValueError: for a tensor of another shape or with values that are not finite.
     """
 
     tensor: Tensor
@@ -46,11 +49,18 @@ class AppearanceCodes:
         object.__setattr__(self, "tensor", self.tensor.detach().to("cpu", torch.float32).contiguous())
 
     def pick(self, class_: str | int) -> Tensor:
-        """The code [z, h, w] of one class."""
+        """Return the code [z, h, w] of one class."""
         return self.tensor[self.labels.id_of(class_)].clone()
 
     def mix(self, sources: Mapping[str | int, AppearanceCodes]) -> AppearanceCodes:
-        """These codes with some classes' taken from others: ``{"hair": other, ...}`` (appearance mixing)."""
+        """Return these codes with those of some classes taken from others (appearance mixing).
+
+        Args:
+            sources: codes by class, such as ``{"hair": other}``.
+
+        Raises:
+            ValueError: for an unknown class, or codes of another label set or shape.
+        """
         tensor = self.tensor.clone()
         for class_, source in sources.items():
             self._check_fit(source)
@@ -61,14 +71,19 @@ class AppearanceCodes:
     def interpolate(
         self, other: AppearanceCodes, t: float, classes: Iterable[str | int] | None = None
     ) -> AppearanceCodes:
-        """``(1 - t) * self + t * other``, for all or some classes (appearance morphing).
+        """Return ``(1 - t) * self + t * other``, for all or some classes (appearance morphing).
 
         Args:
-            t: 0 gives these codes, 1 the others; values outside [0, 1] extrapolate.
+            other: codes of the same label set and shape.
+            t: position; 0 gives these codes, 1 the others; values outside [0, 1] extrapolate.
+            classes: classes that change, all by default.
+
+        Raises:
+            ValueError: for an unknown class, or codes of another label set or shape.
         """
         self._check_fit(other)
         blended = self.tensor + t * (other.tensor - self.tensor)
-        if t == 1:  # exactly, without the rounding of a sum
+        if t == 1:  # exactly, without rounding
             blended = other.tensor.clone()
         if classes is None:
             return AppearanceCodes(blended, self.labels)
@@ -78,21 +93,21 @@ class AppearanceCodes:
         return AppearanceCodes(tensor, self.labels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file, whole or not at all."""
+        """Write a safetensors file, atomically."""
         metadata = {
             "format": _FORMAT,
             "labels": json.dumps({"names": self.labels.names, "palette": self.labels.palette}),
         }
         with atomic_write(path) as partial:
-            # Not save_file, which writes to a name of its own first: killed there, it would leave that behind.
+            # Not save_file, which first writes to a name of its own that a kill would leave behind.
             partial.write_bytes(save({"codes": self.tensor}, metadata=metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AppearanceCodes:
-        """Read what :meth:`save` wrote.
+        """Read codes that :meth:`save` wrote.
 
         Raises:
-            ValueError: for a file that is none, or is damaged.
+            ValueError: for a file of another kind, or a damaged one.
         """
         path = Path(path)
         if not path.is_file():

@@ -28,7 +28,14 @@ def write_figures(
 ) -> Path:
     """Write ``count`` drawn people as ``folder/SPLIT`` with ``images/``, ``labels/`` and ``metadata.jsonl``.
 
-    Every second one is an upper-body crop. The split appears whole or not at all.
+    Every second one is an upper-body crop. The split is written atomically.
+
+    Args:
+        folder: root folder of the data set, created if it is missing.
+        count: number of pictures.
+        seed: seed of the pictures.
+        size: (height, width) in pixels.
+        split: name of the split.
 
     Returns:
         The folder of the split.
@@ -65,7 +72,7 @@ def write_figures(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m groupdnet_hub.figures", description=__doc__)
     parser.add_argument("folder")
     parser.add_argument("--count", type=int, default=64)

@@ -1,4 +1,4 @@
-"""A look: a picture with the codes and the label map that made it."""
+"""A look: a picture with the codes and the label map that it was drawn from."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Look:
     """One picture and all that is needed to change it.
 
     Attributes:
-        image: the picture, RGB.
-        codes: its appearance.
-        mask: int64 [H, W], its label map.
-        seed: what the codes were drawn with last; None for codes of a photo.
-        instance: int64 [H, W] instance ids, for models with instance edges.
+        image: RGB picture.
+        codes: appearance of its classes.
+        mask: int64 [H, W], label map.
+        seed: seed of the last draw of codes; None for codes of a photo.
+        instance: int64 [H, W], instance ids, for models with instance edges.
     """
 
     image: Image.Image
@@ -48,15 +48,16 @@ class Look:
         return tuple(names[class_id] for class_id in classes_present(self.mask, len(names)))
 
     def check_fits(self, config: GroupDNetConfig, *, codes_only: bool = False) -> None:
-        """Refuse a look that a model of this configuration can do nothing right with.
+        """Refuse a look that a model of this configuration cannot draw.
 
         Args:
-            codes_only: its codes are to be drawn on a label map of the model, so that the size of its own picture and
-                map does not matter.
+            config: configuration of the model.
+            codes_only: whether only its codes are used, with a label map of the model, so that the size of its own
+                picture and map has no effect.
 
         Raises:
-            ValueError: for a look of other classes, naming both models' classes; for codes of another shape and,
-                unless ``codes_only``, a picture of another size, naming both.
+            ValueError: for a look of other classes, codes of another shape and, unless ``codes_only``, a picture of
+                another size; the message names both.
         """
         names = self.codes.labels.names
         if names != config.class_names:
@@ -83,16 +84,16 @@ class Look:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``image.png``, ``mask.png``, ``codes.safetensors`` and ``look.json`` into ``folder``.
 
-        They appear together or not at all; a look that is already there is replaced.
+        They appear together or not at all; an existing look is replaced.
 
         Raises:
             ValueError: for a folder that holds anything else, or instance ids that do not fit 16 bits.
-            CannotWriteError: for a full disk, a read-only folder and the like; a look that was there stays.
+            CannotWriteError: for a full disk, a read-only folder and the like; an existing look stays.
         """
         folder = Path(folder)
         if self.instance is not None and self.instance.max() > 65535:
             raise ValueError(
-                f"the instance map holds the id {self.instance.max()}; saved ids are 0 to 65535: number them anew"
+                f"the instance map holds the id {self.instance.max()}; saved ids are 0 to 65535: renumber them"
             )
         if folder.exists() and (
             not folder.is_dir() or (names_in(folder) and not saved_file(folder, "look.json").is_file())
@@ -106,15 +107,15 @@ class Look:
                 Image.fromarray(self.instance.astype(np.uint16)).save(partial / "instance.png")
             self.codes.save(partial / "codes.safetensors")
             (partial / "look.json").write_text(json.dumps(facts))
-        if self.instance is None:  # of the look that was there
+        if self.instance is None:  # one of the replaced look
             (folder / "instance.png").unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Look:
-        """Read what :meth:`save` wrote.
+        """Read a look that :meth:`save` wrote.
 
         Raises:
-            ValueError: for a folder that is no saved look, or is damaged; the message names the file.
+            ValueError: for a folder that is not a saved look, or is damaged; the message names the file.
         """
         folder = Path(folder)
         facts_file = _own_file(folder, "look.json")
@@ -144,7 +145,7 @@ def _sizes(shape: Iterable[int]) -> str:
 
 
 def _own_file(folder: Path, name: str) -> Path:
-    """Where a file of a saved look is; no link out of the folder."""
+    """Return the path of a file of a saved look, refusing a link out of the folder."""
     path = saved_file(folder, name)
     check_link(path, folder, str(folder))
     return path

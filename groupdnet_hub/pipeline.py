@@ -22,7 +22,7 @@ from groupdnet_hub.models.groupdnet import GroupDNet
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray
 ClassArgument = str | int
 
-# A photo may be this much wider or taller than its label map, in proportion, and is then resized with it.
+# Largest relative difference of the proportions of a photo and its label map; within it the photo is resized.
 _ASPECT_TOLERANCE = 0.02
 
 
@@ -30,20 +30,20 @@ class GroupDNetPipeline:
     """Everything one can do with a trained model, on pictures.
 
     Pictures and label maps are paths, PIL images or arrays; label maps of another size are resized (nearest) if
-    their proportions fit. Every call with the same seed, on the same device, gives the same picture; without a
-    seed a fresh one is drawn, and the look tells which.
+    their proportions fit. Every call with the same seed, on the same device, gives the same picture; without a seed a
+    new one is drawn, which the look stores.
 
-    A look of a model of other classes is refused with a ValueError that names both models' classes; so is one with
-    codes of another shape, and, where the look's own label map is drawn, one of another size.
+    A look of other classes is refused with a ValueError that names both models' classes; so is one with codes of
+    another shape, and, where the look's own label map is drawn, one of another size.
 
-    The label maps' part of the work is kept for the last maps, and of each the features of its last pictures: a
-    reroll redoes only what the redrawn classes reach. Which are kept changes no picture.
+    The prepared label maps of the last calls are cached, and for each the features of its last pictures: a reroll
+    computes only what the redrawn classes reach. The cache changes no picture.
 
     Args:
-        model: it is put into evaluation mode.
-        kept_bytes: memory for what is kept; 0 keeps nothing from one call to the next. By default 512 MiB, and 2 GiB
-            for a model on another device than the CPU, where scale and shift of whole label maps are kept.
-        compiled, cuda_graphs: of :meth:`GroupDNet.prepare`, for every picture; a map that is not kept has no
+        model: model, which is set to evaluation mode.
+        kept_bytes: size of the cache in bytes; 0 for none. By default 512 MiB, or 2 GiB for a model on another device
+            than the CPU, where scale and shift of entire label maps are cached.
+        compiled, cuda_graphs: options of :meth:`GroupDNet.prepare` for every picture; without a cache there are no
             CUDA graphs.
     """
 
@@ -62,11 +62,11 @@ class GroupDNetPipeline:
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | os.PathLike[str], **options: Any) -> GroupDNetPipeline:
-        """A folder or a Hub id; options and errors are those of ``GroupDNet.from_pretrained``."""
+        """Load a model from a folder or a Hub id; options and errors are those of ``GroupDNet.from_pretrained``."""
         return cls(GroupDNet.from_pretrained(path_or_id, **options))
 
     def to(self, device: str | torch.device) -> GroupDNetPipeline:
-        """Move the model; returns the pipeline."""
+        """Move the model to a device and return the pipeline."""
         self.model.to(device)
         return self
 
@@ -78,7 +78,16 @@ class GroupDNetPipeline:
     # -- making looks ----------------------------------------------------------------------------------------
 
     def sample(self, mask: Picture, seed: int | None = None, *, instance: Picture | None = None) -> Look:
-        """A picture of ``mask`` with every class's appearance drawn from the prior."""
+        """Draw a picture of a label map, with the appearance of every class sampled from the prior.
+
+        Args:
+            mask: label map.
+            seed: seed of the codes; a new one by default.
+            instance: instance map, for models with instance edges.
+
+        Raises:
+            ValueError: for maps or a seed that cannot be read.
+        """
         seed = _fresh_seed() if seed is None else _checked_seed(seed)
         label = self._read_mask(mask)
         return self._draw(self._prior(seed), label, seed, self._read_instance(instance, label))
@@ -86,23 +95,26 @@ class GroupDNetPipeline:
     def reroll(
         self, look: Look, classes: ClassArgument | Iterable[ClassArgument], seed: int | None = None
     ) -> Look:
-        """The look with one class, or several, drawn anew; every other class keeps its code.
+        """Redraw one or several classes of a look; every other class keeps its code.
 
-        With the seed of a sample, a class gets the code it has in that sample.
+        With the seed of a sample, a class gets the code that it has in that sample.
         """
-        kept = self._codes_of(look)
+        codes = self._codes_of(look)
         seed = _fresh_seed() if seed is None else _checked_seed(seed)
-        codes = kept.mix(dict.fromkeys(self._class_ids(classes), self._prior(seed)))
+        codes = codes.mix(dict.fromkeys(self._class_ids(classes), self._prior(seed)))
         return self._draw(codes, look.mask, seed, look.instance)
 
     @torch.inference_mode()
     def encode(
         self, photo: Picture, photo_mask: Picture, *, seed: int = 0, instance: Picture | None = None
     ) -> Look:
-        """A look from a real photo: each class's code is the mean of its posterior.
+        """Make a look of a real photo: the code of each class is the mean of its posterior.
 
         Args:
-            seed: draws the codes of the classes that the photo does not show, for later edits.
+            photo: photo.
+            photo_mask: label map of the photo.
+            seed: seed of the codes of classes that the photo does not show, for later edits.
+            instance: instance map, for models with instance edges.
 
         Raises:
             ValueError: if the photo does not fit its mask.
@@ -133,20 +145,23 @@ class GroupDNetPipeline:
         seed: int | None = None,
         instance: Picture | None = None,
     ) -> Look:
-        """A picture of ``mask``, each class with the appearance it has in the look named for it.
+        """Draw a label map with the appearance of each class taken from a look (appearance mixing).
 
         Args:
-            sources: ``{"hair": look_a, "top-clothes": look_b}``.
-            base: the look of all other classes; without it they are drawn with ``seed``.
+            mask: label map.
+            sources: look by class, such as ``{"hair": look_a, "top-clothes": look_b}``.
+            base: look of all other classes; without it they are drawn with ``seed``.
+            seed: seed of the other classes' codes; a new one by default.
+            instance: instance map, for models with instance edges.
         """
         taken = {class_: self._codes_of(look, drawn=False) for class_, look in sources.items()}
-        kept = None if base is None else self._codes_of(base, drawn=False)
+        rest = None if base is None else self._codes_of(base, drawn=False)
         label = self._read_mask(mask)
-        if base is None or kept is None:
+        if base is None or rest is None:
             seed = _fresh_seed() if seed is None else _checked_seed(seed)
             codes = self._prior(seed)
         else:
-            codes, seed = kept, base.seed
+            codes, seed = rest, base.seed
         codes = codes.mix(taken)
         return self._draw(codes, label, seed, self._read_instance(instance, label))
 
@@ -158,12 +173,16 @@ class GroupDNetPipeline:
         classes: Iterable[ClassArgument] | ClassArgument | None = None,
         span: tuple[float, float] = (0.0, 1.0),
     ) -> list[Look]:
-        """Looks on the way from ``look_a`` to ``look_b``, on the first one's label map.
+        """Interpolate from ``look_a`` to ``look_b``, on the first one's label map (appearance morphing).
 
         Args:
+            look_a, look_b: looks at the positions 0 and 1.
             steps: number of looks, at least 2.
-            classes: which classes change; all by default.
+            classes: classes that change; all by default.
             span: first and last position; beyond [0, 1] the change is extrapolated.
+
+        Returns:
+            ``steps`` looks at evenly spaced positions.
         """
         if not isinstance(steps, int) or steps < 2:
             raise ValueError(f"steps is {steps!r}; a morph has at least 2 looks")
@@ -188,7 +207,7 @@ class GroupDNetPipeline:
         t: float,
         classes: Iterable[ClassArgument] | ClassArgument | None = None,
     ) -> Look:
-        """One look of a :meth:`morph`, at the position ``t``: 0 is ``look_a``, 1 the appearance of ``look_b``."""
+        """Return one look of a :meth:`morph` at position ``t``: 0 is ``look_a``, 1 the appearance of ``look_b``."""
         if not np.isfinite(t):
             raise ValueError(f"t is {t}; it must be a finite number")
         first, last = self._codes_of(look_a), self._codes_of(look_b, drawn=False)
@@ -198,12 +217,15 @@ class GroupDNetPipeline:
     def edit(
         self, look: Look, new_mask: Picture, *, seed: int | None = None, instance: Picture | None = None
     ) -> Look:
-        """The same appearance on another label map (semantic manipulation).
+        """Draw the same appearance on another label map (semantic manipulation).
 
-        A class that was not on the old map appears as the look's codes have it, drawn when the look was made.
+        A class that was not on the old map takes its code of the look, which was drawn when the look was made.
 
         Args:
-            seed: draw the classes that are new to the map with this seed instead.
+            look: look with the appearance.
+            new_mask: label map.
+            seed: seed with which to redraw the classes that are new to the map, instead.
+            instance: instance map, for models with instance edges.
         """
         codes = self._codes_of(look, drawn=False)
         label = self._read_mask(new_mask)
@@ -237,7 +259,7 @@ class GroupDNetPipeline:
         return pictures
 
     def _prior(self, seed: int) -> AppearanceCodes:
-        # Drawn on the CPU: one seed then means one appearance on every device.
+        # On the CPU, so that one seed gives one appearance on every device.
         codes = self.model.prior.sample(1, generator=torch.Generator().manual_seed(seed))
         return AppearanceCodes(codes[0], self.labels)
 
@@ -253,9 +275,10 @@ class GroupDNetPipeline:
         return self.labels.ids_of(classes)
 
     def _codes_of(self, look: Look, *, drawn: bool = True) -> AppearanceCodes:
-        """The look's codes, if this model can draw them.
+        """Return the codes of a look, refusing one that this model cannot draw.
 
         Args:
+            look: the look.
             drawn: whether the look's own label map is to be drawn too.
         """
         look.check_fits(self.model.config, codes_only=not drawn)

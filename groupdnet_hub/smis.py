@@ -13,9 +13,10 @@ from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.models.groupdnet import GroupDNet
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m groupdnet_hub.smis") -> None:
     """Convert, save, and print what was left out; bad input ends with a message and exit status 2."""
-    parser = argparse.ArgumentParser(prog="python -m groupdnet_hub.smis", description=__doc__)
+    description = "Make a GroupDNet folder of the authors' checkpoints."
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--generator", required=True, help="*_net_G.pth or .safetensors")
     parser.add_argument(
         "--encoder", help="*_net_E.pth or .safetensors; without it the model cannot encode photos"

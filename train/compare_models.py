@@ -9,10 +9,10 @@ measured again.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,56 +21,80 @@ from groupdnet_hub.baselines import System
 from groupdnet_hub.evaluation.compare_sheets import comparison_sheet
 from groupdnet_hub.evaluation.report import comparison
 from groupdnet_hub.io.atomic import atomic_write
-from groupdnet_hub.runs.flags import count_problem
-from groupdnet_hub.runs.scripts import run_script
+from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.scripts import program, run_script
+from groupdnet_hub.runs.settings import Settings, at_least, option, seed_option, without_flag
 from groupdnet_hub.training.preview import save_picture
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The flags."""
-    parser = argparse.ArgumentParser(
-        prog="compare_models.py",
-        description="Sheets and figures of several models. Further flags are those of evaluate.py.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add(
-        "--models", nargs="+", required=True, metavar="NAME=MODEL", help="folders or Hub ids, and their names"
-    )
-    add("--data_dir", required=True, help="data set folder of the models' classes")
-    add("--split", default="validation", help="its split with the label maps")
-    add("--output_dir", default="runs/comparison", help="where sheets, figures and the table go")
-    add("--sheet_maps", type=int, default=6, help="label maps with a sheet, spread over the split")
-    add("--sheet_columns", type=int, default=4, help="pictures of each model in a row")
-    add("--sheet_height", type=int, default=160, help="height of a picture on the sheets")
-    add("--seed", type=int, default=0, help="fixes all codes")
-    add("--num_processes", type=int, default=1, help="processes that measure a model together")
-    add("--sheets_only", action="store_true", help="measure nothing")
-    return parser
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(Settings):
+    """Models, and what is drawn and measured of them."""
+
+    models: tuple[str, ...] = option(help="folders or Hub ids, and their names", metavar="NAME=MODEL")
+    data_dir: str = option(help="data set folder of the models' classes")
+    split: str = option("validation", "its split with the label maps")
+    output_dir: str = option("runs/comparison", "where sheets, figures and the table go")
+    sheet_maps: int = option(6, "label maps with a sheet, spread over the split", check=at_least(1))
+    sheet_columns: int = option(4, "pictures of each model in a row", check=at_least(1))
+    sheet_height: int = option(160, "height of a picture on the sheets", check=at_least(1))
+    seed: int = seed_option("fixes all codes")
+    num_processes: int = option(1, "processes that measure a model together", check=at_least(1))
+    sheets_only: bool = option(False, "measure nothing")
+    evaluate_flags: tuple[str, ...] = without_flag(())
+
+    @property
+    def named_models(self) -> dict[str, str]:
+        """Folders or Hub ids by name; one without a name has that of its folder.
+
+        Raises:
+            ValueError: for a name that two have, or that cannot be a file's.
+        """
+        models: dict[str, str] = {}
+        for one in self.models:
+            name, _, model = one.rpartition("=")
+            name = name or Path(model).name
+            if name in models or "/" in name:
+                raise ValueError(
+                    f"--models: {one} needs a name of its own, without a /, such as second={model}"
+                )
+            models[name] = model
+        return models
+
+    def check(self) -> None:
+        """Refuse names that are not unique, and flags of evaluate.py that are set here."""
+        super().check()
+        own = {"--model", "--output", "--sheet_rows"} & {flag.split("=")[0] for flag in self.evaluate_flags}
+        if own:
+            raise ValueError(f"{', '.join(sorted(own))}: this script sets that for each model")
+        _ = self.named_models
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the sheets, measure what is missing, write the table."""
-    parser = build_parser()
-    args, evaluate_flags = parser.parse_known_args(argv)
-    problem = count_problem(args, ("sheet_maps", "sheet_columns", "sheet_height", "num_processes"))
-    if problem:
-        parser.error(problem)
-    own = {"--model", "--output", "--sheet_rows"} & {flag.split("=")[0] for flag in evaluate_flags}
-    if own:
-        parser.error(f"{', '.join(sorted(own))}: this script sets that for each model")
-    models = named_models(parser, args.models)
-    draw_sheets(args, {name: load_system(model) for name, model in models.items()})
-    if args.sheets_only:
+    settings = parse_settings(
+        CompareConfig,
+        argv,
+        prog="compare_models.py",
+        description="Sheets and figures of several models. Further flags are those of evaluate.py.",
+        others="evaluate_flags",
+    )
+    models = settings.named_models
+    draw_sheets(settings, {name: load_system(model) for name, model in models.items()})
+    if settings.sheets_only:
         return
-    output = Path(args.output_dir)
+    output = Path(settings.output_dir)
     results = {}
     for name, model in models.items():
         file = output / f"{name}.json"
-        flags = ["--model", model, "--data_dir", args.data_dir, "--split", args.split, "--output", str(file)]
-        flags += ["--seed", str(args.seed), "--sheet_rows", "0", *evaluate_flags]
-        run_script("evaluate.py", flags, processes=args.num_processes, about=name)
+        flags = ["--model", model, "--data_dir", settings.data_dir, "--split", settings.split]
+        flags += ["--output", str(file), "--seed", str(settings.seed), "--sheet_rows", "0"]
+        run_script(
+            "evaluate.py",
+            [*flags, *settings.evaluate_flags],
+            processes=settings.num_processes,
+            about=name,
+        )
         parts: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))["parts"]
         results[name] = {part: value["result"] for part, value in parts.items()}
     table = comparison(results)
@@ -79,19 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\n{table}\nwritten to {output / 'comparison.md'}")
 
 
-def named_models(parser: argparse.ArgumentParser, given: Sequence[str]) -> dict[str, str]:
-    """Folders or Hub ids by name; one without a name has that of its folder."""
-    models: dict[str, str] = {}
-    for one in given:
-        name, _, model = one.rpartition("=")
-        name = name or Path(model).name
-        if name in models or "/" in name:
-            parser.error(f"--models: {one} needs a name of its own, without a /, such as second={model}")
-        models[name] = model
-    return models
-
-
-def draw_sheets(args: argparse.Namespace, systems: Mapping[str, System]) -> None:
+def draw_sheets(settings: CompareConfig, systems: Mapping[str, System]) -> None:
     """One sheet for each of some label maps.
 
     Raises:
@@ -101,11 +113,11 @@ def draw_sheets(args: argparse.Namespace, systems: Mapping[str, System]) -> None
     if len(set(names.values())) > 1:
         raise ValueError(f"--models: they draw different classes: {names}")
     data = {
-        name: PairedImages.from_folder(args.data_dir, system.config.image_size, split=args.split)
+        name: PairedImages.from_folder(settings.data_dir, system.config.image_size, split=settings.split)
         for name, system in systems.items()
     }
     total = len(next(iter(data.values())))
-    count = min(args.sheet_maps, total)
+    count = min(settings.sheet_maps, total)
     for index in (i * total // count for i in range(count)):
         items = {name: pairs[index] for name, pairs in data.items()}
         if any(system.config.instance_edges for system in systems.values()):
@@ -115,16 +127,16 @@ def draw_sheets(args: argparse.Namespace, systems: Mapping[str, System]) -> None
         sheet = comparison_sheet(
             systems,
             {name: item["label"] for name, item in items.items()},
-            seed=args.seed + index,
-            columns=args.sheet_columns,
-            height=args.sheet_height,
+            seed=settings.seed + index,
+            columns=settings.sheet_columns,
+            height=settings.sheet_height,
         )
-        save_picture(sheet, Path(args.output_dir) / "sheets" / f"map-{index:04d}.png")
-    print(f"The sheets are in {Path(args.output_dir) / 'sheets'}.")
+        save_picture(sheet, Path(settings.output_dir) / "sheets" / f"map-{index:04d}.png")
+    print(f"The sheets are in {Path(settings.output_dir) / 'sheets'}.")
 
 
 if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"compare_models.py: {error}")
+        sys.exit(f"{program('compare_models.py')}: {error}")

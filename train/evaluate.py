@@ -10,7 +10,6 @@ All processes must see the folder of ``--output``.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,14 +20,14 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from groupdnet_hub.evaluation.config import parse_arguments
+from groupdnet_hub.evaluation.config import EvaluateConfig, parse_evaluate_config
 from groupdnet_hub.evaluation.inputs import Inputs
 from groupdnet_hub.evaluation.measures import measure_pictures, measure_rows, measure_speed
 from groupdnet_hub.evaluation.networks import Networks
 from groupdnet_hub.evaluation.report import report
 from groupdnet_hub.evaluation.results import ResultsFile
-from groupdnet_hub.evaluation.sampled.arguments import SAMPLED_METRICS
 from groupdnet_hub.evaluation.sampled.choice import sampled_part
+from groupdnet_hub.evaluation.sampled.config import SAMPLED_METRICS
 from groupdnet_hub.evaluation.sampled.parts import SampledPart, measure_sampled
 from groupdnet_hub.evaluation.sheets import class_sheet, save_sheet, sheet_rows
 from groupdnet_hub.io.atomic import atomic_write, writing_to
@@ -42,6 +41,7 @@ from groupdnet_hub.metrics import (
     measure_classes,
     measure_image,
 )
+from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.sharding import digest, in_shares, model_digest, sole_run, start_accelerator
 
 # Metrics that are measured and finished together; every other one is a part by itself.
@@ -50,10 +50,10 @@ _PART_OF = {"mcsd": "classes", "mocd": "classes", "miou": "segmentation"}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """One run, from the command line to the finished results file."""
-    args = parse_arguments(argv)
+    settings = parse_evaluate_config(argv)
     accelerator = start_accelerator()
-    evaluation = Evaluation(args, accelerator)
-    output = Path(args.output)
+    evaluation = Evaluation(settings, accelerator)
+    output = Path(settings.output)
     with (
         sole_run(accelerator, output.parent, output.name, "choose another --output"),
         writing_to(output.parent),
@@ -65,36 +65,40 @@ def main(argv: Sequence[str] | None = None) -> None:
 class Evaluation:
     """All figures of one system, on one process of perhaps many."""
 
-    def __init__(self, args: argparse.Namespace, accelerator: Accelerator) -> None:
-        self.args, self.accelerator = args, accelerator
-        self.results = ResultsFile(args.output)
-        self.inputs = Inputs(args, accelerator)
+    def __init__(self, settings: EvaluateConfig, accelerator: Accelerator) -> None:
+        self.settings, self.accelerator = settings, accelerator
+        self.results = ResultsFile(settings.output)
+        self.inputs = Inputs(settings, accelerator)
         # What all figures depend on. Contents and not paths: a folder may be moved, but not changed.
-        frame = {} if args.name_suffix is None else {"name_suffix": args.name_suffix}
-        self.settings: dict[str, Any] = {
+        frame = {} if settings.name_suffix is None else {"name_suffix": settings.name_suffix}
+        self.conditions: dict[str, Any] = {
             "format": 1,
             **frame,
-            "seed": args.seed,
-            "batch_size": args.batch_size,
+            "seed": settings.seed,
+            "batch_size": settings.batch_size,
             "model": self.inputs.digest,
             "data": self.inputs.data_digest,
         }
-        self.networks = Networks(args, accelerator.device)
+        self.networks = Networks(settings, accelerator.device)
         self.judges: dict[str, nn.Module] = {}
         self.sampled: dict[str, SampledPart] = {}
         self.table: LabelTable | None = None
-        wanted = {_PART_OF.get(metric, metric): None for metric in args.metrics}  # each once, in their order
+        # Each once, in their order.
+        wanted = {_PART_OF.get(metric, metric): None for metric in settings.metrics}
         with accelerator.local_main_process_first():  # weights are downloaded once
             self.parts = {part: self._prepare(part) for part in wanted}
 
     def run(self) -> None:
         """Measure what is missing, then write the report and the contact sheets."""
-        args, accelerator, results = self.args, self.accelerator, self.results
-        results.open(self.settings, self.parts)
+        settings, accelerator, results = self.settings, self.accelerator, self.results
+        results.open(self.conditions, self.parts)
         accelerator.wait_for_everyone()  # all have looked before anything is written
         if accelerator.is_main_process:
             results.begin(
-                {"model": Path(args.model).name, "data": f"{Path(args.data_dir).name} {args.split}"}
+                {
+                    "model": Path(settings.model).name,
+                    "data": f"{Path(settings.data_dir).name} {settings.split}",
+                }
             )
         accelerator.wait_for_everyone()
         missing = [part for part in self.parts if results.result(part) is None]
@@ -104,7 +108,7 @@ class Evaluation:
         self._measure_pictures([part for part in missing if part in ("fid", "frechet", "segmentation")])
         sampled = {part: self.sampled[part] for part in missing if part in self.sampled}
         if sampled:
-            indices = self.inputs.spread(args.num_images)
+            indices = self.inputs.spread(settings.num_images)
             measure_sampled(self.inputs, accelerator, results, sampled, indices)
         if accelerator.is_main_process:
             for part in missing:
@@ -112,52 +116,53 @@ class Evaluation:
                     results.finish(part, self._cost(part))
             self._report()
         accelerator.wait_for_everyone()
-        if args.sheet_rows:
+        if settings.sheet_rows:
             self._draw_sheets()
 
     def _prepare(self, part: str) -> dict[str, Any]:
         """Load what a part needs; its settings."""
-        args, networks = self.args, self.networks
+        settings, networks = self.settings, self.networks
         if part in ("classes", "lpips"):
             return {
-                "num_samples": args.num_samples,
-                "num_pairs": args.num_pairs,
+                "num_samples": settings.num_samples,
+                "num_pairs": settings.num_pairs,
                 "lpips_network": model_digest(networks.lpips_maps),
             }
         if part == "fps":
-            return {"fps_decodes": args.fps_decodes}
+            return {"fps_decodes": settings.fps_decodes}
         if part in ("macs", "params"):
             return {}
         if part in SAMPLED_METRICS:
-            self.sampled[part] = sampled_part(part, args, self.inputs, networks)
+            self.sampled[part] = sampled_part(part, settings, self.inputs, networks)
             return self.sampled[part].settings
         if part == "fid":
             network: nn.Module = networks.inception
         elif part == "frechet":
             network = networks.trunk
         else:
+            assert settings.segmentation_model, "miou is asked for with a model"
             labels = self.inputs.system.labels
             self.table = (
-                LabelTable.from_file(args.segmentation_labels, labels)
-                if args.segmentation_labels
-                else LabelTable.of_model(args.segmentation_model, labels)
+                LabelTable.from_file(settings.segmentation_labels, labels)
+                if settings.segmentation_labels
+                else LabelTable.of_model(settings.segmentation_model, labels)
             )
-            network = Segmenter(args.segmentation_model, self.table).to(self.accelerator.device)
+            network = Segmenter(settings.segmentation_model, self.table).to(self.accelerator.device)
         self.judges[part] = network
-        settings = {"num_images": args.num_images, "network": model_digest(network)}
-        settings |= self.inputs.judging_settings()
+        conditions: dict[str, Any] = {"num_images": settings.num_images, "network": model_digest(network)}
+        conditions |= self.inputs.judging_settings()
         if part == "frechet":
-            settings["frechet_net"] = args.frechet_net
+            conditions["frechet_net"] = settings.frechet_net
         if part == "segmentation" and self.table:
-            settings["segmentation_labels"] = digest(
+            conditions["segmentation_labels"] = digest(
                 repr((dict(self.table.targets), sorted(self.table.ignored)))
             )
-        return settings
+        return conditions
 
     def _measure_diversity(self, part: str) -> None:
         measure = measure_classes if part == "classes" else measure_image
-        distance, pairs = self.networks.lpips_maps, self.args.num_pairs
-        indices = self.inputs.spread(self.args.num_samples)
+        distance, pairs = self.networks.lpips_maps, self.settings.num_pairs
+        indices = self.inputs.spread(self.settings.num_samples)
         rows = measure_rows(
             self.inputs,
             self.accelerator,
@@ -184,7 +189,7 @@ class Evaluation:
         segmenter = None
         if "segmentation" in parts:
             segmenter = (self.judges["segmentation"], self.table)
-        indices = self.inputs.spread(self.args.num_images)
+        indices = self.inputs.spread(self.settings.num_images)
         found = measure_pictures(self.inputs, self.accelerator, indices, features, segmenter)
         if self.accelerator.is_main_process:
             for part in parts:
@@ -196,28 +201,31 @@ class Evaluation:
         if part == "params":
             return count_parameters(self.inputs.system)
         if part == "fps":
-            return measure_speed(self.inputs, index, self.args.fps_decodes)
+            return measure_speed(self.inputs, index, self.settings.fps_decodes)
         label, instance = self.inputs.label(index)
         return count_macs(self.inputs.system, label[None], None if instance is None else instance[None])
 
     def _report(self) -> None:
         found = {part: self.results.result(part) for part in self.parts}
-        text = report(Path(self.args.model).name, found)
+        text = report(Path(self.settings.model).name, found)
         with atomic_write(self.results.path.with_suffix(".md")) as file:
             file.write_text(text, encoding="utf-8")
         self.accelerator.print(f"{text}\nThe figures are in {self.results.path}.")
 
     def _draw_sheets(self) -> None:
-        args, inputs = self.args, self.inputs
+        settings, inputs = self.settings, self.inputs
         folder = self.results.path.with_suffix(".sheets")
-        indices = inputs.spread(args.num_samples)
+        indices = inputs.spread(settings.num_samples)
         names = inputs.system.labels.names
 
         def draw(class_id: int) -> None:
-            rows = sheet_rows(inputs, indices, class_id, args.sheet_rows)
+            rows = sheet_rows(inputs, indices, class_id, settings.sheet_rows)
             if rows:
                 save_sheet(
-                    class_sheet(inputs, rows, class_id, args.sheet_columns), folder, class_id, names[class_id]
+                    class_sheet(inputs, rows, class_id, settings.sheet_columns),
+                    folder,
+                    class_id,
+                    names[class_id],
                 )
 
         in_shares(len(names), draw, self.accelerator, "contact sheets")
@@ -228,6 +236,8 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"evaluate.py: {error}")
+        sys.exit(f"{program('evaluate.py')}: {error}")
     except ImportError as error:
-        sys.exit(f"evaluate.py: {error}; pip install 'groupdnet-hub[train,metrics]' has what metrics need")
+        sys.exit(
+            f"{program('evaluate.py')}: {error}; pip install 'groupdnet-hub[train,metrics]' has what metrics need"
+        )

@@ -11,7 +11,6 @@ All processes must see ``--output_dir``.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,11 +25,12 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet
 from groupdnet_hub.generation.codes import choose_photos, draw_codes
-from groupdnet_hub.generation.config import parse_arguments
+from groupdnet_hub.generation.config import GenerateConfig, parse_generate_config
 from groupdnet_hub.generation.folder import GeneratedFolder
 from groupdnet_hub.generation.inputs import Gallery, LabelMaps
 from groupdnet_hub.io.atomic import writing_to
 from groupdnet_hub.io.images import tensor_to_picture
+from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.sharding import (
     digest,
     in_shares,
@@ -47,10 +47,10 @@ _WRITERS = 4
 
 def main(argv: Sequence[str] | None = None) -> None:
     """One run, from the command line to the finished folder."""
-    args = parse_arguments(argv)
-    accelerator = start_accelerator(args.mixed_precision)
-    model = GroupDNet.from_pretrained(args.model, device=accelerator.device).requires_grad_(False)
-    Generation(args, accelerator, model).run()
+    settings = parse_generate_config(argv)
+    accelerator = start_accelerator(settings.mixed_precision)
+    model = GroupDNet.from_pretrained(settings.model, device=accelerator.device).requires_grad_(False)
+    Generation(settings, accelerator, model).run()
     accelerator.end_training()
 
 
@@ -61,9 +61,9 @@ class Generation:
         present: for each label map, the ids of the classes on it.
     """
 
-    def __init__(self, args: argparse.Namespace, accelerator: Accelerator, model: GroupDNet) -> None:
-        self.args, self.accelerator, self.model = args, accelerator, model
-        self.maps = LabelMaps(args.label_dir, model)
+    def __init__(self, settings: GenerateConfig, accelerator: Accelerator, model: GroupDNet) -> None:
+        self.settings, self.accelerator, self.model = settings, accelerator, model
+        self.maps = LabelMaps(settings.label_dir, model)
         found = in_shares(
             len(self.maps.names),
             lambda index: self.maps.describe(index, len(model.labels)),
@@ -72,23 +72,26 @@ class Generation:
         )
         self.present: list[list[int]] = [classes for _, classes in found]
         self.gallery = None
-        if args.gallery_dir is not None:
-            self.gallery = Gallery(args.gallery_dir, model, accelerator, args.classes_from_gallery)
+        if settings.gallery_dir is not None:
+            self.gallery = Gallery(settings.gallery_dir, model, accelerator, settings.classes_from_gallery)
         # What the pictures depend on. Contents and not paths: a folder may be moved, but not changed.
-        self.settings: dict[str, Any] = {
+        self.conditions: dict[str, Any] = {
             "format": 1,
-            "seed": args.seed,
-            "num_per_map": args.num_per_map,
-            "batch_size": args.batch_size,
-            "mixed_precision": args.mixed_precision,
-            "save_codes": args.save_codes,
+            "seed": settings.seed,
+            "num_per_map": settings.num_per_map,
+            "batch_size": settings.batch_size,
+            "mixed_precision": settings.mixed_precision,
+            "save_codes": settings.save_codes,
             "classes_from_gallery": self.gallery and [model.labels.names[i] for i in self.gallery.photos],
             "model": model_digest(model, model.config.to_json()),
             "label_maps": digest(*(one for one, _ in found)),
             "gallery": self.gallery and self.gallery.digest,
         }
         self.folder = GeneratedFolder(
-            args.output_dir, args.split, instances=model.config.instance_edges, codes=args.save_codes
+            settings.output_dir,
+            settings.split,
+            instances=model.config.instance_edges,
+            codes=settings.save_codes,
         )
 
     def run(self) -> None:
@@ -103,14 +106,14 @@ class Generation:
             self._fill()
 
     def _check(self) -> None:
-        self.folder.check(self.settings, self.model.labels)
+        self.folder.check(self.conditions, self.model.labels)
         self.accelerator.wait_for_everyone()  # all have looked before anything is written
 
     def _fill(self) -> None:
-        args, accelerator, folder = self.args, self.accelerator, self.folder
+        settings, accelerator, folder = self.settings, self.accelerator, self.folder
         jobs: list[Any] = [None]
         if accelerator.is_main_process:
-            folder.begin(self.settings, self._sources(), self.model.labels)
+            folder.begin(self.conditions, self._sources(), self.model.labels)
             jobs = [self._jobs()]
         broadcast_object_list(jobs)
         drawn, started = sum(len(missing) for *_, missing in jobs[0]), time.monotonic()
@@ -119,37 +122,41 @@ class Generation:
         seconds = time.monotonic() - started
         if accelerator.is_main_process:
             self._finish()
-            total = len(self.maps.names) * args.num_per_map
+            total = len(self.maps.names) * settings.num_per_map
             accelerator.print(
                 f"drew {drawn} of {total} pictures in {seconds:.1f} s ({drawn / seconds:.1f} pictures/s, "
                 f"{accelerator.num_processes} process{'es' if accelerator.num_processes > 1 else ''}); they are in "
                 f"{folder.split}"
             )
-            if args.push_to_hub:
+            if settings.push_to_hub:
                 url = folder.upload(
-                    args.push_to_hub, self.model, Path(args.model).name, private=args.hub_private
+                    settings.push_to_hub, self.model, Path(settings.model).name, private=settings.hub_private
                 )
                 accelerator.print(f"uploaded to {url}")
         accelerator.wait_for_everyone()
 
     def _sources(self) -> dict[str, str]:
-        args = self.args
-        given = {"model": args.model, "label_dir": args.label_dir, "gallery_dir": args.gallery_dir}
+        settings = self.settings
+        given = {
+            "model": settings.model,
+            "label_dir": settings.label_dir,
+            "gallery_dir": settings.gallery_dir,
+        }
         return {name: Path(value).name for name, value in given.items() if value is not None}
 
     def _jobs(self) -> list[tuple[int, int, list[int]]]:
         """(map, first number, missing numbers) of every batch that lacks a picture."""
-        missing = self.folder.missing(len(self.maps.names), self.args.num_per_map)
+        missing = self.folder.missing(len(self.maps.names), self.settings.num_per_map)
         jobs = []
         for map_index in range(len(self.maps.names)):
-            for first in range(0, self.args.num_per_map, self.args.batch_size):
+            for first in range(0, self.settings.num_per_map, self.settings.batch_size):
                 wanted = [number for number in self._batch(first) if (map_index, number) in missing]
                 if wanted:
                     jobs.append((map_index, first, wanted))
         return jobs
 
     def _batch(self, first: int) -> range:
-        return range(first, min(first + self.args.batch_size, self.args.num_per_map))
+        return range(first, min(first + self.settings.batch_size, self.settings.num_per_map))
 
     @torch.inference_mode()
     def _draw(self, jobs: Sequence[tuple[int, int, list[int]]]) -> None:
@@ -182,14 +189,14 @@ class Generation:
         bar.close()
 
     def _codes(self, map_index: int, number: int) -> Any:
-        seed = picture_seed(self.args.seed, map_index, number)
+        seed = picture_seed(self.settings.seed, map_index, number)
         with torch.autocast(
             self.accelerator.device.type, enabled=False
         ):  # photos are encoded in full precision
             return draw_codes(self.model, self.gallery, seed, self.present[map_index])
 
     def _finish(self) -> None:
-        missing = self.folder.missing(len(self.maps.names), self.args.num_per_map)
+        missing = self.folder.missing(len(self.maps.names), self.settings.num_per_map)
         if missing:
             raise ValueError(
                 f"{len(missing)} pictures are missing in {self.folder.split}: were files removed meanwhile? Run the "
@@ -199,8 +206,8 @@ class Generation:
 
     def _manifest(self) -> Iterator[dict[str, Any]]:
         for map_index, name in enumerate(self.maps.names):
-            for number in range(self.args.num_per_map):
-                seed = picture_seed(self.args.seed, map_index, number)
+            for number in range(self.settings.num_per_map):
+                seed = picture_seed(self.settings.seed, map_index, number)
                 line = {
                     **self.folder.picture_files(map_index, number),
                     **self.folder.map_files(map_index),
@@ -224,4 +231,4 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"generate.py: {error}")
+        sys.exit(f"{program('generate.py')}: {error}")

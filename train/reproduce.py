@@ -9,14 +9,14 @@ groups and orders of classes instead.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.evaluation.paper_tables import PAPER_TABLES
@@ -30,71 +30,77 @@ from groupdnet_hub.evaluation.reproduce_plan import (
 )
 from groupdnet_hub.evaluation.reproduce_report import measured, study_table, system_table
 from groupdnet_hub.io.atomic import atomic_write
-from groupdnet_hub.runs.flags import count_problem
+from groupdnet_hub.runs.flags import parse_settings, refuse
 from groupdnet_hub.runs.output_lock import sole_writer
 from groupdnet_hub.runs.provenance import commit, machine
-from groupdnet_hub.runs.scripts import run_script
+from groupdnet_hub.runs.scripts import program, run_script
+from groupdnet_hub.runs.settings import Settings, at_least, option, seed_option
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The flags."""
-    parser = argparse.ArgumentParser(
-        prog="reproduce.py",
-        description="Train and measure the systems of the paper's tables.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+@dataclass(frozen=True, kw_only=True)
+class ReproduceConfig(Settings):
+    """Tables, systems, and what they are trained and measured with."""
+
+    table: tuple[int, ...] | None = option(None, "tables of the paper", choices=tuple(sorted(PAPER_TABLES)))
+    study: str | None = option(None, "schedules of groups and orders of classes", choices=("schedules",))
+    scale: str = option("small", "the paper's sizes, or ones that a CPU can train", choices=tuple(SCALES))
+    data_dir: str = option(help="data set folder with train/ and validation/")
+    output_dir: str = option("runs/reproduce", "where systems, figures and tables go")
+    systems: tuple[str, ...] | None = option(None, "only these rows", metavar="NAME")
+    pictures: int | None = option(
+        None, "pictures that each system sees, instead of the scale's budget", check=at_least(1)
     )
-    add = parser.add_argument
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--table", type=int, nargs="+", choices=sorted(PAPER_TABLES), help="tables of the paper"
-    )
-    what.add_argument("--study", choices=("schedules",), help="schedules of groups and orders of classes")
-    add("--scale", choices=SCALES, default="small", help="the paper's sizes, or ones that a CPU can train")
-    add("--data_dir", required=True, help="data set folder with train/ and validation/")
-    add("--output_dir", default="runs/reproduce", help="where systems, figures and tables go")
-    add("--systems", nargs="+", metavar="NAME", help="only these rows")
-    add("--pictures", type=int, help="pictures that each system sees, instead of the scale's budget")
-    add("--num_processes", type=int, default=1, help="processes that train and measure a system together")
-    add("--seed", type=int, default=0, help="of training and measuring")
-    add("--perceptual_net", choices=("vgg19", "vgg16"), help="instead of the scale's")
-    add("--perceptual_weights", help="its weights; by default torchvision downloads them")
-    for name in ("alexnet_weights", "frechet_weights", "inception_weights"):
-        add(f"--{name}", help="see evaluate.py")
-    add("--segmentation_model", help="for mIoU: see evaluate.py")
-    add("--segmentation_labels", help="for mIoU: see evaluate.py")
-    return parser
+    num_processes: int = option(1, "processes that train and measure a system together", check=at_least(1))
+    seed: int = seed_option("of training and measuring")
+    perceptual_net: Literal["vgg19", "vgg16"] | None = option(None, "instead of the scale's")
+    perceptual_weights: str | None = option(None, "its weights; by default torchvision downloads them")
+    alexnet_weights: str | None = option(None, "see evaluate.py")
+    frechet_weights: str | None = option(None, "see evaluate.py")
+    inception_weights: str | None = option(None, "see evaluate.py")
+    segmentation_model: str | None = option(None, "for mIoU: see evaluate.py")
+    segmentation_labels: str | None = option(None, "for mIoU: see evaluate.py")
+
+    def check(self) -> None:
+        """Refuse both tables and a study, and neither."""
+        super().check()
+        if (self.table is None) == (self.study is None):
+            raise ValueError("give one of --table and --study")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train what is missing, measure what is missing, write the tables."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    problem = count_problem(args, ("pictures", "num_processes"))
-    if problem:
-        parser.error(problem)
-    scale = SCALES[args.scale]
-    labels = read_label_set(args.data_dir)
-    if args.study:
-        wanted = {args.study: study_entries(labels, scale.size)}
+    settings = parse_settings(
+        ReproduceConfig,
+        argv,
+        prog="reproduce.py",
+        description="Train and measure the systems of the paper's tables.",
+    )
+    scale = SCALES[settings.scale]
+    labels = read_label_set(settings.data_dir)
+    if settings.study:
+        wanted = {settings.study: study_entries(labels, scale.size)}
     else:
-        wanted = {f"table-{table}": table_entries(table) for table in args.table}
+        wanted = {f"table-{table}": table_entries(table) for table in settings.table or ()}
     entries = {entry.name: entry for group in wanted.values() for entry in group}
-    unknown = sorted(set(args.systems or ()) - set(entries))
+    unknown = sorted(set(settings.systems or ()) - set(entries))
     if unknown:
-        parser.error(f"--systems: there is no {', '.join(unknown)}; there are {', '.join(entries)}")
-    chosen = [entry for name, entry in entries.items() if not args.systems or name in args.systems]
+        refuse(
+            "reproduce.py",
+            f"--systems: there is no {', '.join(unknown)}; there are {', '.join(entries)}",
+        )
+    chosen = [entry for name, entry in entries.items() if not settings.systems or name in settings.systems]
     for number, entry in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {entry.name}", flush=True)
-        run = Run(args, scale, entry)
+        run = Run(settings, scale, entry)
         with sole_writer(run.folder, "reproduce", f"leave {entry.name} out with --systems"):
             run.train()
             run.measure()
 
-    output = Path(args.output_dir)
-    about = _about(args, argv, scale)
+    output = Path(settings.output_dir)
+    about = _about(settings, argv, scale)
     for name, group in wanted.items():
         found = {entry: result for entry in group if (result := measured(output / entry.name)) is not None}
-        text = study_table(found, about) if args.study else system_table(int(name[-1]), found, about)
+        text = study_table(found, about) if settings.study else system_table(int(name[-1]), found, about)
         with atomic_write(output / f"{name}.md") as file:
             file.write_text(text, encoding="utf-8")
         print(f"\n{text}\nwritten to {output / name}.md")
@@ -103,16 +109,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 class Run:
     """One system: its folder, what it is trained with, and what is there already."""
 
-    def __init__(self, args: argparse.Namespace, scale: Scale, entry: Entry) -> None:
-        self.args, self.scale = args, scale
-        self.folder = Path(args.output_dir) / entry.name
-        perceptual = ["--perceptual_net", args.perceptual_net or scale.perceptual_net]
-        if args.perceptual_weights:
-            perceptual += ["--perceptual_weights", args.perceptual_weights]
+    def __init__(self, settings: ReproduceConfig, scale: Scale, entry: Entry) -> None:
+        self.settings, self.scale = settings, scale
+        self.folder = Path(settings.output_dir) / entry.name
+        perceptual = ["--perceptual_net", settings.perceptual_net or scale.perceptual_net]
+        if settings.perceptual_weights:
+            perceptual += ["--perceptual_weights", settings.perceptual_weights]
         self.flags = train_flags(
-            entry, scale, processes=args.num_processes, pictures=args.pictures, perceptual=perceptual
+            entry, scale, processes=settings.num_processes, pictures=settings.pictures, perceptual=perceptual
         )
-        self.flags += ["--seed", str(args.seed)]
+        self.flags += ["--seed", str(settings.seed)]
 
     def train(self) -> None:
         """Train the system, or go on, or do nothing.
@@ -138,7 +144,7 @@ class Run:
         self._start(
             "train.py",
             [
-                *("--train_data_dir", self.args.data_dir, "--output_dir", str(self.folder), *self.flags),
+                *("--train_data_dir", self.settings.data_dir, "--output_dir", str(self.folder), *self.flags),
                 *("--resume_from_checkpoint", "latest", "--checkpoints_total_limit", "1"),
                 *("--report_to", "none", "--logging_steps", "50"),
             ],
@@ -151,14 +157,14 @@ class Run:
         Raises:
             ValueError: if that fails.
         """
-        args, metrics = self.args, list(self.scale.metrics)
-        if args.segmentation_model:
+        settings, metrics = self.settings, list(self.scale.metrics)
+        if settings.segmentation_model:
             metrics.append("miou")
         found = measured(self.folder)
         if found is not None and set(metrics) <= found.metrics:
             return
-        flags = ["--model", str(self.folder / "model"), "--data_dir", args.data_dir, *self.scale.evaluate]
-        flags += ["--output", str(self.folder / "results.json"), "--seed", str(args.seed)]
+        flags = ["--model", str(self.folder / "model"), "--data_dir", settings.data_dir, *self.scale.evaluate]
+        flags += ["--output", str(self.folder / "results.json"), "--seed", str(settings.seed)]
         for name in (
             "alexnet_weights",
             "frechet_weights",
@@ -166,28 +172,28 @@ class Run:
             "segmentation_model",
             "segmentation_labels",
         ):
-            if getattr(args, name):
-                flags += [f"--{name}", getattr(args, name)]
+            if getattr(settings, name):
+                flags += [f"--{name}", getattr(settings, name)]
         self._start("evaluate.py", [*flags, "--metrics", *metrics])
 
     def _start(self, script: str, flags: Sequence[str]) -> None:
-        run_script(script, flags, processes=self.args.num_processes, about=self.folder.name)
+        run_script(script, flags, processes=self.settings.num_processes, about=self.folder.name)
 
 
-def _about(args: argparse.Namespace, argv: Sequence[str] | None, scale: Scale) -> dict[str, Any]:
+def _about(settings: ReproduceConfig, argv: Sequence[str] | None, scale: Scale) -> dict[str, Any]:
     """What a reader must know to make the table again."""
     given = sys.argv[1:] if argv is None else argv
-    seen = args.pictures or scale.pictures
+    seen = settings.pictures or scale.pictures
     return {
         "command": shlex.join(["python", "train/reproduce.py", *given]),
-        "scale": args.scale,
+        "scale": settings.scale,
         "size": scale.size,
         "batch": scale.batch,
         "budget": f"{seen:,} pictures" if seen else f"{scale.epochs} epochs",
         "train": (*scale.train, *scale.hinge),
         "evaluate": scale.evaluate,
-        "perceptual_net": args.perceptual_net or scale.perceptual_net,
-        "seed": args.seed,
+        "perceptual_net": settings.perceptual_net or scale.perceptual_net,
+        "seed": settings.seed,
     }
 
 
@@ -200,4 +206,4 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"reproduce.py: {error}")
+        sys.exit(f"{program('reproduce.py')}: {error}")

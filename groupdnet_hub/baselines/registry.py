@@ -230,7 +230,7 @@ def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:
             dtype, device.
 
     Raises:
-        As ``GroupDNet.from_pretrained``.
+        ValueError: and other errors, as ``GroupDNet.from_pretrained``.
     """
     where: dict[str, Any] = dict.fromkeys(("revision", "cache_dir", "token"))
     where |= dict.fromkeys(("local_files_only", "force_download"), False)

@@ -1,1 +1,1 @@
-"""What a model is made of: a frozen, checked configuration that is written as JSON."""
+"""The configuration of a model: frozen, validated, written as JSON."""

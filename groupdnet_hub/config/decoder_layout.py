@@ -1,6 +1,6 @@
-"""The decoder's schedule: channels and groups of each CG-Block (Table 4), for the paper's label sets and any other.
+"""The decoder's layout: channels and groups of each CG-Block (Table 4), for the paper's label sets and any other.
 
-Groups start at one per class and fall to 1, so that classes are first drawn apart and then fused (section 3.4).
+Groups start at one per class and fall to 1, so that classes are drawn separately first and fused later (section 3.4).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class BlockConfig:
     """Widths of one CG-Block (Fig. 2, Table 4).
 
     Attributes:
-        out_channels: output channels; the input's are those of the block before.
+        out_channels: output channels; the input channels are the output channels of the block before.
         groups: g, groups of the block's convolutions.
         hidden_channels: width of the hidden layer from which CG-Norm's gamma and beta are computed.
         label_groups: groups of CG-Norm's first convolution, from the label input to the hidden layer.
@@ -31,14 +31,14 @@ class BlockConfig:
 def modulation_like_deepfashion(
     out_channels: Sequence[int], groups: Sequence[int], hidden_channels: int = 128
 ) -> tuple[BlockConfig, ...]:
-    """Blocks whose CG-Norm has ``hidden_channels`` hidden channels and g groups throughout."""
+    """Return blocks whose CG-Norm has ``hidden_channels`` hidden channels and g groups throughout."""
     return tuple(BlockConfig(n, g, hidden_channels, g, g) for n, g in zip(out_channels, groups, strict=True))
 
 
 def modulation_like_cityscapes(
     out_channels: Sequence[int], groups: Sequence[int], num_classes: int
 ) -> tuple[BlockConfig, ...]:
-    """Blocks whose CG-Norm has C*g hidden channels and one group per class throughout."""
+    """Return blocks whose CG-Norm has C*g hidden channels and one group per class throughout."""
     return tuple(
         BlockConfig(n, g, num_classes * g, num_classes, num_classes)
         for n, g in zip(out_channels, groups, strict=True)
@@ -48,7 +48,7 @@ def modulation_like_cityscapes(
 def modulation_like_ade20k(
     out_channels: Sequence[int], groups: Sequence[int], num_classes: int
 ) -> tuple[BlockConfig, ...]:
-    """Blocks whose CG-Norm has one group per class in its first convolution and g in the others.
+    """Return blocks whose CG-Norm has one group per class in its first convolution and g in the others.
 
     The hidden width is 2C where g divides C, and C*g elsewhere.
     """
@@ -59,15 +59,15 @@ def modulation_like_ade20k(
 
 
 def encoder_multipliers(stages: int) -> tuple[int, ...]:
-    """Channel multiples 1, 2, 4, 8, 8, ... of the encoder's stride-2 convolutions (Fig. 8)."""
+    """Return the channel multipliers 1, 2, 4, 8, 8, ... of the encoder's stride-2 convolutions (Fig. 8)."""
     return tuple(min(2**i, 8) for i in range(stages))
 
 
 def class_slots_for(num_classes: int) -> tuple[int, int]:
-    """Class positions of the decoder and the group count that follows the first blocks.
+    """Return the number of class slots of the decoder and the group count that follows the first blocks.
 
-    The second figure is the largest power of two up to 16 into which the classes, rounded up, divide at a cost
-    of at most a quarter more positions. Groups then only ever merge whole: no class is torn across two groups.
+    The second number is the largest power of two up to 16 that divides the number of classes after rounding it up by
+    at most a quarter. Groups then merge as a unit: no class is split across two groups.
 
     Returns:
         (slots, merged): slots >= num_classes, slots % merged == 0.
@@ -80,7 +80,7 @@ def class_slots_for(num_classes: int) -> tuple[int, int]:
 
 
 def groups_for(num_classes: int, num_blocks: int) -> tuple[int, ...]:
-    """Group count of each block: starts at one per slot, never rises, ends at 1; each divides the one before."""
+    """Return the group count of each block: from one per slot to 1, each a divisor of the one before."""
     slots, merged = class_slots_for(num_classes)
     if num_blocks == 1:
         return (1,)
@@ -101,21 +101,21 @@ def blocks_for_labels(
     groups: Sequence[int] | None = None,
     hidden_per_class: int | None = None,
 ) -> tuple[tuple[BlockConfig, ...], int, int]:
-    """A valid schedule for any number of classes, patterned on Table 4.
+    """Return a valid layout for any number of classes, modelled on Table 4.
 
     Args:
         num_classes: C >= 1.
         num_blocks: number of CG-Blocks.
         width: output channels of the last block (160 in the paper's DeepFashion network).
         groups: group count of each block, instead of those of :func:`groups_for`.
-        hidden_per_class: hidden channels of CG-Norm for each class slot; by default as many as in the paper.
+        hidden_per_class: hidden channels of CG-Norm per class slot; by default as many as in the paper.
 
     Returns:
         (blocks, fc_channels, class_slots).
 
     Raises:
-        ValueError: for groups that are not one for each block, or do not divide the class slots, and for hidden
-            channels that are not a whole number above 0.
+        ValueError: for a number of groups other than that of the blocks, groups that do not divide the class slots,
+            and hidden channels that are not a positive integer.
     """
     slots, _ = class_slots_for(num_classes)
     if groups is None:
@@ -127,7 +127,7 @@ def blocks_for_labels(
         )
     multiples = [min(2 ** (num_blocks - 1 - i), 16) for i in range(num_blocks)]
     out = [_round_up(width * m, g) for m, g in zip(multiples, groups, strict=True)]
-    # 128 hidden channels at width 160, and never fewer than two for each class.
+    # 128 hidden channels at width 160, and never fewer than two per class.
     hidden = _round_up(max(round(0.8 * width), 2 * slots), slots)
     if hidden_per_class is not None:
         if type(hidden_per_class) is not int or hidden_per_class < 1:

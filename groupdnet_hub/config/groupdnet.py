@@ -1,4 +1,4 @@
-"""The one configuration of a GroupDNet: frozen, validated, a plain JSON object on disk.
+"""The configuration of a GroupDNet: frozen, validated, a plain JSON object on disk.
 
 Sections, tables and figures named here are those of "Semantically Multi-modal Image Synthesis" (CVPR 2020).
 """
@@ -41,7 +41,7 @@ NORM_KINDS = ("batch", "group")
 
 
 class HasNamesAndPalette(Protocol):
-    """What :meth:`GroupDNetConfig.for_labels` needs of a label set (``LabelSet`` has it)."""
+    """The part of a label set that :meth:`GroupDNetConfig.for_labels` reads (``LabelSet`` has it)."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -52,55 +52,56 @@ class HasNamesAndPalette(Protocol):
 
 @dataclass(frozen=True)
 class GroupDNetConfig(JSONConfig):
-    """Everything that fixes the networks of a GroupDNet.
+    """Everything that determines the networks of a GroupDNet.
 
     Attributes:
-        class_names: one name per class; the position is the class id.
-        palette: one RGB colour (0..255) per class, for coloured label maps.
+        class_names: name of each class; the position is the class id.
+        palette: RGB colour (0..255) of each class, for coloured label maps.
         image_size: (height, width) of the pictures.
         blocks: the CG-Blocks of the decoder, first to last (Table 4); see :class:`BlockConfig`.
         fc_channels: output channels of the grouped convolution in front of the first block.
-        encoder_width: w of Fig. 8: output channels of the encoder's first convolution, all classes together.
+        encoder_width: w of Fig. 8: output channels of the encoder's first convolution, for all classes together.
         encoder_multipliers: output channels of each stride-2 encoder convolution, as multiples of w.
         class_slots: number of class positions in codes and label input; slots past the last class stay
             empty. More slots than classes let the groups of a prime number of classes divide evenly.
         class_order: class ids in the order of their slots, so that chosen classes are neighbours and share groups;
             empty for the order of the ids. Label maps, codes and names keep their ids whatever the order.
         latent_channels: z, channels of the latent code of one class.
-        code_placement: ``frame``: each code lies over the whole frame (the paper's); ``box``: in its class's bounding
-            box of the label map, as the encoder's ``crop`` split saw it (see ``models/code_placement.py``).
-        code_grid: with ``box``, by how much finer, in height and width, the grid that codes are pasted into is than
-            the decoder's first feature map; a power of two.
-        encoder_colours: the encoder's last layers also see the mean colour of each class in each cell of its code,
-            which instance norms take away otherwise (see ``models/encoder_options.py``).
+        code_placement: ``frame``: each code covers the frame (as in the paper); ``box``: it covers its class's
+            bounding box in the label map, which the encoder's ``crop`` split sees (see ``models/code_placement.py``).
+        code_grid: with ``box``, the factor by which the grid that codes are pasted into is finer, in height and width,
+            than the decoder's first feature map; a power of two.
+        encoder_colours: whether the encoder's last layers also see the mean colour of each class in each cell of its
+            code, which instance normalisation removes otherwise (see ``models/encoder_options.py``).
         code_filling: ``none``, or ``nearest``: cells of a code that show little of their class take the code of the
-            nearest cell that does, so that the code is whole on another label map (see ``models/encoder_options.py``).
+            nearest cell that does, so that the code fits another label map too (see ``models/encoder_options.py``).
         instance_edges: whether the label input holds the instance edge map (Cityscapes).
         split_mode: how the image is split by class for the encoder: ``crop`` (each class cut to its bounding
             box and resized), ``mask`` (Eq. 2) or ``none`` (ablation "w/o split": every group sees all of X).
         latent_mode: ``map`` or ``vector`` (ablation "w/o map": global average pooling at the encoder's end).
         norm_kind: ``batch`` or ``group`` (ablation "-> GroupNorm") inside CG-Norm.
-        prior_rank: main directions of a Gaussian that is fitted to each class's codes after training, from which fresh
-            codes are drawn.
-        prior_codes: pictures whose codes are kept after training, for each class; fresh codes are drawn around them.
-            With both 0 they are drawn from N(0, 1), as in the paper; one at least is 0 (see ``models/prior.py``).
-        prior_ties: with ``prior_codes``, names of classes whose fresh codes come from one picture, such as
-            ``(("face", "skin"),)``; each class in one tie at most.
-        encoder_grouped: one group for each class in the encoder. Without, it is an ordinary one (GroupDec), which with
-            ``split_mode="none"`` sees the picture once.
+        prior_rank: number of principal directions of a Gaussian fitted to each class's codes after training, from which
+            new codes are drawn.
+        prior_codes: number of pictures whose codes are stored after training, per class; new codes are drawn around
+            them. With both 0 they are drawn from N(0, 1), as in the paper; one at least is 0 (see ``models/prior.py``).
+        prior_ties: with ``prior_codes``, groups of class names whose new codes come from one picture, such as
+            ``(("face", "skin"),)``; each class is in one tie at most.
+        encoder_grouped: whether the encoder has one group per class. Otherwise it is an ordinary one (GroupDec), which
+            with ``split_mode="none"`` sees the picture once.
         fc_groups: groups of the convolution in front of the first block; None for one per class slot. An ordinary
             decoder has 1 (GroupEnc).
-        fusion_layers: ordinary 3x3 convolutions between the last block and the picture, the fusing module of GroupNet
-            and MulNet (Fig. 3).
-        separate_networks: every convolution with one group per class is as many convolutions, each with weights and
-            spectral norm of its own: the separate encoders and decoders of MulNet (Fig. 3a).
-        spectral_norm: spectral normalisation of encoder, decoder and discriminator (ablation "w/o SpecNorm").
-        discriminator: ``multiscale`` (Fig. 7), or ``segmentation``, which says of each pixel which class it shows or
-            that it is fake (see ``models/segmentation_discriminator.py``).
+        fusion_layers: number of ordinary 3x3 convolutions between the last block and the picture, the fusing module of
+            GroupNet and MulNet (Fig. 3).
+        separate_networks: whether every convolution with one group per class is split into one convolution per class,
+            each with its own weights and spectral norm: the encoders and decoders of MulNet (Fig. 3a).
+        spectral_norm: whether to use spectral normalisation in encoder, decoder and discriminator (ablation
+            "w/o SpecNorm").
+        discriminator: ``multiscale`` (Fig. 7), or ``segmentation``, which classifies each pixel as one of the classes
+            or as fake (see ``models/segmentation_discriminator.py``).
         discriminator_width: output channels of the discriminator's first convolution (Fig. 7).
         discriminator_scales: number of scales of the multi-scale discriminator.
-        discriminator_norm: ``instance``, instance normalisation in the discriminator (Fig. 7), or ``none``: spectral
-            normalisation alone, of all its layers.
+        discriminator_norm: ``instance``, instance normalisation in the discriminator (Fig. 7), or ``none``: only
+            spectral normalisation, of all its layers.
         format_version: version of this file format.
     """
 
@@ -136,7 +137,7 @@ class GroupDNetConfig(JSONConfig):
     discriminator_norm: str = "instance"
     format_version: int = FORMAT_VERSION
 
-    # -- derived figures -------------------------------------------------------------------------------------
+    # -- derived values --------------------------------------------------------------------------------------
 
     @property
     def num_classes(self) -> int:
@@ -150,7 +151,7 @@ class GroupDNetConfig(JSONConfig):
 
     @property
     def latent_size(self) -> tuple[int, int]:
-        """(height, width) of the decoder's first feature map, which is that of a latent map."""
+        """(height, width) of the decoder's first feature map and of a latent map."""
         return self.image_size[0] // self.size_factor, self.image_size[1] // self.size_factor
 
     @property
@@ -191,7 +192,7 @@ class GroupDNetConfig(JSONConfig):
 
     @property
     def separate_convolutions(self) -> int:
-        """How many convolutions ``separate_networks`` makes, at least: those outside the norms."""
+        """Lower bound of the number of convolutions of ``separate_networks``: those outside CG-Norm."""
         if not self.separate_networks:
             return 0
         per_class = {self.num_classes, self.class_slots}
@@ -201,7 +202,7 @@ class GroupDNetConfig(JSONConfig):
 
     @property
     def system_name(self) -> str:
-        """The name in the paper's Table 1 of a network with these groups."""
+        """Name of a network with these groups in the paper's Table 1."""
         if self.separate_networks:
             return "MulNet"
         if self.fusion_layers:
@@ -210,11 +211,11 @@ class GroupDNetConfig(JSONConfig):
             return "GroupDec"
         return "GroupEnc" if self.fc_groups == 1 else "GroupDNet"
 
-    # -- makers ----------------------------------------------------------------------------------------------
+    # -- factories -------------------------------------------------------------------------------------------
 
     @classmethod
     def preset(cls, name: str) -> GroupDNetConfig:
-        """The full-width networks of Table 4: ``deepfashion``, ``cityscapes`` or ``ade20k``.
+        """Return the full-width network of Table 4 for ``deepfashion``, ``cityscapes`` or ``ade20k``.
 
         Raises:
             ValueError: for any other name.
@@ -233,17 +234,17 @@ class GroupDNetConfig(JSONConfig):
         hidden_per_class: int | None = None,
         **fields: Any,
     ) -> GroupDNetConfig:
-        """A valid network for any label set of 1 to 4096 classes.
+        """Return a valid network for any label set of 1 to 4096 classes.
 
         Args:
-            labels: a ``LabelSet`` (anything with ``names`` and ``palette``).
-            image_size: (height, width); both a multiple of 2**k, where the smaller side is 4 to 8 times 2**k.
+            labels: a ``LabelSet``, or anything with ``names`` and ``palette``.
+            image_size: (height, width), both a multiple of 2**k, where the smaller side is 4 to 8 times 2**k.
             width: channels of the decoder's last block (160 in the paper's DeepFashion network).
             encoder_width: channels of the encoder's first convolution, a multiple of the number of classes; by
-                default the paper's ratio to ``width``, with at least 4 for each class.
+                default the paper's ratio to ``width``, with at least 4 per class.
             groups: group count of each block; by default they fall from one per class to 1, as in Table 4.
-            hidden_per_class: hidden channels of each CG-Norm for each class slot; by default 0.8 * ``width`` for all
-                slots together, with at least 2 for each.
+            hidden_per_class: hidden channels of each CG-Norm per class slot; by default 0.8 * ``width`` for all slots
+                together, with at least 2 per slot.
             fields: any other field of the configuration, such as ``split_mode`` or ``norm_kind``. ``code_grid`` is 4
                 by default with ``code_placement="box"``.
 
@@ -283,7 +284,7 @@ class GroupDNetConfig(JSONConfig):
     # -- validation ------------------------------------------------------------------------------------------
 
     def __post_init__(self) -> None:
-        # A frozen dataclass is normalised once, here: JSON has lists where the configuration has tuples.
+        # JSON has lists where the configuration has tuples.
         for name in ("class_names", "blocks", "encoder_multipliers", "class_order"):
             object.__setattr__(self, name, tuple(as_sequence(getattr(self, name), name)))
         palette = tuple(tuple(as_sequence(c, "palette")) for c in as_sequence(self.palette, "palette"))

@@ -36,8 +36,11 @@ DEEPFASHION_PALETTE = (
 
 
 def preset_fields(name: str) -> dict[str, Any]:
-    """Fields of the preset ``name``: ``deepfashion``, ``cityscapes`` (35 raw labelIds and instance maps) or
-    ``ade20k`` (raw annotation 0..150, 0 = other).
+    """Return the fields of a preset.
+
+    Args:
+        name: ``deepfashion``, ``cityscapes`` (35 raw labelIds and instance maps) or ``ade20k`` (raw annotation ids 0 to
+            150, where 0 is "other").
 
     Raises:
         ValueError: for any other name.
@@ -86,7 +89,7 @@ def preset_fields(name: str) -> dict[str, Any]:
 
 
 def numbered_palette(count: int) -> tuple[tuple[int, int, int], ...]:
-    """Distinct colours for up to 4096 classes: bits of the class id spread over the three channels."""
+    """Return distinct colours for up to 4096 classes: bits of the class id spread over the three channels."""
     colours = []
     for class_id in range(count):
         channels = [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Configurations as JSON files: exact round trips, every unknown or missing key an error."""
+"""Configurations as JSON files: round trips are exact, and every unknown or missing key is an error."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from typing import Any, ClassVar, TypeVar
 
 from groupdnet_hub.io.strict_json import parse_json, read_short_text, shown
 
-# Raised when a file of this version would be misread by the one before; a file without one is of version 1.
+# Increased when an older program would misread the file; a file without a version is of version 1.
 FORMAT_VERSION = 1
 
 ConfigT = TypeVar("ConfigT", bound="JSONConfig")
 
 
 class JSONConfig:
-    """What every frozen configuration of a system can do; a dataclass with a ``format_version`` inherits it.
+    """Base of the frozen configurations of all systems, dataclasses with a ``format_version``.
 
     Attributes:
-        system_key: value of the file's key ``system``, which tells the systems' files apart; a GroupDNet's has none.
+        system_key: value of the key ``system``, which distinguishes the files of the systems; None for a GroupDNet,
+            whose file lacks the key.
     """
 
     system_key: ClassVar[str | None] = None
 
     @property
     def separate_convolutions(self) -> int:
-        """How many convolutions the model has for its classes one by one (MulNet), at least; 0 for most systems."""
+        """Lower bound of the number of convolutions that the model has per class (MulNet); 0 for most systems."""
         return 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; :meth:`from_dict` gives back an equal configuration."""
+        """Return the configuration in plain JSON types; :meth:`from_dict` is the inverse."""
         named = {} if self.system_key is None else {"system": self.system_key}
         return json.loads(json.dumps(named | dataclasses.asdict(self)))  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls: type[ConfigT], values: dict[str, Any]) -> ConfigT:
-        """The reverse of :meth:`to_dict`.
+        """Build a configuration from what :meth:`to_dict` returns.
 
         Raises:
             ValueError: for another system or format version, an unknown or missing key, or a value that cannot work.
@@ -69,25 +70,25 @@ class JSONConfig:
 
     @classmethod
     def _fields_from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fields of known names as the constructor takes them."""
+        """Return fields of known names as the constructor takes them."""
         return values
 
     def to_json(self) -> str:
-        """:meth:`to_dict` as indented JSON text."""
+        """Return :meth:`to_dict` as indented JSON text."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     @classmethod
     def from_json(cls: type[ConfigT], text: str) -> ConfigT:
-        """The reverse of :meth:`to_json`.
+        """Build a configuration from the text of :meth:`to_json`.
 
         Raises:
-            ValueError: as :meth:`from_dict`, and for text that is no JSON or names a key twice.
+            ValueError: as :meth:`from_dict`, and for text that is not JSON or repeats a key.
         """
         return cls.from_dict(parse_json(text, "the configuration"))
 
     @classmethod
     def from_file(cls: type[ConfigT], path: str | os.PathLike[str]) -> ConfigT:
-        """:meth:`from_json` of a ``config.json``.
+        """Read a ``config.json``.
 
         Raises:
             ValueError: as :meth:`from_json`, and for a file that is missing, longer than 4 MiB or not UTF-8.
@@ -98,15 +99,15 @@ class JSONConfig:
         return cls.from_json(read_short_text(path, path.name))
 
     def replace(self: ConfigT, **fields: Any) -> ConfigT:
-        """A validated copy with some fields changed."""
+        """Return a validated copy with some fields changed."""
         return dataclasses.replace(self, **fields)  # type: ignore[type-var]
 
 
 def check_format_version(version: Any) -> None:
-    """Refuse a file of a later version than this one knows, or of none.
+    """Refuse a file of a newer version, or of an invalid one.
 
     Raises:
-        ValueError: for anything but a whole number from 1 to ``FORMAT_VERSION``.
+        ValueError: for anything but an integer from 1 to ``FORMAT_VERSION``.
     """
     if type(version) is int and version > FORMAT_VERSION:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a configuration must satisfy, each refusal in words. Values are checked before any memory is taken."""
+"""Checks of a configuration's fields, before memory is allocated; each raises a ValueError that says what is wrong."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 from groupdnet_hub.config.decoder_layout import BlockConfig
 from groupdnet_hub.io.strict_json import shown
 
-# No network of this family comes near these.
+# Far above any network of this family.
 MAX_CHANNELS = 32768
-# Half precision counts so far.
+# The largest count that half precision represents.
 MAX_PRIOR_CODES = 2048
 MAX_CLASSES = 4096
 MAX_SIDE = 8192
-# Of the discriminator, see ``models/discriminator.py``.
+# Normalisations of the discriminator (models/discriminator.py).
 DISCRIMINATOR_NORMS = ("instance", "none")
 
-# The paper's (models/discriminator.py), and one for each pixel (models/segmentation_discriminator.py).
+# The paper's (models/discriminator.py), and one per pixel (models/segmentation_discriminator.py).
 DISCRIMINATORS = ("multiscale", "segmentation")
 
 
 def as_sequence(value: Any, name: str) -> Sequence[Any]:
-    """``value`` if it is a list or tuple, else a ValueError."""
+    """Return ``value`` if it is a list or tuple; raise a ValueError otherwise."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         raise ValueError(f"{name} is {shown(value)}; it must be a list")
     return value
 
 
 def as_int_pair(value: Any, name: str) -> tuple[int, int]:
-    """``value`` as (height, width), else a ValueError."""
+    """Return ``value`` as (height, width); raise a ValueError if it is not a pair of integers."""
     pair = as_sequence(value, name)
     if len(pair) != 2 or any(type(v) is not int for v in pair):
         raise ValueError(f"{name} is {shown(value)}; it must be (height, width) in whole pixels")
@@ -39,19 +39,19 @@ def as_int_pair(value: Any, name: str) -> tuple[int, int]:
 
 
 def check_int(value: Any, name: str, low: int, high: int) -> None:
-    """Refuse what is not a whole number from ``low`` to ``high``."""
+    """Refuse anything but an integer from ``low`` to ``high``."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{name} is {shown(value)}; it must be a whole number from {low} to {high}")
 
 
 def check_choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
-    """Refuse what is not one of ``allowed`` (1 is not True here)."""
+    """Refuse anything but one of ``allowed`` (1 is not True here)."""
     if not any(value == choice and type(value) is type(choice) for choice in allowed):
         raise ValueError(f"{name} is {shown(value)}; it must be one of {', '.join(map(repr, allowed))}")
 
 
 def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_slots: Any) -> None:
-    """Unique names, one unique colour each, and a slot for each."""
+    """Require unique names, a unique colour for each, and at least as many slots."""
     check_int(len(names), "the number of classes", 1, MAX_CLASSES)
     if any(not isinstance(name, str) or not name.strip() for name in names):
         raise ValueError("class_names holds a value that is not a name")
@@ -69,7 +69,7 @@ def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_
 
 
 def check_size(image_size: tuple[int, int], num_blocks: int) -> None:
-    """A picture that halves evenly, down to a latent map of more than one pixel."""
+    """Require a picture that halves evenly, down to a latent map of more than one pixel."""
     if not 2 <= num_blocks <= 12:
         raise ValueError(f"blocks has {num_blocks} entries; 2 to 12 can be built")
     factor = 2 ** (num_blocks - 1)
@@ -77,15 +77,15 @@ def check_size(image_size: tuple[int, int], num_blocks: int) -> None:
     if image_size == (factor, factor):
         raise ValueError(
             f"image_size {image_size} leaves a latent map of 1x1, in which instance normalisation has nothing to "
-            "normalise: take fewer blocks or a larger size"
+            "normalise: use fewer blocks or a larger size"
         )
 
 
 def halvings_for(image_size: tuple[int, int]) -> int:
-    """How often a picture halves until its smaller side is 4 to 7 pixels.
+    """Return how often a picture halves until its smaller side is 4 to 7 pixels.
 
     Raises:
-        ValueError: for a size that is too small or does not halve evenly, with one that would.
+        ValueError: for a size that is too small or does not halve evenly; the message names one that works.
     """
     small = min(image_size)
     if small < 8:
@@ -102,14 +102,14 @@ def halvings_for(image_size: tuple[int, int]) -> int:
 
 
 def check_sides(image_size: tuple[int, int], factor: int, by: str = "its number of halvings") -> None:
-    """Sides that are whole numbers of a possible size, and multiples of ``factor``."""
+    """Require sides that are multiples of ``factor``, from 1 to ``MAX_SIDE``."""
     for side in image_size:
         check_int(side, "a side of image_size", 1, MAX_SIDE)
         _check_divides(factor, side, "a side of image_size", by)
 
 
 def check_class_order(order: Sequence[Any], num_classes: int) -> None:
-    """Every class once, or an empty order."""
+    """Require every class once, or an empty order."""
     if order and (
         any(type(class_id) is not int for class_id in order) or sorted(order) != list(range(num_classes))
     ):
@@ -121,7 +121,7 @@ def check_class_order(order: Sequence[Any], num_classes: int) -> None:
 def check_placement(
     placement: Any, grid: Any, split_mode: str, latent_channels: int, num_blocks: int
 ) -> None:
-    """Codes over the whole frame, or in boxes on a grid of whole pixels."""
+    """Require codes that cover the frame, or boxes on a grid of whole pixels."""
     check_choice(placement, "code_placement", ("frame", "box"))
     check_int(grid, "code_grid", 1, 2 ** (num_blocks - 1))
     if grid & (grid - 1):
@@ -140,7 +140,7 @@ def check_placement(
 
 
 def check_encoder_colours(encoder_colours: Any, encoder_grouped: bool, split_mode: str) -> None:
-    """Colours of single classes, for an encoder that keeps classes apart."""
+    """Require an encoder that keeps classes apart for the colours of single classes."""
     check_choice(encoder_colours, "encoder_colours", (True, False))
     if encoder_colours and not (encoder_grouped and split_mode in ("crop", "mask")):
         raise ValueError(
@@ -150,7 +150,7 @@ def check_encoder_colours(encoder_colours: Any, encoder_grouped: bool, split_mod
 
 
 def check_code_filling(filling: Any, encoder_grouped: bool, split_mode: str) -> None:
-    """Codes of single classes, from an encoder that knows where it sees each of them."""
+    """Require an encoder that knows where it sees each class for filling the codes of single classes."""
     check_choice(filling, "code_filling", ("none", "nearest"))
     if filling != "none" and not (encoder_grouped and split_mode in ("crop", "mask")):
         raise ValueError(
@@ -160,7 +160,7 @@ def check_code_filling(filling: Any, encoder_grouped: bool, split_mode: str) -> 
 
 
 def check_prior(rank: Any, codes: Any, code_size: int) -> None:
-    """One prior at most: main directions of a code of ``code_size`` values, or kept codes."""
+    """Require one prior at most: principal directions of a code of ``code_size`` values, or stored codes."""
     check_int(rank, "prior_rank", 0, code_size)
     check_int(codes, "prior_codes", 0, MAX_PRIOR_CODES)
     if rank and codes:
@@ -170,10 +170,10 @@ def check_prior(rank: Any, codes: Any, code_size: int) -> None:
 
 
 def check_prior_ties(ties: Sequence[Sequence[Any]], names: Sequence[str], codes: int) -> None:
-    """Ties of two classes or more, each class in one of them, of a model that keeps codes."""
+    """Require ties of two classes or more, each class in one of them at most, and a model that stores codes."""
     if ties and not codes:
         raise ValueError(
-            "prior_ties needs prior_codes: only where codes of pictures are kept can those of several classes come "
+            "prior_ties needs prior_codes: only where codes of pictures are stored can those of several classes come "
             "from one picture"
         )
     known, tied = frozenset(names), set()
@@ -182,14 +182,14 @@ def check_prior_ties(ties: Sequence[Sequence[Any]], names: Sequence[str], codes:
             raise ValueError(f"prior_ties holds {shown(list(tie))}; a tie names at least two classes")
         for name in tie:
             if not isinstance(name, str) or name not in known:
-                raise ValueError(f"prior_ties holds {shown(name)}, which is none of the model's classes")
+                raise ValueError(f"prior_ties holds {shown(name)}, which is not one of the model's classes")
             if name in tied:
                 raise ValueError(f"prior_ties holds {shown(name)} twice; a class belongs to one tie at most")
             tied.add(name)
 
 
 def check_encoder(width: Any, multipliers: Sequence[Any], groups: int, num_blocks: int) -> None:
-    """A width that divides by the groups, and as many halvings as the decoder has doublings."""
+    """Require a width that the groups divide, and as many halvings as the decoder has doublings."""
     check_int(width, "encoder_width", 1, MAX_CHANNELS)
     _check_divides(groups, width, "encoder_width", "the number of classes")
     if len(multipliers) != num_blocks - 1:
@@ -204,7 +204,7 @@ def check_encoder(width: Any, multipliers: Sequence[Any], groups: int, num_block
 def check_decoder(
     blocks: Sequence[Any], fc_channels: Any, class_slots: int, label_channels: int, fc_groups: Any
 ) -> None:
-    """Channels that divide by the groups of every convolution."""
+    """Require channels that the groups of every convolution divide."""
     check_int(fc_channels, "fc_channels", 1, MAX_CHANNELS)
     if fc_groups is None:
         _check_divides(class_slots, fc_channels, "fc_channels", "class_slots")
@@ -234,7 +234,7 @@ def check_decoder(
 
 
 def blocks_from_json(value: Any) -> tuple[BlockConfig, ...]:
-    """A decoder's blocks from a list of JSON objects."""
+    """Return the decoder's blocks that a list of JSON objects describes."""
     keys = [field.name for field in dataclasses.fields(BlockConfig)]
     blocks = []
     for i, entry in enumerate(as_sequence(value, "blocks")):

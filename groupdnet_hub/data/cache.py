@@ -1,4 +1,4 @@
-"""Pictures and maps of a data set kept in memory as whole numbers, of the host or of a training device."""
+"""Pictures and maps of a data set as integers in the memory of the host or of a training device."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 
-class KeptPictures:
+class CachedPictures:
     """Pictures [N, 3, H, W] and maps [N, H, W] in one tensor each, and the classes that each label map shows.
 
     Args:
         count: N.
-        like: an item, whose parts and sizes are those of all: ``image`` uint8, ``label`` and perhaps ``instance``.
-        class_count: ids of label maps are below it.
-        device: where they are kept.
+        like: an item with the parts and sizes of all: ``image`` uint8, ``label`` and perhaps ``instance``.
+        class_count: number of classes; ids of label maps are below it.
+        device: device of the tensors.
 
     Attributes:
         parts: ``image`` uint8; ``label`` uint8, or int16 or int32 for more than 256 classes; ``instance`` int32.
-        classes: int64 [N, K], once all are there: the ids that each label map shows, in rising order, K being the
-            most that any shows; the rest is filled with ``class_count``.
+        classes: int64 [N, K], ids that each label map shows, in rising order, where K is the largest number of them
+            on one map; the rest is filled with ``class_count``. Empty before :meth:`finish`.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class KeptPictures:
     ) -> None:
         self.class_count, self.device = class_count, device
         self.parts = {
-            name: torch.empty((count, *value.shape), dtype=_kept_type(name, class_count), device=device)
+            name: torch.empty((count, *value.shape), dtype=_cached_type(name, class_count), device=device)
             for name, value in like.items()
         }
         self._shown = torch.zeros(count, class_count, dtype=torch.bool)
@@ -36,21 +36,21 @@ class KeptPictures:
 
     @staticmethod
     def bytes_of(count: int, like: Mapping[str, Tensor], class_count: int) -> int:
-        """How much memory ``count`` items take."""
+        """Return the memory that ``count`` items take, in bytes."""
         return count * sum(
-            value.numel() * _kept_type(name, class_count).itemsize for name, value in like.items()
+            value.numel() * _cached_type(name, class_count).itemsize for name, value in like.items()
         )
 
     @property
     def nbytes(self) -> int:
-        """How much memory they take."""
+        """Memory that the items take, in bytes."""
         return sum(part.nbytes for part in self.parts.values())
 
     def put(self, index: int, item: Mapping[str, Tensor]) -> None:
-        """Keep one item, whose maps are of whole numbers.
+        """Store item ``index``, whose maps are of an integer type.
 
         Raises:
-            ValueError: if its parts are others than the first one's, or an instance id takes more than 31 bits.
+            ValueError: if its parts differ from those of the first item, or an instance id takes more than 31 bits.
         """
         if item.keys() != self.parts.keys():
             with_map = "has an" if "instance" in item else "has no"
@@ -59,32 +59,32 @@ class KeptPictures:
             )
         if "instance" in item and int(item["instance"].max()) >= 2**31:
             raise ValueError(
-                f"item {index} has instance ids of 2^31 or more, which are not kept in memory: number them anew"
+                f"item {index} has instance ids of 2^31 or more, which are not cached in memory: renumber them"
             )
         for name, value in item.items():
             self.parts[name][index].copy_(value)
         self._shown[index].index_fill_(0, item["label"].flatten().long(), True)
 
     def finish(self) -> None:
-        """Make ``classes`` ready, after the last item."""
+        """Set ``classes``, after the last item."""
         most = int(self._shown.sum(dim=1).max())
         ids = torch.where(self._shown, torch.arange(self.class_count), self.class_count)
         self.classes = ids.sort(dim=1).values[:, :most].contiguous().to(self.device)
 
     def item(self, index: int) -> dict[str, Tensor]:
-        """One item on the CPU; not to be written to."""
+        """Return one item on the CPU; do not write to it."""
         return {name: part[index].cpu() for name, part in self.parts.items()}
 
     def classes_of(self, index: int) -> Tensor:
-        """The classes of one item on the CPU, int64 [K]."""
+        """Return the classes of one item on the CPU, int64 [K]."""
         return self.classes[index].cpu()
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        """Items [B, ...] by their numbers, int64 [B] on the same device."""
+        """Return items [B, ...] by their indices, int64 [B] on the same device."""
         return {name: part.index_select(0, indices) for name, part in self.parts.items()}
 
 
-def _kept_type(name: str, class_count: int) -> torch.dtype:
+def _cached_type(name: str, class_count: int) -> torch.dtype:
     if name == "image":
         return torch.uint8
     if name == "instance":

@@ -25,16 +25,16 @@ from groupdnet_hub.data.figure_textures import (
 Crop = Literal["full", "upper"]
 Point = tuple[float, float]
 
-# Outlines are drawn this much larger than asked for and then thinned out.
+# Outlines are drawn larger by this factor and then subsampled.
 _OVERSAMPLING = 4
 
 
 @dataclass(frozen=True)
 class _Outfit:
-    """Lengths are heights on the body: 0 is the top of the head, 1 the soles."""
+    """Clothes of a figure. Lengths are heights on the body: 0 is the top of the head, 1 the soles."""
 
     hem: float  # of the top
-    sleeve: float  # share of the arm
+    sleeve: float  # fraction of the arm
     looseness: float
     neckline: float
     bottom: Literal["trousers", "skirt", "none"]
@@ -46,15 +46,18 @@ class _Outfit:
 def draw_figure(
     seed: int, size: tuple[int, int] = (256, 256), *, crop: Crop = "full"
 ) -> tuple[Image.Image, np.ndarray]:
-    """A standing person on a plain backdrop.
+    """Draw a standing person on a plain backdrop.
 
     Args:
-        seed: fixes body, pose, outfit and textures.
+        seed: seed of body, pose, outfit and textures.
         size: (height, width) in pixels.
         crop: ``full``, from head to feet, or ``upper``, from head to hip.
 
     Returns:
         (RGB picture, uint8 [H, W] of class ids); the classes are those of ``FIGURE_LABELS``.
+
+    Raises:
+        ValueError: for an unknown crop or a side under 8 pixels.
     """
     if crop not in ("full", "upper"):
         raise ValueError(f"crop is {crop!r}; it must be 'full' or 'upper'")
@@ -177,7 +180,7 @@ def _draw_arms(pen: _Pen, random: np.random.Generator, outfit: _Outfit, build: f
 
 
 def _part(line: Sequence[Point], top: float, bottom: float) -> list[Point]:
-    """The stretch of a falling line between two heights."""
+    """Return the part of a falling line between two heights."""
     xs, ys = [x for x, _ in line], [y for _, y in line]
     inner = [(x, y) for x, y in line if top < y < bottom]
     ends = [(float(np.interp(y, ys, xs)), y) for y in (top, bottom)]
@@ -194,7 +197,7 @@ class _Pen:
 
     @property
     def label(self) -> np.ndarray:
-        """uint8 [H, W] as drawn so far."""
+        """Label map drawn so far, uint8 [H, W]."""
         return np.array(self._picture)
 
     def _pixel(self, point: Point) -> Point:
@@ -209,7 +212,7 @@ class _Pen:
         self._draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=class_id)
 
     def limb(self, class_id: int, line: Sequence[Point], radii: Sequence[float]) -> None:
-        """A rounded stroke along a line, its radius going evenly through ``radii``."""
+        """Draw a rounded stroke along a line, with the radius interpolated evenly between ``radii``."""
         steps = np.linspace(0, len(line) - 1, 24 * (len(line) - 1) + 1)
         at = np.arange(len(line))
         xs, ys = np.interp(steps, at, [x for x, _ in line]), np.interp(steps, at, [y for _, y in line])

@@ -1,4 +1,4 @@
-"""Texture of drawn people: uneven outlines, colours and patterns."""
+"""Textures of drawn people: uneven outlines, colours and patterns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BACKGROUND, HAIR, FACE, SKIN, TOP, BOTTOM, SOCKS, SHOES = range(8)
 
 
 def smooth_noise(random: np.random.Generator, size: tuple[int, int], cells: int) -> np.ndarray:
-    """float [H, W], about -1 to 1, changing over an ``cells``-th of the picture."""
+    """Return smooth noise float [H, W], about -1 to 1, on ``cells`` x ``cells`` cells."""
     coarse = Image.fromarray(random.uniform(-1, 1, (cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
 def warp(label: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Uneven outlines, as people have them: each pixel looks up its class a little to the side."""
+    """Make outlines uneven: each pixel takes its class from a place a little to the side."""
     height, width = label.shape
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     for cells, strength in ((6, 0.012), (20, 0.005)):
@@ -31,7 +31,7 @@ def warp(label: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def paint(label: np.ndarray, random: np.random.Generator) -> Image.Image:
-    """Every class in a colour and texture of its own."""
+    """Paint every class in a colour and texture of its own."""
     height, width = label.shape
     skin = np.array([235, 195, 165]) * random.uniform(0.45, 1.05)
     colours = {

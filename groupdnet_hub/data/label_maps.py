@@ -16,7 +16,7 @@ LabelSource = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
 _INDEX_MODES = ("P", "L", "I", "I;16", "I;16B", "I;16L")
 _COLOUR_MODES = ("RGB", "RGBA")
-# Proportions of a label map may differ by this much from those asked for, and it is then resized.
+# Largest relative difference of a label map's proportions from the required ones at which it is resized.
 _ASPECT_TOLERANCE = 0.02
 
 
@@ -28,15 +28,16 @@ def read_label_map(
     resize: bool = False,
     tolerance: int = 8,
 ) -> np.ndarray:
-    """A label map as class ids.
+    """Read a label map as class ids.
 
     Args:
-        source: a path or PIL image in an index mode (8 or 16 bit; the pixel value is the class id) or in RGB(A)
-            colours of the palette; an integer array or tensor [H, W] of ids; a uint8 array [H, W, 3 or 4] of
-            colours. A palette picture whose indices are no class ids is read by its colours.
+        source: path or PIL image in an index mode (8 or 16 bit; the pixel value is the class id) or in RGB(A)
+            colours of the palette; integer array or tensor [H, W] of ids; uint8 array [H, W, 3 or 4] of colours. A
+            palette picture whose indices are not class ids is read by its colours.
+        labels: label set.
         size: (height, width) that the map must have.
-        resize: resize (nearest) a map of the same proportions to ``size``.
-        tolerance: how far a colour channel may be from the palette's.
+        resize: whether to resize (nearest) a map of the same proportions to ``size``.
+        tolerance: largest difference of a colour channel from the palette's.
 
     Returns:
         int64 [H, W].
@@ -63,7 +64,11 @@ def read_label_map(
 
 
 def read_instance_map(source: LabelSource, *, size: tuple[int, int] | None = None) -> np.ndarray:
-    """An instance map as int64 [H, W]: non-negative ids of 8, 16 or 32 bit; resized (nearest) to ``size``.
+    """Read an instance map as int64 [H, W]: non-negative ids of 8, 16 or 32 bit.
+
+    Args:
+        source: path or PIL image in an index mode, or integer array or tensor [H, W].
+        size: (height, width) to resize it to (nearest); by default its own.
 
     Raises:
         ValueError: for colours, other modes and negative ids.
@@ -108,12 +113,12 @@ def _read_ids(source: LabelSource, labels: LabelSet, tolerance: int) -> np.ndarr
         try:
             return _ids_of_colours(np.asarray(picture.convert("RGB")), labels, tolerance)
         except ValueError:
-            pass  # its colours are no better than its indices: the message is about the indices
+            pass  # its colours are not in the palette either: the message is about the indices
     return _checked_ids(ids, labels)
 
 
 def _refuse_grey_jpeg(picture: Image.Image, what: str) -> None:
-    # Its smeared values are often ids of other classes, so that nothing later would notice.
+    # Its smeared values are often ids of other classes, which nothing would detect later.
     if picture.format in ("JPEG", "MPO"):
         raise ValueError(f"the {what} is a grey JPEG, and JPEG smears ids: save it as PNG")
 
@@ -146,7 +151,7 @@ def _ids_of_colours(pixels: np.ndarray, labels: LabelSet, tolerance: int, hint: 
         clear = int((pixels[:, :, 3] != 255).sum())
         if clear:
             raise ValueError(f"{clear} pixels of the label map are transparent: save it without transparency")
-    # A file of a few kilobytes may hold millions of pixels: four bytes for each, and not several times eight.
+    # A file of a few kilobytes may hold millions of pixels: take four bytes each, not several times eight.
     packed = pixels[:, :, 0].astype(np.uint32)
     for channel in (1, 2):
         packed <<= 8
@@ -156,7 +161,7 @@ def _ids_of_colours(pixels: np.ndarray, labels: LabelSet, tolerance: int, hint: 
     palette = np.asarray(labels.palette, dtype=np.int16)
     nearest = np.empty(len(found), dtype=np.int64)
     distance = np.empty(len(found), dtype=np.int64)
-    step = max(1, 2**19 // len(palette))  # a photo has many colours: in parts, memory stays small
+    step = max(1, 2**19 // len(palette))  # a photo has many colours: in chunks, memory stays small
     for start in range(0, len(found), step):
         part = np.zeros((len(found[start : start + step]), len(palette)), dtype=np.int16)
         for channel in range(3):
@@ -170,7 +175,7 @@ def _ids_of_colours(pixels: np.ndarray, labels: LabelSet, tolerance: int, hint: 
         others = f", and {int(unknown.sum()) - 1} other colours are unknown too" if unknown.sum() > 1 else ""
         near = labels.names[nearest[worst]]
         raise ValueError(
-            f"the colour {tuple(int(v) for v in found[worst])} is no class of the palette: {int(counts[worst])} pixels "
+            f"the colour {tuple(int(v) for v in found[worst])} is not in the palette: {int(counts[worst])} pixels "
             f"of the label map have it{others}; the nearest class is {near!r}, "
             f"{labels.palette[nearest[worst]]}.{hint}"
         )

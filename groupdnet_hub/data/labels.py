@@ -1,4 +1,4 @@
-"""Label sets, and label maps as tensors."""
+"""Label sets, and operations on label maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from groupdnet_hub.config.validation import as_sequence, check_classes
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.strict_json import read_json
 
-# How many names, and how much of each, a message shows: a stranger's file may hold thousands, of any length.
+# Limits of the names in a message: an untrusted file may hold thousands, of any length.
 _NAMES_SHOWN, _NAME_LENGTH = 20, 40
 
 
@@ -29,8 +29,8 @@ class LabelSet:
     """The classes of a label map.
 
     Attributes:
-        names: one unique name for each class; the position is the class id.
-        palette: one unique RGB colour (0..255) for each class.
+        names: unique name of each class; the position is the class id.
+        palette: unique RGB colour (0..255) of each class.
 
     Raises:
         ValueError: for a set that is empty, or whose names or colours are not unique.
@@ -48,7 +48,7 @@ class LabelSet:
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> LabelSet:
-        """A label set with well-spread colours."""
+        """Build a label set with distinct colours."""
         names = as_sequence(names, "names")
         return cls(tuple(names), numbered_palette(len(names)))
 
@@ -81,7 +81,7 @@ class LabelSet:
             raise ValueError(f"{path.name}: {error}") from None
 
     def to_file(self, path: str | os.PathLike[str]) -> None:
-        """Write what :meth:`from_file` reads, whole or not at all."""
+        """Write a file for :meth:`from_file`, atomically."""
         classes = [
             {"id": i, "name": name, "color": list(colour)}
             for i, (name, colour) in enumerate(zip(self.names, self.palette, strict=True))
@@ -93,10 +93,10 @@ class LabelSet:
         return len(self.names)
 
     def id_of(self, class_: str | int) -> int:
-        """The id of a class given by name or id.
+        """Return the id of a class given by name or id.
 
         Raises:
-            ValueError: for an unknown one; the message names those that there are.
+            ValueError: for an unknown class; the message names the known ones.
         """
         if isinstance(class_, str) and class_ in self.names:
             return self.names.index(class_)
@@ -115,10 +115,10 @@ class LabelSet:
         return ", ".join(self.names[:20]) + (", ..." if len(self) > 20 else "")
 
     def ids_of(self, classes: Iterable[str | int]) -> list[int]:
-        """:meth:`id_of` each.
+        """Return the id of each class.
 
         Raises:
-            ValueError: for an unknown one, and for one name where a list is due.
+            ValueError: for an unknown class, and for a single name instead of a list.
         """
         if isinstance(classes, str):
             raise ValueError(
@@ -130,8 +130,8 @@ class LabelSet:
 def describe_difference(names: Sequence[str], others: Sequence[str]) -> tuple[str, str]:
     """Describe two differing lists of class names for a message, each as ``"3 classes sky, road, car"``.
 
-    What is shown is bounded. Of a list that is too long to show, the names that the other list lacks come first; the
-    same names in another order are said to be that.
+    The length is bounded: of a long list, the names that the other list lacks come first. The second text says so if
+    both lists have the same names in another order.
     """
     order = ", in another order" if set(names) == set(others) else ""
     return _described(names, others), _described(others, names) + order
@@ -148,12 +148,12 @@ def _described(names: Sequence[str], others: Sequence[str]) -> str:
 
 
 def _without_numpy(value: Any) -> Any:
-    """Arrays and numbers of numpy as Python's own, so that label sets compare and serialise alike."""
+    """Return numpy arrays and numbers as Python's own, so that label sets compare and serialise alike."""
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def resize_label_map(label: Tensor, size: tuple[int, int]) -> Tensor:
-    """int [B, H, W] -> int64, resized (nearest) to ``size`` = (height, width); ids of any size stay exact."""
+    """Resize label maps int [B, H, W] (nearest) to ``size`` = (height, width): int64; ids of any size stay exact."""
     label = label.long()
     if tuple(label.shape[-2:]) == tuple(size):
         return label
@@ -172,10 +172,13 @@ def resize_label_map(label: Tensor, size: tuple[int, int]) -> Tensor:
 def one_hot(
     label: Tensor, num_classes: int, dtype: torch.dtype = torch.float32, *, check: bool = True
 ) -> Tensor:
-    """int64 [B, H, W] -> [B, C, H, W] of zeros and ones.
+    """Return label maps int [B, H, W] as one-hot [B, C, H, W].
 
     Args:
-        check: ``False`` where the ids are known to be valid: to check them, a GPU is waited for.
+        label: label maps.
+        num_classes: C.
+        dtype: type of the result.
+        check: whether to check the ids, for which the host waits for a GPU.
 
     Raises:
         ValueError: for another shape or type, and for an id outside 0..C-1; the message says which, and at how many
@@ -192,8 +195,12 @@ def one_hot(
 
 
 def check_ids(label: Tensor, num_classes: int) -> None:
-    """Refuse a label map int [B, H, W] with an id outside 0..C-1, saying which and at how many pixels."""
-    low, high = torch.stack((label.min(), label.max())).tolist()  # a GPU is waited for once
+    """Refuse label maps int [B, H, W] with an id outside 0..C-1.
+
+    Raises:
+        ValueError: for such maps; the message says which id, and at how many pixels.
+    """
+    low, high = torch.stack((label.min(), label.max())).tolist()  # the host waits for a GPU once
     if low < 0 or high >= num_classes:
         bad = low if low < 0 else high
         raise ValueError(
@@ -203,7 +210,7 @@ def check_ids(label: Tensor, num_classes: int) -> None:
 
 
 def instance_edges(instance: Tensor) -> Tensor:
-    """int [B, H, W] -> float32 [B, 1, H, W]: 1 at both pixels of every horizontal or vertical change of id."""
+    """Return float32 [B, 1, H, W]: 1 at both pixels of every horizontal or vertical change of id in int [B, H, W]."""
     edges = torch.zeros(instance.shape, dtype=torch.bool, device=instance.device)
     across = instance[:, :, 1:] != instance[:, :, :-1]
     edges[:, :, 1:] |= across
@@ -215,22 +222,22 @@ def instance_edges(instance: Tensor) -> Tensor:
 
 
 def shown_classes(label: Tensor, num_classes: int) -> Tensor:
-    """Which classes each label map int [B, H, W] of ids 0..C-1 shows, bool [B, C], without waiting for its device."""
+    """Return which classes each label map int [B, H, W] shows, bool [B, C], without waiting for its device."""
     shown = torch.zeros(len(label), num_classes, dtype=torch.bool, device=label.device)
     return shown.scatter_(1, label.flatten(1).long(), True)
 
 
 def classes_present(label: Tensor | np.ndarray, num_classes: int) -> list[int]:
-    """The class ids that a label map holds, in order."""
+    """Return the class ids that a label map holds, in rising order."""
     values = label.unique().tolist() if isinstance(label, Tensor) else np.unique(label).tolist()
     return [int(value) for value in values if 0 <= value < num_classes]
 
 
 def label_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
-    """A label map int [H, W] as an index picture: mode P with the palette, 16 bit for more than 256 classes.
+    """Return a label map int [H, W] as an index picture: mode P with the palette, 16 bit for more than 256 classes.
 
     Raises:
-        ValueError: for another shape or type, and for an id that is no class.
+        ValueError: for another shape or type, and for an id that is not a class.
     """
     ids = _ids_to_draw(label, labels)
     if len(labels) > 256:
@@ -241,7 +248,7 @@ def label_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
 
 
 def colour_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
-    """A label map int [H, W] as an RGB picture in the palette's colours.
+    """Return a label map int [H, W] as an RGB picture in the palette's colours.
 
     Raises:
         ValueError: as :func:`label_picture`.
@@ -256,6 +263,6 @@ def _ids_to_draw(label: Tensor | np.ndarray, labels: LabelSet) -> np.ndarray:
             f"the label map to draw is {ids.dtype} {ids.shape}; it must hold whole numbers, [height, width]"
         )
     ids = ids.astype(np.int64)
-    # A narrower type would wrap round in silence, and a negative id would count from the palette's end.
+    # A narrower type would wrap around silently, and a negative id would count from the palette's end.
     check_ids(torch.from_numpy(ids)[None], len(labels))
     return ids

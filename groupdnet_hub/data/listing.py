@@ -1,4 +1,4 @@
-"""Where the pictures and maps of a data set are: files that a folder lists, or rows of a table."""
+"""Lists of the pictures and maps of a data set: files that a folder names, or rows of a table."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ Pair = tuple[Any, Any, Any]
 
 
 class FolderPairs(Sequence[Pair]):
-    """Files named by ``SPLIT/metadata.jsonl`` (file_name, label_file_name, perhaps instance_file_name) of some folders,
-    one folder after another."""
+    """Files named by the ``metadata.jsonl`` (file_name, label_file_name, perhaps instance_file_name) of some folders.
+
+    Args:
+        folders: splits of data sets, whose pairs follow one another.
+
+    Raises:
+        ValueError: for a folder without ``metadata.jsonl``, an entry that is not of its form or names a file outside
+            the folder, and a list without pictures.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.pairs: list[tuple[Path, Path, Path | None]] = []
@@ -61,7 +68,11 @@ def _lies_inside(name: object) -> bool:
 
 
 class RowPairs(Sequence[Pair]):
-    """Rows of a table with a picture column and a label column (a Hugging Face ``datasets.Dataset``)."""
+    """Rows of a table with a picture column and a label column (a Hugging Face ``datasets.Dataset``).
+
+    Raises:
+        ValueError: for a column that the rows lack.
+    """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], image_column: str, label_column: str) -> None:
         first = rows[0]

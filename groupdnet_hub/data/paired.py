@@ -1,4 +1,4 @@
-"""Pictures with their label maps: a folder, or rows of a Hugging Face data set."""
+"""Pictures with their label maps, from a folder or from rows of a Hugging Face data set."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from groupdnet_hub.data.cache import KeptPictures
+from groupdnet_hub.data.cache import CachedPictures
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import LabelSet, resize_label_map
 from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs
-from groupdnet_hub.data.transforms.moves import Moves, MoveTable, moved
-from groupdnet_hub.data.transforms.placement import Placement
+from groupdnet_hub.data.transforms.moves import Moves, MoveTable, move_batch
+from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.io.images import photo_to_bytes, read_photo
 
-# Items that a worker process reads before it hands them over.
-_READ_AT_ONCE = 16
+# Items that a worker process reads before it returns them.
+_READ_BATCH = 16
 
 
 def read_label_set(folder: str | os.PathLike[str], split: str = "train") -> LabelSet:
-    """The ``classes.json`` of a data set folder, in the folder itself or in its split.
+    """Read ``classes.json`` of a data set folder, in the folder itself or in its split.
 
     Raises:
-        ValueError: if there is none, or it is not one.
+        ValueError: for a missing or invalid file.
     """
     for place in (Path(folder), Path(folder) / split):
         if (place / "classes.json").is_file():
@@ -39,18 +39,19 @@ def read_label_set(folder: str | os.PathLike[str], split: str = "train") -> Labe
 class PairedImages(Dataset[dict[str, Tensor]]):
     """Pictures with their label maps, resized to one size.
 
-    An item is a dictionary: ``image`` float32 [3, H, W] in [-1, 1], ``label`` int64 [H, W], and, where the data
-    has them, ``instance`` int64 [H, W]. All may be read at once and kept on a device, see :meth:`keep`; items and
-    batches are the same then.
+    An item is a dictionary: ``image`` float32 [3, H, W] in [-1, 1], ``label`` int64 [H, W], and, where the data has
+    it, ``instance`` int64 [H, W]. :meth:`cache` reads all of them at once into the memory of a device; items and
+    batches stay the same.
 
     Args:
         pairs: picture, label map and instance map or None, each as the strict readers take them.
-        labels: the label set of the maps.
+        labels: label set of the maps.
         image_size: (height, width) of the items.
-        cache_bytes: how much memory may keep items that were read once; the first ones stay, until it is full. Each
-            worker process of a loader keeps its own.
-        placement: ``random_flip=True``, ``random_shift=0.1``, ``seed=3`` and the other fields of
-            :class:`groupdnet_hub.data.transforms.placement.Placement`: how items are moved, each epoch anew.
+        cache_bytes: size of the memory in which items stay that were read once, the first ones until it is full. Each
+            worker process of a loader has its own.
+        transform: random change of each item, different in each epoch, such as
+            ``Placement(random_flip=True, random_shift=0.1, seed=3)``; see
+            :class:`groupdnet_hub.data.transforms.placement.Transform`. By default none.
     """
 
     def __init__(
@@ -60,14 +61,14 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         image_size: tuple[int, int],
         *,
         cache_bytes: int = 0,
-        **placement: Any,
+        transform: Transform | None = None,
     ) -> None:
         self.pairs, self.labels, self.image_size = pairs, labels, image_size
-        self.placement = Placement(**placement)
-        # Shared, so that a loader's workers that live on into the next epoch see the change.
+        self.transform: Transform = Placement() if transform is None else transform
+        # Shared, so that persistent workers of a loader see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._cache = _Cache(cache_bytes)
-        self.kept: KeptPictures | None = None
+        self._read_items = _ReadItems(cache_bytes)
+        self.cached: CachedPictures | None = None
 
     @classmethod
     def from_folder(
@@ -78,14 +79,19 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         split: str = "train",
         labels: LabelSet | None = None,
         cache_bytes: int = 0,
-        **placement: Any,
+        transform: Transform | None = None,
     ) -> PairedImages:
-        """``folder/SPLIT`` with ``metadata.jsonl``, ``images/`` and ``labels/``; ``folder/classes.json``.
+        """Open ``folder/SPLIT`` with ``metadata.jsonl``, ``images/`` and ``labels/``, and ``folder/classes.json``.
 
-        Several folders of the same classes give the pictures of one after those of another.
+        Args:
+            folder: one folder, or several of the same classes, whose pictures follow one another.
+            image_size: (height, width) of the items.
+            split: name of the split's folder.
+            labels: label set of the maps; by default that of ``classes.json``.
+            cache_bytes, transform: as the constructor takes them.
 
         Raises:
-            ValueError: where a part is missing, or folders differ in their classes; the message names it.
+            ValueError: for a missing part, or folders of different classes; the message names it.
         """
         roots = [Path(folder)] if isinstance(folder, (str, os.PathLike)) else [Path(one) for one in folder]
         for root in roots:
@@ -96,7 +102,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
             if read_label_set(root, split) != labels:
                 raise ValueError(f"{root} holds other classes than {roots[0]}")
         pairs = FolderPairs([root / split for root in roots])
-        return cls(pairs, labels, image_size, cache_bytes=cache_bytes, **placement)
+        return cls(pairs, labels, image_size, cache_bytes=cache_bytes, transform=transform)
 
     @classmethod
     def from_rows(
@@ -108,62 +114,73 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         image_column: str = "image",
         label_column: str = "label",
         cache_bytes: int = 0,
-        **placement: Any,
+        transform: Transform | None = None,
     ) -> PairedImages:
-        """Rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), decoded to PIL pictures."""
-        pairs = RowPairs(rows, image_column, label_column)
-        return cls(pairs, labels, image_size, cache_bytes=cache_bytes, **placement)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch on which the random moves depend."""
-        self._epoch.fill_(epoch)
-
-    def unmoved(self) -> PairedImages:
-        """The same pictures as they are in their files; what was read is shared."""
-        other = copy.copy(self)
-        other.placement = Placement()
-        return other
-
-    def keep(
-        self, device: torch.device, *, workers: int = 0, show: Callable[[Any], Iterable[Any]] = iter
-    ) -> None:
-        """Read all pictures and maps, and keep them on ``device`` as whole numbers.
-
-        In the host's memory they are shared by the workers of loaders that are started from now on.
+        """Take rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), decoded to PIL pictures.
 
         Args:
-            workers: processes that read them.
-            show: told of the batches that are read, such as ``tqdm``.
+            rows: mappings with a picture and a label map, and optionally an ``instance`` map.
+            labels, image_size, cache_bytes, transform: as the constructor takes them.
+            image_column, label_column: keys of the picture and of its label map.
+
+        Raises:
+            ValueError: for a column that the rows lack.
+        """
+        pairs = RowPairs(rows, image_column, label_column)
+        return cls(pairs, labels, image_size, cache_bytes=cache_bytes, transform=transform)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch, on which the transform depends."""
+        self._epoch.fill_(epoch)
+
+    def untransformed(self) -> PairedImages:
+        """Return the same pictures without the transform; what was read is shared."""
+        other = copy.copy(self)
+        other.transform = Placement()
+        return other
+
+    def cache(
+        self, device: torch.device, *, workers: int = 0, progress: Callable[[Any], Iterable[Any]] = iter
+    ) -> None:
+        """Read all pictures and maps into the memory of ``device``, as integers.
+
+        In the host's memory they are shared with the workers of loaders that are started later.
+
+        Args:
+            device: device of the tensors.
+            workers: number of processes that read.
+            progress: wrapper of the iterable of batches that are read, such as ``tqdm``.
 
         Raises:
             ValueError: for a file that cannot be read.
         """
         first = self._packed(0)
-        self.placement.check("instance" in first)
-        kept = KeptPictures(len(self), first, len(self.labels), device)
+        if isinstance(self.transform, Placement):
+            self.transform.check("instance" in first)
+        cached = CachedPictures(len(self), first, len(self.labels), device)
         items = _PackedItems(self)
         generator = torch.Generator()  # not the global one, which others draw from
-        loader = DataLoader(items, _READ_AT_ONCE, num_workers=workers, collate_fn=list, generator=generator)
-        place = 0
-        for read in show(loader):
+        loader = DataLoader(items, _READ_BATCH, num_workers=workers, collate_fn=list, generator=generator)
+        index = 0
+        for read in progress(loader):
             for item in read:
-                kept.put(place, item)
-                place += 1
-        kept.finish()
-        self.kept = kept
+                cached.put(index, item)
+                index += 1
+        cached.finish()
+        self.cached = cached
 
-    def bytes_to_keep(self) -> int:
-        """How much memory :meth:`keep` takes, from the first item's parts."""
-        return KeptPictures.bytes_of(len(self), self._packed(0), len(self.labels))
+    def cache_size(self) -> int:
+        """Return the memory that :meth:`cache` takes, in bytes, computed from the first item."""
+        return CachedPictures.bytes_of(len(self), self._packed(0), len(self.labels))
 
     def label(self, index: int) -> Tensor:
-        """The label map of one item by itself, not moved: int64 [H, W].
+        """Return the label map of one item, without the transform: int64 [H, W].
 
         Raises:
             ValueError: for a file that cannot be read.
         """
-        if self.kept is not None:
-            return self.kept.item(index)["label"].long()
+        if self.cached is not None:
+            return self.cached.item(index)["label"].long()
         label = torch.from_numpy(read_label_map(self.pairs[index][1], self.labels))
         return resize_label_map(label[None], self.image_size)[0]
 
@@ -171,51 +188,58 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         return len(self.pairs)
 
     def __getitem__(self, index: int | tuple[int, int]) -> dict[str, Tensor]:
-        """An item. ``(index, time)`` moves it otherwise for each ``time`` that it is seen in an epoch, 0 the first."""
-        index, number = self._number(index)
-        classes = None if self.kept is None else self.kept.classes_of(index)
-        return self.placement(
+        """Return an item. ``(index, time)`` changes it differently each time it is seen in an epoch, counted from 0."""
+        index, number = self._transform_index(index)
+        classes = None if self.cached is None else self.cached.classes_of(index)
+        return self.transform(
             self._packed(index), int(self._epoch), number, class_count=len(self.labels), classes=classes
         )
 
     def moves(self, index: int | tuple[int, int]) -> tuple[int, Moves]:
-        """The place of an item in the data set, and how it is moved in the present epoch."""
-        index, number = self._number(index)
-        return index, self.placement.moves(int(self._epoch), number)
-
-    def batch(self, table: MoveTable) -> dict[str, Tensor]:
-        """Items that are kept, as ``default_collate`` would make a batch of them, on the device that they are kept on.
-
-        Args:
-            table: their moves, on that device; the host waits for nothing.
+        """Return an item's index in the data set, and its moves in the present epoch.
 
         Raises:
-            ValueError: if they are not kept.
+            ValueError: for a transform other than :class:`~groupdnet_hub.data.transforms.placement.Placement`, of
+                which the moves of a batch are not known.
         """
-        if self.kept is None:
-            raise ValueError("the pictures are not kept on a device yet: call keep()")
-        indices = table.indices
-        batch = self.kept.batch(indices)
-        return moved(batch, table, self.kept.classes.index_select(0, indices), len(self.labels))
+        if not isinstance(self.transform, Placement):
+            raise ValueError("cached batches need a Placement as the transform: read the items one by one")
+        index, number = self._transform_index(index)
+        return index, self.transform.moves(int(self._epoch), number)
 
-    def _number(self, index: int | tuple[int, int]) -> tuple[int, int]:
-        """An item's place in the data set, and what its moves depend on."""
+    def batch(self, table: MoveTable) -> dict[str, Tensor]:
+        """Return a batch of cached items as ``default_collate`` would make it, on the device of the cache.
+
+        Args:
+            table: the items' moves, on that device; the host waits for nothing.
+
+        Raises:
+            ValueError: if the data set is not cached.
+        """
+        if self.cached is None:
+            raise ValueError("the pictures are not cached on a device yet: call cache()")
+        indices = table.indices
+        batch = self.cached.batch(indices)
+        return move_batch(batch, table, self.cached.classes.index_select(0, indices), len(self.labels))
+
+    def _transform_index(self, index: int | tuple[int, int]) -> tuple[int, int]:
+        """Return an item's index in the data set, and the one that its transform depends on."""
         index, time = index if isinstance(index, tuple) else (index, 0)
         return index, index + time * len(self)
 
     def _packed(self, index: int) -> dict[str, Tensor]:
-        """An item as it lies in its files, its image uint8, on the CPU."""
-        if self.kept is not None:
-            return self.kept.item(index)
-        item = self._cache.get(index)
+        """Return an item without the transform, its image uint8, on the CPU."""
+        if self.cached is not None:
+            return self.cached.item(index)
+        item = self._read_items.get(index)
         if item is None:
             item = read_packed(self.pairs[index], self.labels, self.image_size, f"item {index}")
-            self._cache.put(index, item)
+            self._read_items.put(index, item)
         return item
 
 
 class _PackedItems(Dataset[dict[str, Tensor]]):
-    """The items of a data set as they lie in their files."""
+    """The items of a data set without the transform, images uint8."""
 
     def __init__(self, data: PairedImages) -> None:
         self.data = data
@@ -228,9 +252,9 @@ class _PackedItems(Dataset[dict[str, Tensor]]):
 
 
 class MoveTables(Dataset[tuple[int, Moves]]):
-    """A data set's moves in place of its items, in batches for :meth:`PairedImages.batch`.
+    """The moves of a data set's items in place of the items, in batches for :meth:`PairedImages.batch`.
 
-    It takes what the data set takes for an index, so that a loader's order is that of the items.
+    Its indices are those of the data set, so that a loader's order is that of the items.
     """
 
     def __init__(self, data: PairedImages) -> None:
@@ -243,19 +267,22 @@ class MoveTables(Dataset[tuple[int, Moves]]):
         return self.data.moves(index)
 
     def collate(self, items: Sequence[tuple[int, Moves]]) -> MoveTable:
-        """A batch of them, for a ``DataLoader``'s ``collate_fn``."""
+        """Build the table of a batch, as the ``collate_fn`` of a ``DataLoader``."""
         indices, moves = zip(*items, strict=True)
         return MoveTable.of(moves, indices, self.data.image_size)
 
 
 def read_packed(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: str) -> dict[str, Tensor]:
-    """One item of :class:`PairedImages`, its ``image`` uint8.
+    """Read one item of :class:`PairedImages`, its ``image`` uint8.
 
     Args:
-        name: how messages call it.
+        pair: picture, label map and instance map or None.
+        labels: label set of the map.
+        image_size: (height, width) of the item.
+        name: name of the item in messages.
 
     Raises:
-        ValueError: for files that cannot be read, or do not fit each other.
+        ValueError: for files that cannot be read, or a picture and a label map of different sizes.
     """
     picture, label_map, instance_map = pair
     try:
@@ -282,8 +309,8 @@ def read_packed(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name:
     return item
 
 
-class _Cache:
-    """Items that were read, the first ones, until ``limit`` bytes are full."""
+class _ReadItems:
+    """The first items that were read, until ``limit`` bytes are full."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._used = limit, 0

@@ -1,4 +1,4 @@
-"""The two label sets of people, and how the finer one becomes the other."""
+"""The two label sets of people, and merging the finer one into the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from groupdnet_hub.data.labels import LabelSet
 
 # The paper's 8 classes for people: background, hair, face, skin, top-clothes, bottom-clothes, socks, shoes.
 PEOPLE = FIGURE_LABELS
-# Sixteen classes, so that no two garments and no glasses share a class; colours as in PEOPLE where the names coincide.
+# Sixteen classes, so that each garment and glasses have their own; colours as in PEOPLE where the names coincide.
 PEOPLE16 = LabelSet(
     (
         *("background", "hair", "hat", "face", "glasses", "skin", "top", "outerwear"),
@@ -22,7 +22,7 @@ PEOPLE16 = LabelSet(
         *((240, 200, 40), (120, 120, 120), (255, 120, 0), (255, 255, 255)),
     ),
 )
-# Which of the 8 classes each of the 16 is a part of; those not named here have the same name.
+# The one of the 8 classes that each of the 16 is part of; those not listed have the same name.
 PEOPLE16_IN_PEOPLE8 = {
     "hat": "hair",
     "glasses": "face",
@@ -34,12 +34,12 @@ PEOPLE16_IN_PEOPLE8 = {
 
 
 def id_in(labels: LabelSet, name: str) -> int:
-    """The id in ``labels`` of a class of :data:`PEOPLE16`, or of the class of :data:`PEOPLE` that it is a part of."""
+    """Return the id in ``labels`` of a class of :data:`PEOPLE16`, or of its class in :data:`PEOPLE`."""
     return labels.id_of(name if name in labels.names else PEOPLE16_IN_PEOPLE8[name])
 
 
 def shows_people(labels: LabelSet) -> bool:
-    """Whether a label set is one of people: its first class is the background, and it tells hair, face and skin."""
+    """Return whether a label set is one of people: background first, with hair, face and skin."""
     return labels.names[0] == "background" and {"hair", "face", "skin"} <= set(labels.names)
 
 
@@ -47,7 +47,7 @@ _IN_PEOPLE8 = np.array([id_in(PEOPLE, name) for name in PEOPLE16.names], np.int6
 
 
 def merge_people16(ids: np.ndarray) -> np.ndarray:
-    """A label map of :data:`PEOPLE16` as one of :data:`PEOPLE`, int64 of the same shape.
+    """Return a label map of :data:`PEOPLE16` as one of :data:`PEOPLE`, int64 of the same shape.
 
     Args:
         ids: ids 0 to 15, any integer type.
@@ -55,8 +55,8 @@ def merge_people16(ids: np.ndarray) -> np.ndarray:
     return _IN_PEOPLE8[ids]
 
 
-def merge_people16_shares(shares: np.ndarray) -> np.ndarray:
-    """Probabilities of the 16 classes, float [16, ...], as those of the 8, [8, ...]: sums over the classes merged."""
-    merged = np.zeros((len(PEOPLE), *shares.shape[1:]), shares.dtype)
-    np.add.at(merged, _IN_PEOPLE8, shares)
+def merge_people16_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Return probabilities of the 16 classes, float [16, ...], summed to those of the 8, [8, ...]."""
+    merged = np.zeros((len(PEOPLE), *probabilities.shape[1:]), probabilities.dtype)
+    np.add.at(merged, _IN_PEOPLE8, probabilities)
     return merged

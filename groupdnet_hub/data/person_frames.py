@@ -1,4 +1,4 @@
-"""Which part of a photo becomes a picture: the whole person, or head to hips, in a given ratio of the sides.
+"""The part of a photo that becomes a picture: the full person, or head to hips, with a given aspect ratio.
 
 Maps are int arrays [H, W] in which the person is whatever is not background (0).
 """
@@ -18,15 +18,15 @@ FRAMES = ("none", "person", "full", "upper")
 _SQUARE = 1.08
 # A frame that is not square, in units of the person's height and of her width.
 _FULL_HEIGHT, _FULL_WIDTH = 1.06, 1.03
-# The frame from head to hips, in units of the person's height; and the share of the frame that is left above the head,
-# in squares of label maps by hand (as fashion8 has them) a little more.
+# Height of the frame from head to hips, in units of the person's height; and the fraction of the frame above the head,
+# a little more in squares of hand-made label maps (as in fashion8).
 _UPPER, _ABOVE_HEAD, _ABOVE_HEAD_SQUARE = 0.60, 0.04, 0.05
-# Percent of the person's pixels left and right that the middle of such a frame does not follow: an elbow, a coat's hem.
+# Percentage of the person's pixels, left and right, that do not count for the centre of such a frame: an elbow, a hem.
 _STRAY = 2
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels of the photo, which it may leave."""
+    """A rectangle in pixels of a photo; it may reach beyond the photo."""
 
     left: int
     top: int
@@ -34,25 +34,25 @@ class Box(NamedTuple):
     height: int
 
     def as_entry(self) -> list[int]:
-        """As metadata.jsonl has it: left, top, side of a square; left, top, width, height of another rectangle."""
+        """Return the entry of metadata.jsonl: left, top, side of a square; left, top, width, height of other boxes."""
         return list(self[:3] if self.width == self.height else self)
 
 
 def find_frame(frame: str, ids: np.ndarray, aspect: float = 1.0) -> Box:
-    """The frame of a name around the labelled person.
+    """Return the frame around the labelled person.
 
     Squares (``aspect`` 1) lie inside the photo where they fit. Frames of any other aspect are placed by the person
     alone and may reach beyond the photo; their sides have that ratio exactly where whole pixels allow it (for every
-    whole ``aspect``):
+    integer ``aspect``):
 
     - ``full`` and ``person``: as high as the larger of 1.06 x the person's height and 1.03 x ``aspect`` x her width,
       centred on her; the square is that of :func:`person_square`;
     - ``upper``: as high as 0.6 x the person's height, from 4 % (square: 5 %) of that above the head, centred on the
-      pixels that it shows of her, but for the outermost 2 % on either side.
+      person's pixels in it, without the outermost 2 % on either side.
 
     Args:
         frame: ``full``, ``person`` (its older name) or ``upper``.
-        ids: the label map; bags are best left out of it.
+        ids: label map, preferably without bags.
         aspect: height of the frame over its width.
 
     Raises:
@@ -78,13 +78,13 @@ def find_frame(frame: str, ids: np.ndarray, aspect: float = 1.0) -> Box:
 
 
 def frame_of_part(ids: np.ndarray, aspect: float = 1.0) -> Box:
-    """The frame around a person of whom the photo shows the upper part only: it ends where that part does.
+    """Return the frame around a person whose upper part alone is in the photo: it ends where that part does.
 
-    It holds the whole part: it is as high as the larger of the part with the room above the head that ``upper`` has,
-    and 1.03 x ``aspect`` x its width; what is left over lies above the head, and it may reach beyond the photo.
+    It contains all of that part: its height is the larger of the part with the margin of ``upper`` above the head, and
+    1.03 x ``aspect`` x its width; the rest of the height is above the head, and the frame may reach beyond the photo.
 
     Args:
-        ids: the label map; bags are best left out of it.
+        ids: label map, preferably without bags.
         aspect: height of the frame over its width.
 
     Raises:
@@ -98,13 +98,13 @@ def frame_of_part(ids: np.ndarray, aspect: float = 1.0) -> Box:
 
 
 def _middle(ids: np.ndarray, start: int, height: int) -> float:
-    """Middle of the columns of the person's pixels in ``height`` rows from ``start`` on, without the stray ones."""
+    """Return the middle of the columns of the person's pixels in ``height`` rows from ``start``, without outliers."""
     columns = np.nonzero(ids[max(start, 0) : start + height] != BACKGROUND)[1]
     return float(np.percentile(columns, (_STRAY, 100 - _STRAY)).mean()) + 0.5
 
 
 def _sides(height: float, aspect: float) -> tuple[int, int]:
-    """Whole (height, width) of that ratio, no smaller than asked."""
+    """Return the smallest integers (height, width) of that ratio from ``height`` up."""
     if aspect < 1:
         rows = max(1, math.ceil(height - 1e-9))
         return rows, round(rows / aspect)
@@ -113,17 +113,17 @@ def _sides(height: float, aspect: float) -> tuple[int, int]:
 
 
 def person_square(ids: np.ndarray) -> tuple[int, int, int]:
-    """The square of 1.08 x the longer side of the labelled person: (left, top, side) in pixels.
+    """Return the square of 1.08 x the longer side of the labelled person: (left, top, side) in pixels.
 
-    It is no larger than the picture's longer side, centred on the person, moved into the picture where it fits, and
-    reaches beyond it where it does not.
+    It is at most as large as the picture's longer side, centred on the person, moved into the picture where it fits,
+    and reaches beyond it otherwise.
 
     Raises:
         ValueError: if nothing is labelled.
     """
     top, height = body_rows(ids)
     left, width = _columns(ids)
-    # No more than the picture's longer side: the person fits into that, and less has to be padded.
+    # At most the picture's longer side: the person fits into it, and less has to be padded.
     side = min(round(_SQUARE * max(height, width)), max(ids.shape))
     return (
         _place(left + (width - side) / 2, side, ids.shape[1]),
@@ -133,10 +133,9 @@ def person_square(ids: np.ndarray) -> tuple[int, int, int]:
 
 
 def upper_square(ids: np.ndarray) -> tuple[int, int, int]:
-    """The square from just above the head to the hips in a parser's map: (left, top, side) in pixels.
+    """Return the square from just above the head to the hips in a parser's map: (left, top, side) in pixels.
 
-    Its side is 0.6 x the height of the labelled person, no more than the picture's shorter side, and it lies inside
-    the picture.
+    Its side is 0.6 x the height of the labelled person, at most the picture's shorter side; it is inside the picture.
 
     Raises:
         ValueError: if nothing is labelled.
@@ -152,13 +151,13 @@ def upper_square(ids: np.ndarray) -> tuple[int, int, int]:
 
 
 def _columns(ids: np.ndarray) -> tuple[int, int]:
-    """First labelled column, and the number of columns from there to the last one."""
+    """Return the first labelled column, and the number of columns from there to the last one."""
     columns = np.flatnonzero((ids != BACKGROUND).any(axis=0))
     return int(columns[0]), int(columns[-1] - columns[0] + 1)
 
 
 def _place(wanted: float, side: int, available: int) -> int:
-    """Where a square of ``side`` begins: inside the picture if it fits."""
+    """Return the start of a square of ``side``: inside the picture if it fits."""
     start = round(wanted)
     return min(max(start, 0), available - side) if side <= available else start
 
@@ -169,25 +168,25 @@ def crop(photo: Image.Image, ids: np.ndarray, box: Box) -> tuple[Image.Image, np
 
 
 def cut(picture: Image.Image, box: Box, colour: tuple[int, int, int]) -> Image.Image:
-    """The part of a picture in a frame, which may reach beyond it; there it is of this colour."""
+    """Return the part of a picture in a frame; beyond the picture it has this colour."""
     inside = (
         max(box.left, 0),
         max(box.top, 0),
         min(box.left + box.width, picture.width),
         min(box.top + box.height, picture.height),
     )
-    whole = Image.new("RGB", (box.width, box.height), colour)
-    whole.paste(picture.crop(inside), (inside[0] - box.left, inside[1] - box.top))
-    return whole
+    framed = Image.new("RGB", (box.width, box.height), colour)
+    framed.paste(picture.crop(inside), (inside[0] - box.left, inside[1] - box.top))
+    return framed
 
 
 def cut_map(ids: np.ndarray, photo: tuple[int, int], box: Box) -> np.ndarray:
-    """The part of a label map in a frame of its photo; beyond the photo it is class 0.
+    """Return the part of a label map in a frame of its photo; beyond the photo it is class 0.
 
     Args:
-        ids: int64 [H, W], of the photo's proportions, and of any size.
+        ids: int64 [H, W], of the photo's proportions and any size.
         photo: (width, height) of the photo.
-        box: in pixels of the photo.
+        box: frame in pixels of the photo.
     """
     across, down = ids.shape[1] / photo[0], ids.shape[0] / photo[1]
     left, right = round(box.left * across), round((box.left + box.width) * across)
@@ -204,7 +203,7 @@ def _inside(start: int, stop: int, available: int) -> slice:
 
 
 def plain_colour(photo: Image.Image, ids: np.ndarray) -> tuple[int, int, int]:
-    """The median colour of what is no person, or of the whole photo.
+    """Return the median colour of the background, or of the photo if it has none.
 
     Args:
         ids: int [H, W], a label map at the photo's size.

@@ -63,7 +63,7 @@ def _redrawn(system: System, label: Tensor, class_id: int, seed: int, count: int
     codes = redrawing.codes(class_id if system.has_class_codes else None, count)
     return [
         tensor_to_picture(picture.cpu())
-        for pictures in redrawing.pictures(redrawing.scene(), codes)
+        for pictures in redrawing.pictures(redrawing.prepare(), codes)
         for picture in pictures
     ]
 

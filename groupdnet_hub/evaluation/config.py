@@ -1,135 +1,143 @@
-"""Command line of evaluate.py, checked before anything is loaded."""
+"""Settings of evaluate.py, checked before anything is loaded."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from groupdnet_hub.evaluation.sampled.arguments import SAMPLED_METRICS, add_flags, sampled_problem
+from groupdnet_hub.evaluation.sampled.config import SAMPLED_METRICS, SampledSettings
 from groupdnet_hub.metrics import FEATURE_NETS
-from groupdnet_hub.runs.flags import count_problem, parse_checked, seed_problem
+from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.settings import (
+    Settings,
+    at_least,
+    existing_file,
+    in_range,
+    option,
+    seed_option,
+    size_option,
+)
 
 METRICS = ("mcsd", "mocd", "lpips", "fid", "frechet", *SAMPLED_METRICS, "miou", "fps", "macs", "params")
 # Those that need no more than LPIPS.
 _DEFAULT_METRICS = ("mcsd", "mocd", "lpips", "fps", "macs", "params")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The flags."""
-    parser = argparse.ArgumentParser(
-        prog="evaluate.py",
-        description="Measure a model as the paper does: diversity by class, quality, segmentation, cost.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--model", required=True, help="the system to measure: a folder or a Hub id")
-    add("--data_dir", required=True, help="data set folder of the model's classes")
-    add("--split", default="validation", help="its split with the label maps and real photos")
-    add(
-        "--metrics",
-        nargs="+",
-        choices=METRICS,
-        default=list(_DEFAULT_METRICS),
-        help="miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "
+@dataclass(frozen=True, kw_only=True)
+class MeasureSettings(Settings):
+    """What is measured, on what."""
+
+    model: str = option(help="the system to measure: a folder or a Hub id")
+    data_dir: str = option(help="data set folder of the model's classes")
+    split: str = option("validation", "its split with the label maps and real photos")
+    metrics: tuple[str, ...] = option(
+        _DEFAULT_METRICS,
+        "miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "
         "the kernel distance of frechet's features, kid_inception that of FID's; sharpness is the roughness of "
         "garments, fixed_pattern that of one place whatever the codes; faces is how often mediapipe finds one in a "
         "head; memory is the LPIPS to the nearest training photo (less than 1: copied); tone is how far apart the "
         "colours of face and skin are; chroma is the share of garments of clear colour; kid and those after it stand "
         "beside their value for photos",
+        choices=METRICS,
     )
-    add("--output", default="results.json", help="file of the figures; begun before, it is resumed")
-    add(
-        "--num_samples",
-        type=int,
-        default=100,
-        help="label maps for mCSD, mOCD and LPIPS, spread over the split",
+    output: str = option("results.json", "file of the figures; begun before, it is resumed")
+    num_samples: int = option(
+        100, "label maps for mCSD, mOCD and LPIPS, spread over the split", check=at_least(1)
     )
-    add("--num_pairs", type=int, default=19, help="pairs of pictures for each of them, and for each class")
-    add("--num_images", type=int, help="label maps for all but mCSD, mOCD and LPIPS; by default all")
-    add(
-        "--judged_size",
-        type=int,
-        nargs="+",
-        metavar="SIDE",
-        help="SIDE, or HEIGHT WIDTH, at which all but mCSD, mOCD and LPIPS look at pictures and photos, so that models "
+    num_pairs: int = option(19, "pairs of pictures for each of them, and for each class", check=at_least(1))
+    num_images: int | None = option(
+        None, "label maps for all but mCSD, mOCD and LPIPS; by default all", check=at_least(1)
+    )
+    judged_size: tuple[int, int] | None = size_option(
+        None,
+        "SIDE, or HEIGHT WIDTH, at which all but mCSD, mOCD and LPIPS look at pictures and photos, so that models "
         "of several sizes can be compared; by default the model's",
+        least=16,
+        metavar="SIDE",
     )
-    add(
-        "--judged_aspect",
-        type=float,
-        metavar="RATIO",
-        help="height over width of the middle part that they look at, such as 2 where people stand in wide frames; by "
+    judged_aspect: float | None = option(
+        None,
+        "height over width of the middle part that they look at, such as 2 where people stand in wide frames; by "
         "default all of the picture",
+        check=in_range(0.1, 10, "it must lie between 0.1 and 10"),
+        metavar="RATIO",
     )
-    add("--batch_size", type=int, default=8, help="pictures drawn at a time")
-    add("--seed", type=int, default=0, help="fixes all codes")
-    add(
-        "--alexnet_weights",
-        help="AlexNet trunk of LPIPS, a safetensors file; by default torchvision downloads",
+    batch_size: int = option(8, "pictures drawn at a time", check=at_least(1))
+    seed: int = seed_option("fixes all codes")
+    alexnet_weights: str | None = option(
+        None,
+        "AlexNet trunk of LPIPS, a safetensors file; by default torchvision downloads",
+        check=existing_file,
     )
-    add("--inception_weights", help="Inception of FID, a file; by default torch-fidelity's is downloaded")
-    add("--frechet_net", choices=FEATURE_NETS, default="vgg16", help="features of frechet and kid")
-    add("--frechet_weights", help="their trunk, a safetensors file; by default torchvision downloads")
-    add(
-        "--segmentation_model",
-        help="for miou: a semantic segmentation model of transformers, folder or Hub id",
+    inception_weights: str | None = option(
+        None, "Inception of FID, a file; by default torch-fidelity's is downloaded", check=existing_file
     )
-    add(
-        "--segmentation_labels",
-        help='for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}; '
+    frechet_net: str = option("vgg16", "features of frechet and kid", choices=tuple(FEATURE_NETS))
+    frechet_weights: str | None = option(
+        None, "their trunk, a safetensors file; by default torchvision downloads", check=existing_file
+    )
+    segmentation_model: str | None = option(
+        None, "for miou: a semantic segmentation model of transformers, folder or Hub id"
+    )
+    segmentation_labels: str | None = option(
+        None,
+        'for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}; '
         "by default its labels are called as our classes are",
+        check=existing_file,
     )
-    add("--fps_decodes", type=int, default=20, help="timed pictures of fps")
-    add(
-        "--sheet_rows",
-        type=int,
-        default=4,
-        help="label maps on the contact sheet of each class; 0 for no sheets",
+    fps_decodes: int = option(20, "timed pictures of fps", check=at_least(1))
+    sheet_rows: int = option(
+        4, "label maps on the contact sheet of each class; 0 for no sheets", check=at_least(0)
     )
-    add(
-        "--sheet_columns", type=int, default=6, help="pictures of each on it that differ in that class's code"
+    sheet_columns: int = option(
+        6, "pictures of each on it that differ in that class's code", check=at_least(1)
     )
-    add_flags(parser)
-    return parser
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The flags; wrong ones end with a message and exit status 2."""
-    return parse_checked(build_parser(), find_problem, argv)
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(SampledSettings, MeasureSettings):
+    """Settings of a measurement."""
+
+    @property
+    def training_split(self) -> Path:
+        """Folder of the training photos."""
+        return Path(self.train_data_dir or self.data_dir) / self.train_split
+
+    def check(self) -> None:
+        """Refuse data that is not there, and settings of metrics that are not asked for."""
+        super().check()
+        split = Path(self.data_dir) / self.split
+        if not (split / "metadata.jsonl").is_file():
+            raise ValueError(
+                f"--data_dir, --split: there is no metadata.jsonl in {split}; name a split of a paired data set"
+            )
+        needs_photos = self.train_data_dir is not None or "memory" in self.metrics
+        if needs_photos and not (self.training_split / "metadata.jsonl").is_file():
+            raise ValueError(
+                f"--train_data_dir, --train_split: there is no metadata.jsonl in {self.training_split}"
+            )
+        if {"kid", "kid_inception"} & set(self.metrics) and self.num_images == 1:
+            raise ValueError("--num_images is 1; a kernel distance needs at least 2")
+        if "miou" in self.metrics and self.segmentation_model is None:
+            raise ValueError(
+                "miou needs --segmentation_model, such as space/parser for its classes of people"
+            )
+        if "miou" not in self.metrics and (self.segmentation_model or self.segmentation_labels):
+            raise ValueError(
+                "--segmentation_model and --segmentation_labels are for miou, which is not among --metrics"
+            )
+        if {"fid", "frechet"} & set(self.metrics) and self.num_images == 1:
+            raise ValueError("--num_images is 1; a Frechet distance needs at least 2")
+        if Path(self.output).suffix != ".json" or Path(self.output).is_dir():
+            raise ValueError(f"--output is {self.output}; it must be a file NAME.json")
 
 
-def find_problem(args: argparse.Namespace) -> str | None:
-    """What is wrong with the flags, in words; None if nothing is."""
-    split = Path(args.data_dir) / args.split
-    if not (split / "metadata.jsonl").is_file():
-        return (
-            f"--data_dir, --split: there is no metadata.jsonl in {split}; name a split of a paired data set"
-        )
-    for name in ("alexnet_weights", "inception_weights", "frechet_weights", "segmentation_labels"):
-        file = getattr(args, name)
-        if file is not None and not Path(file).is_file():
-            return f"--{name}: there is no file {file}"
-    problem = count_problem(
-        args, ("num_samples", "num_pairs", "num_images", "batch_size", "fps_decodes", "sheet_columns")
+def parse_evaluate_config(argv: Sequence[str] | None = None) -> EvaluateConfig:
+    """Return the settings of evaluate.py's command line; wrong ones end with a message and exit status 2."""
+    return parse_settings(
+        EvaluateConfig,
+        argv,
+        prog="evaluate.py",
+        description="Measure a model as the paper does: diversity by class, quality, segmentation, cost.",
     )
-    if problem:
-        return problem
-    if args.sheet_rows < 0:
-        return f"--sheet_rows is {args.sheet_rows}; it must be 0 or more"
-    if args.judged_size and (len(args.judged_size) > 2 or min(args.judged_size) < 16):
-        return "--judged_size takes one side, or height and width, of 16 pixels or more"
-    if args.judged_aspect is not None and not 0.1 <= args.judged_aspect <= 10:
-        return f"--judged_aspect is {args.judged_aspect}; it must lie between 0.1 and 10"
-    problem = seed_problem(args) or sampled_problem(args)
-    if problem:
-        return problem
-    if "miou" in args.metrics and args.segmentation_model is None:
-        return "miou needs --segmentation_model, such as space/parser for its classes of people"
-    if "miou" not in args.metrics and (args.segmentation_model or args.segmentation_labels):
-        return "--segmentation_model and --segmentation_labels are for miou, which is not among --metrics"
-    if {"fid", "frechet"} & set(args.metrics) and args.num_images == 1:
-        return "--num_images is 1; a Frechet distance needs at least 2"
-    if Path(args.output).suffix != ".json" or Path(args.output).is_dir():
-        return f"--output is {args.output}; it must be a file NAME.json"
-    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub import PairedImages, load_system
 from groupdnet_hub.data.labels import classes_present
+from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.generation.inputs import paired_images
 from groupdnet_hub.metrics import Redrawing, eight_bit
 from groupdnet_hub.runs.sharding import digest, in_shares, model_digest, picture_seed
@@ -59,18 +59,18 @@ class Inputs:
             the system needs; and where no name ends so.
     """
 
-    def __init__(self, args: argparse.Namespace, accelerator: Accelerator) -> None:
-        self.seed, self.batch_size = args.seed, args.batch_size
-        self.system = load_system(args.model, device=accelerator.device).requires_grad_(False)
-        split = Path(args.data_dir) / args.split
+    def __init__(self, settings: EvaluateConfig, accelerator: Accelerator) -> None:
+        self.seed, self.batch_size = settings.seed, settings.batch_size
+        self.system = load_system(settings.model, device=accelerator.device).requires_grad_(False)
+        split = Path(settings.data_dir) / settings.split
         self.data = paired_images(split, self.system)
-        sides = args.judged_size or self.system.config.image_size
+        sides = settings.judged_size or self.system.config.image_size
         self.judged_size = (sides[0], sides[-1])
         own_size = self.judged_size == self.data.image_size
         self.judged = self.data if own_size else paired_images(split, self.system, self.judged_size)
-        self.aspect: float | None = args.judged_aspect
+        self.aspect: float | None = settings.judged_aspect
         self.digest = model_digest(self.system, self.system.config.to_json())
-        self.chosen = with_suffix(self.data, args.name_suffix)
+        self.chosen = with_suffix(self.data, settings.name_suffix)
         found = in_shares(
             len(self.chosen), lambda i: self._describe(self.chosen[i]), accelerator, "reading label maps"
         )

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import cached_property
 
 import torch
 from torch import nn
 
+from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.metrics import InceptionFeatures, LpipsEmbedding, TrunkFeatures, alexnet_lpips
 
 
 class Networks:
     """What the flags name, on a device."""
 
-    def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
-        self.args, self.device = args, device
+    def __init__(self, settings: EvaluateConfig, device: torch.device) -> None:
+        self.settings, self.device = settings, device
 
     @cached_property
     def lpips_maps(self) -> nn.Module:
         """LPIPS for each pixel."""
-        return alexnet_lpips(self.args.alexnet_weights, spatial=True).to(self.device)
+        return alexnet_lpips(self.settings.alexnet_weights, spatial=True).to(self.device)
 
     @cached_property
     def lpips_embedding(self) -> LpipsEmbedding:
         """Of memory."""
-        return LpipsEmbedding(self.args.alexnet_weights).to(self.device)
+        return LpipsEmbedding(self.settings.alexnet_weights).to(self.device)
 
     @cached_property
     def inception(self) -> InceptionFeatures:
         """Of fid and kid_inception."""
-        return InceptionFeatures(self.args.inception_weights).to(self.device)
+        return InceptionFeatures(self.settings.inception_weights).to(self.device)
 
     @cached_property
     def trunk(self) -> TrunkFeatures:
         """Of frechet and kid."""
-        return TrunkFeatures(self.args.frechet_net, self.args.frechet_weights).to(self.device)
+        return TrunkFeatures(self.settings.frechet_net, self.settings.frechet_weights).to(self.device)

@@ -31,7 +31,7 @@ def class_sheet(inputs: Inputs, indices: Sequence[int], class_id: int, columns: 
     for index in indices:
         redrawing = inputs.redrawing(index)
         row = [colour_picture(redrawing.label, inputs.system.labels)]
-        for pictures in redrawing.pictures(redrawing.scene(), redrawing.codes(chosen, columns)):
+        for pictures in redrawing.pictures(redrawing.prepare(), redrawing.codes(chosen, columns)):
             row += [tensor_to_picture(picture) for picture in pictures]
         rows.append(row)
     width, height = rows[0][0].size

@@ -1,78 +1,77 @@
-"""Command line of generate.py, checked before anything is loaded."""
+"""Settings of generate.py, checked before anything is loaded."""
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from groupdnet_hub.runs.flags import count_problem, parse_checked, seed_problem
+from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.settings import Settings, at_least, existing_folder, option, seed_option
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The flags."""
-    parser = argparse.ArgumentParser(
+def _hub_name(name: str, value: str) -> str | None:
+    fits = re.fullmatch(r"[\w.-]+/[\w.-]+", value)
+    return None if fits else f"{name} is {value!r}; it must be user/name"
+
+
+def _folder_name(name: str, value: str) -> str | None:
+    fits = re.fullmatch(r"\w[\w.-]*", value)
+    return None if fits else f"{name} is {value!r}; it must be one name of letters, digits, '_', '-' and '.'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig(Settings):
+    """Label maps, the pictures of them, and the data set that they become."""
+
+    model: str = option(help="GroupDNet: a folder or a Hub id")
+    label_dir: str = option(
+        help="label maps: a folder of PNG files, or a split of a data set (with metadata.jsonl)",
+        check=existing_folder,
+    )
+    output_dir: str = option(help="data set folder to fill; started before, it is resumed")
+    split: str = option("train", "folder in --output_dir for these pictures", check=_folder_name)
+    num_per_map: int = option(1, "pictures for each label map", check=at_least(1))
+    seed: int = seed_option("fixes all pictures")
+    gallery_dir: str | None = option(
+        None,
+        "split of a data set: photos whose appearances are mixed, each class from another photo",
+        check=existing_folder,
+    )
+    classes_from_gallery: tuple[str, ...] | None = option(
+        None, "classes whose appearance comes from the gallery; by default all that it shows"
+    )
+    save_codes: bool = option(False, "write each picture's codes as safetensors")
+    batch_size: int = option(8, "pictures drawn at a time, all of one label map", check=at_least(1))
+    mixed_precision: Literal["no", "bf16"] = option("no", "autocast precision of the drawing")
+    push_to_hub: str | None = option(
+        None, "upload the finished folder as a data set", check=_hub_name, metavar="USER/NAME"
+    )
+    hub_private: bool = option(False, "make that repository private")
+
+    def check(self) -> None:
+        """Refuse a gallery without photos, and an output folder that is a file."""
+        super().check()
+        if self.gallery_dir is not None and not (Path(self.gallery_dir) / "metadata.jsonl").is_file():
+            raise ValueError(
+                f"--gallery_dir: there is no metadata.jsonl in {self.gallery_dir}; name a split of a paired data set"
+            )
+        if self.classes_from_gallery and self.gallery_dir is None:
+            raise ValueError("--classes_from_gallery needs --gallery_dir")
+        for folder in (Path(self.output_dir), Path(self.output_dir) / self.split):
+            if folder.exists() and not folder.is_dir():
+                raise ValueError(f"--output_dir: {folder} is a file")
+        if self.hub_private and self.push_to_hub is None:
+            raise ValueError("--hub_private needs --push_to_hub user/name")
+
+
+def parse_generate_config(argv: Sequence[str] | None = None) -> GenerateConfig:
+    """Return the settings of generate.py's command line; wrong ones end with a message and exit status 2."""
+    return parse_settings(
+        GenerateConfig,
+        argv,
         prog="generate.py",
         description="Draw N pictures for each label map of a folder, as a data set to train on.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = parser.add_argument
-    add("--model", required=True, help="GroupDNet: a folder or a Hub id")
-    add(
-        "--label_dir",
-        required=True,
-        help="label maps: a folder of PNG files, or a split of a data set (with metadata.jsonl)",
-    )
-    add("--output_dir", required=True, help="data set folder to fill; started before, it is resumed")
-    add("--split", default="train", help="folder in --output_dir for these pictures")
-    add("--num_per_map", type=int, default=1, help="pictures for each label map")
-    add("--seed", type=int, default=0, help="fixes all pictures")
-    add(
-        "--gallery_dir",
-        help="split of a data set: photos whose appearances are mixed, each class from another photo",
-    )
-    add(
-        "--classes_from_gallery",
-        nargs="+",
-        help="classes whose appearance comes from the gallery; by default all that it shows",
-    )
-    add("--save_codes", action="store_true", help="write each picture's codes as safetensors")
-    add("--batch_size", type=int, default=8, help="pictures drawn at a time, all of one label map")
-    add("--mixed_precision", choices=("no", "bf16"), default="no", help="autocast precision of the drawing")
-    add("--push_to_hub", metavar="USER/NAME", help="upload the finished folder as a data set")
-    add("--hub_private", action="store_true", help="make that repository private")
-    return parser
-
-
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The flags; wrong ones end with a message and exit status 2."""
-    return parse_checked(build_parser(), find_problem, argv)
-
-
-def find_problem(args: argparse.Namespace) -> str | None:
-    """What is wrong with the flags, in words; None if nothing is."""
-    for name in ("label_dir", "gallery_dir"):
-        folder = getattr(args, name)
-        if folder is not None and not Path(folder).is_dir():
-            return f"--{name}: there is no folder {folder}"
-    if args.gallery_dir is not None and not (Path(args.gallery_dir) / "metadata.jsonl").is_file():
-        return f"--gallery_dir: there is no metadata.jsonl in {args.gallery_dir}; name a split of a paired data set"
-    if args.classes_from_gallery and args.gallery_dir is None:
-        return "--classes_from_gallery needs --gallery_dir"
-    problem = count_problem(args, ("num_per_map", "batch_size"))
-    if problem:
-        return problem
-    problem = seed_problem(args)
-    if problem:
-        return problem
-    if not re.fullmatch(r"\w[\w.-]*", args.split):
-        return f"--split is {args.split!r}; it must be one name of letters, digits, '_', '-' and '.'"
-    for folder in (Path(args.output_dir), Path(args.output_dir) / args.split):
-        if folder.exists() and not folder.is_dir():
-            return f"--output_dir: {folder} is a file"
-    if args.push_to_hub is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", args.push_to_hub):
-        return f"--push_to_hub is {args.push_to_hub!r}; it must be user/name"
-    if args.hub_private and args.push_to_hub is None:
-        return "--hub_private needs --push_to_hub user/name"
-    return None

@@ -1,6 +1,6 @@
-"""A discriminator saved beside the model that it was trained with, for training that continues from there.
+"""A discriminator saved beside the model that it was trained with, to continue the training.
 
-Drawing does not need it: ``from_pretrained`` never looks at this file.
+Drawing does not need it: ``from_pretrained`` never reads this file.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _DESCRIPTION = "discriminator"
 
 @dataclass(frozen=True)
 class DiscriminatorWeights:
-    """What a discriminator file holds.
+    """The content of a discriminator file.
 
     Attributes:
-        tensors: the state of the module.
-        description: plain JSON values that tell one discriminator from another, by name; ``class_names`` among them,
-            in the order of the label channels.
+        tensors: state dict of the module.
+        description: plain JSON values by name that distinguish one discriminator from another; ``class_names`` among
+            them, in the order of the label channels.
     """
 
     tensors: Mapping[str, Tensor]
@@ -44,7 +44,7 @@ class DiscriminatorWeights:
 
 
 def write_discriminator(path: Path, weights: DiscriminatorWeights, dtype: torch.dtype) -> None:
-    """Write ``path``, with floating-point tensors in the precision ``dtype``.
+    """Write a discriminator to ``path``, with floating-point tensors in the precision ``dtype``.
 
     Raises:
         OSError, safetensors.SafetensorError: if it cannot be written.
@@ -58,14 +58,14 @@ def write_discriminator(path: Path, weights: DiscriminatorWeights, dtype: torch.
 
 
 def find_discriminator(name: str | os.PathLike[str], **options: Any) -> Path | None:
-    """Where the discriminator of a saved model is; downloaded if ``name`` is a Hub id.
+    """Return the path of the discriminator of a saved model; it is downloaded if ``name`` is a Hub id.
 
     Args:
-        name: the folder or Hub id of a model that can be loaded.
-        options: those of ``hf_hub_download``, such as ``revision``.
+        name: folder or Hub id of a model.
+        options: options of ``hf_hub_download``, such as ``revision``.
 
     Returns:
-        The file; None where the model has none, or where the Hub cannot be asked for it.
+        The path; None where the model has no discriminator, or where the Hub is out of reach.
 
     Raises:
         ValueError: for a link that leads out of the folder.
@@ -78,27 +78,28 @@ def find_discriminator(name: str | os.PathLike[str], **options: Any) -> Path | N
     else:
         try:
             path = Path(hf_hub_download(source, DISCRIMINATOR_FILE, **options))
-        except EntryNotFoundError:  # also where it is not in the cache and the Hub is out of reach
+        except EntryNotFoundError:  # also where it is neither cached nor reachable
             return None
     check_link(path, Path(source) if Path(source).is_dir() else path.parent, source)
     return path
 
 
 def read_description(path: Path, source: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a discriminator file; no tensor is read.
+    """Return the description of a discriminator file; no tensor is read.
 
     Args:
-        source: folder or Hub id, for messages.
-        wanted: the tensors of the discriminator that the file may be for, by name.
+        path: path of the file.
+        source: folder or Hub id in messages.
+        wanted: tensors of the discriminator that the file may be for, by name.
 
     Raises:
-        ValueError: for a file that is damaged, a pickle, or no file of :func:`write_discriminator`.
+        ValueError: for a file that is damaged, a pickle, or not of :func:`write_discriminator`.
     """
     described = f"{path.name} of {source}"
     with open_tensors(path, described, header_limit(wanted)) as file:
         text = file.metadata.get(_DESCRIPTION)
     if text is None:
-        raise ValueError(f"{described} does not say what discriminator it is of: save it with train.py")
+        raise ValueError(f"{described} does not describe its discriminator: save it with train.py")
     found = parse_json(text, f"the description in {described}")
     names = found.get("class_names") if isinstance(found, dict) else None
     if (
@@ -112,11 +113,12 @@ def read_description(path: Path, source: str, wanted: Mapping[str, Any]) -> dict
 
 
 def read_discriminator(path: Path, source: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a discriminator file in float32; names, shapes and types are checked before any is read.
+    """Return the tensors of a discriminator file in float32; names, shapes and types are checked before any is read.
 
     Args:
-        source: folder or Hub id, for messages.
-        wanted: the state that the file must hold; only its shapes and types are looked at.
+        path: path of the file.
+        source: folder or Hub id in messages.
+        wanted: state dict that the file must hold, of which only shapes and types are used.
 
     Raises:
         ValueError: for a file that is damaged, and tensors that are missing, left over, or of another shape or type.

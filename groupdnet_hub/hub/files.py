@@ -1,4 +1,4 @@
-"""The files of a saved model: found in a folder or on the Hub, and read only after they were checked."""
+"""The files of a saved model: finding them in a folder or on the Hub, and reading them only after checks."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ FACTS_FILE = "training.json"
 CARD_FILE = "README.md"
 
 _FLOATS = {"F32", "F16", "BF16", "F64"}
-_COUNTERS = {"I64"}  # batch normalisation counts its batches; a model holds no other whole numbers
+_COUNTERS = {"I64"}  # counters of batch normalisation, the only integers of a model
 _PICKLES = (".bin", ".pth", ".pt", ".pkl", ".ckpt")
 _SHOWN_PROBLEMS = 3
-_SHORTEST_HEADER_ENTRY = 50  # bytes that a tensor takes in the header of a weights file, at least
+_SHORTEST_HEADER_ENTRY = 50  # lower bound of the bytes per tensor in the header of a weights file
 
 
 def config_digest(config_text: str) -> str:
-    """What ties a weights file to the configuration that it was saved with.
+    """Return the SHA-256 that ties a weights file to the configuration that it was saved with.
 
-    It is that of the values in the file: layout does not count, and keys that a later version adds with a default
-    do not change it.
+    It is computed from the values in the file: whitespace has no effect, and keys that a later version adds with a
+    default do not change it.
     """
     canonical = json.dumps(json.loads(config_text), indent=2) + "\n"
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
-    """Where the files of a model are, by file name; downloaded if ``name`` is a Hub id.
+    """Return the paths of a model's files by file name; they are downloaded if ``name`` is a Hub id.
 
     Args:
-        name: a folder, or a Hub id; a path object is never taken for a Hub id.
+        name: a folder or a Hub id; a path object is never a Hub id.
         options: revision, cache_dir, token, local_files_only and force_download of ``hf_hub_download``.
 
     Raises:
@@ -70,7 +70,7 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
         try:
             files[file_name] = Path(hf_hub_download(source, file_name, **options))
         except LocalEntryNotFoundError as error:
-            if file_name == FACTS_FILE:  # not every model has one, and offline that cannot be asked
+            if file_name == FACTS_FILE:  # not every model has one, and offline that is unknown
                 continue
             raise LocalEntryNotFoundError(
                 f"{file_name} of {source} (revision {options['revision'] or 'main'}) is not in the cache and "
@@ -103,7 +103,7 @@ def _names_on_hub(source: str, options: Mapping[str, Any]) -> list[str]:
         return []
     try:
         info = HfApi(token=options["token"]).model_info(source, revision=options["revision"])
-    except (HfHubHTTPError, OSError):  # only a hint is lost; the missing file is reported all the same
+    except (HfHubHTTPError, OSError):  # only the hint is lost; the missing file is still reported
         return []
     return [entry.rfilename for entry in info.siblings or ()]
 
@@ -119,10 +119,15 @@ def _hint(names: Collection[str]) -> str:
 
 
 def check_tensor_count(path: Path, source: str, least: int) -> None:
-    """Refuse a weights file that cannot hold ``least`` tensors: a model of so many parts takes long to build.
+    """Refuse a weights file that is too short for ``least`` tensors, before a model of as many is built.
+
+    Args:
+        path: path of the file.
+        source: folder or Hub id in messages.
+        least: lower bound of the model's number of tensors.
 
     Raises:
-        ValueError: for such a file, or one that is no weights file.
+        ValueError: for such a file, or one that is not a weights file.
     """
     if header_length(path, f"{path.name} of {source}") < least * _SHORTEST_HEADER_ENTRY:
         raise ValueError(
@@ -133,13 +138,14 @@ def check_tensor_count(path: Path, source: str, least: int) -> None:
 def read_weights(
     path: Path, source: str, wanted: Mapping[str, Tensor], digest: str, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
-    """The tensors of a weights file; names, shapes and types are checked before any is read.
+    """Return the tensors of a weights file; names, shapes and types are checked before any is read.
 
     Args:
-        source: folder or Hub id, for messages.
-        wanted: the state of the model that the tensors are for; only its shapes and types are looked at.
+        path: path of the file.
+        source: folder or Hub id in messages.
+        wanted: state of the model that the tensors are for, of which only shapes and types are used.
         digest: :func:`config_digest` of the configuration beside the file.
-        dtype: precision to read in, or ``None`` for that of the file.
+        dtype: precision to return, or None for that of the file.
 
     Raises:
         ValueError: see ``StrictHubMixin.from_pretrained``.
@@ -157,7 +163,7 @@ def read_weights(
             raise ValueError(
                 f"{described} mixes the types {', '.join(precisions)}: name the dtype to load it in, not 'auto'"
             )
-        # The library maps the file into memory: without a copy, a change of the file would change the model.
+        # safetensors maps the file into memory: without a copy, a change of the file would change the model.
         return {
             key: file.read(key).to(dtype if value.is_floating_point() else None, copy=True)
             for key, value in wanted.items()
@@ -168,7 +174,9 @@ def check_tensors(file: TensorFile, wanted: Mapping[str, Tensor], refusal: str) 
     """Refuse a file whose tensors do not have the names, shapes and kinds of types of ``wanted``.
 
     Args:
-        refusal: how the message begins.
+        file: open file.
+        wanted: tensors that it must have.
+        refusal: beginning of the message.
 
     Raises:
         ValueError: for such a file.
@@ -197,7 +205,7 @@ def _problems(
 
 
 def read_facts(path: Path | None, source: str) -> dict[str, Any]:
-    """The card facts of a model; empty if it has none.
+    """Return the card facts of a model, empty if it has none.
 
     Raises:
         ValueError: for a file that is not a JSON object.

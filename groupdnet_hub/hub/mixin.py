@@ -1,4 +1,4 @@
-"""Saving and loading, locally and on the Hugging Face Hub: strict, atomic, safetensors only."""
+"""Strict and atomic saving and loading, locally and on the Hugging Face Hub, in safetensors only."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class StrictHubMixin(ModelHubMixin):
     """``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` for a module that is built from a configuration.
 
     Attributes:
-        config_class: the class of the configuration.
-        card_facts: what the model card says of the training: plain JSON values, saved and loaded with the model. Keys
-            that the card knows: data, training_pictures, random_shift, random_scale, random_turn, simplified_maps,
-            balanced_sampling, recoloured_classes, steps, batch_size, perceptual_net, perceptual_crop, loss_weights,
-            redraw_memory, kl_free_nats, discriminator, labelmix_weight, discriminator_crop, r1_weight,
+        config_class: class of the configuration.
+        card_facts: facts about the training for the model card, plain JSON values that are saved and loaded with the
+            model. Keys that the card knows: data, training_pictures, random_shift, random_scale, random_turn,
+            simplified_maps, balanced_sampling, recoloured_classes, steps, batch_size, perceptual_net, perceptual_crop,
+            loss_weights, redraw_memory, kl_free_nats, discriminator, labelmix_weight, discriminator_crop, r1_weight,
             diffaugment_target, class_balance, precision, license, license_note, metrics (name: value), notes (list of
             sentences).
-        discriminator_to_save: what the model was trained with; where it is set, it is saved and uploaded as well.
+        discriminator_to_save: discriminator that the model was trained with; if set, it is saved and uploaded too.
     """
 
     config_class: ClassVar[type[JSONConfig]] = GroupDNetConfig
@@ -65,19 +65,19 @@ class StrictHubMixin(ModelHubMixin):
         model_card_kwargs: Mapping[str, Any] | None = None,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
-        """Write ``config.json``, ``model.safetensors``, ``training.json`` and a model card, and any discriminator.
+        """Write ``config.json``, ``model.safetensors``, ``training.json``, a model card, and any discriminator.
 
-        All files appear together or not at all, so that a failure, or a kill at any moment, leaves the model that was
-        there or the new one. Weights and configuration of different saves are told apart when they are loaded.
-        Weights keep their precision. A ``README.md`` that was edited by hand (its first comment removed) is left
-        alone.
+        All files appear together or not at all: a failure, or a kill at any moment, leaves the old model or the new
+        one. Loading detects weights and a configuration of different saves. Weights keep their precision. A
+        ``README.md`` that was edited by hand (its first comment removed) is left unchanged.
 
         Args:
-            save_directory: a folder, made if it is missing.
+            save_directory: folder, created if it is missing.
             repo_id: name on the Hub, for the card's usage and for ``push_to_hub``.
-            push_to_hub: upload as well; further arguments are those of :meth:`push_to_hub`.
-            config: not used; the mixin passes it.
+            push_to_hub: whether to upload too.
+            config: unused; the mixin passes it.
             model_card_kwargs: ``repo_id``, as :meth:`push_to_hub` passes it.
+            push_to_hub_kwargs: options of :meth:`push_to_hub`.
 
         Raises:
             ValueError: for ``card_facts`` that are not plain JSON values.
@@ -111,16 +111,16 @@ class StrictHubMixin(ModelHubMixin):
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload weights, configuration, training facts and a new model card in one commit.
 
-        The card of the repository is replaced, also one that was edited there (its history keeps it);
-        ``ignore_patterns="README.md"`` leaves it.
+        The card of the repository is replaced, even one that was edited there (it stays in the history);
+        ``ignore_patterns="README.md"`` keeps it.
 
         Args:
-            repo_id: ``user/name``, or ``name`` for the user of the token; made if it is missing.
-            options: those of ``huggingface_hub.ModelHubMixin.push_to_hub``: private, token, commit_message, branch,
+            repo_id: ``user/name``, or ``name`` for the user of the token; created if it is missing.
+            options: options of ``huggingface_hub.ModelHubMixin.push_to_hub``: private, token, commit_message, branch,
                 create_pr, allow_patterns, ignore_patterns, delete_patterns.
 
         Returns:
-            Address of the commit.
+            URL of the commit.
         """
         if "/" not in repo_id:  # the card's usage needs the full name
             api = HfApi(token=options.get("token"))
@@ -141,21 +141,21 @@ class StrictHubMixin(ModelHubMixin):
         dtype: torch.dtype | str | None = None,
         device: str | torch.device | None = None,
     ) -> ModelT:
-        """Load what :meth:`save_pretrained` wrote, from a folder or the Hub, in evaluation mode.
+        """Load a model of :meth:`save_pretrained` from a folder or the Hub, in evaluation mode.
 
         Args:
-            pretrained_model_name_or_path: an existing folder, or (a string only) a Hub id ``user/name``.
+            pretrained_model_name_or_path: existing folder, or (as a string only) a Hub id ``user/name``.
             revision, cache_dir, token, local_files_only, force_download: as ``hf_hub_download`` takes them.
             dtype: precision of the weights: float32 by default, ``"auto"`` for that of the file, or another one.
-            device: where the model goes; the CPU by default.
+            device: device of the model; the CPU by default.
 
         Raises:
             FileNotFoundError: for a folder that is missing or lacks a file, a file that the repository lacks, and
                 (``LocalEntryNotFoundError``) a model that is neither cached nor reachable.
             huggingface_hub.errors.RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError: of the Hub.
-            ValueError: for a damaged or foreign file, a link out of the folder, tensors that are missing, left over
-                or of a wrong shape or type, a configuration of a later version or one that cannot work, and a dtype
-                that is not known.
+            ValueError: for a damaged file or one of another kind, a link out of the folder, tensors that are missing,
+                left over or of a wrong shape or type, a configuration of a newer version or an invalid one, and an
+                unknown dtype.
         """
         wanted = _checked_dtype(dtype)
         target = torch.device("cpu" if device is None else device)
@@ -204,12 +204,12 @@ def _facts_text(facts: Mapping[str, Any]) -> str:
 
 
 def _may_write_card(path: Path) -> bool:
-    """Whether there is no card yet, or one that no person has made their own."""
+    """Return whether there is no card yet, or one that nobody has edited."""
     return not path.exists() or CARD_MARK in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """The precision to load in; None for that of the file."""
+    """Return the precision to load in; None for that of the file."""
     if dtype == "auto":
         return None
     if dtype is None:

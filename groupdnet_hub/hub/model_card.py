@@ -1,4 +1,4 @@
-"""The model card: what a model draws, how to use it, and what it was trained on."""
+"""The model card: what a model draws, how to use it, and how it was trained."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, Protocol
 
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 
-# A card with this comment was written by the program, and may be written again.
+# A card with this comment was written by the program, and may be overwritten.
 CARD_MARK = "<!-- Written by groupdnet_hub. Remove this line to keep your own edits. -->"
 
 _TRAINING_ROWS = (
     ("data", "Data"),
     ("training_pictures", "Training pictures"),
-    ("random_shift", "Pictures shifted at random by up to this share of their sides"),
-    ("random_scale", "Pictures scaled at random by up to this share"),
+    ("random_shift", "Pictures shifted at random by up to this fraction of their sides"),
+    ("random_scale", "Pictures scaled at random by up to this fraction"),
     ("random_turn", "Pictures turned at random by up to this many degrees"),
-    ("simplified_maps", "Share of the pictures whose label maps were simplified"),
+    ("simplified_maps", "Fraction of the pictures whose label maps were simplified"),
     ("balanced_sampling", "Power by which pictures of rare classes were drawn more often"),
     ("recoloured_classes", "Classes whose hues were turned at random"),
     ("steps", "Steps"),
@@ -40,7 +40,7 @@ _TRAINING_ROWS = (
 
 
 class CardConfig(Protocol):
-    """What a card needs of the configuration of any system."""
+    """The part of a system's configuration that a card needs."""
 
     @property
     def system_name(self) -> str: ...
@@ -65,12 +65,13 @@ class CardConfig(Protocol):
 
 
 def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any], name: str) -> str:
-    """The text of a ``README.md`` for the Hub.
+    """Return the text of a ``README.md`` for the Hub.
 
     Args:
-        num_parameters: of encoder and decoder together.
-        facts: see ``StrictHubMixin.card_facts``; what it lacks, the card leaves out.
-        name: folder or Hub id, for the usage example.
+        config: configuration of the system.
+        num_parameters: number of parameters of encoder and decoder together.
+        facts: see ``StrictHubMixin.card_facts``; the card leaves out what is missing.
+        name: folder or Hub id in the usage example.
 
     Raises:
         ValueError: for metrics that are not a mapping.
@@ -118,9 +119,9 @@ def _introduction(config: CardConfig) -> str:
     else:
         named = f"A {config.system_name}, one of the systems that GroupDNet ({paper}) is compared with"
     if isinstance(config, GroupDNetConfig):
-        codes = "one latent code for each class, so that one class can be drawn anew while the rest stays"
+        codes = "one latent code for each class, so that one class can be redrawn while the rest stays"
     elif math.prod(config.code_shape):
-        codes = "one latent code for the whole picture"
+        codes = "one latent code for the entire picture"
     else:
         codes = "no latent code: one picture for each map"
     return f"{named}: it turns a label map into a picture, with {codes}."
@@ -130,7 +131,7 @@ def _placement(config: CardConfig) -> str:
     if not isinstance(config, GroupDNetConfig) or config.code_placement == "frame":
         return ""
     return (
-        "\n\nThe code of a class lies in the class's bounding box of the label map, not over the whole frame as in the "
+        "\n\nThe code of a class covers the class's bounding box in the label map, not the entire frame as in the "
         "paper, so that a pattern moves with what it is on: `code_placement` in `config.json`."
     )
 
@@ -140,15 +141,15 @@ def _prior(config: CardConfig) -> str:
         return ""
     if config.prior_rank:
         return (
-            "\n\nNew codes are drawn, for each class, from a Gaussian that was fitted to the codes of the training "
-            f"pictures ({config.prior_rank} main directions), not from N(0, 1) as in the paper: `prior_rank` in "
+            "\n\nNew codes are drawn, for each class, from a Gaussian fitted to the codes of the training "
+            f"pictures ({config.prior_rank} principal directions), not from N(0, 1) as in the paper: `prior_rank` in "
             "`config.json`."
         )
     if config.prior_codes:
         return (
             "\n\nNew codes are drawn, for each class, around those of a training picture that is chosen among up to "
-            f"{config.prior_codes}, not from N(0, 1) as in the paper: `prior_codes` in `config.json`. What is kept of "
-            "those pictures is their codes, not their pixels."
+            f"{config.prior_codes}, not from N(0, 1) as in the paper: `prior_codes` in `config.json`. The model stores "
+            "the codes of those pictures, not their pixels."
             + "".join(
                 f" Those of {_line(' and '.join(tie))} come from one picture." for tie in config.prior_ties
             )
@@ -159,7 +160,7 @@ def _prior(config: CardConfig) -> str:
 def _usage(config: CardConfig, name: str) -> str:
     if not isinstance(config, GroupDNetConfig):
         return _usage_of_baseline(config, name)
-    # a JSON string is a Python string, whatever signs a name holds
+    # a JSON string is a Python string, whatever characters a name holds
     chosen = json.dumps(config.class_names[min(4, config.num_classes - 1)], ensure_ascii=False)
     source = json.dumps(name, ensure_ascii=False)
     instance = ', instance="instances.png"' if config.instance_edges else ""
@@ -167,7 +168,7 @@ def _usage(config: CardConfig, name: str) -> str:
         "## Use\n\n```python\nfrom groupdnet_hub import GroupDNetPipeline\n\n"
         f"pipe = GroupDNetPipeline.from_pretrained({source})\n"
         f'look = pipe.sample("mask.png", seed=0{instance})  # every class drawn\n'
-        f"look = pipe.reroll(look, {chosen}, seed=1)  # one class drawn anew\n"
+        f"look = pipe.reroll(look, {chosen}, seed=1)  # one class redrawn\n"
         'look.image.save("picture.png")\n```'
     )
 
@@ -235,18 +236,21 @@ def _limitations(config: CardConfig) -> str:
     return (
         "## Limitations\n\n"
         "- It knows only the classes above. A class that is rare in the training pictures may be drawn poorly.\n"
-        f"- It was made for {height} x {width} pixels; label maps of another size, or unlike those of the training "
+        f"- It was trained for {height} x {width} pixels; label maps of another size, or unlike those of the training "
         "pictures, may give poorer ones.\n"
         f"{_limits_of_codes(config)}"
-        "- It repeats what is one-sided in its training pictures. Say that its pictures are synthetic where that "
-        "could be mistaken."
+        "- It reproduces the bias of its training pictures. Say that its pictures are synthetic where they could "
+        "be mistaken for photos."
     )
 
 
 def _limits_of_codes(config: CardConfig) -> str:
     if not isinstance(config, GroupDNetConfig):
-        return "- No class can be drawn anew alone: a baseline for comparison, not for use.\n"
-    return "- Codes are drawn for each class on its own: a random draw may combine what would not be seen together.\n"
+        return "- No class can be redrawn on its own: a baseline for comparison, not for use.\n"
+    return (
+        "- Codes are drawn for each class independently: a random draw may combine what would not be seen "
+        "together.\n"
+    )
 
 
 def _shown(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""Files: read strictly, written atomically."""
+"""Reading files strictly and writing them atomically."""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, one or several together, whenever the process that writes them is killed."""
+"""Atomic writes of one or several files: all of them or none, even if the process is killed at any moment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-# In a folder: files that were saved together, on their way to their places.
+# Names in a folder: files that were saved together and are still to be moved to their places.
 _SAVED = ".saved"
 _SAVING = "saving"
 
@@ -28,12 +28,12 @@ _REMEDIES = {
 
 
 class CannotWriteError(OSError):
-    """A folder cannot be written to; says which, why, and what can be done. ``errno`` is the system's number."""
+    """Raised if a folder cannot be written to; says which, why, and what can be done. ``errno`` is the system's."""
 
 
 @contextmanager
 def writing_to(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Errors of a full disk, a read-only folder and the like become :class:`CannotWriteError`."""
+    """Turn errors of a full disk, a read-only folder and the like into :class:`CannotWriteError`."""
     try:
         yield
     except CannotWriteError:
@@ -49,10 +49,10 @@ def writing_to(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; it becomes ``path`` if all goes well, and is removed if not.
+    """Yield a temporary path beside ``path`` to write to; it becomes ``path`` on success and is removed on failure.
 
-    It begins with a dot, holds the numbers of the process and the thread, so that those that write the same file do
-    not meet, and ends with ``.partial``. A killed process leaves it behind.
+    Its name begins with a dot, holds the ids of the process and the thread, so that concurrent writers of one file do
+    not collide, and ends with ``.partial``. A killed process leaves it behind.
 
     Raises:
         CannotWriteError: for a full disk, a read-only folder and the like.
@@ -70,15 +70,15 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_writes(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary folder to write files to: all of them become files of ``folder``, or none does.
+    """Yield a temporary folder to write files to: all of them become files of ``folder``, or none does.
 
-    One rename decides it, that of the temporary folder to ``.saved``; from there the files are moved to their places,
-    one by one. Who is killed on the way leaves ``.saved`` to the next writer, and until then :func:`saved_file` finds
-    each file where it is. Several writers may come at once: the last one's files stay, all of them. What killed
-    writers left half written is removed.
+    The rename of the temporary folder to ``.saved`` commits them; from there they are moved to their places one by
+    one. A process that is killed in between leaves ``.saved`` to the next writer, and until then :func:`saved_file`
+    finds each file where it is. Of several concurrent writers, all files of the last one stay. Half-written files of
+    killed writers are removed.
 
     Args:
-        folder: made if it is missing; other files in it stay.
+        folder: target folder, created if it is missing; its other files stay.
 
     Raises:
         CannotWriteError: for a full disk, a read-only folder and the like.
@@ -102,13 +102,13 @@ def atomic_writes(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def saved_file(folder: str | os.PathLike[str], name: str) -> Path:
-    """Where a file of :func:`atomic_writes` is, also if its writer was killed; it need not exist."""
+    """Return the path of a file of :func:`atomic_writes`, even if its writer was killed; it need not exist."""
     waiting = Path(folder) / _SAVED / name
     return waiting if waiting.exists() else Path(folder) / name
 
 
 def names_in(folder: str | os.PathLike[str]) -> set[str]:
-    """What a folder holds, without the traces of :func:`atomic_writes` that was killed."""
+    """Return the names in a folder, without the traces of a killed :func:`atomic_writes`."""
     names = set(os.listdir(folder))
     if _SAVED in names:
         names.update(os.listdir(Path(folder) / _SAVED))
@@ -128,15 +128,15 @@ def _commit(partial: Path, folder: Path) -> None:
 
 
 def _move_into_place(folder: Path) -> None:
-    """Any number of processes may do it at once: every move brings nearer what was committed last."""
+    """Move the committed files to their places; any number of processes may do so at once."""
     saved = folder / _SAVED
     with suppress(FileNotFoundError):
-        if saved.is_symlink():  # of a stranger: what it leads to is not ours to move
+        if saved.is_symlink():  # not ours: the files that it leads to must not be moved
             saved.unlink()
         for name in os.listdir(saved):
             with suppress(FileNotFoundError):
                 os.replace(saved / name, folder / name)
-        with suppress(OSError):  # filled anew meanwhile
+        with suppress(OSError):  # another writer has filled it meanwhile
             saved.rmdir()
 
 
@@ -145,7 +145,7 @@ def _partial(folder: Path, name: str) -> Path:
 
 
 def _owner(file_name: str, name: str) -> int | None:
-    """The process whose :func:`_partial` a file is."""
+    """Return the id of the process whose :func:`_partial` a file is, or None."""
     match = re.fullmatch(rf"\.{re.escape(name)}\.(\d+)-\d+\.partial", file_name)
     return int(match[1]) if match else None
 
@@ -158,7 +158,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _is_gone(process: int) -> bool:
-    """Whether no process has this number; False where that cannot be told."""
+    """Return whether no process has this id; False where that is unknown."""
     if os.name != "posix":
         return False
     try:
@@ -173,12 +173,12 @@ def _is_gone(process: int) -> bool:
 def _error_number(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
-    match = re.search(r"os error (\d+)", str(error))  # all that safetensors tells
+    match = re.search(r"os error (\d+)", str(error))  # safetensors gives the number in its text only
     return int(match[1]) if match else None
 
 
 def _is_about_another_place(error: BaseException, folder: str | os.PathLike[str]) -> bool:
-    """Whether an error names a file that has nothing to do with the folder: one that was being read."""
+    """Return whether an error names a file outside the folder, such as one that was being read."""
     if not isinstance(error, OSError) or error.filename is None:
         return False
     place, here = Path(os.fsdecode(error.filename)).absolute(), Path(folder).absolute()

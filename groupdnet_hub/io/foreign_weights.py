@@ -1,4 +1,4 @@
-"""Weights files of other projects, ``.pth`` or ``.safetensors``: plain tensors, no pickled code."""
+"""Reading weights files of other projects, ``.pth`` or ``.safetensors``: plain tensors, no pickled code."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _ZIP = b"PK\x03\x04"
 
 
 def read_foreign_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a file by their names, on the CPU.
+    """Return the tensors of a file by name, on the CPU.
 
     Raises:
-        ValueError: for a missing, damaged or foreign file, or one that holds code or unpacks to more than it is.
+        ValueError: for a missing or damaged file, one of another kind, and one that holds code or unpacks to more than
+            its size.
     """
     path = Path(path)
     if not path.is_file():
@@ -34,11 +35,11 @@ def read_foreign_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         _check_unpacked_size(path, size)
         values: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # whose text says how to run the code all the same
+    except pickle.UnpicklingError:  # its own text says how to run the code nevertheless
         raise ValueError(
             f"{path.name} cannot be read as tensors: it is damaged, or it holds code, which is never run"
         ) from None
-    except Exception as error:  # torch, its unpickler and the zip reader have many for what is no checkpoint
+    except Exception as error:  # torch, its unpickler and the zip reader raise many kinds
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise ValueError(
             f"{path.name} cannot be read as tensors ({reason}): download or copy it again"
@@ -46,17 +47,17 @@ def read_foreign_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not isinstance(values, Mapping) or not all(isinstance(value, Tensor) for value in values.values()):
         raise ValueError(f"{path.name} is not a state dict: it must map names to tensors")
     for key, value in values.items():
-        # A pickle says how large its storages are, and torch believes it.
+        # torch trusts the sizes of storages that a pickle declares.
         plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
         if not plain or value.untyped_storage().nbytes() > size:
             raise ValueError(
-                f"{path.name} is damaged or hostile: {key!s:.80} is no plain tensor of this file"
+                f"{path.name} is damaged or hostile: {key!s:.80} is not a plain tensor of this file"
             )
     return {str(key): value for key, value in values.items()}
 
 
 def _check_unpacked_size(path: Path, size: int) -> None:
-    """torch stores what it saves uncompressed: an archive that grows when it is read is a bomb."""
+    """Refuse a zip bomb: torch stores tensors uncompressed, so that an archive never grows when it is read."""
     with path.open("rb") as file:
         if file.read(4) != _ZIP:
             return

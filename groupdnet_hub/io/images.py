@@ -1,4 +1,4 @@
-"""Opening pictures strictly: every file that is not what it should be is refused in words."""
+"""Opening pictures strictly: every file that is not a plain picture is refused with a message that says why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
-# Larger pictures are refused from their header, before any memory is taken for them.
+# Larger pictures are refused by their header, before memory is allocated for them.
 MAX_PIXELS = 4096 * 4096
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 _PHOTO_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
@@ -39,15 +39,15 @@ def open_picture(source: Source, *, what: str = "picture", upright: bool = False
 
     Args:
         source: a path to a PNG, JPEG, WEBP, BMP, TIFF or GIF; a PIL image; or an array uint8 [H, W, 3].
-        what: how messages call it.
-        upright: turn it as its EXIF orientation says (TIFF files always are).
+        what: name of the picture in messages.
+        upright: whether to turn it by its EXIF orientation (TIFF files always are).
 
     Returns:
-        The decoded picture. Of a file, ``format`` still says what it was.
+        The decoded picture; ``format`` of one from a file still names the file's format.
 
     Raises:
-        ValueError: for a missing file, a format that is no raster picture, a damaged or truncated file, more than
-            4096 x 4096 pixels, or an animation. Messages hold the file's name and never its folder.
+        ValueError: for a missing file, a format other than those, a damaged or truncated file, more than
+            4096 x 4096 pixels, or an animation. Messages name the file and never its folder.
     """
     name = f"the {what}"
     if isinstance(source, np.ndarray):
@@ -70,13 +70,13 @@ def open_picture(source: Source, *, what: str = "picture", upright: bool = False
 
 
 def _identified(file: BinaryIO, name: str) -> ImageFile.ImageFile:
-    """The picture's header. Not by Image.open: that obeys a limit of pixels which any library may have moved."""
+    """Read the picture's header; not by Image.open, whose limit of pixels any library may have changed."""
     Image.init()
     start = file.read(16)
     for picture_format in _FORMATS:
         decoder, accepts = Image.OPEN[picture_format]
         accepted = accepts is not None and accepts(start)
-        if accepted and not isinstance(accepted, str):  # a str says why Pillow was built without this format
+        if accepted and not isinstance(accepted, str):  # a str says why this Pillow lacks the format
             file.seek(0)
             try:
                 return decoder(file, "")
@@ -89,7 +89,7 @@ def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
     _check_size(picture.size, name)
     try:
         picture.load()
-        animated = _is_animation(picture)  # which reads on, to a second picture
+        animated = _is_animation(picture)  # this reads the header of a second picture
     except _DECODER_ERRORS as error:
         raise _damaged(name, error) from None
     if animated:
@@ -105,7 +105,7 @@ def _is_animation(picture: Image.Image) -> bool:
         return False
     try:
         return bool(getattr(picture, "is_animated", False))
-    except ValueError:  # the caller has closed its file: what was decoded is all there is
+    except ValueError:  # the caller has closed its file: only the decoded picture is left
         return False
 
 
@@ -135,13 +135,16 @@ def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
 
 
 def read_photo(source: Source, *, what: str = "photo") -> Image.Image:
-    """A photo as RGB, upright.
+    """Read a photo as RGB, upright.
 
-    Grey, palette, CMYK and 16-bit grey pictures are converted; transparent parts are laid on white. Arrays are
-    uint8 [H, W, 3].
+    Grey, palette, CMYK and 16-bit grey pictures are converted; transparent parts are laid on white.
+
+    Args:
+        source: as :func:`open_picture` takes it.
+        what: name of the photo in messages.
 
     Raises:
-        ValueError: as :func:`open_picture`, and for pictures of floating-point or of 32-bit values.
+        ValueError: as :func:`open_picture`, and for floating-point or 32-bit values.
     """
     picture = open_picture(source, what=what, upright=True)
     if picture.mode in _DEEP_GREY_MODES:
@@ -162,12 +165,12 @@ def read_photo(source: Source, *, what: str = "photo") -> Image.Image:
 
 
 def photo_to_tensor(photo: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
-    """An RGB picture as float32 [3, H, W] in [-1, 1], resized (Lanczos) to ``size`` = (height, width) if given."""
+    """Return an RGB picture as float32 [3, H, W] in [-1, 1], resized (Lanczos) if ``size`` (height, width) is given."""
     return bytes_to_image(photo_to_bytes(photo, size))
 
 
 def photo_to_bytes(photo: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
-    """An RGB picture as uint8 [3, H, W], resized (Lanczos) to ``size`` = (height, width) if given."""
+    """Return an RGB picture as uint8 [3, H, W], resized (Lanczos) if ``size`` (height, width) is given."""
     photo = photo.convert("RGB")  # before the resize: palette indices cannot be averaged
     if size is not None and (photo.height, photo.width) != tuple(size):
         photo = photo.resize((size[1], size[0]), Image.Resampling.LANCZOS)
@@ -175,12 +178,12 @@ def photo_to_bytes(photo: Image.Image, size: tuple[int, int] | None = None) -> T
 
 
 def bytes_to_image(pixels: Tensor) -> Tensor:
-    """uint8 of any shape as float32 in [-1, 1]."""
+    """Return uint8 values of any shape as float32 in [-1, 1]."""
     return pixels.float() / 127.5 - 1
 
 
 def tensor_to_picture(image: Tensor) -> Image.Image:
-    """float [3, H, W] in [-1, 1] as an RGB picture, rounded; values outside are clamped.
+    """Return float [3, H, W] in [-1, 1] as an RGB picture, rounded; values outside are clamped.
 
     Raises:
         ValueError: for another shape.

@@ -1,4 +1,4 @@
-"""Reading JSON that may come from anyone: whatever is wrong with it is a ValueError, in bounded time and memory."""
+"""Reading untrusted JSON: whatever is wrong with it raises a ValueError, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-# Thousands of classes with their colours take a tenth of this.
+# A list of thousands of classes with their colours takes a tenth of this.
 MAX_BYTES = 4 * 2**20
 
 _repr = reprlib.Repr()
@@ -17,19 +17,20 @@ _repr.maxlist = _repr.maxtuple = _repr.maxdict = 8
 
 
 def shown(value: object) -> str:
-    """``repr`` for messages: short, however long or deep the value is."""
+    """Return a ``repr`` for messages that is short, however long or deep the value is."""
     return _repr.repr(value)
 
 
 def parse_json(text: str, what: str) -> Any:
-    """The value that a JSON text holds.
+    """Return the value that a JSON text holds.
 
     Args:
-        what: how messages call it.
+        text: the JSON text.
+        what: name of the text in messages.
 
     Raises:
-        ValueError: for text that is no JSON, nests too deeply, holds a number of thousands of digits, or names a key
-            of an object twice.
+        ValueError: for text that is not JSON, nests too deeply, holds a number of thousands of digits, or repeats a key
+            of an object.
     """
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
@@ -40,17 +41,21 @@ def parse_json(text: str, what: str) -> Any:
 
 
 def read_json(path: str | os.PathLike[str], what: str) -> Any:
-    """:func:`parse_json` of a UTF-8 file.
+    """Return the value that a UTF-8 JSON file holds; see :func:`parse_json`.
 
     Raises:
-        ValueError: as :func:`parse_json`, and for a file of more than 4 MiB or of another encoding.
+        ValueError: as :func:`parse_json`, and for a file of more than 4 MiB or in another encoding.
         OSError: for a file that cannot be read.
     """
     return parse_json(read_short_text(path, what), what)
 
 
 def read_short_text(path: str | os.PathLike[str], what: str) -> str:
-    """The text of a UTF-8 file of at most 4 MiB; what is longer is refused unread.
+    """Return the text of a UTF-8 file of at most 4 MiB; a longer one is refused unread.
+
+    Args:
+        path: path of the file.
+        what: name of the file in messages.
 
     Raises:
         ValueError: for a longer file or another encoding.
@@ -59,7 +64,7 @@ def read_short_text(path: str | os.PathLike[str], what: str) -> str:
     with Path(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ValueError(f"{what} is longer than {MAX_BYTES} bytes: it is no file of ours")
+        raise ValueError(f"{what} is longer than {MAX_BYTES} bytes: it is not a file of ours")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -67,10 +72,10 @@ def read_short_text(path: str | os.PathLike[str], what: str) -> str:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Readers differ in which of two equal keys they believe; here neither is."""
+    """Return the pairs as a dictionary, refusing repeated keys: readers differ in which of two they take."""
     values = dict(pairs)
     if len(values) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {shown(twice)} is there more than once")
+        raise ValueError(f"the key {shown(twice)} occurs more than once")
     return values

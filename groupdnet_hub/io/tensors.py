@@ -1,4 +1,4 @@
-"""Safetensors files that may come from anyone, read only after their header was found in order."""
+"""Reading untrusted safetensors files, only after their header was checked."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-# What a header takes for each tensor beside its name (type, shape, offsets), and for its metadata, at most.
+# Upper bounds of what a header takes per tensor beside its name (type, shape, offsets), and for its metadata.
 _HEADER_BYTES_PER_TENSOR = 200
 _HEADER_BYTES_OF_METADATA = 2**16
-# A header of this length is parsed in well under a second.
+# A header of this size is parsed in well under a second.
 MAX_HEADER = 16 * 2**20
 _STARTS_OF_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 @dataclass(frozen=True)
 class TensorFile:
-    """An open file.
+    """An open safetensors file.
 
     Attributes:
-        shapes, types: by tensor name; types as safetensors names them, ``F32`` for example.
-        metadata: text by name.
+        shapes, types: shape and type by tensor name; types as safetensors names them, such as ``F32``.
+        metadata: text by key.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -35,19 +35,23 @@ class TensorFile:
     _file: Any
 
     def read(self, key: str) -> Tensor:
-        """One tensor, which may share memory with the file."""
+        """Return one tensor, which may share memory with the file."""
         tensor: Tensor = self._file.get_tensor(key)
         return tensor
 
 
 def header_limit(names: Mapping[str, Any]) -> int:
-    """The longest header that a file of tensors of these names has."""
+    """Return the largest header size in bytes of a file with tensors of these names."""
     needed = sum(len(name.encode()) + _HEADER_BYTES_PER_TENSOR for name in names)
     return min(_HEADER_BYTES_OF_METADATA + needed, MAX_HEADER)
 
 
 def header_length(path: str | os.PathLike[str], described: str) -> int:
-    """What a file says of the length of its header, in bytes; nothing more of it is read.
+    """Return the size in bytes that a file declares for its header; nothing more of the file is read.
+
+    Args:
+        path: path of the file.
+        described: name of the file in messages.
 
     Raises:
         ValueError: for a pickle under a wrong name, and a length beyond the file or beyond reason.
@@ -57,7 +61,7 @@ def header_length(path: str | os.PathLike[str], described: str) -> int:
         start = file.read(8)
         size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(start, "little")
-    # A header of 640 bytes, for one, begins as a pickle does; but a pickle read as a length is a huge one.
+    # A header of 640 bytes, for one, begins as a pickle does; but a pickle read as a length gives a huge one.
     if start.startswith(_STARTS_OF_PICKLES) and length > MAX_HEADER:
         raise ValueError(
             f"{described} is a pickle under a wrong name, which is not read because such files can run code"
@@ -73,14 +77,15 @@ def header_length(path: str | os.PathLike[str], described: str) -> int:
 def open_tensors(
     path: str | os.PathLike[str], described: str, max_header: int = 2**20
 ) -> Iterator[TensorFile]:
-    """Open a safetensors file; its header is checked, and no tensor is read.
+    """Open a safetensors file and check its header; no tensor is read.
 
     Args:
-        described: how messages call the file.
-        max_header: the longest header that is read; see :func:`header_limit`.
+        path: path of the file.
+        described: name of the file in messages.
+        max_header: largest header in bytes that is read; see :func:`header_limit`.
 
     Raises:
-        ValueError: for a file that is damaged, cut off, or no safetensors file; also within the ``with`` block.
+        ValueError: for a file that is damaged, cut off, or not safetensors; also within the ``with`` block.
         OSError: for a file that cannot be read.
     """
     length = header_length(path, described)

@@ -1,13 +1,13 @@
 """The paper's metrics (section 4.3), and measures of what they miss.
 
-The paper's are diversity by class, Frechet distance, segmentation scores and cost.
+The paper's are per-class diversity, Frechet distance, segmentation scores and cost.
 
-What they are computed from is passed in: a system (:class:`groupdnet_hub.ImageSynthesisSystem`), a distance, features,
-predictions. Every meter has ``update``, ``merge`` (for shards on several processes) and ``result``.
+Their inputs are arguments: a system (:class:`groupdnet_hub.models.interface.ImageSynthesisSystem`), a distance,
+features, predictions. Every meter has ``update``, ``merge`` (for shards on several processes) and ``result``.
 
 The measures of several pictures of each label map (sharpness, fixed pattern, faces, memory, tone, chroma) are two
-functions each: ``measure_...`` gives one label map's row of numbers, and ``summarise_...`` the figure of all rows, each
-beside its value for photos.
+functions each: ``measure_...`` returns a row of numbers for one label map, and ``summarise_...`` the metric over all
+rows, beside its value for photos.
 """
 
 from groupdnet_hub.metrics.colours import (
@@ -31,14 +31,12 @@ from groupdnet_hub.metrics.diversity import (
     measure_image,
 )
 from groupdnet_hub.metrics.estimates import Estimate
-from groupdnet_hub.metrics.face_mesh import FaceMesh
-from groupdnet_hub.metrics.faces import Faces, measure_faces, summarise_faces
+from groupdnet_hub.metrics.faces import FaceMesh, Faces, measure_faces, summarise_faces
 from groupdnet_hub.metrics.features import FEATURE_NETS, InceptionFeatures, TrunkFeatures, eight_bit
 from groupdnet_hub.metrics.fixed_pattern import FixedPattern, measure_pattern, summarise_pattern
 from groupdnet_hub.metrics.frechet import FeatureStatistics, frechet_distance
 from groupdnet_hub.metrics.kernel_distance import KernelDistance, kernel_distance
-from groupdnet_hub.metrics.lpips_distance import alexnet_lpips
-from groupdnet_hub.metrics.lpips_embedding import LpipsEmbedding
+from groupdnet_hub.metrics.lpips import LpipsEmbedding, alexnet_lpips
 from groupdnet_hub.metrics.nearest_photos import Memory, NearestPhotos, summarise_memory
 from groupdnet_hub.metrics.segmentation import SegmentationMeter, SegmentationScores
 from groupdnet_hub.metrics.segmenter import LabelTable, Segmenter

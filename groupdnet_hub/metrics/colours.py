@@ -11,19 +11,19 @@ from torch import Tensor
 
 from groupdnet_hub.metrics.estimates import Estimate, divide, estimate, estimate_mean
 
-# Pixels that a class needs, in pictures of 256 x 256.
+# Fewest pixels of a class, in pictures of 256 x 256.
 _LEAST_PIXELS = 64
-# Of clear colours, from 0 (grey) to 1.
+# Least chroma of a clear colour, from 0 (grey) to 1.
 _CLEAR = 0.25
 
 
 @dataclass(frozen=True)
 class Tone:
-    """How far apart the colours of face and skin are: 1 as in photos, more where a picture's do not fit together.
+    """The distance of the colours of face and skin: 1 as in photos, more where they do not match in the pictures.
 
     Attributes:
-        images: label maps that show both.
-        ratio: the mean distance in the drawn pictures over that in the photos.
+        images: number of label maps that show both.
+        ratio: mean distance in the drawn pictures over that in the photos.
         pictures, photos: these mean distances in CIE 1976 L*a*b* (white: D65).
     """
 
@@ -35,12 +35,12 @@ class Tone:
 
 @dataclass(frozen=True)
 class Chroma:
-    """The share of garments whose mean colour is clear: its largest less its smallest of red, green, blue > 0.25 of 1.
+    """The fraction of garments with a clear mean colour: the largest minus the smallest of R, G, B exceeds 0.25 of 1.
 
     Attributes:
-        garments: how many classes on how many label maps, in all.
-        pictures: their share in drawn pictures.
-        photos: their share in the photos.
+        garments: number of garments, summed over the label maps.
+        pictures: fraction of clear ones in drawn pictures.
+        photos: fraction of clear ones in the photos.
     """
 
     garments: int
@@ -49,7 +49,7 @@ class Chroma:
 
 
 def mean_colours(pictures: Tensor, region: Tensor) -> Tensor:
-    """Mean colours [B, 3], 0 to 1, of uint8 [B, 3, H, W] in a region bool [H, W]; NaN if it has too few pixels."""
+    """Return mean colours [B, 3], 0 to 1, of uint8 [B, 3, H, W] in a region bool [H, W]; NaN for too few pixels."""
     least = _LEAST_PIXELS * region.numel() / 256**2
     if int(region.sum()) < max(1, least):
         return torch.full((len(pictures), 3), float("nan"), dtype=torch.float64)
@@ -57,28 +57,28 @@ def mean_colours(pictures: Tensor, region: Tensor) -> Tensor:
 
 
 def to_lab(colours: Tensor) -> Tensor:
-    """sRGB [..., 3] from 0 to 1 as CIE 1976 L*a*b* (IEC 61966-2-1; white: D65)."""
+    """Convert sRGB [..., 3], 0 to 1, to CIE 1976 L*a*b* (IEC 61966-2-1; white: D65)."""
     linear = torch.where(colours > 0.04045, ((colours + 0.055) / 1.055) ** 2.4, colours / 12.92)
     matrix = colours.new_tensor(
         [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
     )
-    xyz = linear @ matrix.T / matrix.sum(dim=1)  # over the white's
+    xyz = linear @ matrix.T / matrix.sum(dim=1)  # relative to white
     cube, straight = xyz.clamp(min=0) ** (1 / 3), xyz * (841 / 108) + 4 / 29
     x, y, z = torch.where(xyz > (6 / 29) ** 3, cube, straight).unbind(dim=-1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-1)
 
 
 def measure_tone(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: Sequence[int]) -> np.ndarray:
-    """One label map's part: the distance of two classes' mean colours.
+    """Measure the distance of two classes' mean colours on one label map.
 
     Args:
         pictures: uint8 [K, 3, H, W].
         photo: uint8 [3, H, W], of the same label map.
         label: int64 [H, W].
-        class_ids: of face and skin.
+        class_ids: ids of face and skin.
 
     Returns:
-        float64 [2]: of the pictures (their mean), of the photo; NaN where a class is absent or very small.
+        float64 [2]: distance in the pictures (their mean) and in the photo; NaN where a class is absent or very small.
     """
 
     def distance(which: Tensor) -> float:
@@ -89,7 +89,7 @@ def measure_tone(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: Sequ
 
 
 def summarise_tone(rows: np.ndarray) -> Tone:
-    """The figure of the rows [N, 2] of all label maps.
+    """Return the metric over the rows [N, 2] of all label maps.
 
     Raises:
         ValueError: if no label map shows both classes.
@@ -102,16 +102,17 @@ def summarise_tone(rows: np.ndarray) -> Tone:
 
 
 def measure_chroma(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: Collection[int]) -> np.ndarray:
-    """One label map's part: how many of some classes have a clear colour.
+    """Count the classes with a clear colour on one label map.
 
     Args:
         pictures: uint8 [K, 3, H, W].
         photo: uint8 [3, H, W], of the same label map.
         label: int64 [H, W].
-        class_ids: garments.
+        class_ids: ids of the garments.
 
     Returns:
-        float64 [3]: clear ones in the pictures (their mean) and the photo; how many of the classes the map shows.
+        float64 [3]: number of clear ones in the pictures (their mean) and in the photo; number of the classes that the
+        map shows.
     """
     found = np.zeros(3)
     for class_id in class_ids:
@@ -124,7 +125,7 @@ def measure_chroma(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: Co
 
 
 def summarise_chroma(rows: np.ndarray) -> Chroma:
-    """The figure of the rows [N, 3] of all label maps.
+    """Return the metric over the rows [N, 3] of all label maps.
 
     Raises:
         ValueError: if no label map shows one of the classes.
@@ -132,8 +133,8 @@ def summarise_chroma(rows: np.ndarray) -> Chroma:
     drawn, photographed, shown = rows[rows[:, 2] > 0].T
     if not len(shown):
         raise ValueError("no label map shows the classes whose colours are measured: name others")
-    shares = (
+    fractions = (
         estimate(len(shown), lambda counts, clear=clear: divide(counts @ clear, counts @ shown))  # type: ignore[misc]
         for clear in (drawn, photographed)
     )
-    return Chroma(int(shown.sum()), *shares)
+    return Chroma(int(shown.sum()), *fractions)

@@ -1,4 +1,4 @@
-"""What a system costs: parameters, multiplications, time (Table 1)."""
+"""The cost of a system: parameters, multiplications, time (Table 1)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from groupdnet_hub.models.interface import ImageSynthesisSystem
 
 
 def count_parameters(system: nn.Module) -> int:
-    """Trained numbers of all its networks; of a system with an encoder that is generator and encoder, as in Table 1."""
+    """Return the number of parameters of all networks: generator and, if there is one, encoder, as in Table 1."""
     return sum(parameter.numel() for parameter in system.parameters())
 
 
 def count_macs(system: ImageSynthesisSystem, label: Tensor, instance: Tensor | None = None) -> int:
-    """Multiply-accumulate operations of convolutions and matrix products in drawing one picture.
+    """Return the multiply-accumulate operations of convolutions and matrix products in drawing one picture.
 
     Args:
-        label: int64 [1, H, W]; its own processing is counted, as in Table 1's speed.
+        system: system that draws.
+        label: int64 [1, H, W]; its own processing counts, as in Table 1's speed.
         instance: int64 [1, H, W], for a system that needs it.
     """
     codes = _codes(system, label)
@@ -38,12 +39,15 @@ def frames_per_second(
     decodes: int = 20,
     warm_up: int = 3,
 ) -> float:
-    """Pictures drawn in a second, one at a time.
+    """Return the number of pictures per second, drawn one at a time.
 
     Args:
+        system: system that draws.
         label: int64 [1, H, W].
-        prepared: leave the label map's processing out of the time, as for many pictures of one map.
-        decodes: timed ones, after ``warm_up`` that are not.
+        instance: int64 [1, H, W], for a system that needs it.
+        prepared: whether to exclude the label map's processing, as for many pictures of one map.
+        decodes: number of timed pictures.
+        warm_up: number of pictures before them, which are not timed.
 
     Raises:
         ValueError: if none is timed.
@@ -52,15 +56,15 @@ def frames_per_second(
         raise ValueError(f"{decodes} timed decodes after {warm_up}: time at least 1")
     codes = _codes(system, label)
     with torch.inference_mode():
-        scene = system.prepare(label, instance) if prepared else None
+        prepared_map = system.prepare(label, instance) if prepared else None
         for turn in range(warm_up + decodes):
             if turn == warm_up:
                 _wait_for(system.device)
                 started = time.perf_counter()
-            if scene is None:
+            if prepared_map is None:
                 system.decode(codes, label, instance)
             else:
-                system.decode(codes, scene)
+                system.decode(codes, prepared_map)
         _wait_for(system.device)
         return decodes / (time.perf_counter() - started)
 

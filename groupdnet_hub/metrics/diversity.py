@@ -1,4 +1,4 @@
-"""Semantically multi-modal diversity: mCSD and mOCD (Eq. 7), and LPIPS of wholly redrawn pictures (section 4.3)."""
+"""Semantically multi-modal diversity: mCSD and mOCD (Eq. 7), and LPIPS of fully redrawn pictures (section 4.3)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from groupdnet_hub.metrics.estimates import (
 )
 from groupdnet_hub.models.interface import ImageSynthesisSystem
 
-# Two batches [B, 3, H, W] in [-1, 1] -> a distance for each pixel [B, 1, H, W], such as alexnet_lpips(spatial=True).
+# Maps two batches [B, 3, H, W] in [-1, 1] to per-pixel distances [B, 1, H, W], such as alexnet_lpips(spatial=True).
 SpatialDistance = Callable[[Tensor, Tensor], Tensor]
 
-# What the codes of an image are drawn for; class c is _FIRST_CLASS + c.
-_BASE, _WHOLE, _FIRST_CLASS = 0, 1, 2
+# Random streams of the codes of an image: the common ones, all codes, and those of class c at _FIRST_CLASS + c.
+_BASE, _ALL, _FIRST_CLASS = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Redrawing:
-    """The pictures that one label map is measured on: some codes, and others that differ from them in one class.
+    """The pictures on which one label map is measured: from codes that differ in one class, or in all.
 
     Attributes:
+        system: system that draws.
         label: int64 [H, W].
+        seed: seed of this label map; every class has its own stream of codes, whichever others are drawn.
         instance: int64 [H, W], for a system that needs it.
-        seed: of this label map; every class has its own stream of codes, whichever others are drawn.
-        batch_size: pictures decoded at a time.
+        batch_size: number of pictures decoded at a time.
     """
 
     system: ImageSynthesisSystem
@@ -45,28 +46,28 @@ class Redrawing:
     batch_size: int = 8
 
     def codes(self, class_id: int | None, count: int) -> Tensor:
-        """Codes [count, ...] that differ in one class (``None``: in all of the code) and agree in the rest."""
-        stream = self._generator(_WHOLE if class_id is None else _FIRST_CLASS + class_id)
+        """Return codes [count, ...] that differ in one class (with None, in all of the code) and agree in the rest."""
+        stream = self._generator(_ALL if class_id is None else _FIRST_CLASS + class_id)
         size = (self.label.shape[0], self.label.shape[1])
         if class_id is None:
             return self.system.sample_codes(count, generator=stream, label_size=size)
         base = self.system.sample_codes(1, generator=self._generator(_BASE), label_size=size)
         return self.system.redraw(base.expand(count, *base.shape[1:]), class_id, generator=stream)
 
-    def scene(self) -> Any:
-        """The prepared label map, for :meth:`pictures`."""
+    def prepare(self) -> Any:
+        """Return the prepared label map, for :meth:`pictures`."""
         instance = None if self.instance is None else self.instance[None]
         return self.system.prepare(self.label[None], instance)
 
-    def pictures(self, scene: Any, codes: Tensor) -> Iterator[Tensor]:
-        """Pictures [b, 3, H, W] of codes, in batches."""
+    def pictures(self, prepared: Any, codes: Tensor) -> Iterator[Tensor]:
+        """Yield the pictures of codes in batches [b, 3, H, W]."""
         for start in range(0, len(codes), self.batch_size):
-            yield self.system.decode(codes[start : start + self.batch_size], scene).float()
+            yield self.system.decode(codes[start : start + self.batch_size], prepared).float()
 
-    def pairs(self, scene: Any, class_id: int | None, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """``count`` pairs of pictures [b, 3, H, W], in batches: each picture and the next one."""
+    def pairs(self, prepared: Any, class_id: int | None, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield ``count`` pairs of pictures in batches [b, 3, H, W]: each picture and the next one."""
         last: Tensor | None = None
-        for batch in self.pictures(scene, self.codes(class_id, count + 1)):
+        for batch in self.pictures(prepared, self.codes(class_id, count + 1)):
             row = batch if last is None else torch.cat([last, batch])
             last = batch[-1:]
             if len(row) > 1:
@@ -74,32 +75,37 @@ class Redrawing:
 
     def _generator(self, stream: int) -> torch.Generator:
         state = np.random.SeedSequence((self.seed, stream)).generate_state(1, np.uint64)
-        # On the CPU: one seed then means the same codes on every device.
+        # On the CPU, so that one seed gives the same codes on every device.
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
 def measure_classes(redrawing: Redrawing, distance: SpatialDistance, *, num_pairs: int = 19) -> np.ndarray:
-    """One label map's part of mCSD and mOCD.
+    """Measure one label map for mCSD and mOCD.
 
     For each class c, ``num_pairs + 1`` pictures differ in the code of c alone; a pair is a picture and the next one.
-    A system without class codes redraws all of its code, and one set of pairs serves all classes.
+    A system without per-class codes redraws all of its code, and one set of pairs serves all classes.
+
+    Args:
+        redrawing: pictures of the label map.
+        distance: distance of two pictures at each pixel.
+        num_pairs: number of pairs per class.
 
     Returns:
-        float64 [5, C]: the share of the image that c takes (0 where it is absent); the distance summed over the pixels
-        of c, and over all others; the distance of the pictures with all pixels but those of c set to 0, and with
+        float64 [5, C]: the fraction of the image that c covers (0 where it is absent); the distance summed over the
+        pixels of c, and over all others; the distance of the pictures with all pixels but those of c set to 0, and with
         those of c set to 0, summed over all pixels. Sums are divided by the number of pixels of the *image*;
         means over the pairs.
     """
     system, label = redrawing.system, redrawing.label.cpu()
     classes = range(len(system.labels))
-    scene = redrawing.scene()
+    prepared = redrawing.prepare()
     regions = [label == class_id for class_id in classes]
     found = np.zeros((5, len(classes)))
     found[0] = [float(region.double().mean()) for region in regions]
-    # What is redrawn, and the classes that this is measured for.
+    # The class that is redrawn (None for all), and the classes that are measured by it.
     turns = [(c, [c]) for c in classes] if system.has_class_codes else [(None, list(classes))]
     for redrawn, measured in turns:
-        for pair in redrawing.pairs(scene, redrawn, num_pairs):
+        for pair in redrawing.pairs(prepared, redrawn, num_pairs):
             maps = _maps(distance, *pair)
             for class_id in measured:
                 found[1:, class_id] += _split(distance, pair, maps, regions[class_id])
@@ -108,8 +114,8 @@ def measure_classes(redrawing: Redrawing, distance: SpatialDistance, *, num_pair
 
 
 def measure_image(redrawing: Redrawing, distance: SpatialDistance, *, num_pairs: int = 19) -> np.ndarray:
-    """One label map's LPIPS diversity: the mean distance of pairs with all codes redrawn, float64 []."""
-    pairs = redrawing.pairs(redrawing.scene(), None, num_pairs)
+    """Measure the LPIPS diversity of one label map: mean distance of pairs with all codes redrawn, float64 []."""
+    pairs = redrawing.pairs(redrawing.prepare(), None, num_pairs)
     total = sum(float(_maps(distance, *pair).sum()) for pair in pairs)
     return np.array(total / (num_pairs * redrawing.label.numel()))
 
@@ -121,22 +127,22 @@ def _maps(distance: SpatialDistance, one: Tensor, other: Tensor) -> Tensor:
 def _split(
     distance: SpatialDistance, pair: tuple[Tensor, Tensor], maps: Tensor, region: Tensor
 ) -> tuple[float, float, float, float]:
-    """Inside and outside of a region [H, W]: sums of the distance maps, and of those of masked pictures."""
-    if not region.any():  # masked by it, the pictures of a pair are the same
+    """Return sums inside and outside of a region [H, W]: of distance maps, and of those of masked pictures."""
+    if not region.any():  # masked by it, the pictures of a pair are equal
         return 0.0, float(maps.sum()), 0.0, float(maps.sum())
     if region.all():
         return float(maps.sum()), 0.0, float(maps.sum()), 0.0
     mask = region.to(pair[0])
     inside, outside = (
-        float(_maps(distance, pair[0] * kept, pair[1] * kept).sum()) for kept in (mask, 1 - mask)
+        float(_maps(distance, pair[0] * part, pair[1] * part).sum()) for part in (mask, 1 - mask)
     )
-    # Two sums and no difference, so that what did not change at all is exactly 0.
+    # Two sums instead of a difference, so that no change gives exactly 0.
     return float(maps[:, region].sum()), float(maps[:, ~region].sum()), inside, outside
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading of Eq. 7: mCSD and mOCD, and their parts by class name."""
+    """One reading of Eq. 7: mCSD and mOCD, and CSD and OCD by class name."""
 
     mcsd: Estimate
     mocd: Estimate
@@ -149,17 +155,18 @@ class ClassDiversity:
     """mCSD and mOCD (Eq. 7), in three readings of "the average LPIPS distance of the semantic area".
 
     Attributes:
-        images: how many label maps were measured.
+        images: number of label maps.
         image_mean: with d the spatial LPIPS map of a pair, ``CSD_c = sum of d over the pixels of c / number of pixels
             of the image``, and ``OCD_c`` the same over all other pixels. A class that is absent from a label map has
-            an empty region there, and so CSD 0; what redrawing it changes all the same counts as OCD. Means go over
+            an empty region there, and so CSD 0; what redrawing it changes nevertheless counts as OCD. Means are over
             *all* label maps and *all* classes: for a system that changes everything, mCSD + mOCD is the LPIPS of its
             pairs. Features see far beyond a region, so that even a system that changes no pixel outside has an mOCD.
-        region_mean: divided by the region's pixels in place of the image's. An empty region has no mean: a class is
-            averaged over the label maps that show it, and the classes over those that any shows.
+        region_mean: the same divided by the number of pixels of the region instead of the image. An empty region has
+            no mean: a class is averaged over the label maps that show it, and the mean is over the classes that any of
+            them shows.
         masked: the LPIPS of the pictures with all pixels outside the region set to 0 (mid-grey), and with those inside
             set to 0; means as for ``image_mean``. mOCD is 0 exactly if no pixel outside changes.
-        shown_in: how many label maps show a class, by name.
+        shown_in: number of label maps that show a class, by name.
     """
 
     images: int
@@ -170,34 +177,34 @@ class ClassDiversity:
 
 
 class ClassDiversityMeter:
-    """Gathers :func:`measure_classes` of many label maps, in any order and on any number of processes."""
+    """Collects :func:`measure_classes` of many label maps, in any order and on any number of processes."""
 
     def __init__(self, class_names: tuple[str, ...]) -> None:
         self.class_names = class_names
         self.rows = ImageRows((5, len(class_names)))
 
     def update(self, index: int, measured: np.ndarray) -> None:
-        """Count label map ``index``, once."""
+        """Add label map ``index``, once."""
         self.rows.add(index, measured)
 
     def merge(self, other: ClassDiversityMeter) -> None:
-        """Count what another shard measured."""
+        """Add what another shard measured."""
         self.rows.merge(other.rows)
 
     def result(self) -> ClassDiversity:
-        """The figures so far.
+        """Return the metrics of the label maps so far.
 
         Raises:
-            ValueError: if nothing was counted.
+            ValueError: if there are none.
         """
-        share, inside, outside, masked_inside, masked_outside = np.moveaxis(self.rows.stacked(), 1, 0)
-        shown = share > 0
+        fraction, inside, outside, masked_inside, masked_outside = np.moveaxis(self.rows.stacked(), 1, 0)
+        shown = fraction > 0
         return ClassDiversity(
-            images=len(share),
+            images=len(fraction),
             image_mean=self._reading(inside, outside),
             region_mean=self._reading(
-                np.where(shown, divide(inside, share), np.nan),
-                np.where(shown, divide(outside, 1 - share), np.nan),
+                np.where(shown, divide(inside, fraction), np.nan),
+                np.where(shown, divide(outside, 1 - fraction), np.nan),
             ),
             masked=self._reading(masked_inside, masked_outside),
             shown_in=dict(zip(self.class_names, (int(count) for count in shown.sum(axis=0)), strict=True)),
@@ -211,7 +218,7 @@ class ClassDiversityMeter:
 
 
 def _over_images(values: np.ndarray) -> tuple[Estimate, list[Estimate]]:
-    """Of float64 [N, C], NaN where not defined: the mean over images of each class, and the mean of these means."""
+    """Return the mean of the per-class means over images, and these, of float64 [N, C] with NaN where undefined."""
     defined = ~np.isnan(values)
     known, counted = np.where(defined, values, 0), defined.astype(np.float64)
 
@@ -230,24 +237,24 @@ class ImageDiversity:
 
 
 class ImageDiversityMeter:
-    """Gathers :func:`measure_image` of many label maps, in any order and on any number of processes."""
+    """Collects :func:`measure_image` of many label maps, in any order and on any number of processes."""
 
     def __init__(self) -> None:
         self.rows = ImageRows(())
 
     def update(self, index: int, measured: np.ndarray) -> None:
-        """Count label map ``index``, once."""
+        """Add label map ``index``, once."""
         self.rows.add(index, measured)
 
     def merge(self, other: ImageDiversityMeter) -> None:
-        """Count what another shard measured."""
+        """Add what another shard measured."""
         self.rows.merge(other.rows)
 
     def result(self) -> ImageDiversity:
-        """The figure so far.
+        """Return the metric of the label maps so far.
 
         Raises:
-            ValueError: if nothing was counted.
+            ValueError: if there are none.
         """
         values = self.rows.stacked()
         return ImageDiversity(len(values), estimate_mean(values))

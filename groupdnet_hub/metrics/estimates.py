@@ -1,4 +1,4 @@
-"""Figures with their uncertainty: what was measured of each image, and 95 % intervals over images."""
+"""Metrics with their uncertainty: what was measured on each image, and 95 % intervals over images."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _CONFIDENCE = 95.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure.
+    """A metric with its interval.
 
     Attributes:
-        value: ``None`` where it is not defined.
-        interval: 95 % percentile bootstrap over images: the figure is computed anew for 2000 draws, with
-            replacement, of as many images. ``None`` for fewer than two images.
+        value: value; None where it is undefined.
+        interval: 95 % percentile bootstrap over images: the metric is recomputed for 2000 draws, with replacement, of
+            as many images. None for fewer than two images.
     """
 
     value: float | None
@@ -28,13 +28,13 @@ class Estimate:
 
 
 class ImageRows:
-    """One row of numbers for each image, by the image's number.
+    """Rows of numbers by image index.
 
-    Shards of a measurement, on several processes or of several runs, are merged into one; sums go over the images in
-    the order of their numbers, so that the result does not depend on how the images were shared out.
+    Shards of a measurement, of several processes or runs, merge into one; sums are over the images in the order of
+    their indices, so that the result does not depend on how the images were distributed.
 
     Args:
-        shape: that of a row.
+        shape: shape of a row.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -45,10 +45,10 @@ class ImageRows:
         return len(self._rows)
 
     def add(self, index: int, row: np.ndarray) -> None:
-        """Count one image.
+        """Add the row of one image.
 
         Raises:
-            ValueError: for an image that was counted already, or a row of another shape.
+            ValueError: for an image that was added before, or a row of another shape.
         """
         if index in self._rows:
             raise ValueError(f"image {index} was counted already: give every image to one shard only")
@@ -57,19 +57,19 @@ class ImageRows:
         self._rows[index] = row.astype(np.float64)
 
     def merge(self, other: ImageRows) -> None:
-        """Count another shard's images too.
+        """Add the rows of another shard.
 
         Raises:
-            ValueError: for an image that both counted.
+            ValueError: for an image that is in both.
         """
         for index, row in other._rows.items():
             self.add(index, row)
 
     def stacked(self) -> np.ndarray:
-        """float64 [N, *shape], in the order of the images' numbers.
+        """Return the rows float64 [N, *shape], in the order of the images' indices.
 
         Raises:
-            ValueError: if there is none.
+            ValueError: if there are none.
         """
         if not self._rows:
             raise ValueError("no image was measured yet: update the metric first")
@@ -77,11 +77,12 @@ class ImageRows:
 
 
 def estimate(images: int, statistic: Callable[[np.ndarray], np.ndarray]) -> Estimate:
-    """A statistic of the images and its interval.
+    """Return a statistic of the images with its interval.
 
     Args:
-        statistic: takes float64 [R, N], how often each of the N images counts in each of R draws; gives [R], NaN where
-            it is not defined.
+        images: N, the number of images.
+        statistic: function of float64 [R, N], how often each of the N images counts in each of R draws, that returns
+            [R], NaN where it is undefined.
     """
     value = float(statistic(np.ones((1, images)))[0])
     if np.isnan(value):
@@ -95,17 +96,18 @@ def estimate(images: int, statistic: Callable[[np.ndarray], np.ndarray]) -> Esti
 
 
 def estimate_mean(values: np.ndarray) -> Estimate:
-    """The mean of float64 [N], one value for each image."""
+    """Return the mean of float64 [N], one value per image, with its interval."""
     return estimate(len(values), lambda counts: counts @ values / counts.sum(axis=1))
 
 
 def estimate_with_parts(
     images: int, parts: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[Estimate, list[Estimate]]:
-    """The mean over classes of a statistic that each class has, and the statistic of each.
+    """Return the mean over classes of a per-class statistic, and the statistic of each class.
 
     Args:
-        parts: as the statistic of :func:`estimate`, but gives [R, C]; classes for which it is NaN are left out.
+        images: N, the number of images.
+        parts: as the statistic of :func:`estimate`, but returns [R, C]; the mean leaves out classes where it is NaN.
     """
     classes = parts(np.ones((1, images))).shape[1]
     single = [
@@ -116,18 +118,18 @@ def estimate_with_parts(
 
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """[R, C] -> [R]: the mean over the classes for which a value is defined (not NaN); NaN if there is none."""
+    """Return the mean [R] over classes of values [R, C] that are not NaN; NaN if there is none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Mean of empty slice")
         return np.asarray(np.nanmean(values, axis=1))
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Elementwise, NaN where the denominator is zero."""
+    """Divide elementwise, with NaN where the denominator is zero."""
     result = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan)
     return np.divide(numerator, denominator, out=result, where=denominator != 0)
 
 
 def by_name(names: tuple[str, ...], values: list[Estimate]) -> Mapping[str, Estimate]:
-    """Estimates of the classes under their names."""
+    """Return per-class estimates by class name."""
     return dict(zip(names, values, strict=True))

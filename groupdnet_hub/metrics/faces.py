@@ -1,9 +1,10 @@
-"""Faces: in how many drawn heads does a face finder see a face, over how many of the photos?"""
+"""Faces: the fraction of drawn heads in which a face detector finds a face, relative to that of photos."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
@@ -12,24 +13,28 @@ from torch.nn import functional as F
 
 from groupdnet_hub.metrics.estimates import Estimate, divide, estimate, estimate_mean
 
-# The window around a head over its box, and the side that it is enlarged to.
+# Size of the window around a head relative to its box, and the side in pixels that it is resized to.
 _MARGIN, _SIDE = 1.6, 256
-# A head whose box has a side that is shorter, as a share of the picture's height, is left out: too few pixels show the
-# face. The shorter side, because long hair makes any box long.
-_LEAST_SHARE = 0.15
+# Least shorter side of a head's box, as a fraction of the picture's height: smaller faces have too few pixels. The
+# shorter side, because long hair makes any box long.
+_LEAST_FRACTION = 0.15
 
-# Pictures uint8 [B, 3, 256, 256] -> for each whether it shows a face, such as FaceMesh().
+# Returns for each picture uint8 [B, 3, 256, 256] whether it shows a face, such as FaceMesh().
 FaceFinder = Callable[[Tensor], list[bool]]
+
+# The version of mediapipe that was measured with; later ones replace this interface.
+_VERSION = "0.10.14"
+_HOW = f"pip install mediapipe=={_VERSION}, in an environment of its own if its older protobuf is in the way"
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Shares of heads in which a face is found.
+    """Fractions of heads in which a face is found.
 
     Attributes:
-        images: label maps with a head that is large enough.
-        ratio: the share in drawn pictures over that in the photos: 1 as in photos.
-        pictures, photos: these shares.
+        images: number of label maps with a head that is large enough.
+        ratio: fraction in drawn pictures over that in the photos; 1 as in photos.
+        pictures, photos: these fractions.
     """
 
     images: int
@@ -39,15 +44,15 @@ class Faces:
 
 
 def head_window(label: Tensor, class_ids: Collection[int]) -> tuple[int, int, int] | None:
-    """The square around a head.
+    """Return the square around a head.
 
     Args:
         label: int64 [H, W].
-        class_ids: the classes of a head.
+        class_ids: ids of the classes of a head.
 
     Returns:
-        Top, left (they may be below 0) and side: 1.6 times the longer side of the classes' box, around its middle;
-        ``None`` if there is no head, or a box whose shorter side is less than 0.15 of the picture's height.
+        Top, left (which may be below 0) and side in pixels: 1.6 times the longer side of the classes' box, around its
+        middle; None without a head, or for a box whose shorter side is less than 0.15 of the picture's height.
     """
     head = torch.zeros_like(label, dtype=torch.bool)
     for class_id in class_ids:
@@ -56,14 +61,14 @@ def head_window(label: Tensor, class_ids: Collection[int]) -> tuple[int, int, in
     if not len(rows):
         return None
     (top, bottom), (left, right) = ((int(one[0]), int(one[-1]) + 1) for one in (rows, columns))
-    if min(bottom - top, right - left) < _LEAST_SHARE * label.shape[0]:
+    if min(bottom - top, right - left) < _LEAST_FRACTION * label.shape[0]:
         return None
     side = round(_MARGIN * max(bottom - top, right - left))
     return (top + bottom - side) // 2, (left + right - side) // 2, side
 
 
 def cut_window(pictures: Tensor, window: tuple[int, int, int]) -> Tensor:
-    """A window of uint8 [B, 3, H, W], enlarged to uint8 [B, 3, 256, 256]; beyond the edge goes the edge's colour on."""
+    """Return a window of uint8 [B, 3, H, W] resized to uint8 [B, 3, 256, 256]; beyond the edge it repeats the edge."""
     top, left, side = window
     height, width = pictures.shape[2:]
     rows = torch.arange(top, top + side, device=pictures.device).clamp(0, height - 1)
@@ -76,16 +81,17 @@ def cut_window(pictures: Tensor, window: tuple[int, int, int]) -> Tensor:
 def measure_faces(
     pictures: Tensor, photo: Tensor, label: Tensor, class_ids: Collection[int], finder: FaceFinder
 ) -> np.ndarray:
-    """One label map's part.
+    """Measure one label map.
 
     Args:
         pictures: uint8 [K, 3, H, W].
         photo: uint8 [3, H, W], of the same label map.
         label: int64 [H, W].
-        class_ids: the classes of a head.
+        class_ids: ids of the classes of a head.
+        finder: face detector.
 
     Returns:
-        float64 [2]: the share of the pictures with a face, and 1 or 0 for the photo; NaN without a head that is large
+        float64 [2]: fraction of the pictures with a face, and 1 or 0 for the photo; NaN without a head that is large
         enough.
     """
     window = head_window(label, class_ids)
@@ -96,7 +102,7 @@ def measure_faces(
 
 
 def summarise_faces(rows: np.ndarray) -> Faces:
-    """The figure of the rows [N, 2] of all label maps.
+    """Return the metric over the rows [N, 2] of all label maps.
 
     Raises:
         ValueError: if no label map has a head that is large enough.
@@ -106,3 +112,29 @@ def summarise_faces(rows: np.ndarray) -> Faces:
         raise ValueError("no head is large enough for its face to be found: measure upper-body frames")
     ratio = estimate(len(drawn), lambda counts: divide(counts @ drawn, counts @ photographed))
     return Faces(len(drawn), ratio, estimate_mean(drawn), estimate_mean(photographed))
+
+
+class FaceMesh:
+    """Face detector: the face mesh of mediapipe, whose models are part of the package, on each picture independently.
+
+    Raises:
+        ImportError: if mediapipe is not installed, or in another version; the message names the install command.
+    """
+
+    def __init__(self) -> None:
+        try:
+            found = version("mediapipe")
+        except PackageNotFoundError:
+            raise ImportError(
+                f"faces are found with mediapipe {_VERSION}, which is not installed: {_HOW}"
+            ) from None
+        if found != _VERSION:
+            raise ImportError(f"faces are found with mediapipe {_VERSION}, and {found} is installed: {_HOW}")
+        from mediapipe.python.solutions.face_mesh import FaceMesh as Mesh
+
+        self._mesh = Mesh(static_image_mode=True, max_num_faces=1)
+
+    def __call__(self, pictures: Tensor) -> list[bool]:
+        """Return for each picture uint8 [B, 3, H, W] whether it shows a face."""
+        rows = pictures.permute(0, 2, 3, 1).cpu().contiguous().numpy()
+        return [bool(self._mesh.process(picture).multi_face_landmarks) for picture in rows]

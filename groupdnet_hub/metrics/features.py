@@ -1,4 +1,4 @@
-"""Networks whose features the Frechet and the kernel distance compare. Each knows what these are called with it."""
+"""Networks whose features the Frechet and the kernel distance compare, with the names of these distances."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from groupdnet_hub.io.foreign_weights import read_foreign_tensors
 from groupdnet_hub.metrics.imagenet_trunks import imagenet_trunk
 
-# For each net: how many layers of torchvision's "features" lead to its last ReLU, and that ReLU's name.
+# For each net: number of layers of torchvision's "features" up to its last ReLU, and the name of that ReLU.
 _LAST_RELU = {"vgg16": (30, "VGG16 relu5_3"), "alexnet": (12, "AlexNet relu5")}
 FEATURE_NETS = tuple(_LAST_RELU)
 
@@ -25,7 +25,7 @@ class InceptionFeatures(nn.Module):
             downloaded from its release page if not given. Only tensors are read, no pickled code.
 
     Attributes:
-        distance_name, kernel_name: what the Frechet and the kernel distance of these features are called.
+        distance_name, kernel_name: names of the Frechet and the kernel distance of these features.
 
     Raises:
         ValueError: for a file that does not hold these weights.
@@ -43,7 +43,7 @@ class InceptionFeatures(nn.Module):
             )
         else:
             state = read_foreign_tensors(weights)
-        # The library unpickles whatever file it is given: it gets one that was just made, of tensors alone.
+        # torch-fidelity unpickles the file that it is given: pass one of tensors alone, made here.
         tensors = io.BytesIO()
         torch.save(state, tensors)
         tensors.seek(0)
@@ -59,21 +59,21 @@ class InceptionFeatures(nn.Module):
             ) from None
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """uint8 [B, 3, H, W] -> float32 [B, 2048]; the network resizes to 299x299 as the reference does."""
+        """Return features float32 [B, 2048] of uint8 [B, 3, H, W], resized to 299x299 as in the reference."""
         features: Tensor = self.network(pictures)[0]
         return features
 
 
 class TrunkFeatures(nn.Module):
-    """The last ReLU of an ImageNet net, mean over all positions. Pictures keep their size.
+    """The last ReLU of an ImageNet net, averaged over all positions. Pictures keep their size.
 
     Args:
         net: ``vgg16`` or ``alexnet``.
-        weights: as :func:`groupdnet_hub.metrics.imagenet_trunks.imagenet_trunk`.
+        weights: as :func:`groupdnet_hub.metrics.imagenet_trunks.imagenet_trunk` takes them.
 
     Attributes:
-        distance_name, kernel_name: what the Frechet and the kernel distance of these features are called; the former
-            is not FID.
+        distance_name, kernel_name: names of the Frechet and the kernel distance of these features; the former is not
+            FID.
 
     Raises:
         ValueError: for another net, or a file that does not hold its weights.
@@ -93,11 +93,11 @@ class TrunkFeatures(nn.Module):
         self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """uint8 [B, 3, H, W] -> float32 [B, D]: 512 numbers for VGG16, 256 for AlexNet."""
+        """Return features float32 [B, D] of uint8 [B, 3, H, W]; D is 512 for VGG16 and 256 for AlexNet."""
         features: Tensor = self.trunk((pictures.to(self.mean) / 255 - self.mean) / self.std)
         return features.mean(dim=(2, 3))
 
 
 def eight_bit(image: Tensor) -> Tensor:
-    """Pictures float [B, 3, H, W] in [-1, 1] as uint8, rounded as they are when saved."""
+    """Return pictures float [B, 3, H, W] in [-1, 1] as uint8, rounded as when they are saved."""
     return ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

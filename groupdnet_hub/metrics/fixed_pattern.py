@@ -1,4 +1,4 @@
-"""Fixed pattern: is one place of a class rough whatever the codes?"""
+"""Fixed pattern: is one place of a class rough, whatever the codes are?"""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from groupdnet_hub.metrics.estimates import Estimate, by_name, estimate_mean
-from groupdnet_hub.metrics.roughness import inner_region, roughness, scaled
+from groupdnet_hub.metrics.sharpness import inner_region, roughness, scaled
 
-# In pictures 256 pixels high: the side of the window, and the pixels of a class's border that do not count.
+# In pictures 256 pixels high: side of the window, and width of a class's border that does not count.
 _WINDOW, _BORDER = 12, 3
-# What the median counts as at least: of 8-bit pictures, half a step says nothing.
+# Lower bound of the median: half a step of 8-bit pictures means nothing.
 _LEAST_MEDIAN = 0.5
 
 
 @dataclass(frozen=True)
 class FixedPattern:
-    """The roughest window of a class over its median, in the mean roughness of many pictures of a label map.
+    """The roughest window of a class relative to its median, in the mean roughness of many pictures of a label map.
 
-    A pattern that every picture has at the same place stays in the mean, where what differs from picture to picture
-    levels out. A blurred picture has none either: read it together with :class:`Sharpness`.
+    A pattern that every picture has at the same place stays in the mean, while differences between pictures average
+    out. A blurred picture has none either: read it together with :class:`Sharpness`.
 
     Attributes:
-        images: label maps that show each class well enough to hold a window, by name.
-        pattern: by class name, the mean over these label maps.
-        single: the same of single pictures, whose own details are not levelled out: what ``photos`` compares with.
-        photos: of the photos, one of each label map; there is no second one of the same.
+        images: number of label maps on which the class is large enough for a window, by class name.
+        pattern: mean over these label maps, by class name.
+        single: the same of single pictures, whose own details do not average out; comparable with ``photos``.
+        photos: the same of the photos, one of each label map; there is no second one of the same map.
     """
 
     images: Mapping[str, int]
@@ -39,15 +39,15 @@ class FixedPattern:
 
 
 def roughest_window(rough: Tensor, inside: Tensor, window: int) -> float:
-    """The highest mean of a square window over the median pixel.
+    """Return the highest mean of a square window relative to the median pixel.
 
     Args:
-        rough: float [H, W], as :func:`roughness`.
-        inside: bool [H, W]; a window lies wholly inside.
+        rough: float [H, W], of :func:`roughness`.
+        inside: bool [H, W], the region that must contain the window.
         window: side in pixels.
 
     Returns:
-        NaN if no window fits. A median below 0.5 counts as 0.5, so that flat cloth is no pattern.
+        The ratio; NaN if no window fits. A median below 0.5 counts as 0.5, so that flat cloth is not a pattern.
     """
     fits = F.avg_pool2d(inside.float()[None, None], window, stride=1)[0, 0] > 1 - 0.5 / window**2
     if not fits.any():
@@ -58,13 +58,13 @@ def roughest_window(rough: Tensor, inside: Tensor, window: int) -> float:
 
 
 def measure_pattern(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: Collection[int]) -> np.ndarray:
-    """One label map's part.
+    """Measure one label map.
 
     Args:
-        pictures: uint8 [K, 3, H, W]; twelve or so.
+        pictures: uint8 [K, 3, H, W]; about twelve.
         photo: uint8 [3, H, W], of the same label map.
         label: int64 [H, W].
-        class_ids: the classes that are looked at.
+        class_ids: ids of the measured classes.
 
     Returns:
         float64 [3, classes]: :func:`roughest_window` of the mean of the pictures' roughness; its mean over single
@@ -83,10 +83,11 @@ def measure_pattern(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: C
 
 
 def summarise_pattern(rows: np.ndarray, names: Sequence[str]) -> FixedPattern:
-    """The figures of the rows [N, 3, classes] of all label maps.
+    """Return the metric over the rows [N, 3, classes] of all label maps.
 
     Args:
-        names: of the classes, in the same order.
+        rows: results of :func:`measure_pattern`.
+        names: names of the classes, in the same order.
 
     Raises:
         ValueError: if no label map shows any of the classes.
@@ -94,12 +95,12 @@ def summarise_pattern(rows: np.ndarray, names: Sequence[str]) -> FixedPattern:
     shown = np.isfinite(rows).all(axis=1)
     if not shown.any():
         raise ValueError(f"no label map shows {', '.join(names)} large enough for a window: name others")
-    figures = [
+    values = [
         by_name(tuple(names), [_mean(rows[shown[:, c], kind, c]) for c in range(len(names))])
         for kind in range(3)
     ]
     counts = {name: int(count) for name, count in zip(names, shown.sum(axis=0), strict=True)}
-    return FixedPattern(counts, *figures)
+    return FixedPattern(counts, *values)
 
 
 def _mean(values: np.ndarray) -> Estimate:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class FeatureStatistics:
-    """Mean and covariance of features, batch by batch, in float64; shards merge into what one would have.
+    """Mean and covariance of features, accumulated by batches in float64; merged shards give the same as one.
 
     Attributes:
-        count: how many pictures were counted.
+        count: number of pictures.
         mean: float64 [D] on the CPU; empty before the first batch.
     """
 
@@ -20,7 +20,7 @@ class FeatureStatistics:
         self._scatter = torch.empty(0, 0, dtype=torch.float64)  # sum of outer products of centred features
 
     def update(self, features: Tensor) -> None:
-        """Count the features [B, D] of a batch.
+        """Add the features [B, D] of a batch.
 
         Raises:
             ValueError: for another shape or number of features, and values that are not finite.
@@ -39,7 +39,7 @@ class FeatureStatistics:
         self.merge(batch)
 
     def merge(self, other: FeatureStatistics) -> None:
-        """Count what another shard counted. Centred sums are merged, which loses no digits to a large mean.
+        """Add another shard, by centred sums, which a large mean costs no digits.
 
         Raises:
             ValueError: for features of another length.
@@ -60,7 +60,7 @@ class FeatureStatistics:
         self.count = total
 
     def covariance(self) -> Tensor:
-        """The unbiased covariance, float64 [D, D].
+        """Return the unbiased covariance, float64 [D, D].
 
         Raises:
             ValueError: for fewer than two pictures.
@@ -71,10 +71,10 @@ class FeatureStatistics:
 
 
 def frechet_distance(one: FeatureStatistics, other: FeatureStatistics) -> float:
-    """``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the two Gaussians (Heusel et al. 2017).
+    """Return ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the two Gaussians (Heusel et al. 2017).
 
-    Only with the features of the FID reference's Inception network is this FID. Few pictures bias it upwards, so that
-    only figures of equally many pictures compare.
+    This is FID only with the features of the FID reference's Inception network. Few pictures bias it upwards, so that
+    only values of equally many pictures are comparable.
 
     Raises:
         ValueError: for fewer than two pictures in a set, or features of different networks.
@@ -84,7 +84,7 @@ def frechet_distance(one: FeatureStatistics, other: FeatureStatistics) -> float:
         raise ValueError(
             f"the features have {len(first)} and {len(second)} numbers: use one network for both sets"
         )
-    # tr (S1 S2)^(1/2) through symmetric matrices: real and stable also where few pictures leave S1 or S2 singular.
+    # tr (S1 S2)^(1/2) through symmetric matrices: real and stable even where few pictures make S1 or S2 singular.
     values, vectors = torch.linalg.eigh(first)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     product = root @ second @ root

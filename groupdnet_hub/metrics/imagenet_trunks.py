@@ -14,11 +14,12 @@ NETS = ("alexnet", "vgg16", "vgg19")
 
 
 def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None = None) -> nn.Sequential:
-    """The first ``length`` layers of torchvision's ``features``, frozen; no ReLU works in place.
+    """Return the first ``length`` layers of torchvision's ``features``, frozen, without in-place ReLUs.
 
     Args:
         net: ``alexnet``, ``vgg16`` or ``vgg19``.
-        weights: a safetensors file with torchvision's key names (``features.N.weight``); by default torchvision
+        length: number of layers.
+        weights: safetensors file with torchvision's key names (``features.N.weight``); by default torchvision
             downloads its own.
 
     Raises:
@@ -26,11 +27,11 @@ def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None
     """
     if net not in NETS:
         raise ValueError(f"the net {net!r} is not known; there are {', '.join(NETS)}")
-    import torchvision  # only training and measuring need it
+    import torchvision  # only training and evaluation need it
 
     make = getattr(torchvision.models, net)
     if weights is None:
-        with torch.random.fork_rng(devices=[]):  # torchvision draws weights before it loads them
+        with torch.random.fork_rng(devices=[]):  # torchvision initialises weights before it loads them
             trunk = make(weights="IMAGENET1K_V1").features[:length]
     else:
         with torch.device("meta"):

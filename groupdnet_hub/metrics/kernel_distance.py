@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """An unbiased estimate, which may be a little below 0 where both sets are alike.
+    """An unbiased estimate, which may be slightly below 0 where both sets are alike.
 
     Attributes:
-        value: the squared maximum mean discrepancy.
-        standard_error: by the jackknife over label maps; ``None`` for two of them.
-        images: how many label maps, or pairs of photos, it is from.
-        samples: drawn pictures of each.
+        value: squared maximum mean discrepancy.
+        standard_error: standard error by the jackknife over label maps; None for two of them.
+        images: number of label maps, or pairs of photos.
+        samples: number of drawn pictures of each.
     """
 
     value: float
@@ -26,16 +26,16 @@ class KernelDistance:
 
 
 def kernel_distance(samples: Tensor, photos: Tensor) -> KernelDistance:
-    """KID (Binkowski et al., "Demystifying MMD GANs", 2018): the kernel is ``(x . y / D + 1)^3`` for D features.
+    """Return KID (Binkowski et al., "Demystifying MMD GANs", 2018), with the kernel ``(x . y / D + 1)^3``.
 
     A picture and the photo of its own label map show the same silhouette, and so do two pictures of one map. Such
     pairs are left out: with ``h(i, j) = k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i)``, k averaged over the
     pictures of a map, the value is the mean of h over all ``i != j`` (the U-statistic of Gretton et al., "A kernel
-    two-sample test", 2012, section 3.1). Unlike the Frechet distance it has no bias to few pictures.
+    two-sample test", 2012, section 3.1). Unlike the Frechet distance it is not biased for few pictures.
 
     Args:
         samples: features [N, K, D] of K pictures of each of N label maps.
-        photos: features [N, D] of the photos of these maps; or of any other photos, to compare two sets of photos.
+        photos: features [N, D] of the photos of these maps, or of any other photos to compare two sets of photos.
 
     Raises:
         ValueError: for fewer than two maps, shapes that do not fit, or values that are not finite.

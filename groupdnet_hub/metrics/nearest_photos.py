@@ -1,4 +1,4 @@
-"""Memory: are drawn pictures nearer to a training photo than new photos are?"""
+"""Memorisation: are drawn pictures closer to a training photo than new photos are?"""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 
 from groupdnet_hub.metrics.estimates import Estimate, divide, estimate, estimate_mean
 
-# Pictures uint8 [B, 3, H, W] -> float [B, D], whose squared distances are the distances of the pictures.
+# Maps pictures uint8 [B, 3, H, W] to float [B, D], whose squared distances are the distances of the pictures.
 Embedding = Callable[[Tensor], Tensor]
 # Photos embedded at a time.
-_TOGETHER = 8
+_BATCH = 8
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The distance of pictures to their nearest training photo: near 1 is right, less is copied.
+    """The distance of pictures from their nearest training photo: near 1 as in new photos, less if copied.
 
     Attributes:
-        images: how many label maps.
-        ratio: the mean distance of the drawn pictures over that of the photos of the same label maps, which are no
+        images: number of label maps.
+        ratio: mean distance of the drawn pictures over that of the photos of the same label maps, which are not
             training photos.
         pictures, photos: these mean distances.
     """
@@ -35,18 +35,18 @@ class Memory:
 
 
 class NearestPhotos:
-    """Looks for the nearest of many photos.
+    """Search for the nearest of many photos.
 
-    Only candidates are embedded, those whose descriptions are nearest; a description is a short embedding.
+    Only candidates are embedded, the photos with the nearest descriptions; a description is a short embedding.
 
     Args:
-        descriptions: float [N, D], on any device, what ``describe`` gives of the photos.
-        photos: gives some photos by their numbers, uint8 [B, 3, H, W].
-        describe, embed: on the pictures' device.
-        candidates: how many for each picture.
+        descriptions: float [N, D], on any device, results of ``describe`` for the photos.
+        photos: function that returns photos uint8 [B, 3, H, W] by their indices.
+        describe, embed: short and full embedding, on the pictures' device.
+        candidates: number of candidates per picture.
 
     Raises:
-        ValueError: for no photo, or no candidate.
+        ValueError: without photos or candidates.
     """
 
     def __init__(
@@ -66,26 +66,26 @@ class NearestPhotos:
         self.candidates = min(candidates, len(descriptions))
 
     def distances(self, pictures: Tensor) -> np.ndarray:
-        """The distance of each picture uint8 [B, 3, H, W] to the nearest photo, float64 [B].
+        """Return the distance of each picture uint8 [B, 3, H, W] from the nearest photo, float64 [B].
 
-        The candidates of all the pictures are compared with each of them.
+        Each picture is compared with the candidates of all of them.
         """
         apart = torch.cdist(self.describe(pictures).to(self.descriptions), self.descriptions)
         numbers = sorted(set(apart.topk(self.candidates, largest=False).indices.flatten().tolist()))
         embedded = self.embed(pictures)
         nearest = torch.full((len(pictures),), float("inf"), dtype=torch.float64)
-        for start in range(0, len(numbers), _TOGETHER):
-            for photo in self.embed(self.photos(numbers[start : start + _TOGETHER])):
+        for start in range(0, len(numbers), _BATCH):
+            for photo in self.embed(self.photos(numbers[start : start + _BATCH])):
                 squared = (embedded - photo).square().sum(dim=1)
                 nearest = torch.minimum(nearest, squared.double().cpu())
         return nearest.numpy()
 
 
 def summarise_memory(rows: np.ndarray) -> Memory:
-    """The figure of all label maps.
+    """Return the metric over all label maps.
 
     Args:
-        rows: float64 [N, 2]: for each the mean distance of its pictures, and that of its photo.
+        rows: float64 [N, 2]: mean distance of the pictures of each, and distance of its photo.
     """
     drawn, photographed = rows.T
     ratio = estimate(len(rows), lambda counts: divide(counts @ drawn, counts @ photographed))

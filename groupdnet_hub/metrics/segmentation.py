@@ -21,11 +21,18 @@ from groupdnet_hub.metrics.estimates import (
 
 @dataclass(frozen=True)
 class SegmentationScores:
-    """mIoU and pixel accuracy, shares from 0 to 1.
+    """mIoU and pixel accuracy, fractions from 0 to 1.
 
-    Pixels whose true class is ignored are left out altogether. ``IoU_c = hits / (true + predicted - hits)`` over the
-    pixels of all images; a class that is neither true nor predicted anywhere has none, and the mean leaves it out, as
-    it leaves out the ignored classes.
+    Pixels whose true class is ignored are left out. ``IoU_c = hits / (true + predicted - hits)`` over the pixels of all
+    images; a class that is neither true nor predicted anywhere has none. The mean leaves out such classes and the
+    ignored ones.
+
+    Attributes:
+        images: number of label maps.
+        miou: mean of ``iou``.
+        pixel_accuracy: fraction of pixels whose class is predicted.
+        iou: IoU by class name.
+        ignored: names of the ignored classes.
     """
 
     images: int
@@ -36,17 +43,17 @@ class SegmentationScores:
 
 
 class SegmentationMeter:
-    """Counts predicted classes against those of the label maps, in any order and on any number of processes.
+    """Compares predicted classes with those of the label maps, in any order and on any number of processes.
 
     Args:
-        class_names: of the label maps.
-        ignored: ids of classes that are not judged.
+        class_names: class names of the label maps.
+        ignored: ids of classes that are not scored.
 
     Attributes:
         confusion: int64 [C, C], pixels by true class (rows) and predicted class (columns).
 
     Raises:
-        ValueError: for an ignored id that is no class, or if none is left.
+        ValueError: for an ignored id that is not a class, or if no class is left.
     """
 
     def __init__(self, class_names: tuple[str, ...], ignored: Collection[int] = ()) -> None:
@@ -55,18 +62,18 @@ class SegmentationMeter:
             raise ValueError(
                 f"the ignored classes are {sorted(ignored)}; the ids are 0 to {classes - 1}, and one must be left"
             )
-        self.judged = np.array([class_id not in ignored for class_id in range(classes)])
+        self.scored = np.array([class_id not in ignored for class_id in range(classes)])
         self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
         self.rows = ImageRows((3, classes))  # hits, true, predicted
 
     def update(self, index: int, label: Tensor, predicted: Tensor) -> None:
-        """Count image ``index``, once.
+        """Add image ``index``, once.
 
         Args:
             label, predicted: int64 [H, W], class ids.
 
         Raises:
-            ValueError: for different shapes, an id that is no class, or an image that was counted.
+            ValueError: for different shapes, an id that is not a class, or an image that was added before.
         """
         label, predicted = label.cpu(), predicted.cpu()
         if label.shape != predicted.shape:
@@ -79,28 +86,28 @@ class SegmentationMeter:
                 raise ValueError(
                     f"the {what} holds ids from {int(ids.min())} to {int(ids.max())}; there are {classes}"
                 )
-        pairs = (label * classes + predicted)[torch.from_numpy(self.judged)[label]]
+        pairs = (label * classes + predicted)[torch.from_numpy(self.scored)[label]]
         confusion = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
         self.rows.add(index, torch.stack((confusion.diag(), confusion.sum(1), confusion.sum(0))).numpy())
         self.confusion += confusion
 
     def merge(self, other: SegmentationMeter) -> None:
-        """Count what another shard counted."""
+        """Add another shard."""
         self.rows.merge(other.rows)
         self.confusion += other.confusion
 
     def result(self) -> SegmentationScores:
-        """The scores so far.
+        """Return the scores of the images so far.
 
         Raises:
-            ValueError: if nothing was counted.
+            ValueError: if there are none.
         """
         hits, true, predicted = np.moveaxis(self.rows.stacked(), 1, 0)
         images = len(hits)
 
         def iou(counts: np.ndarray) -> np.ndarray:
             both = counts @ hits
-            return np.where(self.judged, divide(both, counts @ true + counts @ predicted - both), np.nan)
+            return np.where(self.scored, divide(both, counts @ true + counts @ predicted - both), np.nan)
 
         def accuracy(counts: np.ndarray) -> np.ndarray:
             return divide(counts @ hits.sum(axis=1), counts @ true.sum(axis=1))
@@ -111,5 +118,5 @@ class SegmentationMeter:
             miou=miou,
             pixel_accuracy=estimate(images, accuracy),
             iou=by_name(self.class_names, by_class),
-            ignored=tuple(n for n, judged in zip(self.class_names, self.judged, strict=True) if not judged),
+            ignored=tuple(n for n, scored in zip(self.class_names, self.scored, strict=True) if not scored),
         )

@@ -1,4 +1,4 @@
-"""A segmentation model of the Hub, and the table that maps its labels to ours."""
+"""A segmentation model of the Hub, the table that maps its labels to our classes, and parsing a photo with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,15 +21,15 @@ from groupdnet_hub.io.strict_json import read_json
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Which labels of a segmentation model stand for which of our classes.
+    """The map from the labels of a segmentation model to our classes.
 
     Attributes:
         labels: label set of the label maps.
-        targets: our class's id by the model's label. The model's other labels are left out: they are never predicted.
-        ignored: ids of our classes that are not judged.
+        targets: id of our class by the model's label. The model's other labels are never predicted.
+        ignored: ids of our classes that are not scored.
 
     Raises:
-        ValueError: for a class that no label stands for and that is not ignored, or one that is both.
+        ValueError: for a class without a label that is not ignored, or with one that is.
     """
 
     labels: LabelSet
@@ -49,11 +51,12 @@ class LabelTable:
 
     @classmethod
     def same_names(cls, labels: LabelSet, theirs: Collection[str] | None = None) -> LabelTable:
-        """For a model whose labels are called as our classes are.
+        """Build the table of a model whose labels have the names of our classes.
 
         Args:
-            theirs: the model's labels. A model of the 16 classes of people serves the paper's 8 too: its labels stand
-                for the classes that they are merged to.
+            labels: our label set.
+            theirs: the model's labels. A model of the 16 classes of people fits the paper's 8 too: its labels stand for
+                the classes that they are merged into.
         """
         if labels == PEOPLE and set(theirs or ()) == set(PEOPLE16.names):
             return cls(labels, {name: id_in(PEOPLE, name) for name in PEOPLE16.names}, frozenset())
@@ -61,7 +64,12 @@ class LabelTable:
 
     @classmethod
     def of_model(cls, name: str | os.PathLike[str], labels: LabelSet, **options: Any) -> LabelTable:
-        """:meth:`same_names` for a model of transformers, a folder or a Hub id; its weights are not read.
+        """Build the table of :meth:`same_names` for a model of transformers; its weights are not read.
+
+        Args:
+            name: folder or Hub id.
+            labels: our label set.
+            options: options of transformers' ``from_pretrained``.
 
         Raises:
             ValueError: if its configuration cannot be read.
@@ -107,15 +115,15 @@ class LabelTable:
 
 
 class Segmenter(nn.Module):
-    """``AutoModelForSemanticSegmentation`` of transformers, answering in our classes.
+    """``AutoModelForSemanticSegmentation`` of transformers, predicting our classes.
 
     Image processors resize a picture to a fixed size, whatever its proportions. Here it keeps them: it is padded with
-    its border pixels to those of that size, and the answer is cut back.
+    its border pixels to the proportions of that size, and the prediction is cropped back.
 
     Args:
-        name: a folder or a Hub id, with safetensors weights and an image processor.
-        table: its labels in ours.
-        options: more for transformers' ``from_pretrained``: revision, cache_dir, token, local_files_only.
+        name: folder or Hub id, with safetensors weights and an image processor.
+        table: map from its labels to our classes.
+        options: options of transformers' ``from_pretrained``: revision, cache_dir, token, local_files_only.
 
     Raises:
         ValueError: for a model that cannot be loaded, or lacks a label of the table.
@@ -150,17 +158,17 @@ class Segmenter(nn.Module):
     ours: Tensor
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """uint8 [B, 3, H, W] -> class ids int64 [B, H, W]: for each pixel the most likely of the table's labels."""
+        """Return class ids int64 [B, H, W] of uint8 [B, 3, H, W]: at each pixel, of the table's most likely label."""
         return self.ours[self._logits(pictures).argmax(dim=1)]
 
     def probabilities(self, pictures: Tensor) -> Tensor:
-        """uint8 [B, 3, H, W] -> float32 [B, C, H, W]: of each of our classes, the sum over its labels."""
-        shares = self._logits(pictures).softmax(dim=1)
-        ours = shares.new_zeros(shares.shape[0], self.classes, *shares.shape[2:])
-        return ours.index_add_(1, self.ours, shares)
+        """Return probabilities float32 [B, C, H, W] of our classes for uint8 [B, 3, H, W], summed over labels."""
+        theirs = self._logits(pictures).softmax(dim=1)
+        ours = theirs.new_zeros(theirs.shape[0], self.classes, *theirs.shape[2:])
+        return ours.index_add_(1, self.ours, theirs)
 
     def _logits(self, pictures: Tensor) -> Tensor:
-        """float32 [B, labels of the table, H, W]."""
+        """Return logits float32 [B, labels of the table, H, W]."""
         height, width = pictures.shape[2:]
         top, left, rows, columns = _padded(height, width, self.processor.size)
         if (rows, columns) != (height, width):
@@ -172,10 +180,31 @@ class Segmenter(nn.Module):
         return logits[:, :, top : top + height, left : left + width]
 
 
-def _padded(height: int, width: int, size: Mapping[str, int]) -> tuple[int, int, int, int]:
-    """Where a picture stands within the smallest one around it of a processor's proportions: top, left, rows, columns.
+def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
+    """Return class probabilities float32 [C, H, W]: the mean of those of a photo and of its mirror image."""
+    return parse_both(segmenter, photo).mean(axis=0)
 
-    A processor whose size is not a height and a width keeps proportions by itself.
+
+def parse_both(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
+    """Return class probabilities float32 [2, C, H, W] of a photo, and of its mirror image, mirrored back."""
+    pixels = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        both = segmenter.probabilities(torch.cat((pixels, pixels.flip(-1))))
+    return torch.stack((both[0], both[1].flip(-1))).numpy()
+
+
+def parse_once(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
+    """Return class probabilities float32 [C, H, W] of a photo alone, in half the time of :func:`parse`."""
+    pixels = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        return segmenter.probabilities(pixels)[0].numpy()
+
+
+def _padded(height: int, width: int, size: Mapping[str, int]) -> tuple[int, int, int, int]:
+    """Return top, left, rows, columns of the smallest rectangle with a processor's proportions around a picture.
+
+    Rows and columns are its size, top and left the picture's offset in it. A processor whose size is not a height and
+    a width keeps proportions by itself.
     """
     if "height" not in size or "width" not in size:
         return 0, 0, height, width

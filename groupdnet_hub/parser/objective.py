@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Sampler
 
+from groupdnet_hub.parser.config import ParserTrainConfig
 from groupdnet_hub.training.balanced_sampling import drawn_by_weight
 
 
@@ -64,7 +64,7 @@ class Batches(Sampler[list[int]]):
             epoch, skipped = epoch + 1, 0
 
 
-def parameter_groups(network: nn.Module, args: argparse.Namespace) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, settings: ParserTrainConfig) -> list[dict[str, Any]]:
     """The encoder's parameters learn more slowly; biases and norms are not decayed."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     head = ("decode_head.", "auxiliary_head.", "classifier.", "head.")
@@ -74,8 +74,8 @@ def parameter_groups(network: nn.Module, args: argparse.Namespace) -> list[dict[
     return [
         {
             "params": parameters,
-            "lr": args.learning_rate * (1 if in_head else args.encoder_rate),
-            "weight_decay": args.weight_decay if decayed else 0.0,
+            "lr": settings.learning_rate * (1 if in_head else settings.encoder_rate),
+            "weight_decay": settings.weight_decay if decayed else 0.0,
         }
         for (in_head, decayed), parameters in groups.items()
     ]

@@ -1,15 +1,18 @@
-"""The command line of prepare.py: a sub-command for each source, and what is wrong with the flags given."""
+"""Settings of prepare.py: a class of flags for each source, and what they mean together."""
 
 from __future__ import annotations
 
-import argparse
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from groupdnet_hub.data.person_frames import FRAMES
 from groupdnet_hub.prepare.labels import LABEL_SETS, PARSER_RULES
+from groupdnet_hub.runs.flags import parse_command
 from groupdnet_hub.runs.scripts import shipped
+from groupdnet_hub.runs.settings import Settings, at_least, below, in_range, option, without_flag
 
 # Annotators of Clothing Co-Parsing chose superpixels, whose edges are stairs of 2 to 4 pixels. Maps of the 8 classes
 # stay as they always were.
@@ -21,208 +24,307 @@ MIN_SURENESS = 0.8
 MIN_SURENESS_TAGGED = 0.7
 
 
-def build_parser(description: str | None) -> argparse.ArgumentParser:
-    """One sub-command for each source."""
-    parser = argparse.ArgumentParser(
-        prog="prepare.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+def _sides(name: str, sides: Sequence[int]) -> str | None:
+    if len(sides) <= 2 and all(1 <= side <= 8192 for side in sides):
+        return None
+    return f"{name} takes one side, or height and width, each from 1 to 8192 pixels"
+
+
+def _identifier(name: str, value: str) -> str | None:
+    return None if value.isidentifier() else f"{name} is {value!r}; it names a folder: letters, digits and _"
+
+
+def odd_or_0(name: str, value: int) -> str | None:
+    """Check the side of a square that is smoothed over."""
+    fits = value >= 0 and (value == 0 or value % 2 == 1)
+    return None if fits else f"{name} is {value}; it must be an odd number of pixels, or 0"
+
+
+ASPECTS = in_range(0.25, 4, "it is height over width, from 0.25 to 4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig(Settings):
+    """What every source has.
+
+    Attributes:
+        source: name of the source.
+    """
+
+    source: ClassVar[str]
+
+    input: Path | None = option(help="folder of the raw data")
+    output: Path = option(help="folder to write")
+    resolution: tuple[int, ...] | None = option(
+        None,
+        "SIDE, or HEIGHT WIDTH, to resize to; by default the native size",
+        check=_sides,
+        metavar="SIDE",
     )
-    sources = parser.add_subparsers(dest="source", required=True, metavar="SOURCE")
-
-    def source(name: str, text: str, input_help: str, **defaults: Any) -> argparse.ArgumentParser:
-        one = sources.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
-        add = one.add_argument
-        add("--input", type=Path, required=name != "ccp", help=input_help)
-        add("--output", type=Path, required=True, help="folder to write")
-        add(
-            "--resolution",
-            type=int,
-            nargs="+",
-            metavar="SIDE",
-            help="SIDE, or HEIGHT WIDTH, to resize to; by default the native size",
-        )
-        add("--num_workers", type=int, default=min(8, os.cpu_count() or 1), help="processes; 0: this one")
-        add("--max_items", type=int, help="use only the first so many pairs of each split")
-        add("--push_to_hub", metavar="USER/NAME", help="upload the result as a Hugging Face data set")
-        add("--hub_private", action="store_true", help="make that data set private")
-        # What other sources ask for, so that every source has the same fields.
-        one.set_defaults(
-            labels=None,
-            label_set=None,
-            frame=["none"],
-            aspect=1.0,
-            smooth=0,
-            photos="all",
-            cut_out=False,
-            keep_gloves=False,
-            parser=None,
-            min_sureness=None,
-            tags=None,
-            **defaults,
-        )
-        return one
-
-    def one_split(one: argparse.ArgumentParser, share: float) -> None:
-        one.add_argument("--split", default="train", help="split that the pictures go into")
-        one.add_argument(
-            "--validation_share", type=float, default=share, help="share that goes into validation instead"
-        )
-
-    def frames(one: argparse.ArgumentParser, frame: str) -> None:
-        add = one.add_argument
-        add(
-            "--frame",
-            nargs="+",
-            choices=FRAMES,
-            default=[frame],
-            help="part of the photo: full (or person), all of the person; upper, head to hips; none, all of the photo. "
-            "With several, NAME_FRAME is written for each",
-        )
-        add(
-            "--aspect",
-            type=float,
-            default=1.0,
-            metavar="RATIO",
-            help="height of a frame over its width; 2 is upright. One --resolution is then the height",
-        )
-        add("--cut_out", action="store_true", help="put the person on a plain light backdrop")
-
-    def smooth(one: argparse.ArgumentParser) -> None:
-        one.add_argument(
-            "--smooth",
-            type=int,
-            default=None,
-            metavar="PIXELS",
-            help="smooth label edges at the photo's own size: each pixel gets the class of most pixels in a square of "
-            f"this side, an odd number; 0 does not. By default {SMOOTH16} for ccp and photos in people16, else 0",
-        )
-
-    def people(one: argparse.ArgumentParser, frame: str) -> None:
-        add = one.add_argument
-        add(
-            "--classes",
-            choices=tuple(LABEL_SETS),
-            default="people8",
-            help="people8: the paper's; people16: garments, glasses, hats and bags apart",
-        )
-        frames(one, frame)
-        smooth(one)
-        add("--keep_gloves", action="store_true", help="keep pictures with gloves, as skin")
-
-    ccp = source("ccp", "Clothing Co-Parsing, 8 or 16 classes", "its folder; see --download")
-    ccp.add_argument(
-        "--download",
-        action="store_true",
-        help="fetch it into --input, by default clothing-co-parsing beside --output",
+    num_workers: int = option(min(8, os.cpu_count() or 1), "processes; 0: this one", check=at_least(0))
+    max_items: int | None = option(None, "use only the first so many pairs of each split", check=at_least(1))
+    push_to_hub: str | None = option(
+        None, "upload the result as a Hugging Face data set", metavar="USER/NAME"
     )
-    ccp.add_argument(
-        "--photos",
-        choices=("all", "fashion8"),
-        default="all",
-        help="fashion8: the 872 photos, chosen by eye, that the bundled model is trained on, in their own split; "
+    hub_private: bool = option(False, "make that data set private")
+
+    # What some sources have flags for, as it is for the others.
+    split: str | None = without_flag(None)
+    validation_share: float = without_flag(0.0)
+    labels: Path | None = without_flag(None)
+    label_set: str | None = without_flag(None)
+    instances: Path | None = without_flag(None)
+    classes: str | None = without_flag(None)
+    photos: str = without_flag("all")
+    frame: tuple[str, ...] = without_flag(("none",))
+    aspect: float = without_flag(1.0)
+    cut_out: bool = without_flag(False)
+    smooth: int | None = without_flag(0)
+    keep_gloves: bool = without_flag(False)
+    parser: str | None = without_flag(None)
+    tags: Path | Literal[True] | None = without_flag(None)
+
+    @property
+    def raw(self) -> Path:
+        """Folder of the raw data.
+
+        Raises:
+            ValueError: if the settings name none.
+        """
+        if self.input is None:
+            raise ValueError(f"{self.source} needs --input FOLDER")
+        return self.input
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width to resize to; None for the native size."""
+        if self.resolution is None:
+            return None
+        height = self.resolution[0]
+        return height, self.resolution[1] if len(self.resolution) == 2 else max(
+            1, round(height / self.aspect)
+        )
+
+    @property
+    def smoothing(self) -> int:
+        """Side of the square that label edges are smoothed over, in pixels; 0 for none."""
+        if self.smooth is not None:
+            return self.smooth
+        return SMOOTH16 if self.source in ("ccp", "photos") and self.classes == "people16" else 0
+
+    def check(self) -> None:
+        """Refuse frames that a resolution would distort, and an upload that is not asked for."""
+        super().check()
+        if len(set(self.frame)) < len(self.frame):
+            raise ValueError(f"--frame names a frame twice: {' '.join(self.frame)}")
+        if self.aspect != 1 and "none" in self.frame:
+            raise ValueError(
+                f"--aspect {self.aspect:g} shapes a frame, and --frame none cuts none: use full or upper"
+            )
+        if self.resolution is not None and len(self.resolution) == 2 and self.frame != ("none",):
+            height, width = self.resolution
+            if height != round(width * self.aspect):
+                raise ValueError(
+                    f"--resolution {height} {width} would distort frames of --aspect {self.aspect:g}: use "
+                    f"--aspect {height / width:g}, or --resolution {height} {round(height / self.aspect)}"
+                )
+        if self.hub_private and not self.push_to_hub:
+            raise ValueError("--hub_private needs --push_to_hub USER/NAME")
+
+
+# -- flags that several sources have ----------------------------------------------------------------------------
+
+
+def _validation_share(default: float) -> Any:
+    text = "it is a share from 0 to below 1"
+    return option(default, "share that goes into validation instead", check=below(1, text))
+
+
+def _frame(default: str) -> Any:
+    return option(
+        (default,),
+        "part of the photo: full (or person), all of the person; upper, head to hips; none, all of the photo. "
+        "With several, NAME_FRAME is written for each",
+        choices=tuple(FRAMES),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OneSplit(PrepareConfig):
+    """The split of pictures that come in none."""
+
+    split: str = option("train", "split that the pictures go into", check=_identifier)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Frames(_OneSplit):
+    """Frames of people."""
+
+    frame: tuple[str, ...] = _frame("none")
+    aspect: float = option(
+        1.0,
+        "height of a frame over its width; 2 is upright. One --resolution is then the height",
+        check=ASPECTS,
+        metavar="RATIO",
+    )
+    cut_out: bool = option(False, "put the person on a plain light backdrop")
+    smooth: int | None = option(
+        None,
+        "smooth label edges at the photo's own size: each pixel gets the class of most pixels in a square of "
+        f"this side, an odd number; 0 does not. By default {SMOOTH16} for ccp and photos in people16, else 0",
+        check=odd_or_0,
+        metavar="PIXELS",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _People(_Frames):
+    """Classes of people."""
+
+    classes: str = option(
+        "people8",
+        "people8: the paper's; people16: garments, glasses, hats and bags apart",
+        choices=tuple(LABEL_SETS),
+    )
+    keep_gloves: bool = option(False, "keep pictures with gloves, as skin")
+
+
+# -- the sources ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class CcpConfig(_People):
+    """Clothing Co-Parsing, 8 or 16 classes."""
+
+    source = "ccp"
+
+    input: Path | None = option(None, "its folder; see --download")
+    download: bool = option(False, "fetch it into --input, by default clothing-co-parsing beside --output")
+    photos: Literal["all", "fashion8"] = option(
+        "all",
+        "fashion8: the 872 photos, chosen by eye, that the bundled model is trained on, in their own split; "
         "--validation_share has no effect on it",
     )
-    one_split(ccp, 0.1)
-    people(ccp, "person")
-    ccp.set_defaults(resolution=[256])
-
-    deepfashion = source(
-        "deepfashion",
-        "DeepFashion In-shop and a parser's maps, 8 or 16 classes",
-        "folder of the pictures (img)",
+    resolution: tuple[int, ...] | None = option(
+        (256,), "SIDE, or HEIGHT WIDTH, to resize to", check=_sides, metavar="SIDE"
     )
-    deepfashion.add_argument("--labels", type=Path, required=True, help="folder of the parser's maps")
-    deepfashion.add_argument(
-        "--label_set", choices=tuple(PARSER_RULES), default="lip", help="whose ids the maps hold"
+    validation_share: float = _validation_share(0.1)
+    frame: tuple[str, ...] = _frame("person")
+
+    @property
+    def raw(self) -> Path:
+        """Folder of the raw data, or where it is downloaded to."""
+        return self.input or self.output.absolute().parent / "clothing-co-parsing"
+
+    def check(self) -> None:
+        """Refuse data that is neither there nor fetched."""
+        super().check()
+        if self.input is None and not self.download:
+            raise ValueError("ccp needs --input FOLDER, or --download")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepFashionConfig(_People):
+    """DeepFashion In-shop and a parser's maps, 8 or 16 classes."""
+
+    source = "deepfashion"
+
+    input: Path = option(help="folder of the pictures (img)")
+    labels: Path = option(help="folder of the parser's maps")
+    label_set: str = option("lip", "whose ids the maps hold", choices=tuple(PARSER_RULES))
+    validation_share: float = _validation_share(0.08)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scenes(PrepareConfig):
+    """Data that comes in splits."""
+
+    split: Literal["train", "validation"] | None = option(None, "only this split; by default both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CityscapesConfig(_Scenes):
+    """Cityscapes, 35 classes and instances."""
+
+    source = "cityscapes"
+
+    input: Path = option(help="folder with leftImg8bit/ and gtFine/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ade20kConfig(_Scenes):
+    """ADE20K scene parsing, 151 classes."""
+
+    source = "ade20k"
+
+    input: Path = option(help="folder with images/ and annotations/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderConfig(_OneSplit):
+    """Pictures and label maps of the same names."""
+
+    source = "folder"
+
+    input: Path = option(help="folder of the pictures")
+    labels: Path = option(help="folder of the label maps")
+    instances: Path | None = option(None, "folder of instance maps, if there are any")
+    classes: str = option(help="classes.json of the maps")
+    validation_share: float = _validation_share(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotosConfig(_Frames):
+    """Photos without label maps, labelled by a parser."""
+
+    source = "photos"
+
+    input: Path = option(
+        help="folder of the photos; of Clothing Co-Parsing, those without a label map are taken"
     )
-    one_split(deepfashion, 0.08)
-    people(deepfashion, "none")
-
-    for name, text, where in (
-        ("cityscapes", "Cityscapes, 35 classes and instances", "folder with leftImg8bit/ and gtFine/"),
-        ("ade20k", "ADE20K scene parsing, 151 classes", "folder with images/ and annotations/"),
-    ):
-        one = source(name, text, where, validation_share=0.0)
-        one.add_argument("--split", choices=("train", "validation"), help="only this split; by default both")
-
-    folder = source("folder", "pictures and label maps of the same names", "folder of the pictures")
-    folder.add_argument("--labels", type=Path, required=True, help="folder of the label maps")
-    folder.add_argument("--instances", type=Path, help="folder of instance maps, if there are any")
-    folder.add_argument("--classes", type=Path, required=True, help="classes.json of the maps")
-    one_split(folder, 0.0)
-
-    photos = source(
-        "photos",
-        "photos without label maps, labelled by a parser",
-        "folder of the photos; of Clothing Co-Parsing, those without a label map are taken",
-    )
-    add = photos.add_argument
-    add("--parser", default=str(PARSER), help="segmentation model of transformers, folder or Hub id")
-    add(
-        "--classes",
+    parser: str = option(str(PARSER), "segmentation model of transformers, folder or Hub id")
+    classes: str = option(
+        "people8",
+        "people8, the paper's, people16, or classes.json of the maps",
         metavar="CLASSES",
-        help="people8, people16, or classes.json of the maps; by default people8, the paper's",
     )
-    add("--labels", type=Path, help="JSON file of the parser's labels in them, as evaluate.py takes it")
-    add(
-        "--tags",
-        nargs="?",
-        const=True,
-        type=Path,
-        metavar="PATH",
-        help="allow each photo only the classes of its tags, besides hair, face, skin and background, and leave out "
+    labels: Path | None = option(None, "JSON file of the parser's labels in them, as evaluate.py takes it")
+    tags: Path | Literal[True] | None = option(
+        None,
+        "allow each photo only the classes of its tags, besides hair, face, skin and background, and leave out "
         "photos without tags, with gloves, of several people, and those of which a tagged garment is not found. Tags "
         "are those of Clothing Co-Parsing, or the classes' names. PATH: the folder of its image-level .mat files, or a "
         "metadata.jsonl whose lines have file_name and tags; by default what the folder of the photos has of the two",
+        nargs="?",
+        const=True,
+        metavar="PATH",
     )
-    add(
-        "--min_sureness",
-        type=float,
-        help="mean probability of a class on its pixels, over the classes shown and the mirrored photo: where it is "
+    min_sureness: float | None = option(
+        None,
+        "mean probability of a class on its pixels, over the classes shown and the mirrored photo: where it is "
         f"less, the photo is left out; by default {MIN_SURENESS}, or {MIN_SURENESS_TAGGED} with "
         "--tags, which say more",
+        check=in_range(0, 1, "it is a probability, from 0 to 1"),
     )
-    frames(photos, "none")
-    smooth(photos)
-    one_split(photos, 0.0)
-    photos.set_defaults(resolution=[256])
-    return parser
+    resolution: tuple[int, ...] | None = option(
+        (256,), "SIDE, or HEIGHT WIDTH, to resize to", check=_sides, metavar="SIDE"
+    )
+    validation_share: float = _validation_share(0.0)
+
+    @property
+    def least_sureness(self) -> float:
+        """Sureness below which the parser's maps are left out."""
+        if self.min_sureness is not None:
+            return self.min_sureness
+        return MIN_SURENESS if self.tags is None else MIN_SURENESS_TAGGED
 
 
-def find_problem(args: argparse.Namespace) -> str | None:
-    """What is wrong with the flags, in words; None if nothing is."""
-    if args.source == "ccp" and args.input is None and not args.download:
-        return "ccp needs --input FOLDER, or --download"
-    if args.resolution is not None and (
-        len(args.resolution) > 2 or not all(1 <= side <= 8192 for side in args.resolution)
-    ):
-        return "--resolution takes one side, or height and width, each from 1 to 8192 pixels"
-    if not 0.25 <= args.aspect <= 4:
-        return f"--aspect is {args.aspect}; it is height over width, from 0.25 to 4"
-    if len(set(args.frame)) < len(args.frame):
-        return f"--frame names a frame twice: {' '.join(args.frame)}"
-    if args.aspect != 1 and "none" in args.frame:
-        return f"--aspect {args.aspect:g} shapes a frame, and --frame none cuts none: use full or upper"
-    if args.resolution is not None and len(args.resolution) == 2 and args.frame != ["none"]:
-        height, width = args.resolution
-        if height != round(width * args.aspect):
-            return (
-                f"--resolution {height} {width} would distort frames of --aspect {args.aspect:g}: use "
-                f"--aspect {height / width:g}, or --resolution {height} {round(height / args.aspect)}"
-            )
-    if args.smooth is not None and (args.smooth < 0 or (args.smooth and args.smooth % 2 == 0)):
-        return f"--smooth is {args.smooth}; it must be an odd number of pixels, or 0"
-    if not 0 <= args.validation_share < 1:
-        return f"--validation_share is {args.validation_share}; it is a share from 0 to below 1"
-    if args.split is not None and (not args.split.isidentifier()):
-        return f"--split is {args.split!r}; it names a folder: letters, digits and _"
-    if args.num_workers < 0:
-        return f"--num_workers is {args.num_workers}; it must be 0 or more"
-    if args.min_sureness is not None and not 0 <= args.min_sureness <= 1:
-        return f"--min_sureness is {args.min_sureness}; it is a probability, from 0 to 1"
-    if args.max_items is not None and args.max_items < 1:
-        return f"--max_items is {args.max_items}; it must be at least 1"
-    if args.hub_private and not args.push_to_hub:
-        return "--hub_private needs --push_to_hub USER/NAME"
-    return None
+SOURCES: dict[str, type[PrepareConfig]] = {
+    one.source: one
+    for one in (CcpConfig, DeepFashionConfig, CityscapesConfig, Ade20kConfig, FolderConfig, PhotosConfig)
+}
+
+
+def parse_prepare_config(argv: Sequence[str] | None = None, *, description: str) -> PrepareConfig:
+    """Return the settings of prepare.py's command line; wrong ones end with a message and exit status 2."""
+    return parse_command(SOURCES, argv, prog="prepare.py", description=description, metavar="SOURCE")

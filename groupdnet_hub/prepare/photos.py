@@ -16,7 +16,7 @@ from groupdnet_hub.data.person_frames import Box, crop, find_frame, upper_square
 from groupdnet_hub.data.person_maps import BACKGROUND, backdrop_of, cut_out, keep_main_person, without_bags
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.metrics import LabelTable, Segmenter
-from groupdnet_hub.metrics.photo_parsing import parse
+from groupdnet_hub.metrics.segmenter import parse
 from groupdnet_hub.prepare.items import Outcome, resize_map, write_item
 from groupdnet_hub.prepare.people import shows_several_people, smooth_edges
 from groupdnet_hub.prepare.photo_lists import CCP_BACKDROPS

@@ -33,7 +33,9 @@ _SETTINGS, _DONE = ".prepare.json", ".prepare.jsonl"
 class Preparation(Protocol):
     """How one item becomes files; worker processes get copies of it."""
 
-    labels: LabelSet
+    @property
+    def labels(self) -> LabelSet:
+        """Classes of the label maps."""
 
     def prepare(self, item: Item, output: Path) -> Outcome:
         """Write an item's files below ``output``; each appears whole or not at all."""

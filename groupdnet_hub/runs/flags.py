@@ -1,44 +1,211 @@
-"""What several scripts check of their command lines in the same way."""
+"""Command lines of :mod:`groupdnet_hub.runs.settings`: argparse is told what the fields say."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+import json
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from groupdnet_hub.runs.scripts import program
+from groupdnet_hub.runs.settings import Settings
+
+S = TypeVar("S", bound=Settings)
 
 
-def parse_checked(
-    parser: argparse.ArgumentParser,
-    find_problem: Callable[[argparse.Namespace], str | None],
-    argv: Sequence[str] | None,
-) -> argparse.Namespace:
-    """The flags; wrong ones end with a message and exit status 2."""
-    args = parser.parse_args(argv)
-    problem = find_problem(args)
-    if problem:
-        parser.error(problem)
-    return args
+def parse_settings(
+    settings: type[S],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    description: str,
+    args_file: bool = False,
+    others: str | None = None,
+) -> S:
+    """Return the settings that a command line gives; wrong ones end with a message and exit status 2.
+
+    Args:
+        argv: flags and their values; by default those of this process.
+        args_file: whether there is a flag ``--args_file`` that names a file of flags. The command line wins over it.
+        others: name of a field without a flag that takes flags of another command; without it they are refused.
+    """
+    # A shortened flag could be one of the other command.
+    parser = new_parser(prog, description, allow_abbrev=others is None)
+    flags = list(sys.argv[1:] if argv is None else argv)
+    if args_file:
+        text = "YAML or JSON file of these flags; the command line wins over it"
+        parser.add_argument("--args_file", help=text)
+        alone = argparse.ArgumentParser(prog=prog, add_help=False)
+        alone.add_argument("--args_file")
+        file = alone.parse_known_args(flags)[0].args_file
+        if file:
+            try:
+                flags = read_flags(Path(file), settings) + flags  # of a flag given twice the last counts
+            except ValueError as error:
+                parser.error(str(error))
+    add_flags(parser, settings)
+    if others is None:
+        return _made(parser, settings, vars(parser.parse_args(flags)))
+    found, unknown = parser.parse_known_args(flags)
+    return _made(parser, settings, {**vars(found), others: unknown})
 
 
-def count_problem(args: argparse.Namespace, names: Iterable[str]) -> str | None:
-    """The first of some flags that is given and below 1, in words."""
-    for name in names:
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            return f"--{name} is {value}; it must be at least 1"
-    return None
+def parse_command(
+    commands: Mapping[str, type[S]],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    description: str,
+    metavar: str,
+) -> S:
+    """Return the settings of the subcommand that a command line names; its help is the first line of their docstring.
+
+    Args:
+        commands: the settings' class of each subcommand.
+        metavar: word for a subcommand in the help text.
+    """
+    parser = new_parser(prog, description)
+    choices = parser.add_subparsers(dest="command", required=True, metavar=metavar)
+    for name, settings in commands.items():
+        text = _title(settings)
+        one = choices.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS)
+        add_flags(one, settings)
+    found = parser.parse_args(argv)
+    return _made(parser, commands[found.command], vars(found))
 
 
-def read_ties(ties: Sequence[str] | str | None) -> tuple[tuple[str, ...], ...] | None:
-    """``--prior_ties face+skin ...`` as names; None if it is not given."""
-    if ties is None:
-        return None
-    return tuple(
-        tuple(name.strip() for name in tie.split("+")) for tie in ([ties] if isinstance(ties, str) else ties)
+def refuse(prog: str, problem: str) -> NoReturn:
+    """End as a wrong command line does: with a message and exit status 2."""
+    argparse.ArgumentParser(prog=program(prog), add_help=False).error(problem)
+
+
+def new_parser(prog: str, description: str, *, allow_abbrev: bool = True) -> argparse.ArgumentParser:
+    """Return a parser without flags, whose result has only what was given."""
+    return argparse.ArgumentParser(
+        prog=program(prog),
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter
+        if "\n" in description
+        else argparse.HelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=allow_abbrev,
     )
 
 
-def seed_problem(args: argparse.Namespace) -> str | None:
-    """A ``--seed`` that no generator takes, in words."""
-    if not 0 <= args.seed < 2**63:
-        return f"--seed is {args.seed}; it must be a whole number from 0 to 2**63 - 1"
-    return None
+def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    """Add the flags of settings to a parser, in a group for each class that fields are from."""
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    hints = get_type_hints(settings)
+    for one in fields(settings):
+        if "flag" not in one.metadata:
+            continue
+        title = _title(
+            next(owner for owner in settings.__mro__ if one.name in inspect.get_annotations(owner))
+        )
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        keywords = _read_as(hints[one.name]) | one.metadata["flag"]
+        groups[title].add_argument(
+            f"--{one.name}", required=one.default is MISSING, help=_help(one), **keywords
+        )
+
+
+def read_flags(path: Path, settings: type[Settings]) -> list[str]:
+    """Return a YAML or JSON file of flags as a command line; null leaves a flag out.
+
+    Raises:
+        ValueError: if there is no such file, it cannot be read, or it holds what is not a flag.
+    """
+    hints = {
+        one.name: get_type_hints(settings)[one.name] for one in fields(settings) if "flag" in one.metadata
+    }
+    values = _read_file(path)
+    unknown = sorted(str(name) for name in values if name not in hints)
+    if unknown:
+        raise ValueError(f"{path} holds flags that do not exist: {', '.join(unknown)}")
+    flags: list[str] = []
+    for name, value in values.items():
+        if value is None or value == []:
+            continue
+        if isinstance(value, dict):
+            raise ValueError(f"{path} has {name}: {value}; a flag has one value or a list")
+        if bool in (hints[name], *get_args(hints[name])):
+            if not isinstance(value, bool):
+                raise ValueError(f"{path} has {name}: {value}; it must be true or false")
+            flags.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, list):
+            flags += [f"--{name}", *map(_word, value)]
+        else:
+            flags.append(f"--{name}={_word(value)}")
+    return flags
+
+
+def _made(parser: argparse.ArgumentParser, settings: type[S], found: dict[str, Any]) -> S:
+    """Return the settings of what a parser found, or end with a message."""
+    values = {one.name: found[one.name] for one in fields(settings) if one.name in found}
+    try:
+        for one in fields(settings):
+            value = values.get(one.name)
+            if isinstance(value, list):
+                read = one.metadata.get("read")
+                values[one.name] = tuple(value) if read is None else read(f"--{one.name}", value)
+        return settings(**values)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _read_as(hint: Any) -> dict[str, Any]:
+    """Return what ``add_argument`` is told of a field's type."""
+    kinds = [kind for kind in _alternatives(hint) if kind is not type(None)]
+    kind = next((kind for kind in kinds if get_origin(kind) is tuple), kinds[0])
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(kind) is tuple:
+        items = get_args(kind)
+        return _read_as(items[0]) | {"nargs": "+" if items[-1] is Ellipsis else len(items)}
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    return {"type": kind}
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _help(one: Field[Any]) -> str:
+    text, shown = one.metadata["help"], one.metadata["shown"]
+    if shown is None and one.default is not MISSING and one.default is not None:
+        shown = " ".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)
+    return f"{text} (default: {shown})".replace("%", "%%") if shown else text
+
+
+def _title(settings: type[Settings]) -> str:
+    return (settings.__doc__ or "").splitlines()[0].rstrip(".")
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    text = path.read_text(encoding="utf-8")
+    try:
+        if path.suffix == ".json":
+            values = json.loads(text)
+        else:
+            import yaml
+
+            values = yaml.safe_load(text)
+    except Exception as error:  # two libraries' many parse errors, all told the same way
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold one object of flags")
+    return values
+
+
+def _word(value: Any) -> str:
+    """Return a value of a file as it stands on a command line; YAML reads ``no`` as a boolean."""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -5,15 +5,48 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
+COMMAND = "groupdnet"
 _PACKAGE = Path(__file__).resolve().parents[1]
+# Where pyproject.toml has a wheel put train/ and space/.
+_BUNDLED = "_bundled"
+
+
+def is_clone() -> bool:
+    """Tell whether the package is that of a clone, not one that a wheel installed."""
+    return not (_PACKAGE / _BUNDLED).is_dir()
 
 
 def shipped(*parts: str) -> Path:
     """Return a path in ``train/`` or ``space/``: those of a clone, or those that a wheel has inside of the package."""
-    bundled = _PACKAGE / "_bundled"
-    return (bundled if bundled.is_dir() else _PACKAGE.parent).joinpath(*parts)
+    return (_PACKAGE.parent if is_clone() else _PACKAGE / _BUNDLED).joinpath(*parts)
+
+
+def program(script: str) -> str:
+    """Return what usage lines and messages call a script: its file's name, or ``groupdnet NAME`` if that started it."""
+    return sys.argv[0] if sys.argv[0].startswith(f"{COMMAND} ") else script
+
+
+def run_here(script: Path, name: str, flags: Sequence[str]) -> None:
+    """Run a script in this process, as Python runs the one that it is started with.
+
+    Args:
+        script: path of the script.
+        name: what it is called in its messages.
+        flags: its command line.
+    """
+    main = ModuleType("__main__")  # whose file spawned workers import, as that of any script
+    main.__file__ = str(script)
+    caller, sys.modules["__main__"] = sys.modules["__main__"], main
+    sys.path.insert(0, str(script.parent))  # where app.py has its modules
+    sys.argv = [name, *flags]  # runpy.run_path would have its path for a name
+    try:
+        SourceFileLoader("__main__", str(script)).exec_module(main)
+    finally:
+        sys.modules["__main__"] = caller
 
 
 def run_script(script: str, flags: Sequence[str], *, processes: int, about: str) -> None:

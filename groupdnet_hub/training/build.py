@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, grow, load_system, transfer_classes
 from groupdnet_hub.baselines import (
@@ -20,28 +18,25 @@ from groupdnet_hub.baselines import (
     system_preset,
 )
 from groupdnet_hub.convert.transfer import TransferReport
-from groupdnet_hub.runs.flags import read_ties
-from groupdnet_hub.training.argument_checks import neighbours
 from groupdnet_hub.training.augment.class_crops import ClassCrops
 from groupdnet_hub.training.augment.label_mix import LabelMix
-from groupdnet_hub.training.network_arguments import check_existing, network_fields
+from groupdnet_hub.training.config import TrainConfig
+from groupdnet_hub.training.config.network import read_ties
+from groupdnet_hub.training.config.rates import LABELMIX_WEIGHT
+from groupdnet_hub.training.network_fields import check_existing, network_fields
 from groupdnet_hub.training.objectives.discriminator_io import Augment
 from groupdnet_hub.training.objectives.groupdnet import Crops, MultiScaleObjective, Objective
 from groupdnet_hub.training.objectives.latent import BicycleObjective, DiversityObjective
-from groupdnet_hub.training.objectives.loss_weights import RATES
 from groupdnet_hub.training.objectives.losses import PerceptualLoss
 from groupdnet_hub.training.objectives.redraw_loss import Exchange
 from groupdnet_hub.training.objectives.redraw_window import RedrawWindows
 from groupdnet_hub.training.objectives.segmentation import SegmentationObjective
 
-# Devices over which the paper's unsynchronised batch norms were spread (section 4.1).
-_PAPER_DEVICES = 4
-_LABELMIX_WEIGHT = 10.0
 # About as many parameters each.
 _DISCRIMINATOR_WIDTHS = {"multiscale": 64, "segmentation": 32}
 
 
-def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, TransferReport | None]:
+def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, TransferReport | None]:
     """The model to train: a pretrained one, a configuration, a preset, or a new one for the label set.
 
     Returns:
@@ -50,33 +45,33 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     Raises:
         ValueError: if the model does not fit the classes of the data.
     """
-    generator = torch.Generator().manual_seed(args.seed)
-    if args.pretrained_model_name_or_path:
-        model = load_system(args.pretrained_model_name_or_path)
-        check_existing(args, model.config, "--pretrained_model_name_or_path")
-        model = _with_discriminator(model, _discriminator_fields(args, model.config.discriminator))
-        if args.grow:
+    generator = torch.Generator().manual_seed(settings.seed)
+    if settings.pretrained_model_name_or_path:
+        model = load_system(settings.pretrained_model_name_or_path)
+        check_existing(settings, model.config, "--pretrained_model_name_or_path")
+        model = _with_discriminator(model, _discriminator_fields(settings, model.config.discriminator))
+        if settings.grow:
             if not isinstance(model, GroupDNet):
                 raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
             model = grow(model, generator=generator)
-        if model.labels.names == labels.names and not args.init_class:
+        if model.labels.names == labels.names and not settings.init_class:
             return model, None
         if not isinstance(model, GroupDNet):
             raise ValueError(
                 f"this {model.config.system_name} was made for other classes than the data has: only a GroupDNet "
                 "can be trained on for other classes"
             )
-        return transfer_classes(model, labels, init_from=neighbours(args.init_class), generator=generator)
-    if args.config:
-        config = system_from_json(Path(args.config).read_text(encoding="utf-8"))
-        check_existing(args, config, "--config")
-        config = config.replace(**_discriminator_fields(args, config.discriminator))
+        return transfer_classes(model, labels, init_from=settings.class_starts, generator=generator)
+    if settings.config:
+        config = system_from_json(Path(settings.config).read_text(encoding="utf-8"))
+        check_existing(settings, config, "--config")
+        config = config.replace(**_discriminator_fields(settings, config.discriminator))
     else:
-        fields = network_fields(args, labels) | _discriminator_fields(args, "multiscale")
+        fields = network_fields(settings, labels) | _discriminator_fields(settings, "multiscale")
         config = (
-            system_preset(args.model, args.preset, **fields)
-            if args.preset
-            else system_config(args.model, labels, args.resolution, args.width, **fields)
+            system_preset(settings.system, settings.preset, **fields)
+            if settings.preset
+            else system_config(settings.system, labels, settings.resolution, settings.width, **fields)
         )
     if config.num_classes != len(labels.names):
         raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")
@@ -84,21 +79,21 @@ def build_model(args: argparse.Namespace, labels: LabelSet) -> tuple[System, Tra
     return build_system(config, generator=generator), None
 
 
-def with_asked_prior(args: argparse.Namespace, model: System) -> System:
+def with_asked_prior(settings: TrainConfig, model: System) -> System:
     """The model with the prior that the command line names, not fitted yet; what it does not name stays as it was.
 
     Raises:
         ValueError: for a system without codes of classes, and for a prior that cannot be.
     """
-    asked = [n for n in ("prior_rank", "prior_codes", "prior_ties") if getattr(args, n) is not None]
+    asked = [n for n in ("prior_rank", "prior_codes", "prior_ties") if getattr(settings, n) is not None]
     if not asked:
         return model
     if not isinstance(model, GroupDNet):
         raise ValueError(f"--{asked[0]} has no effect: a {model.config.system_name} has no codes of classes")
-    rank, codes = args.prior_rank, args.prior_codes
+    rank, codes = settings.prior_rank, settings.prior_codes
     if rank is None and codes is None:
         rank, codes = model.config.prior_rank, model.config.prior_codes
-    return model.with_prior(rank=rank or 0, codes=codes or 0, ties=read_ties(args.prior_ties))
+    return model.with_prior(rank=rank or 0, codes=codes or 0, ties=read_ties(settings.prior_ties))
 
 
 def _with_discriminator(model: System, fields: dict[str, Any]) -> System:
@@ -111,22 +106,22 @@ def _with_discriminator(model: System, fields: dict[str, Any]) -> System:
     return new.train(model.training)
 
 
-def _discriminator_fields(args: argparse.Namespace, before: str) -> dict[str, Any]:
+def _discriminator_fields(settings: TrainConfig, before: str) -> dict[str, Any]:
     """Fields of the configuration that the command line gives a discriminator, which was of the kind ``before``.
 
     Raises:
         ValueError: for a norm of a discriminator that has none.
     """
-    if args.discriminator_norm is not None and (args.discriminator or before) == "segmentation":
+    if settings.discriminator_norm is not None and (settings.discriminator or before) == "segmentation":
         raise ValueError("--discriminator_norm has no effect: a per-pixel discriminator has no instance norm")
     fields: dict[str, Any] = {}
-    if args.discriminator not in (None, before):
-        fields["discriminator"] = args.discriminator
-        fields["discriminator_width"] = _DISCRIMINATOR_WIDTHS[args.discriminator]
-    if args.discriminator_width is not None:
-        fields["discriminator_width"] = args.discriminator_width
-    if args.discriminator_norm is not None:
-        fields["discriminator_norm"] = args.discriminator_norm
+    if settings.discriminator is not None and settings.discriminator != before:
+        fields["discriminator"] = settings.discriminator
+        fields["discriminator_width"] = _DISCRIMINATOR_WIDTHS[settings.discriminator]
+    if settings.discriminator_width is not None:
+        fields["discriminator_width"] = settings.discriminator_width
+    if settings.discriminator_norm is not None:
+        fields["discriminator_norm"] = settings.discriminator_norm
     return fields
 
 
@@ -147,37 +142,6 @@ def objective_of(config: SystemConfig) -> str:
     return config.discriminator
 
 
-def complete_arguments(args: argparse.Namespace, objective: str, accelerator: Accelerator) -> None:
-    """Fill in what the command line leaves to the system: rates, weights, batch normalisation.
-
-    Raises:
-        ValueError: for a weight of LabelMix without a per-pixel discriminator.
-    """
-    rates = RATES[objective]
-    for name, value in (
-        ("learning_rate", rates.generator),
-        ("discr_learning_rate", rates.discriminator),
-        ("kl_weight", rates.kl_weight),
-        ("l1_weight", rates.l1_weight),
-        ("feature_matching_weight", rates.feature_matching_weight),
-    ):
-        if getattr(args, name) is None:
-            setattr(args, name, value)
-    if objective == "segmentation":
-        args.discriminator = objective
-        args.labelmix_weight = _LABELMIX_WEIGHT if args.labelmix_weight is None else args.labelmix_weight
-    elif args.labelmix_weight is not None:
-        raise ValueError(
-            "--labelmix_weight has no effect: this model's discriminator is multi-scale. Leave it out, or give "
-            "--discriminator segmentation"
-        )
-    if args.sync_batch_norm is None:
-        args.sync_batch_norm = args.model is None or SYSTEMS[args.model].synchronised
-    if args.batch_norm_parts is None:
-        parts = max(1, _PAPER_DEVICES // accelerator.num_processes)
-        args.batch_norm_parts = 1 if args.sync_batch_norm else parts
-
-
 def build_objective(
     name: str,
     config: SystemConfig,
@@ -189,7 +153,7 @@ def build_objective(
     exchange: Exchange | None = None,
     redraw_windows: RedrawWindows | None = None,
     label_mix: LabelMix | None = None,
-    labelmix_weight: float = _LABELMIX_WEIGHT,
+    labelmix_weight: float = LABELMIX_WEIGHT,
     free_nats: float = 0.0,
     class_balance: float = 0.0,
 ) -> Objective:

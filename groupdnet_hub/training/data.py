@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,9 @@ from torch.utils.data import DataLoader
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
 from groupdnet_hub.data.paired import MoveTables, read_label_set
 from groupdnet_hub.data.transforms.moves import MoveTable
+from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+from groupdnet_hub.training.config import TrainConfig
 
 Data = PairedImages | StreamedImages
 
@@ -25,42 +26,60 @@ GRID_PICTURES = 8
 SHUFFLE_BUFFER = 1000
 
 
-def build_labels(args: argparse.Namespace) -> LabelSet:
+def build_labels(settings: TrainConfig) -> LabelSet:
     """The label set of the data: ``--classes``, or the data folder's own."""
-    return LabelSet.from_file(args.classes) if args.classes else read_label_set(args.train_data_dir[0])
+    if settings.classes:
+        return LabelSet.from_file(settings.classes)
+    assert settings.train_data_dir, "without a folder --classes is given"
+    return read_label_set(settings.train_data_dir[0])
 
 
-def build_data(args: argparse.Namespace, labels: LabelSet, image_size: tuple[int, int]) -> Data:
+def build_data(settings: TrainConfig, labels: LabelSet, image_size: tuple[int, int]) -> Data:
     """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
-    moves = ("random_flip", "random_shift", "random_scale", "random_turn", "simplified_maps", "seed")
-    how: dict[str, Any] = {name: getattr(args, name) for name in moves}
-    if not args.dataset_name:
-        return PairedImages.from_folder(args.train_data_dir, image_size, labels=labels, **how)
+    transform = Placement(
+        random_flip=settings.random_flip,
+        random_shift=settings.random_shift,
+        random_scale=settings.random_scale,
+        random_turn=settings.random_turn,
+        simplified_maps=settings.simplified_maps,
+        seed=settings.seed,
+    )
+    if not settings.dataset_name:
+        assert settings.train_data_dir, "without a data set there is a folder"
+        return PairedImages.from_folder(
+            settings.train_data_dir, image_size, labels=labels, transform=transform
+        )
     from datasets import load_dataset
 
-    where = {"data_dir": args.train_data_dir[0]} if args.train_data_dir else {}
-    rows = load_dataset(args.dataset_name, split="train", streaming=args.streaming, **where)
-    how |= {"image_column": args.image_column, "label_column": args.label_column}
-    if args.streaming:
-        shuffled = rows.shuffle(seed=args.seed, buffer_size=SHUFFLE_BUFFER)
-        return StreamedImages(shuffled, labels, image_size, **how)
-    return PairedImages.from_rows(rows, labels, image_size, **how)
+    where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
+    rows = load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
+    columns = {"image_column": settings.image_column, "label_column": settings.label_column}
+    if settings.streaming:
+        shuffled = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER)
+        return StreamedImages(shuffled, labels, image_size, **columns, transform=transform)
+    return PairedImages.from_rows(rows, labels, image_size, **columns, transform=transform)
 
 
-def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> DataLoader[Any]:
-    """Batches of the training pictures, in an order that ``--seed`` fixes, for :func:`batch_of`."""
+def build_loader(
+    settings: TrainConfig, data: Data, device: torch.device, *, on_device: bool
+) -> DataLoader[Any]:
+    """Return batches of the training pictures, in an order that ``--seed`` fixes, for :func:`batch_of`.
+
+    Args:
+        device: where they are sent.
+        on_device: whether pictures are kept there already; batches are then of their moves.
+    """
     order = None
-    if args.balanced_sampling and isinstance(data, PairedImages):
-        weights = picture_weights(classes_of_pictures(data), args.balanced_sampling)
-        order = BalancedOrder(weights, args.seed)
+    if settings.balanced_sampling and isinstance(data, PairedImages):
+        weights = picture_weights(classes_of_pictures(data), settings.balanced_sampling)
+        order = BalancedOrder(weights, settings.seed)
     # Where the pictures are on the device, a loader of their moves is enough.
-    kept = args.cache_data == "device" and isinstance(data, PairedImages)
-    tables = MoveTables(data) if kept else None
-    workers = 0 if tables is not None else args.dataloader_num_workers
+    tables = MoveTables(data) if on_device and isinstance(data, PairedImages) else None
+    workers = 0 if tables is not None else settings.dataloader_num_workers
     source: Any = data if tables is None else tables
     return DataLoader(
         source,
-        batch_size=args.train_batch_size,
+        batch_size=settings.train_batch_size,
         sampler=order,
         shuffle=None if order is not None or isinstance(data, StreamedImages) else True,
         drop_last=True,
@@ -68,7 +87,7 @@ def build_loader(args: argparse.Namespace, data: Data, device: torch.device) -> 
         persistent_workers=workers > 0,
         collate_fn=None if tables is None else tables.collate,
         pin_memory=device.type == "cuda",
-        generator=torch.Generator().manual_seed(args.seed),
+        generator=torch.Generator().manual_seed(settings.seed),
     )
 
 
@@ -80,10 +99,10 @@ def batch_of(data: Data, loaded: Any) -> Mapping[str, Tensor]:
     return batch
 
 
-def validation_data(args: argparse.Namespace, data: Data) -> PairedImages | None:
+def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:
     """The validation split of the first data folder, if it has one."""
-    folder = Path(args.train_data_dir[0] if args.train_data_dir else "")
-    if not (args.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file()):
+    folder = Path(settings.train_data_dir[0] if settings.train_data_dir else "")
+    if not (settings.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file()):
         return None
     return PairedImages.from_folder(folder, data.image_size, split="validation", labels=data.labels)
 
@@ -94,9 +113,9 @@ def spread(data: PairedImages, count: int) -> list[int]:
     return [i * len(data) // count for i in range(count)]
 
 
-def grid_batch(args: argparse.Namespace, data: Data) -> dict[str, Tensor]:
+def grid_batch(settings: TrainConfig, data: Data) -> dict[str, Tensor]:
     """A few pictures to look at, as they are, evenly spread over the validation split, or else the training data."""
-    shown = (validation_data(args, data) or data).unmoved()
+    shown = (validation_data(settings, data) or data).untransformed()
     if isinstance(shown, StreamedImages):
         items = list(islice(shown, GRID_PICTURES))
     else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from functools import partial
+from typing import Literal
 
 import psutil
 import torch
@@ -12,6 +12,9 @@ from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages, StreamedImages
+from groupdnet_hub.training.config import TrainConfig
+
+Place = Literal["device", "memory", "none"]
 
 # Of a GPU's free memory, where nobody chose: the rest is for networks and what they compute.
 _SHARE_OF_A_GPU = 0.25
@@ -20,50 +23,49 @@ _MEMORY_GB = 4.0
 
 
 def keep_pictures(
-    args: argparse.Namespace, data: PairedImages | StreamedImages, accelerator: Accelerator
-) -> None:
+    settings: TrainConfig, data: PairedImages | StreamedImages, accelerator: Accelerator
+) -> Place:
     """Read the training pictures to where ``--cache_data`` says, or where they fit, and say so in one line.
 
-    ``args.cache_data`` is then what was chosen.
+    Returns:
+        Where they are.
 
     Raises:
         ValueError: if they do not fit where they are asked for, or one cannot be read.
     """
     if isinstance(data, StreamedImages):
-        args.cache_data = "none"
-        return
-    device, asked = accelerator.device, args.cache_data
-    needed = data.bytes_to_keep()
+        return "none"
+    device, asked = accelerator.device, settings.cache_data
+    needed = data.cache_size()
     too_large = {
         "device": _too_large_for_device(needed, device),
-        "memory": _too_large_for_memory(needed, args.cache_gb),
+        "memory": _too_large_for_memory(needed, settings.cache_gb),
     }
-    refused = too_large.get(asked)
+    refused = too_large.get(asked) if asked else None
     if refused is not None:
         raise ValueError(
             f"--cache_data {asked}: {len(data):,} pictures take {_gib(needed)}, {refused}: "
             f"{'choose memory or none' if asked == 'device' else 'raise --cache_gb, or choose none'}"
         )
-    note = ""
-    if asked is None:
-        args.cache_data, note = _chosen(args, needed, device, too_large["memory"])
-    if args.cache_data == "none":
+    place, note = (asked, "") if asked else _chosen(settings, needed, device, too_large["memory"])
+    if place == "none":
         accelerator.print(f"{len(data):,} pictures are read again in each epoch{note}")
-        return
-    where = device if args.cache_data == "device" else torch.device("cpu")
+        return place
+    where = device if place == "device" else torch.device("cpu")
     bar = partial(
         tqdm, desc="reading pictures", delay=5, leave=False, disable=not accelerator.is_local_main_process
     )
-    data.keep(where, workers=args.dataloader_num_workers, show=bar)
-    place = f"on {device}" if args.cache_data == "device" else "in memory"
-    accelerator.print(f"{len(data):,} pictures are kept {place} ({_gib(needed)}){note}")
+    data.cache(where, workers=settings.dataloader_num_workers, progress=bar)
+    named = f"on {device}" if place == "device" else "in memory"
+    accelerator.print(f"{len(data):,} pictures are kept {named} ({_gib(needed)}){note}")
+    return place
 
 
 def _chosen(
-    args: argparse.Namespace, needed: int, device: torch.device, too_large: str | None
-) -> tuple[str, str]:
+    settings: TrainConfig, needed: int, device: torch.device, too_large: str | None
+) -> tuple[Place, str]:
     """Where they are kept if nobody says, and why not at a better place."""
-    if args.cache_gb == 0:
+    if settings.cache_gb == 0:
         return "none", ""
     note = ""
     if device.type == "cuda":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from groupdnet_hub import GroupDNet, StreamedImages
 from groupdnet_hub.baselines import System
+from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.data import Data
 from groupdnet_hub.training.state.checkpoints import MovingAverage, recalibrate
 
@@ -32,21 +32,21 @@ class ShownModel:
 
     def __init__(
         self,
-        args: argparse.Namespace,
+        settings: ResolvedTrainConfig,
         accelerator: Accelerator,
         model: System,
         data: Data,
         noise_shape: tuple[int, ...],
     ) -> None:
-        self.args, self.accelerator, self.noise_shape = args, accelerator, noise_shape
+        self.settings, self.accelerator, self.noise_shape = settings, accelerator, noise_shape
         # A model is measured on pictures as they are.
-        self.data = data.unmoved()
+        self.data = data.untransformed()
         # Copies with ordinary batch norms: the main process measures and saves them while the others wait.
-        self.average = MovingAverage(model, args.ema_decay) if args.use_ema else None
+        self.average = MovingAverage(model, settings.ema_decay) if settings.use_ema else None
         # In training, statistics follow the pictures that are drawn: too many of rare classes, on simplified maps.
-        self._altered = bool(args.balanced_sampling or args.simplified_maps)
-        replaced = accelerator.num_processes > 1 or args.batch_norm_parts > 1 or self._altered
-        self._single = copy.deepcopy(model) if replaced and not args.use_ema else None
+        self._altered = bool(settings.balanced_sampling or settings.simplified_maps)
+        replaced = accelerator.num_processes > 1 or settings.batch_norm_parts > 1 or self._altered
+        self._single = copy.deepcopy(model) if replaced and not settings.use_ema else None
         self._shown: System | None = None
         self._measured_at: int | None = None
 
@@ -77,14 +77,14 @@ class ShownModel:
         """The fitted prior, and the batch-norm statistics where those in training are of other weights or pictures."""
         device = self.accelerator.device
         if self.average is not None or self._altered:
-            generator = torch.Generator().manual_seed(self.args.seed)
+            generator = torch.Generator().manual_seed(self.settings.seed)
 
             def noise(pictures: int) -> Tensor:
                 return torch.randn(pictures, *self.noise_shape, generator=generator).to(device)
 
             batches = (
                 {name: value.to(device) for name, value in batch.items()}
-                for batch in self._spread(_RECALIBRATION_BATCHES * self.args.train_batch_size)
+                for batch in self._spread(_RECALIBRATION_BATCHES * self.settings.train_batch_size)
             )
             with self.accelerator.autocast():
                 recalibrate(shown, batches, noise)
@@ -98,10 +98,10 @@ class ShownModel:
         They are chosen among all, in mixed batches: pictures that lie side by side may be alike. Of a stream they are
         the first ones.
         """
-        size = self.args.train_batch_size
+        size = self.settings.train_batch_size
         batches = -(-pictures // size)
         # Of its own, for what a loader draws from the global one.
-        generator = torch.Generator().manual_seed(self.args.seed)
+        generator = torch.Generator().manual_seed(self.settings.seed)
         order = None
         if not isinstance(self.data, StreamedImages):
             order = torch.randperm(len(self.data), generator=generator)[: batches * size].tolist()

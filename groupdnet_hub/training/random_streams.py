@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, fields
 
 from accelerate import Accelerator
@@ -13,6 +12,7 @@ from groupdnet_hub.training.augment.class_colours import ClassColours
 from groupdnet_hub.training.augment.class_crops import ClassCrops, DiscriminatorCrops
 from groupdnet_hub.training.augment.diffaugment import DiffAugment
 from groupdnet_hub.training.augment.label_mix import LabelMix
+from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.distributed import NoiseSource, SharedStream
 from groupdnet_hub.training.fast.draws_ahead import DrawsAhead
 from groupdnet_hub.training.objectives.code_memory import CodeMemory
@@ -60,33 +60,33 @@ class Streams:
         return {name: part for name, part in found.items() if part is not None}
 
 
-def build_streams(args: argparse.Namespace, accelerator: Accelerator, model: System) -> Streams:
+def build_streams(settings: ResolvedTrainConfig, accelerator: Accelerator, model: System) -> Streams:
     """The streams that the command line asks for.
 
     Raises:
         ValueError: for classes to recolour that the model does not have, and for windows that it cannot draw.
     """
     config = model.config
-    stream = args.seed, accelerator.process_index, accelerator.num_processes
+    stream = settings.seed, accelerator.process_index, accelerator.num_processes
     classes = config.num_classes, *stream
     augmentation, exchange, colours, windows = None, None, None, None
-    if args.diffaugment and args.diffaugment_target is not None:
-        adaptive = args.diffaugment_target, args.diffaugment_rise
+    if settings.diffaugment and settings.diffaugment_target is not None:
+        adaptive = settings.diffaugment_target, settings.diffaugment_rise
         augmentation = AdaptiveDiffAugment(*adaptive, *stream, accelerator.device)
-    elif args.diffaugment:
+    elif settings.diffaugment:
         augmentation = DiffAugment(*stream)
-    if args.redraw_weight and args.redraw_memory:
-        exchange = CodeMemory(config.code_shape, args.redraw_memory, *stream, accelerator.device)
-    elif args.redraw_weight:
+    if settings.redraw_weight and settings.redraw_memory:
+        exchange = CodeMemory(config.code_shape, settings.redraw_memory, *stream, accelerator.device)
+    elif settings.redraw_weight:
         exchange = ClassExchange(*classes)
-    if args.recoloured_classes:
-        class_ids = model.labels.ids_of(args.recoloured_classes)
-        colours = ClassColours(class_ids, args.recoloured_share, *stream)
-    if args.discriminator_crop:
-        windows = DiscriminatorCrops(args.discriminator_crop, *classes)
-    crops = ClassCrops(args.perceptual_crop, *classes) if args.perceptual_crop else None
-    label_mix = LabelMix(*classes) if args.labelmix_weight else None
-    plan = plan_redraw_windows(args, config)
+    if settings.recoloured_classes:
+        class_ids = model.labels.ids_of(settings.recoloured_classes)
+        colours = ClassColours(class_ids, settings.recoloured_share, *stream)
+    if settings.discriminator_crop:
+        windows = DiscriminatorCrops(settings.discriminator_crop, *classes)
+    crops = ClassCrops(settings.perceptual_crop, *classes) if settings.perceptual_crop else None
+    label_mix = LabelMix(*classes) if settings.labelmix_weight else None
+    plan = plan_redraw_windows(settings, config)
     return Streams(
         noise=NoiseSource(*stream),
         augmentation=augmentation,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from groupdnet_hub.training.config import TrainConfig
 
 # Flags that the card tells of where they are used.
 _USED = (
@@ -26,7 +27,7 @@ _USED = (
 
 
 def run_facts(
-    args: argparse.Namespace,
+    settings: TrainConfig,
     before: Mapping[str, Any],
     weights: Mapping[str, float],
     *,
@@ -43,24 +44,24 @@ def run_facts(
         pictures: how many there are to train on; None for a stream.
     """
     kept = {name: value for name, value in before.items() if name in ("license", "license_note", "notes")}
-    start = args.pretrained_model_name_or_path
+    start = settings.pretrained_model_name_or_path
     if start:
         steps = f", which had {before['steps']} steps behind it" if "steps" in before else ""
         kept["notes"] = [*kept.get("notes", []), f"Trained on from {Path(start).name}{steps}."]
-    used = {name: getattr(args, name) for name in _USED if getattr(args, name)}
-    if args.discriminator == "segmentation":
+    used = {name: getattr(settings, name) for name in _USED if getattr(settings, name)}
+    if settings.discriminator == "segmentation":
         used["discriminator"] = "segmentation of pixels"
-        used["labelmix_weight"] = args.labelmix_weight
+        used["labelmix_weight"] = settings.labelmix_weight
     return {
         **kept,
-        "data": " and ".join(Path(folder).name for folder in args.train_data_dir)
-        if args.train_data_dir
-        else args.dataset_name,
+        "data": " and ".join(Path(folder).name for folder in settings.train_data_dir)
+        if settings.train_data_dir
+        else settings.dataset_name,
         "training_pictures": pictures,
         "steps": step,
         "batch_size": pictures_per_step,
-        "perceptual_net": args.perceptual_net,
+        "perceptual_net": settings.perceptual_net,
         "loss_weights": dict(weights),
         **used,
-        "precision": args.mixed_precision,
+        "precision": settings.mixed_precision,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -18,15 +17,16 @@ from groupdnet_hub import StreamedImages
 from groupdnet_hub.baselines import System
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.runs.time_limit import TimeLimit
-from groupdnet_hub.training.argument_checks import neighbours
 from groupdnet_hub.training.build import build_objective
+from groupdnet_hub.training.config import ResolvedTrainConfig
+from groupdnet_hub.training.config.rates import RATES
 from groupdnet_hub.training.data import Data, batch_of, build_loader
 from groupdnet_hub.training.distributed import divide_batch_norm, mean_over_processes, synchronise_batch_norm
 from groupdnet_hub.training.ema import ShownModel
 from groupdnet_hub.training.fast.step_form import StepForm, StepKind
 from groupdnet_hub.training.objectives.discriminator_means import build_means
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
-from groupdnet_hub.training.objectives.loss_weights import RATES, used_weights, weights_at, with_redraw_every
+from groupdnet_hub.training.objectives.loss_weights import used_weights, weights_at, with_redraw_every
 from groupdnet_hub.training.objectives.losses import PerceptualLoss
 from groupdnet_hub.training.preview import posterior_report, sample_grid, save_picture
 from groupdnet_hub.training.random_streams import build_streams
@@ -45,6 +45,7 @@ class Trainer:
     Args:
         objective: one of ``RATES``.
         form: how steps are computed.
+        on_device: whether ``data`` is kept on the device.
 
     Attributes:
         step: updates made so far.
@@ -53,16 +54,18 @@ class Trainer:
 
     def __init__(
         self,
-        args: argparse.Namespace,
+        settings: ResolvedTrainConfig,
         accelerator: Accelerator,
         model: System,
         objective: str,
         data: Data,
         grid: Mapping[str, Tensor],
         form: StepForm,
+        *,
+        on_device: bool,
     ) -> None:
         self.pictures_per_step = (
-            args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
+            settings.train_batch_size * accelerator.num_processes * settings.gradient_accumulation_steps
         )
         # A stream's length is not known.
         self.pictures = None if isinstance(data, StreamedImages) else len(data)
@@ -71,19 +74,19 @@ class Trainer:
                 f"{self.pictures} pictures do not fill one step of {self.pictures_per_step} (--train_batch_size x "
                 "processes x --gradient_accumulation_steps): lower one of them"
             )
-        self.args, self.accelerator, self.data, self.form = args, accelerator, data, form
+        self.settings, self.accelerator, self.data, self.form = settings, accelerator, data, form
         self.config, self.started_with = model.config, model.card_facts
-        self.output_dir = Path(args.output_dir)
+        self.output_dir = Path(settings.output_dir)
         self.grid = {name: value.to(accelerator.device) for name, value in grid.items()}
 
         model.to(accelerator.device, memory_format=torch.channels_last)
         self.perceptual = None
-        if args.perceptual_net != "none":
+        if settings.perceptual_net != "none":
             self.perceptual = PerceptualLoss(
-                args.perceptual_net, args.perceptual_weights, normalise=args.perceptual_normalise
+                settings.perceptual_net, settings.perceptual_weights, normalise=settings.perceptual_normalise
             ).to(accelerator.device, memory_format=torch.channels_last)
             self.perceptual.trunk.to(form.dtype)
-        self.streams = build_streams(args, accelerator, model)
+        self.streams = build_streams(settings, accelerator, model)
         self.objective = build_objective(
             objective,
             self.config,
@@ -94,26 +97,25 @@ class Trainer:
             exchange=self.streams.exchange,
             redraw_windows=self.streams.redraw_windows,
             label_mix=self.streams.label_mix,
-            labelmix_weight=args.labelmix_weight or 0.0,
-            free_nats=args.kl_free_nats,
-            class_balance=args.class_balance,
+            labelmix_weight=settings.labelmix_weight or 0.0,
+            free_nats=settings.kl_free_nats,
+            class_balance=settings.class_balance,
         )
         self.objective.judged_together = form.dense
-        discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(args.seed + 1))
-        if args.pretrained_model_name_or_path:
-            starts = neighbours(args.init_class)
-            source = args.pretrained_model_name_or_path
-            accelerator.print(take_up(discriminator, source, self.config, starts))
+        discriminator = self.objective.make_discriminator(torch.Generator().manual_seed(settings.seed + 1))
+        if settings.pretrained_model_name_or_path:
+            source = settings.pretrained_model_name_or_path
+            accelerator.print(take_up(discriminator, source, self.config, settings.class_starts))
         discriminator.to(memory_format=torch.channels_last)
-        self.means = build_means(args, self.objective, data, accelerator.device)
-        self.penalty = LazyR1(args.r1_weight, args.r1_interval)
-        self.total_steps = args.max_train_steps or args.num_train_epochs * (
+        self.means = build_means(settings, self.objective, data, accelerator.device)
+        self.penalty = LazyR1(settings.r1_weight, settings.r1_interval)
+        self.total_steps = settings.max_train_steps or settings.num_train_epochs * (
             (self.pictures or 0) // self.pictures_per_step
         )
-        self.shown = ShownModel(args, accelerator, model, data, self.objective.noise_shape())
-        if args.batch_norm_parts > 1:
-            divide_batch_norm(model, args.batch_norm_parts)
-        elif accelerator.num_processes > 1 and args.sync_batch_norm:
+        self.shown = ShownModel(settings, accelerator, model, data, self.objective.noise_shape())
+        if settings.batch_norm_parts > 1:
+            divide_batch_norm(model, settings.batch_norm_parts)
+        elif accelerator.num_processes > 1 and settings.sync_batch_norm:
             synchronise_batch_norm(model, accelerator.device.type)
         # The ids of a data set are checked when it is read.
         model.trusts_labels = True
@@ -122,11 +124,17 @@ class Trainer:
             accelerator.prepare(
                 model,
                 discriminator,
-                make_optimizer(args.optimizer, model, args.learning_rate, betas, accelerator.device.type),
                 make_optimizer(
-                    args.optimizer, discriminator, args.discr_learning_rate, betas, accelerator.device.type
+                    settings.optimizer, model, settings.learning_rate, betas, accelerator.device.type
                 ),
-                build_loader(args, data, accelerator.device),
+                make_optimizer(
+                    settings.optimizer,
+                    discriminator,
+                    settings.discr_learning_rate,
+                    betas,
+                    accelerator.device.type,
+                ),
+                build_loader(settings, data, accelerator.device, on_device=on_device),
             )
         )
         if form.compiled:
@@ -174,7 +182,7 @@ class Trainer:
     def train(self) -> None:
         """The steps that are left, or those that fit into ``--max_train_seconds``, with logs, sample grids and
         checkpoints on the way; the last step of a run that stops early has a checkpoint."""
-        args = self.args
+        settings = self.settings
         self.model.train()
         self.discriminator.train()
         self.pace.restart()
@@ -184,8 +192,8 @@ class Trainer:
             disable=not self.accelerator.is_main_process,
             mininterval=2,
         )
-        batches = max(0, self.total_steps - self.step) * args.gradient_accumulation_steps
-        limit = TimeLimit(args.max_train_seconds, self.accelerator.num_processes, args.logging_steps)
+        batches = max(0, self.total_steps - self.step) * settings.gradient_accumulation_steps
+        limit = TimeLimit(settings.max_train_seconds, self.accelerator.num_processes, settings.logging_steps)
         with bar:
             for batch in islice(self._batches(), batches):
                 losses = self.update(batch)
@@ -194,13 +202,13 @@ class Trainer:
                 self.step += 1
                 self.pace.count(self.pictures_per_step)
                 bar.update()
-                if self.step % args.logging_steps == 0:
+                if self.step % settings.logging_steps == 0:
                     self._log(losses, bar)
                 with self.pace.paused():
-                    if self.step % args.validation_steps == 0:
+                    if self.step % settings.validation_steps == 0:
                         self.look()
                     stops = self.step < self.total_steps and limit.reached(self.step)
-                    if stops or self.step % args.checkpointing_steps == 0:
+                    if stops or self.step % settings.checkpointing_steps == 0:
                         self._checkpoint()
                 if stops:
                     break
@@ -219,13 +227,13 @@ class Trainer:
 
     def update(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step of both networks (:mod:`groupdnet_hub.training.step`), with the rates and weights that hold now."""
-        args, step = self.args, self.step
-        factor = learning_rate_factor(step, args.lr_decay_start * self.total_steps, self.total_steps)
-        set_rate(self.optimizer, args.learning_rate * factor)
-        set_rate(self.discr_optimizer, args.discr_learning_rate * factor)
-        weights = with_redraw_every(weights_at(args, step), step, args.redraw_interval)
+        settings, step = self.settings, self.step
+        factor = learning_rate_factor(step, settings.lr_decay_start * self.total_steps, self.total_steps)
+        set_rate(self.optimizer, settings.learning_rate * factor)
+        set_rate(self.discr_optimizer, settings.discr_learning_rate * factor)
+        weights = with_redraw_every(weights_at(settings, step), step, settings.redraw_interval)
         kind = StepKind(
-            generator=step >= args.discriminator_warmup_steps,
+            generator=step >= settings.discriminator_warmup_steps,
             penalty=self.penalty.due(step),
             weighted=weights.weighted(),
         )
@@ -252,7 +260,7 @@ class Trainer:
     def look(self) -> None:
         """Write a sample grid; log whether the posterior says anything, and whether the discriminator overfits."""
         if self.accelerator.is_main_process:
-            shown, seed = self._generator(), self.args.seed
+            shown, seed = self._generator(), self.settings.seed
             grid = sample_grid(shown, self.grid, seed=seed)
             save_picture(grid, self.output_dir / "samples" / f"{self.step:07d}.png")
             report = posterior_report(shown, self.grid, self.perceptual, seed=seed)
@@ -268,7 +276,7 @@ class Trainer:
         shown = self._generator()
         shown.card_facts = self._facts()
         state = {"step": self.step, "epoch": self.epoch, "batch": self.batch_number}
-        limit = self.args.checkpoints_total_limit
+        limit = self.settings.checkpoints_total_limit
         save_checkpoint(self.accelerator, self.output_dir, self.step, state, shown, limit)
         self.model.train()
 
@@ -277,19 +285,19 @@ class Trainer:
         if self.accelerator.is_main_process:
             final = self._generator()
             final.card_facts = self._facts()
-            final.save_pretrained(self.output_dir / "model", repo_id=self.args.hub_model_id)
-            if not self.args.save_discriminator:  # one of an earlier run would not be this model's
+            final.save_pretrained(self.output_dir / "model", repo_id=self.settings.hub_model_id)
+            if not self.settings.save_discriminator:  # one of an earlier run would not be this model's
                 (self.output_dir / "model" / DISCRIMINATOR_FILE).unlink(missing_ok=True)
             self.accelerator.print(f"saved {self.output_dir / 'model'}")
-            if self.args.push_to_hub:
-                url = final.push_to_hub(self.args.hub_model_id, private=self.args.hub_private or None)
+            if self.settings.hub_model_id:
+                url = final.push_to_hub(self.settings.hub_model_id, private=self.settings.hub_private or None)
                 self.accelerator.print(f"uploaded to {url}")
         self.accelerator.wait_for_everyone()
 
     def _generator(self) -> System:
         """The model as it would be saved now."""
         shown = self.shown.at(self.step, self.accelerator.unwrap_model(self.model))
-        if self.args.save_discriminator:
+        if self.settings.save_discriminator:
             discriminator = self.accelerator.unwrap_model(self.discriminator)
             shown.discriminator_to_save = weights_to_save(discriminator, self.config)
         return shown
@@ -297,9 +305,9 @@ class Trainer:
     def _facts(self) -> dict[str, Any]:
         """What the model card says of this run."""
         return run_facts(
-            self.args,
+            self.settings,
             self.started_with,
-            used_weights(self.objective.used, weights_at(self.args, self.step)),
+            used_weights(self.objective.used, weights_at(self.settings, self.step)),
             step=self.step,
             pictures=self.pictures,
             pictures_per_step=self.pictures_per_step,

@@ -69,19 +69,25 @@ def prepare(raw: Path, output: Path) -> list[Path]:
         ValueError, OSError: if the data set, or one of the photos, cannot be read, or is not there.
     """
     sys.path.append(str(HERE.parents[1]))
-    from groupdnet_hub.prepare.config import build_parser
+    from groupdnet_hub.prepare.config import CcpConfig
     from groupdnet_hub.prepare.run import prepare_all
     from groupdnet_hub.prepare.sources import Found
-    from train.prepare import find_items, settings_of
+    from train.prepare import conditions_of, find_items
 
-    flags = ["ccp", "--input", str(raw), "--output", str(output), "--photos", "fashion8"]
-    flags += ["--classes", "people16", "--frame", "full", "upper", "--aspect", "2", "--smooth", "5"]
-    args = build_parser(None).parse_args(flags)
-    args.resolution = (512, 256)
-    found, recipe = find_items(args)
+    settings = CcpConfig(
+        input=raw,
+        output=output,
+        photos="fashion8",
+        classes="people16",
+        frame=("full", "upper"),
+        aspect=2.0,
+        smooth=5,
+        resolution=(512, 256),
+    )
+    found, recipe = find_items(settings)
     names = [f"ccp_{photo}_{frame}" for photo, frame in EXAMPLES]
     chosen = Found([item for item in found.items if item.name in names])
-    summary = prepare_all(chosen, recipe, settings_of(args), output, num_workers=0)
+    summary = prepare_all(chosen, recipe, conditions_of(settings), output, num_workers=0)
     for problem in summary.problems:
         raise ValueError(f"{problem.path}: {problem.reason}")
     maps = {item.name: output / item.split / "labels" / f"{item.name}.png" for item in chosen.items}

@@ -24,6 +24,7 @@ from torch import Tensor
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(_ROOT))
 
+from groupdnet_hub.training.config import TrainConfig  # noqa: E402
 from groupdnet_hub.training.fast.step_form import StepForm, choose_form  # noqa: E402
 from groupdnet_hub.training.trainer import Trainer  # noqa: E402
 from tests.benchmarks.decode import matrix_rate, resident_peak, synchronise  # noqa: E402
@@ -230,12 +231,9 @@ def forms(args: argparse.Namespace) -> dict[str, StepForm]:
 
 def fast_form(args: argparse.Namespace) -> tuple[StepForm, tuple[str, ...]]:
     """The form that a run takes by itself, and what stands in its way."""
-    asked = argparse.Namespace(
-        plain_step=False,
+    asked = TrainConfig(
+        train_data_dir=(".",),
         compile=None if args.compile else False,
-        cuda_graphs=None,
-        gradient_accumulation_steps=1,
-        optimizer="adam",
         mixed_precision=args.mixed_precision,
     )
     return choose_form(asked, args.device)

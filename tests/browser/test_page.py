@@ -133,7 +133,7 @@ def test_a_bad_upload_says_so_and_changes_nothing(
     if kind == "photo":
         photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(photo).save(path)
-        expected = "no class of the palette"
+        expected = "is not in the palette"
     elif kind == "cut off":
         _, label = draw_figure(3, (256, 256))
         label_picture(label, FIGURE_LABELS).save(path)

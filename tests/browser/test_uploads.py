@@ -104,7 +104,7 @@ BAD_MAPS: dict[Callable[[Path], None], str] = {
     bomb: "is 60000x60000 (height x width); at most",
     animated: "is an animation",
     sixteen_bit: "class id",
-    other_palette: "no class of the palette",
+    other_palette: "is not in the palette",
     other_proportions: "has other proportions",
     no_bytes: "is not a picture that can be read",
     printed: "is in mode CMYK",
@@ -238,7 +238,7 @@ def test_what_a_canvas_may_send() -> None:
         (url[:-200], "cannot be read"),
         (prefix + "A" * 1_000_000, "more than a map"),
         (png_url(Image.new("RGB", (64, 32))), "a map of 32x64; this model's are 64x64"),
-        (png_url(Image.new("RGB", (64, 64), (1, 99, 201))), "no class of the palette"),
+        (png_url(Image.new("RGB", (64, 64), (1, 99, 201))), "is not in the palette"),
     ):
         with pytest.raises(ValueError, match=expected):
             read_canvas(value, FIGURE_LABELS, (64, 64))

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
+from groupdnet_hub.data import paired
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
+from groupdnet_hub.io.images import read_photo as read_photo_of_file
 from tests.helpers.shared_data import shared_folder
+
+FLIP = Placement(random_flip=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +55,7 @@ def test_several_folders(drawn: Path, tmp_path: Path) -> None:
 
 def test_flips_depend_on_seed_epoch_and_item_alone(drawn: Path) -> None:
     plain = PairedImages.from_folder(drawn, (32, 32))
-    data = PairedImages.from_folder(drawn, (32, 32), random_flip=True, seed=3)
+    data = PairedImages.from_folder(drawn, (32, 32), transform=Placement(random_flip=True, seed=3))
 
     def flipped(epoch: int) -> list[bool]:
         data.set_epoch(epoch)
@@ -122,19 +130,57 @@ def test_pictures_and_maps_of_different_sizes(drawn: Path, tmp_path: Path) -> No
         PairedImages.from_folder(tmp_path, (32, 32))[0]
 
 
-def test_cached_items_are_the_same(drawn: Path) -> None:
-    plain = PairedImages.from_folder(drawn, (32, 32), random_flip=True)
+def test_any_callable_transforms_items(drawn: Path) -> None:
+    """It is told what the random change depends on, and the classes of the data set."""
+    seen = []
+
+    def transform(item: Mapping[str, Tensor], epoch: int, index: int, **known: object) -> dict[str, Tensor]:
+        seen.append((epoch, index, known["class_count"]))
+        return {"image": item["image"].float(), "label": item["label"]}
+
+    plain = PairedImages.from_folder(drawn, (32, 32))
+    data = PairedImages(plain.pairs, plain.labels, (32, 32), transform=transform)
+    data.set_epoch(2)
+    bytes_of_the_picture = (plain[1]["image"] + 1) * 127.5
+    torch.testing.assert_close(data[1]["image"], bytes_of_the_picture)
+    assert torch.equal(data.untransformed()[1]["image"], plain[1]["image"])
+    assert seen == [(2, 1, len(FIGURE_LABELS))]
+    with pytest.raises(ValueError, match="need a Placement"):
+        data.moves(0)
+
+
+def test_items_are_those_of_the_placement_to_the_bit(drawn: Path) -> None:
+    placement = Placement(random_flip=True, random_shift=0.2, random_scale=0.1, random_turn=9, seed=4)
+    plain = PairedImages.from_folder(drawn, (32, 32))
+    data = PairedImages.from_folder(drawn, (32, 32), transform=placement)
+    for epoch in range(2):
+        data.set_epoch(epoch)
+        for i in range(3):
+            expected = placement(plain[i], epoch, i, class_count=len(FIGURE_LABELS))
+            assert torch.equal(data[i]["label"], expected["label"])
+            assert torch.equal(data[i]["image"], expected["image"])
+
+
+def test_cached_items_are_the_same(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = PairedImages.from_folder(drawn, (32, 32), transform=FLIP)
     one = sum(value.nbytes for value in plain[0].values()) // 4
-    cached = PairedImages.from_folder(drawn, (32, 32), random_flip=True, cache_bytes=3 * one)
+    cached = PairedImages.from_folder(drawn, (32, 32), transform=FLIP, cache_bytes=3 * one)
+    expected, read = list(plain), []
+
+    def read_photo(*args: object) -> Image.Image:
+        read.append(args)
+        return read_photo_of_file(*args)
+
+    monkeypatch.setattr(paired, "read_photo", read_photo)
     for _ in range(2):
-        for i in range(len(plain)):
-            for name, value in plain[i].items():
-                assert torch.equal(cached[i][name], value)
-    assert 0 < len(cached._cache._items) < len(plain)  # it was too small for all
+        for i, item in enumerate(expected):
+            found = cached[i]
+            assert all(torch.equal(found[name], value) for name, value in item.items())
+    assert len(plain) < len(read) < 2 * len(plain)  # the memory was too small for all
 
 
 def test_workers_that_live_on_see_the_next_epoch(drawn: Path) -> None:
-    data = PairedImages.from_folder(drawn, (32, 32), random_flip=True, cache_bytes=2**20)
+    data = PairedImages.from_folder(drawn, (32, 32), transform=FLIP, cache_bytes=2**20)
     loader = DataLoader(
         data, batch_size=6, num_workers=1, persistent_workers=True, generator=torch.Generator()
     )
@@ -155,7 +201,7 @@ def test_a_stream_gives_the_items_of_its_rows(drawn: Path, tmp_path: Path) -> No
     for item, expected in zip(items, folder, strict=True):
         assert torch.equal(item["image"], expected["image"])
         assert torch.equal(item["label"], expected["label"])
-    flipped = StreamedImages(rows.shuffle(seed=1, buffer_size=4), FIGURE_LABELS, (64, 64), random_flip=True)
+    flipped = StreamedImages(rows.shuffle(seed=1, buffer_size=4), FIGURE_LABELS, (64, 64), transform=FLIP)
     epochs = []
     for epoch in (0, 1, 0):
         flipped.set_epoch(epoch)

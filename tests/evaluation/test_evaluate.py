@@ -17,9 +17,10 @@ from PIL import Image
 from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.evaluation import inputs as evaluate_inputs
-from groupdnet_hub.evaluation.config import build_parser, find_problem
+from groupdnet_hub.evaluation.config import parse_evaluate_config
 from groupdnet_hub.evaluation.report import report
 from groupdnet_hub.metrics import FeatureStatistics, TrunkFeatures, eight_bit, frechet_distance
+from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import IMAGES, evaluate_command, figures, flags, make_inputs, write_inception
 from tests.helpers.generate_runs import save_model
 from tests.helpers.processes import process_as_it_was
@@ -85,7 +86,7 @@ def test_pictures_are_judged_at_a_size_of_choice(inputs: Path, tmp_path: Path) -
     small = ["--sheet_rows", "0", "--metrics", "frechet", "miou"]
     large = flags(inputs, output, *small, "--judged_size", "48", "64")
     evaluate.main(large)
-    judged = evaluate_inputs.Inputs(build_parser().parse_args(large), Accelerator(cpu=True))
+    judged = evaluate_inputs.Inputs(parse_evaluate_config(large), Accelerator(cpu=True))
     network = TrunkFeatures("alexnet", inputs / "alexnet.safetensors")
     statistics = FeatureStatistics(), FeatureStatistics()
     with torch.inference_mode():
@@ -98,7 +99,7 @@ def test_pictures_are_judged_at_a_size_of_choice(inputs: Path, tmp_path: Path) -
             for total, pictures in zip(statistics, (photos, drawn), strict=True):
                 total.update(network(eight_bit(pictures)))
     assert figures(output)["frechet"]["value"] == pytest.approx(frechet_distance(*statistics), rel=1e-4)
-    with pytest.raises(ValueError, match="begun with judged_size"):
+    with pytest.raises(ValueError, match="started with judged_size"):
         evaluate.main(flags(inputs, output, *small))
 
 
@@ -214,10 +215,10 @@ def test_fid_is_that_of_the_librarys_network(inputs: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (["--seed", "1"], "begun with seed 0, not seed 1"),
-        (["--batch_size", "3"], "begun with batch_size 2, not batch_size 3"),
-        (["--num_pairs", "3"], "classes of .*begun with num_pairs 2, not num_pairs 3"),
-        (["--num_images", "4"], "frechet of .*begun with num_images null, not num_images 4"),
+        (["--seed", "1"], "started with seed 0, not seed 1"),
+        (["--batch_size", "3"], "started with batch_size 2, not batch_size 3"),
+        (["--num_pairs", "3"], "classes of .*started with num_pairs 2, not num_pairs 3"),
+        (["--num_images", "4"], "frechet of .*started with num_images null, not num_images 4"),
     ],
 )
 def test_another_setting_is_refused(inputs: Path, whole: Path, changed: list[str], message: str) -> None:
@@ -229,18 +230,18 @@ def test_another_setting_is_refused(inputs: Path, whole: Path, changed: list[str
 
 def test_other_inputs_are_refused(inputs: Path, whole: Path, tmp_path: Path) -> None:
     other = save_model(tmp_path / "model", seed=2)
-    with pytest.raises(ValueError, match=r"begun with model \w{8}\.\.\., not model \w{8}\.\.\."):
+    with pytest.raises(ValueError, match=r"started with model \w{8}\.\.\., not model \w{8}\.\.\."):
         evaluate.main(flags(inputs, whole, "--model", str(other)))
     shutil.copytree(inputs / "data", tmp_path / "data")
     photo = next((tmp_path / "data" / "validation" / "images").iterdir())
     Image.new("RGB", (48, 48)).save(photo)
-    with pytest.raises(ValueError, match="begun with data"):
+    with pytest.raises(ValueError, match="started with data"):
         evaluate.main(flags(inputs, whole, "--data_dir", str(tmp_path / "data")))
     shutil.copytree(inputs / "segmenter", tmp_path / "segmenter")
     table = json.loads((inputs / "table.json").read_text())
     table["labels"]["hat"] = "hair"
     (tmp_path / "table.json").write_text(json.dumps(table))
-    with pytest.raises(ValueError, match=r"segmentation of .*begun with segmentation labels"):
+    with pytest.raises(ValueError, match=r"segmentation of .*started with segmentation labels"):
         evaluate.main(flags(inputs, whole, "--segmentation_labels", str(tmp_path / "table.json")))
     (tmp_path / "mine.json").write_text('{"mine": 1}')
     with pytest.raises(ValueError, match=r"mine\.json is no results file"):
@@ -292,8 +293,8 @@ def test_a_system_without_class_codes_splits_one_set_of_pairs(
     ],
 )
 def test_wrong_flags_are_named(inputs: Path, given: list[str], message: str) -> None:
-    args = build_parser().parse_args(["--model", "m", "--data_dir", str(inputs / "data"), *given])
-    assert message in (find_problem(args) or "")
+    flags = ["--model", "m", "--data_dir", str(inputs / "data"), *given]
+    assert message in refusal(parse_evaluate_config, flags)
 
 
 def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ import torch
 from accelerate import Accelerator
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.evaluation.config import build_parser, find_problem
+from groupdnet_hub.evaluation.config import parse_evaluate_config
 from groupdnet_hub.evaluation.inputs import Inputs, Sampled
 from groupdnet_hub.evaluation.report import comparison
 from groupdnet_hub.evaluation.sampled import choice as sampled_choice
 from groupdnet_hub.evaluation.sampled.choice import class_names
 from groupdnet_hub.figures import write_figures
-from groupdnet_hub.metrics import TrunkFeatures, face_mesh, kernel_distance
+from groupdnet_hub.metrics import TrunkFeatures, faces, kernel_distance
+from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import IMAGES, evaluate_command, figures, make_inputs
 from tests.helpers.processes import process_as_it_was
 from train import evaluate
@@ -65,7 +66,7 @@ def test_kid_is_of_the_pictures_that_the_seeds_draw_and_of_training_photos(
     given = flags(inputs, output, "--metrics", "kid")
     evaluate.main(given)
     found = figures(output)["kid"]
-    judged = Inputs(build_parser().parse_args(given), Accelerator(cpu=True))
+    judged = Inputs(parse_evaluate_config(given), Accelerator(cpu=True))
     network = TrunkFeatures("alexnet", inputs / "alexnet.safetensors")
     with torch.inference_mode():
         sampled = [judged.sampled(index, 3) for index in range(IMAGES)]
@@ -93,7 +94,7 @@ def test_the_same_photos_for_training_and_validation_have_no_kid(inputs: Path, t
 
 
 def test_pictures_of_a_map_differ_and_do_not_depend_on_how_many_there_are(inputs: Path) -> None:
-    judged = Inputs(build_parser().parse_args(flags(inputs, Path("x.json"))), Accelerator(cpu=True))
+    judged = Inputs(parse_evaluate_config(flags(inputs, Path("x.json"))), Accelerator(cpu=True))
     with torch.inference_mode():
         many, few = judged.sampled(1, 7).pictures, judged.sampled(1, 3).pictures
         alone = judged.draw([1])[1]
@@ -105,7 +106,7 @@ def test_pictures_of_a_map_differ_and_do_not_depend_on_how_many_there_are(inputs
 
 def test_frames_are_judged_apart_by_the_ends_of_their_names(inputs: Path, tmp_path: Path) -> None:
     """Their pictures are those that they have among all items."""
-    parse = build_parser().parse_args
+    parse = parse_evaluate_config
     every = Inputs(parse(flags(inputs, Path("x.json"))), Accelerator(cpu=True))
     odd = Inputs(parse(flags(inputs, Path("x.json"), "--name_suffix", "3")), Accelerator(cpu=True))
     assert odd.spread(None) == [3]
@@ -118,14 +119,14 @@ def test_frames_are_judged_apart_by_the_ends_of_their_names(inputs: Path, tmp_pa
         evaluate.main(flags(inputs, tmp_path / "results.json", "--name_suffix", "_upper"))
     output = tmp_path / "params.json"
     evaluate.main(flags(inputs, output, "--metrics", "params"))
-    with pytest.raises(ValueError, match="begun with name_suffix null, not name_suffix"):
+    with pytest.raises(ValueError, match="started with name_suffix null, not name_suffix"):
         evaluate.main(flags(inputs, output, "--metrics", "params", "--name_suffix", "3"))
 
 
 def test_the_middle_of_wide_frames_is_judged(inputs: Path) -> None:
     given = flags(inputs, Path("x.json"), "--judged_aspect", "2")
-    judged = Inputs(build_parser().parse_args(given), Accelerator(cpu=True))
-    whole = Inputs(build_parser().parse_args(flags(inputs, Path("x.json"))), Accelerator(cpu=True))
+    judged = Inputs(parse_evaluate_config(given), Accelerator(cpu=True))
+    whole = Inputs(parse_evaluate_config(flags(inputs, Path("x.json"))), Accelerator(cpu=True))
     with torch.inference_mode():
         narrow, wide = judged.sampled(0, 1), whole.sampled(0, 1)
         photos, drawn, label = judged.draw([0, 1])
@@ -153,8 +154,8 @@ def test_without_training_photos_their_distance_is_left_open(inputs: Path, tmp_p
     ],
 )
 def test_wrong_flags_are_named(inputs: Path, given: list[str], message: str) -> None:
-    args = build_parser().parse_args(["--model", "m", "--data_dir", str(inputs / "data"), *given])
-    assert message in (find_problem(args) or "")
+    flags = ["--model", "m", "--data_dir", str(inputs / "data"), *given]
+    assert message in refusal(parse_evaluate_config, flags)
 
 
 # All but faces, which need a package that is not installed everywhere.
@@ -247,7 +248,7 @@ def test_faces_without_the_package_are_refused_with_the_command(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    monkeypatch.setattr(face_mesh, "version", lambda name: (_ for _ in ()).throw(PackageNotFoundError(name)))
+    monkeypatch.setattr(faces, "version", lambda name: (_ for _ in ()).throw(PackageNotFoundError(name)))
     with pytest.raises(ImportError, match=r"pip install mediapipe==0\.10\.14"):
         evaluate.main(flags(inputs, tmp_path / "results.json", "--metrics", "faces"))
     assert not (tmp_path / "results.json").exists()
@@ -259,7 +260,7 @@ def test_classes_are_those_of_the_flags_or_of_people(inputs: Path, tmp_path: Pat
     evaluate.main(given)
     settings = json.loads(output.read_text(encoding="utf-8"))["parts"]["sharpness"]["settings"]
     assert settings["garment_classes"] == ["top-clothes", "bottom-clothes"]
-    with pytest.raises(ValueError, match=r"sharpness of .*begun with garment_classes"):
+    with pytest.raises(ValueError, match=r"sharpness of .*started with garment_classes"):
         evaluate.main([*given, "--garment_classes", "shoes"])
     with pytest.raises(ValueError, match=r"--garment_classes: .*cape"):
         evaluate.main([*given, "--garment_classes", "cape"])
@@ -273,7 +274,7 @@ def test_classes_are_those_of_the_flags_or_of_people(inputs: Path, tmp_path: Pat
 
 def test_memory_needs_training_photos(inputs: Path) -> None:
     given = flags(inputs, Path("x.json"), "--metrics", "memory", "--train_split", "nowhere")
-    assert "there is no metadata.jsonl in" in (find_problem(build_parser().parse_args(given)) or "")
+    assert "there is no metadata.jsonl in" in refusal(parse_evaluate_config, given)
 
 
 def test_models_stand_beside_the_photos_in_one_table(whole: Path) -> None:

@@ -26,32 +26,19 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "space")]
 
 # Instrumenting takes longer than the rest of the start: only what reads is worth it.
 _READERS = {
-    *(
-        "codes",
-        "config",
-        "config_checks",
-        "config_json",
-        "data",
-        "images",
-        "label_maps",
-        "labels",
-        "strict_json",
-    ),
-    *("tensor_files", "baselines.config", "baselines.registry", "baselines.unet", "schedule"),
+    "codes",
+    *("config.groupdnet", "config.validation", "config.serialization", "config.decoder_layout"),
+    *("data.listing", "data.paired", "data.label_maps", "data.labels"),
+    *("io.images", "io.strict_json", "io.tensors"),
+    *("baselines.config", "baselines.registry", "baselines.unet"),
+    *("prepare.ccp", "prepare.matlab", "prepare.run", "prepare.labels"),
 }
 _PACKAGE = HERE.parents[1] / "groupdnet_hub"
 _MODULES = {".".join(path.relative_to(_PACKAGE).with_suffix("").parts) for path in _PACKAGE.rglob("*.py")}
+if missing := _READERS - _MODULES:
+    raise RuntimeError(f"there are no modules {sorted(missing)} of groupdnet_hub: correct _READERS")
 with atheris.instrument_imports(
-    include=[
-        "targets",
-        "painter",
-        "prepare_ccp",
-        "prepare_matlab",
-        "prepare_run",
-        "prepare_labels",
-        "groupdnet_hub",
-        "PIL",
-    ],
+    include=["tests.fuzz.targets", "page.ui.painter", "groupdnet_hub", "PIL"],
     exclude=[f"groupdnet_hub.{name}" for name in _MODULES - _READERS],
 ):
     from PIL import GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401

@@ -14,7 +14,7 @@ from tests.fuzz.seeds import bombs, seeds
 from tests.fuzz.targets import TARGETS, run_one
 from tests.helpers.hostile_files import refusal
 
-CORPUS = Path(__file__).resolve().parent / "fuzz" / "corpus"
+CORPUS = Path(__file__).resolve().parent / "corpus"
 SEEDS, BOMBS = seeds(), bombs()
 # What is there to be mutated into something valid, or is refused because its second file is missing.
 _REFUSED = {"text", "metadata.jsonl", "done.jsonl", "settings.json"}

@@ -12,7 +12,8 @@ from PIL import Image
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.figures import write_figures
-from groupdnet_hub.generation.config import build_parser, find_problem
+from groupdnet_hub.generation.config import parse_generate_config
+from tests.helpers.command_lines import refusal
 from tests.helpers.fake_hub import FakeHub
 from tests.helpers.generate_runs import MAPS, command_line, contents, flags, make_inputs, run, save_model
 from tests.helpers.hub_models import make_model
@@ -41,10 +42,10 @@ def started(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (["--seed", "1"], "begun with seed 0, not seed 1"),
-        (["--num_per_map", "2"], "begun with num_per_map 1, not num_per_map 2"),
-        (["--batch_size", "2"], "begun with batch_size 8, not batch_size 2"),
-        (["--save_codes"], "begun with save_codes false, not save_codes true"),
+        (["--seed", "1"], "started with seed 0, not seed 1"),
+        (["--num_per_map", "2"], "started with num_per_map 1, not num_per_map 2"),
+        (["--batch_size", "2"], "started with batch_size 8, not batch_size 2"),
+        (["--save_codes"], "started with save_codes false, not save_codes true"),
     ],
 )
 def test_another_setting_is_refused(inputs: Path, started: Path, changed: list[str], message: str) -> None:
@@ -56,10 +57,10 @@ def test_another_setting_is_refused(inputs: Path, started: Path, changed: list[s
 
 def test_another_model_map_or_folder_is_refused(inputs: Path, started: Path, tmp_path: Path) -> None:
     save_model(tmp_path / "model", seed=2)
-    with pytest.raises(ValueError, match=r"begun with model \w{8}\.\.\., not model \w{8}\.\.\."):
+    with pytest.raises(ValueError, match=r"started with model \w{8}\.\.\., not model \w{8}\.\.\."):
         generate.main(flags(inputs, started, "--model", str(tmp_path / "model")))
     write_figures(tmp_path / "maps", MAPS, seed=1, size=(48, 48))
-    with pytest.raises(ValueError, match="begun with label maps"):
+    with pytest.raises(ValueError, match="started with label maps"):
         generate.main(flags(inputs, started, "--label_dir", str(tmp_path / "maps" / "train")))
     with pytest.raises(ValueError, match=r"files that generate\.py did not write"):
         generate.main(flags(inputs, inputs / "maps"))
@@ -120,10 +121,8 @@ def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:
 )
 def test_wrong_arguments(given: list[str], message: str) -> None:
     base = ["--model", "absent", "--label_dir", ".", "--output_dir", "out"]
-    assert find_problem(build_parser().parse_args(base)) is None
-    problem = find_problem(build_parser().parse_args([*base, *given]))
-    assert problem is not None
-    assert message in problem
+    parse_generate_config(base)
+    assert message in refusal(parse_generate_config, [*base, *given])
 
 
 def test_wrong_arguments_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,8 @@ from torch import Tensor
 from groupdnet_hub import LabelSet, PairedImages
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
-from groupdnet_hub.training.arguments import parse_arguments
-from groupdnet_hub.training.build import build_model, complete_arguments, objective_of
+from groupdnet_hub.training.build import build_model, objective_of
+from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.fast.step_form import StepForm
 from groupdnet_hub.training.trainer import Trainer
 
@@ -46,21 +47,22 @@ def step_run(
         asked += ["--train_batch_size", str(batch_size), "--mixed_precision", mixed_precision]
         if "--max_train_steps" not in flags:
             asked += ["--max_train_steps", "1000"]
-        args = parse_arguments(asked)
-        if args.perceptual_net != "none" and args.perceptual_weights is None:
-            args.perceptual_weights = str(random_trunk(Path(folder), args.perceptual_net))
+        settings = parse_train_config(asked)
+        if settings.perceptual_net != "none" and settings.perceptual_weights is None:
+            trunk = str(random_trunk(Path(folder), settings.perceptual_net))
+            settings = dataclasses.replace(settings, perceptual_weights=trunk)
         with contextlib.redirect_stdout(io.StringIO()):
             accelerator = Accelerator(
                 cpu=device == "cpu", mixed_precision="no" if form.dtype else mixed_precision
             )
-            model, _ = build_model(args, LabelSet.from_names([f"c{i}" for i in range(classes)]))
+            model, _ = build_model(settings, LabelSet.from_names([f"c{i}" for i in range(classes)]))
             objective = objective_of(model.config)
-            complete_arguments(args, objective, accelerator)
+            resolved = settings.resolved(objective, accelerator.num_processes)
             data = pictures(
                 model.labels, model.config.image_size, 2 * batch_size, model.config.instance_edges
             )
             grid = torch.utils.data.default_collate([data[0]])
-            trainer = Trainer(args, accelerator, model, objective, data, grid, form)
+            trainer = Trainer(resolved, accelerator, model, objective, data, grid, form, on_device=False)
         trainer.model.train()
         trainer.discriminator.train()
         halves = (range(start, start + batch_size) for start in (0, batch_size))

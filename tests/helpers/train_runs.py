@@ -31,8 +31,11 @@ def command_line(drawn: Path | None, output: Path, *flags: str) -> tuple[list[st
     return command, environment
 
 
-def train(drawn: Path, output: Path, *flags: str, launcher: tuple[str, ...] = ()) -> None:
+def train(drawn: Path, output: Path, *flags: str, launcher: tuple[str, ...] = (), sgd: bool = False) -> None:
+    """A run to its end; ``sgd`` takes plain SGD, in whose results rounding errors stay small."""
     command, environment = command_line(drawn, output, *flags)
+    if sgd:
+        command[1] = str(ROOT / "tests" / "helpers" / "train_with_sgd.py")
     if launcher:
         command = [sys.executable, "-m", *launcher, *command[1:]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)

@@ -207,7 +207,7 @@ def test_tensors_that_do_not_fit(folder: Path, changes: dict[str, torch.Tensor |
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        (None, "does not say what discriminator it is of"),
+        (None, "does not describe its discriminator"),
         ("", "not valid JSON"),
         ("[" * 30_000, "nests too deeply"),
         ("[]", "does not name the classes"),

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline, Look, load_system
+from tests.helpers.shared_data import ROOT
 
-FROZEN = sorted((Path(__file__).parent / "fixtures").glob("format_*"))
+FROZEN = sorted((ROOT / "tests" / "fixtures").glob("format_*"))
 
 
 @pytest.mark.parametrize("folder", FROZEN, ids=lambda folder: folder.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +36,8 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         done = subprocess.run(
             [
                 sys.executable,
-                str(Path(__file__).with_name("hub_visit.py")),
+                "-m",
+                "tests.helpers.hub_visit",
                 str(folder / "local"),
                 str(folder / "cache"),
             ],

@@ -84,7 +84,7 @@ def test_pairs_are_of_the_asked_number_and_do_not_depend_on_other_classes() -> N
     system = RepaintsOneClass()
     for batch_size in (1, 3, 8):
         redrawing = Redrawing(system, STREET, seed=3, batch_size=batch_size)
-        pairs = list(redrawing.pairs(redrawing.scene(), 1, 7))
+        pairs = list(redrawing.pairs(redrawing.prepare(), 1, 7))
         one, other = (torch.cat(side) for side in zip(*pairs, strict=True))
         assert len(one) == 7
         assert torch.equal(one[1:], other[:-1])

@@ -25,7 +25,7 @@ from groupdnet_hub.metrics import (
     summarise_sharpness,
 )
 from groupdnet_hub.metrics.faces import cut_window, head_window
-from groupdnet_hub.metrics.roughness import inner_region, roughness
+from groupdnet_hub.metrics.sharpness import inner_region, roughness
 from tests.helpers.drawn_people import BACKGROUND, FACE, SIDE, TOP, figure, painted
 from tests.helpers.shared_data import shared_folder
 

@@ -18,11 +18,12 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.models.prior import EmpiricalPrior, make_prior
+from tests.helpers.command_lines import refusal
 from tests.helpers.shared_data import ROOT
 
 pytest.importorskip("accelerate")
-from groupdnet_hub.runs.flags import read_ties
-from groupdnet_hub.training.arguments import build_parser, find_problem, parse_arguments
+from groupdnet_hub.training.config import parse_train_config
+from groupdnet_hub.training.config.network import read_ties
 from groupdnet_hub.training.prior_fitting import nearest_decoded
 
 # Hair, face and skin of four classes.
@@ -218,9 +219,7 @@ def test_ties_without_kept_codes_are_refused() -> None:
         tied_config(prior_codes=0, prior_rank=2)
     folder = ["--train_data_dir", str(ROOT), "--prior_ties", "face+skin"]
     for more in (["--prior_codes", "0"], ["--prior_rank", "2"]):
-        problem = find_problem(build_parser().parse_args([*folder, *more]))
-        assert problem is not None
-        assert "--prior_ties needs --prior_codes" in problem
+        assert "--prior_ties needs --prior_codes" in refusal(parse_train_config, [*folder, *more])
 
 
 def test_ties_on_the_command_line_and_in_a_file(tmp_path: Path) -> None:
@@ -228,13 +227,18 @@ def test_ties_on_the_command_line_and_in_a_file(tmp_path: Path) -> None:
     assert read_ties(["face+skin", "top + skirt"]) == (("face", "skin"), ("top", "skirt"))
     file = tmp_path / "flags.json"
     file.write_text(f'{{"train_data_dir": "{tmp_path}", "prior_ties": "face+skin", "prior_codes": 4}}')
-    assert read_ties(parse_arguments(["--args_file", str(file)]).prior_ties) == (("face", "skin"),)
+    assert read_ties(parse_train_config(["--args_file", str(file)]).prior_ties) == (("face", "skin"),)
 
 
 def test_the_command_gives_a_saved_model_ties(tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 6, size=(32, 32))
     GroupDNet(tied_config(prior_codes=0, prior_ties=())).save_pretrained(tmp_path / "plain")
-    command = [sys.executable, str(ROOT / "train" / "fit_prior.py"), "--data_dir", str(tmp_path / "drawn")]
+    command = [
+        sys.executable,
+        str(ROOT / "train" / "tools" / "fit_prior.py"),
+        "--data_dir",
+        str(tmp_path / "drawn"),
+    ]
     command += ["--model", str(tmp_path / "plain"), "--output_dir", str(tmp_path / "fitted")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

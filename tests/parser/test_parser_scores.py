@@ -8,6 +8,7 @@ import pytest
 
 from groupdnet_hub.data.people import PEOPLE16
 from groupdnet_hub.figures import main as draw_figures
+from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import write_segmenter
 
 pytest.importorskip("transformers", reason="the parser needs transformers")
@@ -55,6 +56,4 @@ def test_a_mean_leaves_out_classes_of_few_photos() -> None:
 def test_wrong_sizes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "validation").mkdir()
     flags = ["--parser", "any", "--data_dir", str(tmp_path), "--resolution", "64", "32", "16"]
-    problem = parser_scores.find_problem(parser_scores.build_parser().parse_args(flags))
-    assert problem is not None
-    assert "--resolution is 64 32 16" in problem
+    assert "--resolution is 64 32 16" in refusal(parser_scores.main, flags)

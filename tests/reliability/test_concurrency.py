@@ -17,13 +17,12 @@ from tests.helpers.fake_hub import FakeHub
 from tests.helpers.hub_models import fingerprint
 from tests.helpers.hub_models import make_model as make_saved_model
 from tests.helpers.network_models import make_model, maps
-from tests.helpers.shared_data import ROOT
 
 THREADS = 16
 # Loads when it is told to, so that all processes do at once.
 LOADER = """
 import sys
-from hub_models import fingerprint
+from tests.helpers.hub_models import fingerprint
 from groupdnet_hub import GroupDNet
 print("ready", flush=True)
 sys.stdin.readline()
@@ -107,7 +106,6 @@ def test_processes_fill_one_cache_together(processes: int, tmp_path: Path) -> No
     hub.add("user/model", {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()})
     with hub.serving():
         environment = hub.environment(tmp_path / "home")
-        environment["PYTHONPATH"] += f":{ROOT}"
         environment["OMP_NUM_THREADS"] = "1"
         started = [
             subprocess.Popen(

@@ -80,7 +80,7 @@ def test_any_value_in_any_place_is_refused_or_works(name: str) -> None:
         (b'{"fc_channels": ' + b"9" * 10_000 + b"}", "not valid JSON"),
         (b'{"system": [], "blocks": 1}', r"system is \[\]|configuration of a \[\]|keys are missing"),
         (b'{"system": {"a": 1}}', "system is|configuration of"),
-        (b'{"image_size": [8, 8], "image_size": [9, 9]}', "'image_size' is there more than once"),
+        (b'{"image_size": [8, 8], "image_size": [9, 9]}', "'image_size' occurs more than once"),
         (b'{"' + b"x" * 1_000_000 + b'": 1}', "unknown configuration keys"),
         (json.dumps(dict.fromkeys(map(str, range(100_000)))).encode(), "unknown configuration keys"),
         (b"null", "JSON object|system is"),

@@ -306,7 +306,7 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
 
         return wrapped
 
-    monkeypatch.setattr("lazy_model.on_gpu", lent)
+    monkeypatch.setattr("page.core.lazy_model.on_gpu", lent)
     lending = Studio(studio.source, examples)
     made = lending.enter(Session())
     photo, label = draw_figure(1, (64, 64))

@@ -231,7 +231,7 @@ def test_the_bundled_parser_is_the_default_for_its_classes(monkeypatch: pytest.M
     assert parser is not None
     assert parser.source == str(BUNDLED)
     assert PhotoParser.from_environment(LabelSet.from_names(["sky", "road"])) is None
-    monkeypatch.setattr("photo_parser.find_spec", lambda name: None)
+    monkeypatch.setattr("page.core.photo_parser.find_spec", lambda name: None)
     assert PhotoParser.from_environment(FIGURE_LABELS) is None
 
 

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from groupdnet_hub import GroupDNet, PairedImages
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
 from safetensors.torch import load_file
 
-from groupdnet_hub.training.arguments import build_parser, find_problem
 from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.data import build_data, build_loader
+from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.train_runs import PAIR, train
 
 
@@ -87,7 +89,7 @@ def test_a_picture_that_comes_again_is_moved_otherwise(drawn: Path) -> None:
         assert time == before[index]
         before[index] += 1
     assert max(before.values()) > 3
-    data = PairedImages.from_folder(drawn, (32, 32), random_shift=0.3, random_turn=20)
+    data = PairedImages.from_folder(drawn, (32, 32), transform=Placement(random_shift=0.3, random_turn=20))
     pictures = [data[2, time]["image"] for time in range(4)]
     assert torch.equal(pictures[0], data[2]["image"])
     assert len({picture.numpy().tobytes() for picture in pictures}) == 4
@@ -107,11 +109,10 @@ def test_classes_are_read_from_the_label_maps_alone(drawn: Path, monkeypatch: py
 
 
 def test_the_loader_follows_the_order(drawn: Path) -> None:
-    flags = ["--train_data_dir", str(drawn), "--train_batch_size", "2", "--balanced_sampling", "1"]
-    args = build_parser().parse_args(flags)
-    data = build_data(args, FIGURE_LABELS, (32, 32))
-    loader = build_loader(args, data, torch.device("cpu"))
-    order = BalancedOrder(picture_weights(classes_of_pictures(data), 1.0), args.seed)
+    settings = train_settings(drawn, "--train_batch_size", "2", "--balanced_sampling", "1")
+    data = build_data(settings, FIGURE_LABELS, (32, 32))
+    loader = build_loader(settings, data, torch.device("cpu"), on_device=False)
+    order = BalancedOrder(picture_weights(classes_of_pictures(data), 1.0), settings.seed)
     expected = torch.stack([data[index]["image"] for index, _ in order])
     assert torch.equal(torch.cat([batch["image"] for batch in loader]), expected)
 
@@ -138,12 +139,12 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> 
 
 def test_two_processes_see_and_redraw_what_one_does(tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 16, size=(32, 32))
-    flags = ["--perceptual_net", "none", "--optimizer", "sgd", "--learning_rate", "2e-4"]
+    flags = ["--perceptual_net", "none", "--learning_rate", "2e-4"]
     flags += ["--discr_learning_rate", "2e-4", "--max_train_steps", "5", "--balanced_sampling", "1"]
     flags += ["--redraw_weight", "5", "--redraw_memory", "3"]
     one, two = tmp_path / "one", tmp_path / "two"
-    train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8")
-    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR)
+    train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8", sgd=True)
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR, sgd=True)
     # Statistics are measured on one process's batches, and are those of the pictures in them.
     weights, of_two = (
         dict(GroupDNet.from_pretrained(run / "model").named_parameters()) for run in (one, two)
@@ -177,6 +178,4 @@ def test_two_processes_see_and_redraw_what_one_does(tmp_path: Path) -> None:
     ],
 )
 def test_flags_that_do_not_fit(drawn: Path, flags: list[str], message: str) -> None:
-    problem = find_problem(build_parser().parse_args(["--train_data_dir", str(drawn), *flags]))
-    assert problem is not None
-    assert message in problem
+    assert message in refusal(parse_train_config, ["--train_data_dir", str(drawn), *flags])

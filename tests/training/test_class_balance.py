@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from groupdnet_hub import GroupDNetConfig
-from groupdnet_hub.training.arguments import build_parser
-from groupdnet_hub.training.build import build_objective, complete_arguments
+from groupdnet_hub.training.build import build_objective
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from tests.convert.test_transfer import drawn, trained_like
+from tests.helpers.command_lines import train_settings
 from tests.helpers.label_examples import numbered
 
 CONFIG = GroupDNetConfig.for_labels(numbered(4), (32, 32), 4)
@@ -63,9 +62,7 @@ def test_the_distance_to_the_picture(balance: float, share: float) -> None:
 )
 def test_the_weight_of_the_distance_is_the_systems(objective: str, weight: float) -> None:
     for given, expected in (([], weight), (["--l1_weight", "2"], 2)):
-        args = build_parser().parse_args(["--train_data_dir", "faces", *given])
-        complete_arguments(args, objective, Accelerator(cpu=True))
-        assert args.l1_weight == expected
+        assert train_settings(".", *given).resolved(objective, 1).l1_weight == expected
 
 
 @pytest.mark.parametrize("name", ["bicyclegan", "dscgan"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from groupdnet_hub.data.transforms.moves import MoveTable
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
 from tests.data.transforms.test_simplified_maps import ragged
+from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.host_waits import NoHostWaits
 
 pytest.importorskip("accelerate")
@@ -27,7 +28,7 @@ from accelerate.utils import DataLoaderConfiguration
 from safetensors.torch import load_file
 
 from groupdnet_hub.training import device_data as kept_data
-from groupdnet_hub.training.arguments import build_parser, find_problem
+from groupdnet_hub.training.config import TrainConfig, parse_train_config
 from groupdnet_hub.training.data import batch_of, build_data, build_loader
 from groupdnet_hub.training.device_data import keep_pictures
 from tests.helpers.processes import process_as_it_was
@@ -46,19 +47,19 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def arguments(drawn: Path, *flags: str) -> argparse.Namespace:
-    return build_parser().parse_args(["--train_data_dir", str(drawn), "--train_batch_size", "2", *flags])
+def with_flags(drawn: Path, *flags: str) -> TrainConfig:
+    return train_settings(drawn, "--train_batch_size", "2", *flags)
 
 
 def batches(drawn: Path, cache: str, *flags: str, skip: int = 0) -> Iterator[dict[str, Tensor]]:
     """Two epochs as the trainer takes them, the first from its batch ``skip`` onwards."""
-    args = arguments(drawn, "--cache_data", cache, *flags)
+    settings = with_flags(drawn, "--cache_data", cache, *flags)
     with process_as_it_was():
         accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True))
         torch.manual_seed(0)
-        data = build_data(args, FIGURE_LABELS, (40, 32))
-        keep_pictures(args, data, accelerator)
-        loader = accelerator.prepare(build_loader(args, data, CPU))
+        data = build_data(settings, FIGURE_LABELS, (40, 32))
+        on_device = keep_pictures(settings, data, accelerator) == "device"
+        loader = accelerator.prepare(build_loader(settings, data, CPU, on_device=on_device))
         for epoch in range(2):
             data.set_epoch(epoch)
             loader.set_epoch(epoch)
@@ -116,25 +117,26 @@ def with_instances(count: int, classes: int = 8) -> PairedImages:
         instance = torch.randint(0, 2**31 - 1, (20, 28), generator=generator)
         pairs.append((picture.numpy(), label.numpy(), instance.numpy()))
     labels = LabelSet.from_names([f"class {i}" for i in range(classes)])
-    return PairedImages(pairs, labels, (20, 28), random_flip=True, random_shift=0.2, random_turn=8, seed=2)
+    transform = Placement(random_flip=True, random_shift=0.2, random_turn=8, seed=2)
+    return PairedImages(pairs, labels, (20, 28), transform=transform)
 
 
 @pytest.mark.parametrize(("classes", "kind"), [(256, torch.uint8), (300, torch.int16)])
 def test_instance_maps_and_many_classes_stay_exact(classes: int, kind: torch.dtype) -> None:
-    data, kept = with_instances(5, classes), with_instances(5, classes)
-    kept.keep(CPU)
-    assert kept.kept is not None
-    assert {name: part.dtype for name, part in kept.kept.parts.items()} == {
+    data, cached = with_instances(5, classes), with_instances(5, classes)
+    cached.cache(CPU)
+    assert cached.cached is not None
+    assert {name: part.dtype for name, part in cached.cached.parts.items()} == {
         "image": torch.uint8,
         "label": kind,
         "instance": torch.int32,
     }
-    assert kept.kept.nbytes == kept.bytes_to_keep() == 5 * 20 * 28 * (3 + kind.itemsize + 4)
+    assert cached.cached.nbytes == cached.cache_size() == 5 * 20 * 28 * (3 + kind.itemsize + 4)
     expected = torch.utils.data.default_collate([data[i] for i in (3, 0, 4)])
-    assert_same([kept.batch(table(kept, [3, 0, 4]))], [expected])
-    assert torch.equal(kept[2]["instance"], data[2]["instance"])
-    assert torch.equal(kept.label(1), data.label(1))
-    assert torch.equal(kept.unmoved()[1]["image"], data.unmoved()[1]["image"])
+    assert_same([cached.batch(table(cached, [3, 0, 4]))], [expected])
+    assert torch.equal(cached[2]["instance"], data[2]["instance"])
+    assert torch.equal(cached.label(1), data.label(1))
+    assert torch.equal(cached.untransformed()[1]["image"], data.untransformed()[1]["image"])
 
 
 def table(data: PairedImages, indices: list[int]) -> MoveTable:
@@ -142,28 +144,28 @@ def table(data: PairedImages, indices: list[int]) -> MoveTable:
 
 
 def test_files_are_read_once(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = PairedImages.from_folder(drawn, (40, 32), random_flip=True)
-    data.keep(CPU)
+    data = PairedImages.from_folder(drawn, (40, 32), transform=Placement(random_flip=True))
+    data.cache(CPU)
 
     def no_file(*args: object, **kwargs: object) -> None:
         raise AssertionError("a file was read again")
 
     monkeypatch.setattr("groupdnet_hub.data.paired.read_photo", no_file)
     monkeypatch.setattr("groupdnet_hub.data.paired.read_label_map", no_file)
-    data[0], data.label(3), data.unmoved()[5]
+    data[0], data.label(3), data.untransformed()[5]
 
 
 def test_workers_share_what_is_kept(drawn: Path) -> None:
     """A worker has no copy of its own: it sees what is written to shared memory later."""
     data = PairedImages.from_folder(drawn, (40, 32))
-    data.keep(CPU)
-    assert data.kept is not None
-    data.kept.parts["image"].share_memory_()
+    data.cache(CPU)
+    assert data.cached is not None
+    data.cached.parts["image"].share_memory_()
     loader = DataLoader(
         data, 9, num_workers=1, persistent_workers=True, generator=torch.Generator().manual_seed(0)
     )
     next(iter(loader))
-    data.kept.parts["image"].fill_(255)
+    data.cached.parts["image"].fill_(255)
     (batch,) = loader
     assert bool((batch["image"] == 1).all())
 
@@ -173,8 +175,8 @@ def test_a_batch_is_moved_without_a_wait(drawn: Path) -> None:
     every = {"random_flip": True, "random_shift": 0.1, "random_scale": 0.1, "random_turn": 5.0}
     every["simplified_maps"] = 0.6
     for moves in (every, *({name: value} for name, value in every.items())):
-        data = PairedImages.from_folder(drawn, (40, 32), **moves)
-        data.keep(CPU)
+        data = PairedImages.from_folder(drawn, (40, 32), transform=Placement(**moves))
+        data.cache(CPU)
         loaded = table(data, list(range(9)))
         tensors = [f for f in dataclasses.fields(loaded) if isinstance(getattr(loaded, f.name), Tensor)]
         assert [f.name for f in tensors] == ["numbers"]
@@ -195,11 +197,11 @@ def test_a_picture_comes_out_alone_as_in_a_batch_to_the_bit() -> None:
         for image, map_ in zip(images, labels, strict=True)
     ]
     names = LabelSet.from_names([f"class {i}" for i in range(12)])
-    kept = PairedImages(pairs, names, (128, 64), **dataclasses.asdict(placement))
-    kept.keep(CPU)
+    cached = PairedImages(pairs, names, (128, 64), transform=placement)
+    cached.cache(CPU)
     for epoch in range(4):
-        kept.set_epoch(epoch)
-        batch = kept.batch(table(kept, list(range(6))))
+        cached.set_epoch(epoch)
+        batch = cached.batch(table(cached, list(range(6))))
         for index in range(6):
             item = {"image": images[index], "label": labels[index]}
             alone = placement(item, epoch, index, class_count=12)
@@ -212,16 +214,14 @@ def test_a_gpu_moves_as_the_cpu_does(drawn: Path) -> None:
     data = PairedImages.from_folder(
         drawn,
         (48, 40),
-        random_flip=True,
-        random_shift=0.1,
-        random_scale=0.1,
-        random_turn=5,
-        simplified_maps=0.5,
+        transform=Placement(
+            random_flip=True, random_shift=0.1, random_scale=0.1, random_turn=5, simplified_maps=0.5
+        ),
     )
-    data.keep(CPU)
+    data.cache(CPU)
     loaded = table(data, list(range(9)))
     here = data.batch(loaded)
-    data.keep(torch.device("cuda"))
+    data.cache(torch.device("cuda"))
     there = loaded.pin_memory()
     with NoHostWaits():
         batch = data.batch(there.to("cuda", non_blocking=True))
@@ -273,14 +273,14 @@ def choice(
     drawn: Path, monkeypatch: pytest.MonkeyPatch, *flags: str, gpu: int | None = None, memory: int = 2**40
 ) -> tuple[str, str]:
     """What is chosen with so many bytes free, and what is said."""
-    args = arguments(drawn, *flags)
-    data = build_data(args, FIGURE_LABELS, (40, 32))
+    settings = with_flags(drawn, *flags)
+    data = build_data(settings, FIGURE_LABELS, (40, 32))
     monkeypatch.setattr(kept_data, "_free", lambda device: gpu)
-    monkeypatch.setattr(kept_data.psutil, "virtual_memory", lambda: argparse.Namespace(available=memory))
-    monkeypatch.setattr(PairedImages, "keep", lambda *args, **kwargs: None)
+    monkeypatch.setattr(kept_data.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
+    monkeypatch.setattr(PairedImages, "cache", lambda *args, **kwargs: None)
     accelerator = _Accelerator("cpu" if gpu is None else "cuda:0")
-    keep_pictures(args, data, accelerator)  # type: ignore[arg-type]
-    return args.cache_data, accelerator.said
+    place = keep_pictures(settings, data, accelerator)  # type: ignore[arg-type]
+    return place, accelerator.said
 
 
 def test_where_nobody_chooses_pictures_are_kept_where_they_fit(
@@ -339,9 +339,7 @@ def test_what_is_asked_for_and_does_not_fit_is_refused(drawn: Path, monkeypatch:
     ],
 )
 def test_flags_that_do_not_fit(drawn: Path, flags: list[str], message: str) -> None:
-    problem = find_problem(arguments(drawn, *flags))
-    assert problem is not None
-    assert message in problem
+    assert message in refusal(parse_train_config, ["--train_data_dir", str(drawn), *flags])
 
 
 def test_data_that_cannot_be_kept_are_refused(drawn: Path, tmp_path: Path) -> None:
@@ -349,13 +347,13 @@ def test_data_that_cannot_be_kept_are_refused(drawn: Path, tmp_path: Path) -> No
     picture, label, instance = data.pairs[2]
     data.pairs = [*data.pairs[:2], (picture, label, None)]
     with pytest.raises(ValueError, match="item 2 has no instance map, unlike the first one"):
-        data.keep(CPU)
+        data.cache(CPU)
     data.pairs = [*data.pairs[:2], (picture, label, instance + 2**31)]
     with pytest.raises(ValueError, match=r"item 2 has instance ids of 2\^31 or more"):
-        data.keep(CPU)
-    with pytest.raises(ValueError, match="not kept on a device yet"):
+        data.cache(CPU)
+    with pytest.raises(ValueError, match="not cached on a device yet"):
         data.batch(table(data, [0]))
     write_figures(tmp_path, 2, size=(32, 32))
     (tmp_path / "train" / "images" / "figure_00001.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"item 1 .*figure_00001\.png"):
-        PairedImages.from_folder(tmp_path, (32, 32)).keep(CPU)
+        PairedImages.from_folder(tmp_path, (32, 32)).cache(CPU)

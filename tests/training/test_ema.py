@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +15,10 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
-from groupdnet_hub.training.arguments import build_parser
+from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.data import build_data
 from groupdnet_hub.training.ema import ShownModel
+from tests.helpers.command_lines import train_settings
 
 ALONE = SimpleNamespace(num_processes=1, device=torch.device("cpu"), autocast=nullcontext)
 
@@ -30,15 +30,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def flags(drawn: Path, *more: str) -> argparse.Namespace:
-    args = build_parser().parse_args(["--train_data_dir", str(drawn), "--train_batch_size", "4", *more])
-    args.batch_norm_parts = 1
-    return args
+def resolved(drawn: Path, *flags: str) -> ResolvedTrainConfig:
+    return train_settings(drawn, "--train_batch_size", "4", *flags).resolved("hinge", 1)
 
 
-def shown_model(args: argparse.Namespace, model: GroupDNet) -> ShownModel:
-    data = build_data(args, FIGURE_LABELS, model.config.image_size)
-    return ShownModel(args, ALONE, model, data, model.config.code_shape)
+def shown_model(settings: ResolvedTrainConfig, model: GroupDNet) -> ShownModel:
+    data = build_data(settings, FIGURE_LABELS, model.config.image_size)
+    return ShownModel(settings, ALONE, model, data, model.config.code_shape)
 
 
 def running_statistics(model: GroupDNet) -> Tensor:
@@ -52,7 +50,7 @@ def test_statistics_are_those_of_the_pictures_as_they_are(
 ) -> None:
     """Every picture once, in its own place and with its own map; the model in training stays as it was."""
     moves = ["--random_flip", "--random_shift", "0.2", "--random_scale", "0.2", "--random_turn", "20"]
-    args = flags(drawn, *moves, *more)
+    settings = resolved(drawn, *moves, *more)
     model = GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     seen = []
@@ -63,9 +61,9 @@ def test_statistics_are_those_of_the_pictures_as_they_are(
         return forward(self, image, label, *others)
 
     monkeypatch.setattr(GroupDNet, "forward", watched)
-    shown = shown_model(args, model)
+    shown = shown_model(settings, model)
     measured = shown.at(7, model)
-    plain = build_data(flags(drawn), FIGURE_LABELS, (32, 32))
+    plain = build_data(resolved(drawn), FIGURE_LABELS, (32, 32))
     files = {
         (item["image"].numpy().tobytes(), item["label"].numpy().tobytes())
         for item in map(plain.__getitem__, range(12))
@@ -81,9 +79,9 @@ def test_statistics_are_those_of_the_pictures_as_they_are(
 
 
 def test_live_weights_are_measured_anew_at_each_step(drawn: Path) -> None:
-    args = flags(drawn, "--balanced_sampling", "1")
+    settings = resolved(drawn, "--balanced_sampling", "1")
     model = GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4)).train()
-    shown = shown_model(args, model)
+    shown = shown_model(settings, model)
     first = running_statistics(shown.at(1, model)).clone()
     with torch.no_grad():
         model.decoder.fc.weight.mul_(3)
@@ -95,16 +93,16 @@ def test_live_weights_are_measured_anew_at_each_step(drawn: Path) -> None:
 
 def test_pictures_are_drawn_as_they_come_without(drawn: Path) -> None:
     """Plain training shows the very model that is trained."""
-    args = flags(drawn)
+    settings = resolved(drawn)
     model = GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4)).train()
-    assert shown_model(args, model).at(1, model) is model
+    assert shown_model(settings, model).at(1, model) is model
 
 
 def test_the_prior_is_fitted_to_them_too(drawn: Path) -> None:
-    args = flags(drawn, "--balanced_sampling", "1", "--random_turn", "30", "--simplified_maps", "1")
+    settings = resolved(drawn, "--balanced_sampling", "1", "--random_turn", "30", "--simplified_maps", "1")
     model = GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4, prior_codes=12)).train()
-    shown = shown_model(args, model).at(1, model)
-    plain = build_data(flags(drawn), FIGURE_LABELS, (32, 32))
+    shown = shown_model(settings, model).at(1, model)
+    plain = build_data(resolved(drawn), FIGURE_LABELS, (32, 32))
     assert shown.prior.count[0] == 12
     with torch.no_grad():
         codes = torch.stack(

@@ -15,8 +15,9 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from tests.helpers.train_runs import command_line, train
 
 pytest.importorskip("accelerate")
-from groupdnet_hub.training.arguments import build_parser, find_problem
-from groupdnet_hub.training.build import build_model, complete_arguments, objective_of
+from groupdnet_hub.training.build import build_model, objective_of
+from groupdnet_hub.training.config import parse_train_config
+from tests.helpers.command_lines import refusal, train_settings
 
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> None:
@@ -48,10 +49,8 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> 
 
 def chosen(tmp_path: Path, *flags: str) -> GroupDNetConfig:
     """The configuration of the model that a command line names."""
-    args = build_parser().parse_args(["--train_data_dir", str(tmp_path), *flags])
-    args.model = None if args.pretrained_model_name_or_path or args.config else args.model or "GroupDNet"
-    args.resolution = (32, 32)
-    return build_model(args, FIGURE_LABELS)[0].config
+    settings = train_settings(tmp_path, "--resolution", "32", *flags)
+    return build_model(settings, FIGURE_LABELS)[0].config
 
 
 def test_a_new_discriminator_has_a_width_of_its_own(tmp_path: Path) -> None:
@@ -77,12 +76,6 @@ def test_a_new_discriminator_has_a_width_of_its_own(tmp_path: Path) -> None:
     assert objective_of(spade) == "segmentation"
 
 
-class _One:
-    """What ``complete_arguments`` asks of an accelerator."""
-
-    num_processes = 1
-
-
 @pytest.mark.parametrize(
     ("flags", "weights"),
     [
@@ -94,12 +87,9 @@ class _One:
 def test_weights_are_those_of_the_discriminators_paper(
     flags: list[str], weights: tuple[float, float]
 ) -> None:
-    args = build_parser().parse_args(["--train_data_dir", ".", "--discriminator", "segmentation", *flags])
-    complete_arguments(args, "segmentation", _One())
-    assert (args.feature_matching_weight, args.labelmix_weight) == weights
-    usual = build_parser().parse_args(["--train_data_dir", "."])
-    complete_arguments(usual, "hinge", _One())
-    assert usual.feature_matching_weight == 10
+    settings = train_settings(".", "--discriminator", "segmentation", *flags).resolved("segmentation", 1)
+    assert (settings.feature_matching_weight, settings.labelmix_weight) == weights
+    assert train_settings(".").resolved("hinge", 1).feature_matching_weight == 10
 
 
 @pytest.mark.parametrize(
@@ -113,15 +103,13 @@ def test_weights_are_those_of_the_discriminators_paper(
     ],
 )
 def test_flags_that_do_not_fit(flags: list[str], message: str) -> None:
-    problem = find_problem(build_parser().parse_args(["--train_data_dir", ".", *flags]))
-    assert problem is not None
-    assert message in problem
+    assert message in refusal(parse_train_config, ["--train_data_dir", ".", *flags])
 
 
 def test_a_model_that_it_does_not_fit() -> None:
     config = system_config("DSCGAN", FIGURE_LABELS, (32, 32), 4, discriminator="segmentation")
     with pytest.raises(ValueError, match="segmentation does not fit a DSCGAN"):
         objective_of(build_system(config).config)
-    args = build_parser().parse_args(["--config", "c.json", "--labelmix_weight", "5"])
+    settings = train_settings(".", "--config", __file__, "--labelmix_weight", "5")
     with pytest.raises(ValueError, match="this model's discriminator is multi-scale"):
-        complete_arguments(args, "hinge", _One())
+        settings.resolved("hinge", 1)

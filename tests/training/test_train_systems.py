@@ -15,9 +15,10 @@ from tests.helpers.train_runs import train, train_here
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.class_order import class_likeness, likeness_order
+from groupdnet_hub.training.config.rates import RATES
 from groupdnet_hub.training.distributed import divide_batch_norm
 from groupdnet_hub.training.objectives.latent import BicycleObjective, DiversityObjective
-from groupdnet_hub.training.objectives.loss_weights import RATES, LossWeights
+from groupdnet_hub.training.objectives.loss_weights import LossWeights
 
 LABELS = LabelSet.from_names([f"class {i}" for i in range(8)])
 NAMES_OF_LOSSES = {

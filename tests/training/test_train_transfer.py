@@ -15,8 +15,8 @@ from groupdnet_hub.figures import write_figures
 from tests.helpers.train_runs import command_line
 
 pytest.importorskip("accelerate")
-from groupdnet_hub.training.argument_checks import neighbours
-from groupdnet_hub.training.arguments import build_parser, find_problem, parse_arguments
+from groupdnet_hub.training.config import parse_train_config
+from tests.helpers.command_lines import refusal, train_settings
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +68,10 @@ def test_wrong_names_end_with_one_line(
     from groupdnet_hub.training.build import build_model
     from groupdnet_hub.training.data import build_labels
 
-    args = ["--train_data_dir", str(with_bags), "--pretrained_model_name_or_path", str(pretrained)]
-    arguments = parse_arguments([*args, "--init_class", *flags])
+    start = "--pretrained_model_name_or_path", str(pretrained)
+    settings = train_settings(with_bags, *start, "--init_class", *flags)
     with pytest.raises(ValueError, match=message) as caught:
-        build_model(arguments, build_labels(arguments))
+        build_model(settings, build_labels(settings))
     assert "\n" not in str(caught.value)
 
 
@@ -86,12 +86,9 @@ def test_wrong_names_end_with_one_line(
 )
 def test_malformed_starts_are_refused_before_anything_is_loaded(starts: list[str], message: str) -> None:
     flags = ["--train_data_dir", ".", "--pretrained_model_name_or_path", "absent", "--init_class", *starts]
-    problem = find_problem(build_parser().parse_args(flags))
-    assert problem is not None
-    assert message in problem
-    problem = find_problem(build_parser().parse_args(["--train_data_dir", ".", "--init_class", "bag=hair"]))
-    assert problem is not None
-    assert "--pretrained_model_name_or_path" in problem
+    assert message in refusal(parse_train_config, flags)
+    alone = ["--train_data_dir", ".", "--init_class", "bag=hair"]
+    assert "--pretrained_model_name_or_path" in refusal(parse_train_config, alone)
 
 
 @pytest.mark.parametrize(
@@ -100,5 +97,5 @@ def test_malformed_starts_are_refused_before_anything_is_loaded(starts: list[str
 def test_starts_from_a_file(tmp_path: Path, written: str) -> None:
     file = tmp_path / "flags.yaml"
     file.write_text(f"train_data_dir: {tmp_path}\npretrained_model_name_or_path: some/model\n{written}\n")
-    starts = neighbours(parse_arguments(["--args_file", str(file)]).init_class)
+    starts = parse_train_config(["--args_file", str(file)]).class_starts
     assert starts == {"bag": "top-clothes", **({"hat": "hair"} if "hat" in written else {})}

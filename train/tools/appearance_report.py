@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet, LabelSet, PairedImages
 from groupdnet_hub.metrics import alexnet_lpips
+from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.settings import Settings, option, seed_option
 
 
 def main_class(labels: LabelSet, items: Iterable[dict[str, Tensor]]) -> str:
@@ -88,42 +90,39 @@ def reconstruction_share(
     }
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Print both answers as JSON; with ``--update_card`` also write them into the model's card."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", required=True, help="folder or Hub id")
-    parser.add_argument("--data_dir", required=True, help="data set folder with a validation split")
-    parser.add_argument("--split", default="validation")
-    parser.add_argument(
-        "--reroll_class",
-        help="by default the one with the most pixels in the pictures, but for the background",
-    )
-    parser.add_argument(
-        "--alexnet_weights", type=Path, help="safetensors file; by default torchvision downloads"
-    )
-    parser.add_argument("--max_pictures", type=int, help="use only the first so many pictures")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--update_card", action="store_true", help="write the figures into the folder --model"
-    )
-    args = parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(Settings):
+    """Model and data."""
 
-    model = GroupDNet.from_pretrained(args.model)
-    data = PairedImages.from_folder(
-        args.data_dir, model.config.image_size, split=args.split, labels=model.labels
+    model: str = option(help="folder or Hub id")
+    data_dir: str = option(help="data set folder with a validation split")
+    split: str = option("validation", "its split")
+    reroll_class: str | None = option(
+        None, "by default the one with the most pixels in the pictures, but for the background"
     )
-    count = min(len(data), args.max_pictures or len(data))
+    alexnet_weights: Path | None = option(None, "safetensors file; by default torchvision downloads")
+    max_pictures: int | None = option(None, "use only the first so many pictures")
+    seed: int = seed_option("fixes the rerolls")
+    update_card: bool = option(False, "write the figures into the folder --model")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print both answers as JSON; with ``--update_card`` also write them into the model's card."""
+    settings = parse_settings(ReportConfig, argv, prog="appearance_report.py", description=__doc__ or "")
+    model = GroupDNet.from_pretrained(settings.model)
+    data = PairedImages.from_folder(
+        settings.data_dir, model.config.image_size, split=settings.split, labels=model.labels
+    )
+    count = min(len(data), settings.max_pictures or len(data))
     items = [data[i] for i in tqdm(range(count), desc="reading")]
-    class_ = args.reroll_class or main_class(model.labels, items)
-    locality = reroll_locality(model, tqdm(items, desc="reroll"), class_, seed=args.seed)
-    distance = alexnet_lpips(args.alexnet_weights)
-    share = reconstruction_share(model, tqdm(items, desc="encode"), distance, seed=args.seed)
+    class_ = settings.reroll_class or main_class(model.labels, items)
+    locality = reroll_locality(model, tqdm(items, desc="reroll"), class_, seed=settings.seed)
+    distance = alexnet_lpips(settings.alexnet_weights)
+    share = reconstruction_share(model, tqdm(items, desc="encode"), distance, seed=settings.seed)
     report = {f"reroll of {class_}": locality, "encode then decode (AlexNet LPIPS)": share}
     print(json.dumps(report, indent=2))
-    if args.update_card:
-        where = f"{Path(args.data_dir).name} {args.split}"
+    if settings.update_card:
+        where = f"{Path(settings.data_dir).name} {settings.split}"
         model.card_facts = {
             **model.card_facts,
             "metrics": {
@@ -136,9 +135,9 @@ def main(argv: list[str] | None = None) -> None:
                 f"AlexNet LPIPS of a random sample ({where})": round(share["sample"], 4),
             },
         }
-        stored = GroupDNet.from_pretrained(args.model, dtype="auto")
+        stored = GroupDNet.from_pretrained(settings.model, dtype="auto")
         stored.card_facts = model.card_facts
-        stored.save_pretrained(args.model)
+        stored.save_pretrained(settings.model)
 
 
 if __name__ == "__main__":

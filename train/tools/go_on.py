@@ -20,8 +20,17 @@ _TRAIN = _KIT / "train"
 _RECORDS = _KIT / ".kit"
 
 
-def go_on(args: argparse.Namespace, flags: Sequence[str]) -> int:
+def go_on(
+    run: Path, seconds: float, flags: Sequence[str], split_flags: Sequence[str], compile_cache: Path | None
+) -> int:
     """Train, and write the state.
+
+    Args:
+        run: folder of the run.
+        seconds: how long to train.
+        flags: of train.py, which win over the kit's.
+        split_flags: of ``state_parts.py split``, among them ``--to``.
+        compile_cache: folder that keeps compiled code; by default in the kit.
 
     Returns:
         The exit status of ``train.py``; the state of its last checkpoint is written whatever that is.
@@ -30,13 +39,12 @@ def go_on(args: argparse.Namespace, flags: Sequence[str]) -> int:
         ValueError: for a kit that is not whole, and where there is no state to write.
     """
     _check_whole()
-    run = args.output_dir
-    environment = _environment(args.compile_cache)
+    environment = _environment(compile_cache)
     if (_KIT / "state").is_dir() and not _steps(run):
         _run("tools/state_parts.py", ["join", str(_KIT / "state"), "--to", str(run)], environment)
     before = _steps(run)
     status = subprocess.run(
-        [sys.executable, str(_TRAIN / "train.py"), *_kit_flags(run, args.seconds), *flags],
+        [sys.executable, str(_TRAIN / "train.py"), *_kit_flags(run, seconds), *flags],
         env=environment,
         check=False,
     ).returncode
@@ -44,10 +52,7 @@ def go_on(args: argparse.Namespace, flags: Sequence[str]) -> int:
         raise ValueError(f"{run} has no checkpoint: training failed before it wrote one")
     if status and _steps(run) == before:
         raise ValueError(f"training failed with status {status} before it wrote a checkpoint")
-    split = ["split", str(run), "--to", str(args.state_to)]
-    split += ["--checkpoint_part_mb", str(args.checkpoint_part_mb)]
-    split += [f"--{name}" for name in ("half_weights", "half_optimizer", "state_only") if getattr(args, name)]
-    _run("tools/state_parts.py", split, environment)
+    _run("tools/state_parts.py", ["split", str(run), *split_flags], environment)
     return status
 
 
@@ -122,7 +127,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--state_only", action="store_true", help="see state_parts.py")
     given = list(sys.argv[1:] if argv is None else argv)
     at = given.index("--") if "--" in given else len(given)
-    sys.exit(go_on(parser.parse_args(given[:at]), given[at + 1 :]))
+    args = parser.parse_args(given[:at])
+    split = ["--to", str(args.state_to), "--checkpoint_part_mb", str(args.checkpoint_part_mb)]
+    split += [f"--{name}" for name in ("half_weights", "half_optimizer", "state_only") if getattr(args, name)]
+    sys.exit(go_on(args.output_dir, args.seconds, given[at + 1 :], split, args.compile_cache))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ It prints, as Markdown, mIoU and each class's IoU for every folder, for 16 class
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,14 +18,15 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages
 from groupdnet_hub.data.paired import read_label_set
-from groupdnet_hub.data.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_shares
+from groupdnet_hub.data.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_probabilities
 from groupdnet_hub.data.person_maps import keep_main_person
 from groupdnet_hub.evaluation.report_figures import percent
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, SegmentationScores, Segmenter
-from groupdnet_hub.metrics.photo_parsing import parse_both
+from groupdnet_hub.metrics.segmenter import parse_both
 from groupdnet_hub.prepare.photos import sureness
-from groupdnet_hub.runs.flags import parse_checked
+from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.settings import Settings, option, size_option
 
 # Photos by which the time is measured.
 _TIMED = 5
@@ -81,7 +81,7 @@ def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> Pars
         kept, truth = keep_main_person(ids), label.numpy()
         photos[np.unique(truth)] += 1
         if merged is not None:
-            eight = merge_people16_shares(shares).argmax(0)
+            eight = merge_people16_probabilities(shares).argmax(0)
             merged.update(index, torch.from_numpy(merge_people16(truth)), torch.from_numpy(eight))
         person = (truth > 0) | (kept > 0)
         sure.append(sureness(shares, kept))
@@ -165,60 +165,47 @@ def sureness_table(found: dict[str, ParserScores]) -> str:
     return "\n".join((*lines, "", f"Correlation of sureness and the share labelled right: {correlation:.2f}"))
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The flags."""
-    parser = argparse.ArgumentParser(
-        prog="parser_scores.py",
-        description="Measure a parser on label maps.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+@dataclass(frozen=True, kw_only=True)
+class ScoresConfig(Settings):
+    """Parser and data."""
+
+    parser: str = option(help="segmentation model of transformers, folder or Hub id")
+    parser_labels: str | None = option(
+        None, "JSON file of its labels in the data's classes, where they are called otherwise"
     )
-    add = parser.add_argument
-    add("--parser", required=True, help="segmentation model of transformers, folder or Hub id")
-    add(
-        "--parser_labels",
-        help="JSON file of its labels in the data's classes, where they are called otherwise",
-    )
-    add("--data_dir", nargs="+", required=True, help="data set folders")
-    add("--split", default="validation")
-    add(
-        "--resolution",
-        type=int,
-        nargs="+",
-        default=[256],
+    data_dir: tuple[str, ...] = option(help="data set folders")
+    split: str = option("validation", "their split")
+    resolution: tuple[int, int] = size_option(
+        (256, 256),
+        "size of the pictures and label maps; one number is a square",
+        least=32,
         metavar=("HEIGHT", "WIDTH"),
-        help="size of the pictures and label maps; one number is a square",
     )
-    return parser
 
-
-def find_problem(args: argparse.Namespace) -> str | None:
-    """What is wrong with the flags, in words; None if nothing is."""
-    missing = [folder for folder in args.data_dir if not (Path(folder) / args.split).is_dir()]
-    if missing:
-        return f"--data_dir, --split: there is no folder {args.split} in {missing[0]}"
-    if len(args.resolution) > 2 or min(args.resolution) < 32:
-        return (
-            f"--resolution is {' '.join(map(str, args.resolution))}; give HEIGHT WIDTH, or one number for a square, "
-            "of at least 32"
-        )
-    return None
+    def check(self) -> None:
+        """Refuse data that is not there."""
+        super().check()
+        for folder in self.data_dir:
+            if not (Path(folder) / self.split).is_dir():
+                raise ValueError(f"--data_dir, --split: there is no folder {self.split} in {folder}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    args = parse_checked(build_parser(), find_problem, argv)
+    settings = parse_settings(
+        ScoresConfig, argv, prog="parser_scores.py", description="Measure a parser on label maps."
+    )
     try:
         found = {}
-        for folder in args.data_dir:
-            labels = read_label_set(folder, args.split)
+        for folder in settings.data_dir:
+            labels = read_label_set(folder, settings.split)
             table = (
-                LabelTable.from_file(args.parser_labels, labels)
-                if args.parser_labels
-                else LabelTable.of_model(args.parser, labels)
+                LabelTable.from_file(settings.parser_labels, labels)
+                if settings.parser_labels
+                else LabelTable.of_model(settings.parser, labels)
             )
-            segmenter = Segmenter(args.parser, table)
-            size = (args.resolution[0], args.resolution[-1])
-            data = PairedImages.from_folder(folder, size, split=args.split, labels=labels)
+            segmenter = Segmenter(settings.parser, table)
+            data = PairedImages.from_folder(folder, settings.resolution, split=settings.split, labels=labels)
             found[Path(folder).name] = measure(segmenter, table, data)
     except (ValueError, OSError) as error:
         sys.exit(f"parser_scores.py: {error}")

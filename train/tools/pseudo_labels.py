@@ -8,12 +8,12 @@ good the answers for these are.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,16 +25,17 @@ from groupdnet_hub.data.person_maps import BACKGROUND, remove_specks
 from groupdnet_hub.evaluation.report_figures import percent
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.metrics import SegmentationMeter, Segmenter
-from groupdnet_hub.metrics.photo_parsing import parse
+from groupdnet_hub.metrics.segmenter import parse
 from groupdnet_hub.prepare.ccp import merge_tags, read_tag_map, read_tags
-from groupdnet_hub.prepare.config import PARSER, SMOOTH16
+from groupdnet_hub.prepare.config import ASPECTS, PARSER, SMOOTH16, odd_or_0
 from groupdnet_hub.prepare.items import resize_map
 from groupdnet_hub.prepare.labels import LABEL_SETS
 from groupdnet_hub.prepare.people import smooth_edges
 from groupdnet_hub.prepare.photos import PhotoRecipe, look, segmenter_for
 from groupdnet_hub.prepare.sources import Item, find_ccp
 from groupdnet_hub.prepare.tags import Tags, limits_of
-from groupdnet_hub.runs.flags import parse_checked
+from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.settings import Settings, at_least, in_range, option
 from train.tools.parser_scores import FEW_PHOTOS, frequent_miou
 
 WITHOUT, WITH = "without tags", "with tags"
@@ -150,42 +151,24 @@ def left_out_lines(agreement: Agreement) -> str:
     return "\n".join(lines)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The flags."""
-    parser = argparse.ArgumentParser(
-        prog="pseudo_labels.py",
-        description="Measure how much image-level tags help a parser, on photos with pixel-level annotations.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--parser", default=str(PARSER), help="segmentation model of transformers, folder or Hub id")
-    add(
-        "--parser_labels",
-        type=Path,
-        help="JSON file of its labels in the classes, where they are called otherwise",
-    )
-    add("--input", type=Path, required=True, help="folder of Clothing Co-Parsing")
-    add("--photos", choices=("validation", "train"), default="validation", help="part of fashion8")
-    add("--classes", choices=tuple(LABEL_SETS), default="people16")
-    add("--frame", nargs="+", choices=("full", "upper"), default=["full", "upper"])
-    add("--aspect", type=float, default=2.0, help="height of a frame over its width")
-    add("--resolution", type=int, default=256, help="height of the maps that are compared")
-    add("--smooth", type=int, default=SMOOTH16, help="as for prepare.py")
-    add("--max_items", type=int, help="use only this many photos, the first ones")
-    return parser
+@dataclass(frozen=True, kw_only=True)
+class PseudoLabelConfig(Settings):
+    """Parser, photos, and the form of their frames."""
 
-
-def find_problem(args: argparse.Namespace) -> str | None:
-    """What is wrong with the flags; None if nothing is."""
-    if not 0.25 <= args.aspect <= 4:
-        return f"--aspect is {args.aspect}; it is height over width, from 0.25 to 4"
-    if args.smooth < 0 or (args.smooth and args.smooth % 2 == 0):
-        return f"--smooth is {args.smooth}; it must be an odd number of pixels, or 0"
-    if not 32 <= args.resolution <= 8192:
-        return f"--resolution is {args.resolution}; it must be from 32 to 8192"
-    if args.max_items is not None and args.max_items < 1:
-        return f"--max_items is {args.max_items}; it must be at least 1"
-    return None
+    parser: str = option(str(PARSER), "segmentation model of transformers, folder or Hub id")
+    parser_labels: Path | None = option(
+        None, "JSON file of its labels in the classes, where they are called otherwise"
+    )
+    input: Path = option(help="folder of Clothing Co-Parsing")
+    photos: Literal["validation", "train"] = option("validation", "part of fashion8")
+    classes: str = option("people16", "label set", choices=tuple(LABEL_SETS))
+    frame: tuple[Literal["full", "upper"], ...] = option(("full", "upper"), "parts of the photos")
+    aspect: float = option(2.0, "height of a frame over its width", check=ASPECTS)
+    resolution: int = option(
+        256, "height of the maps that are compared", check=in_range(32, 8192, "it must be from 32 to 8192")
+    )
+    smooth: int = option(SMOOTH16, "as for prepare.py", check=odd_or_0)
+    max_items: int | None = option(None, "use only this many photos, the first ones", check=at_least(1))
 
 
 def annotated_photos(folder: Path, part: str, count: int | None) -> list[Item]:
@@ -215,22 +198,27 @@ def report(found: dict[str, Agreement]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    args = parse_checked(build_parser(), find_problem, argv)
-    labels: LabelSet = LABEL_SETS[args.classes]
+    settings = parse_settings(
+        PseudoLabelConfig,
+        argv,
+        prog="pseudo_labels.py",
+        description="Measure how much image-level tags help a parser, on photos with pixel-level annotations.",
+    )
+    labels: LabelSet = LABEL_SETS[settings.classes]
     recipe = PhotoRecipe(
         labels,
-        args.parser,
-        args.parser_labels,
-        (args.resolution, max(1, round(args.resolution / args.aspect))),
-        args.aspect,
-        smooth=args.smooth,
+        settings.parser,
+        settings.parser_labels,
+        (settings.resolution, max(1, round(settings.resolution / settings.aspect))),
+        settings.aspect,
+        smooth=settings.smooth,
         by_tags=True,
     )
     try:
-        items = annotated_photos(args.input, args.photos, args.max_items)
-        names = read_tags(args.input / "label_list.mat")
-        segmenter = segmenter_for(args.parser, args.parser_labels, labels)
-        print(report(measure(segmenter, recipe, items, names, args.frame)))
+        items = annotated_photos(settings.input, settings.photos, settings.max_items)
+        names = read_tags(settings.input / "label_list.mat")
+        segmenter = segmenter_for(settings.parser, settings.parser_labels, labels)
+        print(report(measure(segmenter, recipe, items, names, settings.frame)))
     except (ValueError, OSError) as error:
         sys.exit(f"pseudo_labels.py: {error}")
 

@@ -1,7 +1,7 @@
-"""How training pictures are moved: the numbers drawn for each, and a batch of them moved by these numbers.
+"""The moves of training pictures: the numbers drawn for each, and a batch moved by these numbers.
 
-Numbers are drawn by the host; what they do to pictures and maps are operations on tensors of whatever device, none of
-which the host waits for. Each picture of a batch comes out as it would alone, to the bit.
+The CPU draws the numbers; what they do to pictures and maps are operations on tensors of any device, none of which the
+host waits for. Each picture of a batch comes out as it would alone, to the bit.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groupdnet_hub.data.transforms.scale_and_turn import gathered, plain_edges, turned
-from groupdnet_hub.data.transforms.simplified_maps import Simplification, Simplifications, simplified_batch
+from groupdnet_hub.data.transforms.scale_and_turn import are_uniform, gather_pixels, scale_and_turn
+from groupdnet_hub.data.transforms.simplified_maps import Simplification, Simplifications, simplify
 from groupdnet_hub.io.images import bytes_to_image
 
-# Columns of MoveTable.numbers; those of simplifications hold one after another, not each in its picture's row.
+# Columns of MoveTable.numbers. Simplifications fill the rows of theirs from the top, not their picture's rows.
 _INDEX, _FLIP, _DOWN, _RIGHT, _COSINE, _SINE, _PLACE, _SPACING, _SMOOTH, _OFFSET_DOWN, _OFFSET_RIGHT = range(
     11
 )
@@ -27,14 +27,14 @@ _INDEX, _FLIP, _DOWN, _RIGHT, _COSINE, _SINE, _PLACE, _SPACING, _SMOOTH, _OFFSET
 
 @dataclass(frozen=True, kw_only=True)
 class Moves:
-    """What happens to one picture and its maps, in this order.
+    """The changes of one picture and its maps, applied in this order.
 
     Attributes:
-        flip: mirror them.
-        shift: (down, right) in shares of height and width; turned around, or left out, where an edge that would come
+        flip: whether to mirror them.
+        shift: (down, right) as fractions of height and width; reversed, or left out, where an edge that would come
             into view shows several classes.
-        turn: (factor, degrees): enlarged by the one, turned anticlockwise by the other; None for neither.
-        simplification: how the label map is simplified; None to leave it.
+        turn: (factor, degrees): enlargement, and angle anticlockwise; None for neither.
+        simplification: how to simplify the label map; None to leave it unchanged.
     """
 
     flip: bool = False
@@ -48,11 +48,11 @@ class MoveTable:
     """The moves of a batch as one tensor, which is copied to a device at once.
 
     Attributes:
-        numbers: int32 [B, 11]: the pictures' places in their data set and what is done to them; columns of fractions
-            hold the bits of float32.
-        flipped: how many pictures are.
+        numbers: int32 [B, 11]: the pictures' indices in their data set and their moves; columns of fractions hold the
+            bits of float32.
+        flipped: number of mirrored pictures.
         shifted, turned: whether any picture is.
-        simplified: how many label maps are.
+        simplified: number of simplified label maps.
         points: rows and columns of the grid that holds the finest simplification.
     """
 
@@ -65,15 +65,15 @@ class MoveTable:
 
     @classmethod
     def of(cls, moves: Sequence[Moves], indices: Sequence[int], size: tuple[int, int]) -> MoveTable:
-        """Moves of pictures of ``size`` = (height, width), with their places in the data set."""
+        """Build the table of pictures of ``size`` = (height, width); ``indices`` are those in the data set."""
         numbers = np.zeros((len(moves), 11), dtype=np.int32)
         fractions = numbers.view(np.float32)
         numbers[:, _INDEX] = indices
         plans = []
         for row, one in enumerate(moves):
             numbers[row, _FLIP] = one.flip
-            for column, share, length in zip((_DOWN, _RIGHT), one.shift, size, strict=True):
-                numbers[row, column] = round(share * length)
+            for column, fraction, length in zip((_DOWN, _RIGHT), one.shift, size, strict=True):
+                numbers[row, column] = round(fraction * length)
             factor, degrees = one.turn or (1.0, 0.0)
             angle = math.radians(degrees)
             fractions[row, _COSINE], fractions[row, _SINE] = (
@@ -103,23 +103,23 @@ class MoveTable:
         return len(self.numbers)
 
     def to(self, device: Any, non_blocking: bool = False) -> MoveTable:
-        """The same moves on a device."""
+        """Return the same moves on a device."""
         return replace(self, numbers=self.numbers.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> MoveTable:
-        """The same moves in memory from which a copy to a GPU does not block."""
+        """Return the same moves in page-locked memory, from which a copy to a GPU does not block."""
         return replace(self, numbers=self.numbers.pin_memory())
 
     @property
     def indices(self) -> Tensor:
-        """The pictures' places in their data set, int64 [B]."""
+        """Indices of the pictures in their data set, int64 [B]."""
         return self.numbers[:, _INDEX].long()
 
     def _fractions(self, column: int, count: int | None = None) -> Tensor:
         return self.numbers[:count, column].contiguous().view(torch.float32)
 
     def simplifications(self) -> Simplifications:
-        """How those label maps are simplified that are."""
+        """Return how the first ``simplified`` label maps of the table are simplified."""
         count = self.simplified
         return Simplifications(
             spacing=self._fractions(_SPACING, count),
@@ -129,25 +129,25 @@ class MoveTable:
         )
 
 
-def moved(
+def move_batch(
     batch: Mapping[str, Tensor], table: MoveTable, classes: Tensor, class_count: int
 ) -> dict[str, Tensor]:
-    """Pictures with their maps, moved alike.
+    """Return pictures with their maps, moved alike.
 
     Args:
         batch: ``image`` [B, 3, H, W], uint8 or float32 in [-1, 1], ``label`` [B, H, W] and perhaps ``instance``
-            [B, H, W], of whole numbers.
-        table: on the same device.
-        classes: int64 [B, K], the ids that each label map shows, in rising order, the rest filled with
-            ``class_count``; read only where label maps are simplified.
-        class_count: ids are below it.
+            [B, H, W], of integers.
+        table: moves, on the same device.
+        classes: int64 [B, K], ids that each label map shows, in rising order, the rest filled with ``class_count``;
+            read only where label maps are simplified.
+        class_count: number of classes; ids are below it.
 
     Returns:
         ``image`` float32 in [-1, 1], the maps int64.
     """
     moved = dict(batch)
     if table.shifted:
-        moved = _shifted(moved, table)
+        moved = _flip_and_shift(moved, table)
     elif table.flipped == len(table):
         moved = {name: value.flip(-1) for name, value in moved.items()}
     elif table.flipped:
@@ -156,12 +156,12 @@ def moved(
             name: torch.where(flip.view(-1, *[1] * (value.ndim - 1)), value.flip(-1), value)
             for name, value in moved.items()
         }
-    moved = unpacked(moved)
+    moved = unpack(moved)
     if table.turned:
-        moved = turned(moved, table._fractions(_COSINE), table._fractions(_SINE))
+        moved = scale_and_turn(moved, table._fractions(_COSINE), table._fractions(_SINE))
     if table.simplified:
         places = table.numbers[: table.simplified, _PLACE].long()
-        simple = simplified_batch(
+        simple = simplify(
             moved["label"].index_select(0, places),
             classes.index_select(0, places),
             table.simplifications(),
@@ -171,18 +171,21 @@ def moved(
     return moved
 
 
-def moved_alone(
+def move_item(
     item: Mapping[str, Tensor],
     moves: Moves,
     *,
     classes: Tensor | None = None,
     class_count: int | None = None,
 ) -> dict[str, Tensor]:
-    """One item on the CPU, ``image`` [3, H, W], ``label`` [H, W] and perhaps ``instance`` [H, W]; see :func:`moved`.
+    """Return one moved item, on the CPU; see :func:`move_batch`.
 
     Args:
-        classes: int64 [K], the ids that its label map shows; by default it is searched for them.
-        class_count: of the data set; by default of this item, whose map may then be simplified a little otherwise.
+        item: ``image`` [3, H, W], ``label`` [H, W] and perhaps ``instance`` [H, W].
+        moves: its moves.
+        classes: int64 [K], ids that its label map shows; found by a search of it by default.
+        class_count: number of classes of the data set; by default that of this item, whose map may then be simplified
+            slightly differently.
     """
     label = item["label"]
     if classes is None:
@@ -192,11 +195,11 @@ def moved_alone(
         class_count = int(label.max()) + 1 if moves.simplification else 0
     table = MoveTable.of([moves], [0], (label.shape[0], label.shape[1]))
     batch = {name: value[None] for name, value in item.items()}
-    return {name: value[0] for name, value in moved(batch, table, classes[None], class_count).items()}
+    return {name: value[0] for name, value in move_batch(batch, table, classes[None], class_count).items()}
 
 
-def unpacked(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Pictures of bytes as float32 in [-1, 1], maps as int64; what is so already stays."""
+def unpack(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return uint8 pictures as float32 in [-1, 1] and maps as int64; what has this type already is unchanged."""
     return {
         name: value.long()
         if name != "image"
@@ -207,29 +210,30 @@ def unpacked(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _shifted(batch: Mapping[str, Tensor], table: MoveTable) -> dict[str, Tensor]:
-    """Mirrored and shifted; what comes into view repeats the edge."""
+def _flip_and_shift(batch: Mapping[str, Tensor], table: MoveTable) -> dict[str, Tensor]:
+    """Mirror and shift pictures with their maps; what comes into view repeats the edge."""
     label = batch["label"]
     H, W = label.shape[-2:]
     numbers, device = table.numbers.long(), label.device
-    # First the height, then the width, whose edges are those that are then seen.
-    top, bottom = plain_edges(label[:, 0]), plain_edges(label[:, -1])
-    down = _possible(numbers[:, _DOWN], top, bottom)
+    # First the height, then the width, whose edges are those in view by then.
+    top, bottom = are_uniform(label[:, 0]), are_uniform(label[:, -1])
+    down = _allowed_shift(numbers[:, _DOWN], top, bottom)
     rows = (torch.arange(H, device=device) - down[:, None]).clamp(0, H - 1)
-    left, right = (plain_edges(label[:, :, side].gather(1, rows)) for side in (0, -1))
+    left, right = (are_uniform(label[:, :, side].gather(1, rows)) for side in (0, -1))
     flip = numbers[:, _FLIP] != 0
     left, right = torch.where(flip, right, left), torch.where(flip, left, right)
-    across = _possible(numbers[:, _RIGHT], left, right)
+    across = _allowed_shift(numbers[:, _RIGHT], left, right)
     columns = (torch.arange(W, device=device) - across[:, None]).clamp(0, W - 1)
     columns = torch.where(flip[:, None], W - 1 - columns, columns)
     places = (rows[:, :, None] * W + columns[:, None]).flatten(1)
-    return {name: gathered(value, places) for name, value in batch.items()}
+    return {name: gather_pixels(value, places) for name, value in batch.items()}
 
 
-def _possible(by: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """Shifts int64 [B], turned around where the edge that would come into view shows several classes; 0 where both do.
+def _allowed_shift(by: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """Reverse shifts that would bring an edge of several classes into view; they become 0 where both edges are such.
 
     Args:
+        by: int64 [B], shifts in pixels.
         first, last: bool [B], whether that edge shows one class alone; a shift above 0 brings the first into view.
     """
     ahead, behind = torch.where(by > 0, first, last), torch.where(by > 0, last, first)

@@ -1,4 +1,4 @@
-"""Pictures and their maps scaled and turned alike."""
+"""Scaling and turning pictures and their maps alike."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def turned(batch: Mapping[str, Tensor], cosine: Tensor, sine: Tensor) -> dict[str, Tensor]:
-    """Items scaled and turned about their centres; pictures are sampled bilinearly, maps take the nearest place.
+def scale_and_turn(batch: Mapping[str, Tensor], cosine: Tensor, sine: Tensor) -> dict[str, Tensor]:
+    """Scale and turn items about their centres; pictures are sampled bilinearly, maps at the nearest pixel.
 
     What comes into view repeats the edge, but never an edge that shows several classes: a person who is cut off there
-    would go on as streaks. The item is then moved, or enlarged, until no more than that edge is seen.
+    would continue as streaks. The item is then moved, or enlarged, until nothing beyond that edge is in view.
 
     Args:
-        batch: ``image`` float [B, 3, H, W], ``label`` [B, H, W] and perhaps other maps [B, H, W] of whole numbers.
-        cosine, sine: float32 [B], of the angle, anticlockwise, divided by the factor that enlarges what is seen.
+        batch: ``image`` float [B, 3, H, W], ``label`` [B, H, W] and perhaps other integer maps [B, H, W].
+        cosine, sine: float32 [B], cosine and sine of the angle, anticlockwise, divided by the enlargement.
+
+    Returns:
+        The same entries and shapes.
     """
     label = batch["label"]
     B, H, W = label.shape
     middles = (H - 1) / 2, (W - 1) / 2
-    zoom, by = _inside(cosine, sine, middles, label)
+    zoom, by = _fit_inside(cosine, sine, middles, label)
     cosine, sine = (cosine * zoom)[:, None], (sine * zoom)[:, None]
     down = torch.arange(H, device=label.device) - middles[0]
     right = torch.arange(W, device=label.device) - middles[1]
-    # Where each place comes from, relative to the centre: a sum of what its row and what its column say.
+    # Where each pixel comes from, relative to the centre: the sum of a part of its row and a part of its column.
     rows = cosine * down + by[0][:, None], sine * right
     columns = by[1][:, None] - sine * down, cosine * right
     half = max(middles[0], 0.5), max(middles[1], 0.5)
@@ -37,38 +40,43 @@ def turned(batch: Mapping[str, Tensor], cosine: Tensor, sine: Tensor) -> dict[st
     nearest = ((rows[0] + middles[0])[:, :, None] + rows[1][:, None]).round_().clamp_(0, H - 1)
     across = ((columns[0] + middles[1])[:, :, None] + columns[1][:, None]).round_().clamp_(0, W - 1)
     places = nearest.mul_(W).add_(across).long().flatten(1)
-    maps = {name: gathered(value, places) for name, value in batch.items() if name != "image"}
+    maps = {name: gather_pixels(value, places) for name, value in batch.items() if name != "image"}
     return {"image": image, **maps}
 
 
-def gathered(value: Tensor, places: Tensor) -> Tensor:
-    """Pixels of [B, H, W] or [B, C, H, W] taken from ``places`` int64 [B, H * W], the same of every channel."""
+def gather_pixels(value: Tensor, places: Tensor) -> Tensor:
+    """Return pixels of [B, H, W] or [B, C, H, W] at ``places`` int64 [B, H * W], the same for all channels."""
     if value.ndim == 4:
         places = places[:, None].expand(-1, value.shape[1], -1)
     return value.flatten(-2).gather(-1, places).view(value.shape)
 
 
-def plain_edges(lines: Tensor) -> Tensor:
-    """Whether each line of a label map, [B, length], shows one class alone: bool [B]."""
+def are_uniform(lines: Tensor) -> Tensor:
+    """Return whether each line of a label map, [B, length], shows one class alone: bool [B]."""
     return (lines == lines[:, :1]).all(dim=1)
 
 
-def _inside(
+def _fit_inside(
     cosine: Tensor, sine: Tensor, middles: tuple[float, float], label: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """By how much places are drawn towards the centre, and then moved down and right, float32 [B] each.
+    """Return the zoom towards the centre, and the shift down and right after it, that keep sampled places inside.
 
-    None then lies beyond an edge of the label map [B, H, W] that shows several classes.
+    None of them then lies beyond an edge of the label map that shows several classes.
 
     Args:
-        middles: how far the edges are from the centre.
+        cosine, sine: as :func:`scale_and_turn` takes them.
+        middles: distances in pixels of the edges from the centre, vertically and horizontally.
+        label: [B, H, W].
+
+    Returns:
+        (zoom, [down, right]), float32 [B] each.
     """
-    # How far places lie from the centre at most, as the corners do: as far beyond the one edge as beyond the other.
+    # The largest distance of a sampled place from the centre, that of the corners, the same on both sides.
     reach = (
         cosine.abs() * middles[0] + sine.abs() * middles[1],
         cosine.abs() * middles[1] + sine.abs() * middles[0],
     )
-    plain = [[plain_edges(label.select(dim, place)) for place in (0, -1)] for dim in (1, 2)]
+    plain = [[are_uniform(label.select(dim, place)) for place in (0, -1)] for dim in (1, 2)]
     zoom = torch.ones_like(cosine)
     for far, middle, (first, last) in zip(reach, middles, plain, strict=True):
         fitting = middle / far.clamp(min=max(middle, 0.5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -12,9 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.evaluation.inputs import Inputs, Sampled
 from groupdnet_hub.evaluation.networks import Networks
-from groupdnet_hub.evaluation.sampled.arguments import training_split
 from groupdnet_hub.evaluation.sampled.kid import KidPart
 from groupdnet_hub.evaluation.sampled.memory import MemoryPart
 from groupdnet_hub.evaluation.sampled.parts import SampledPart
@@ -82,40 +81,40 @@ class FunctionPart(SampledPart):
         return asdict(self._summarise(rows))
 
 
-def sampled_part(name: str, args: argparse.Namespace, inputs: Inputs, networks: Networks) -> SampledPart:
+def sampled_part(name: str, settings: EvaluateConfig, inputs: Inputs, networks: Networks) -> SampledPart:
     """The part of one of ``SAMPLED_METRICS``, with what it needs loaded.
 
     Raises:
         ValueError: for weights, training photos or classes that are not there.
         ImportError: for faces without mediapipe.
     """
-    seeds = args.pattern_seeds if name == "fixed_pattern" else args.kid_seeds
-    settings: dict[str, Any] = {"num_images": args.num_images, **inputs.judging_settings()}
-    settings["pattern_seeds" if name == "fixed_pattern" else "kid_seeds"] = seeds
+    seeds = settings.pattern_seeds if name == "fixed_pattern" else settings.kid_seeds
+    conditions: dict[str, Any] = {"num_images": settings.num_images, **inputs.judging_settings()}
+    conditions["pattern_seeds" if name == "fixed_pattern" else "kid_seeds"] = seeds
     if name in ("kid", "kid_inception"):
         network = networks.inception if name == "kid_inception" else networks.trunk
-        settings["network"] = model_digest(network)
-        return KidPart(network, seeds, settings, _as_many_training_photos(args, inputs))
+        conditions["network"] = model_digest(network)
+        return KidPart(network, seeds, conditions, _as_many_training_photos(settings, inputs))
     if name == "memory":
-        settings["network"] = model_digest(networks.lpips_embedding)
-        photos = TrainingPhotos(training_split(args), inputs, args.name_suffix)
-        return MemoryPart(networks.lpips_embedding, seeds, settings, photos)
+        conditions["network"] = model_digest(networks.lpips_embedding)
+        photos = TrainingPhotos(settings.training_split, inputs, settings.name_suffix)
+        return MemoryPart(networks.lpips_embedding, seeds, conditions, photos)
     flag, measure, summarise = _MEASURES[name]
-    classes = class_names(flag, getattr(args, flag), inputs.system.labels)
-    settings[flag] = list(classes)
+    classes = class_names(flag, getattr(settings, flag), inputs.system.labels)
+    conditions[flag] = list(classes)
     more: dict[str, Any] = {"finder": FaceMesh()} if name == "faces" else {}
     measure = partial(measure, class_ids=tuple(inputs.system.labels.ids_of(classes)), **more)
     if name == "fixed_pattern":
         summarise = partial(summarise, names=classes)
-    return FunctionPart(seeds, settings, measure, summarise)
+    return FunctionPart(seeds, conditions, measure, summarise)
 
 
-def _as_many_training_photos(args: argparse.Namespace, inputs: Inputs) -> TrainingPhotos | None:
+def _as_many_training_photos(settings: EvaluateConfig, inputs: Inputs) -> TrainingPhotos | None:
     """As many as label maps are measured; ``None`` where the data set has no training split."""
-    split = training_split(args)
+    split = settings.training_split
     if not (split / "metadata.jsonl").is_file():
         return None
-    return TrainingPhotos(split, inputs, args.name_suffix, len(inputs.spread(args.num_images)))
+    return TrainingPhotos(split, inputs, settings.name_suffix, len(inputs.spread(settings.num_images)))
 
 
 def class_names(flag: str, given: Sequence[str] | None, labels: LabelSet) -> tuple[str, ...]:

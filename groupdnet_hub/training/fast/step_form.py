@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import shutil
 from dataclasses import dataclass
 
 import torch
+
+from groupdnet_hub.training.config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,48 +71,44 @@ class StepKind:
 
 
 def choose_form(
-    args: argparse.Namespace, device_type: str, num_processes: int = 1
+    settings: TrainConfig, device_type: str, num_processes: int = 1
 ) -> tuple[StepForm, tuple[str, ...]]:
-    """The form that the command line asks for, or the fastest that the device allows, and what stands in the way.
-
-    Args:
-        args: ``plain_step``, ``compile`` and ``cuda_graphs``, the last two None where they are not given;
-            ``mixed_precision`` and ``gradient_accumulation_steps``.
+    """Return the form that the settings ask for, or the fastest that the device allows, and what stands in the way.
 
     Raises:
         ValueError: for what is asked for and cannot be had.
     """
-    if args.plain_step:
-        return StepForm(working=False, compiled=bool(args.compile)), ()
+    if settings.plain_step:
+        return StepForm(working=False, compiled=bool(settings.compile)), ()
     on_cuda = device_type == "cuda"
     notes = []
-    against = _against_graphs(args, on_cuda, num_processes)
-    if args.cuda_graphs and against:
+    against = _against_graphs(settings, on_cuda, num_processes)
+    if settings.cuda_graphs and against:
         raise ValueError(f"--cuda_graphs: {against}")
-    recorded = on_cuda and args.cuda_graphs is not False and not against
-    if on_cuda and args.cuda_graphs is None and against:
+    recorded = on_cuda and settings.cuda_graphs is not False and not against
+    if on_cuda and settings.cuda_graphs is None and against:
         notes.append(f"no CUDA graphs: {against}")
-    compiled = bool(args.compile)
-    if on_cuda and args.compile is None:
+    compiled = bool(settings.compile)
+    if on_cuda and settings.compile is None:
         missing = _against_compiler()
         compiled = missing is None
         if missing:
             notes.append(f"not compiled: {missing}")
-    dtype = torch.bfloat16 if on_cuda and args.mixed_precision == "bf16" else None
+    dtype = torch.bfloat16 if on_cuda and settings.mixed_precision == "bf16" else None
     form = StepForm(working=True, dense=on_cuda, dtype=dtype, compiled=compiled, recorded=recorded)
     return form, tuple(notes)
 
 
-def _against_graphs(args: argparse.Namespace, on_cuda: bool, num_processes: int) -> str | None:
+def _against_graphs(settings: TrainConfig, on_cuda: bool, num_processes: int) -> str | None:
     if not on_cuda:
         return "a CUDA device is needed, and this run has none"
     if num_processes > 1:
         return "several processes exchange gradients within a step"
-    if args.gradient_accumulation_steps > 1:
+    if settings.gradient_accumulation_steps > 1:
         return "--gradient_accumulation_steps makes steps of several parts"
-    if args.optimizer == "sgd":
-        return "--optimizer sgd has its rate on the host"
-    if args.mixed_precision == "fp16":
+    if settings.optimizer == "sgd":
+        return "plain SGD has its rate on the host"
+    if settings.mixed_precision == "fp16":
         return "fp16 asks in every step whether a gradient is finite: take --mixed_precision bf16"
     return None
 

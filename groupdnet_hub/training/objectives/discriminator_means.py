@@ -6,13 +6,12 @@ et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 20
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 from torch import nn
 from torch.utils.data import default_collate
 
 from groupdnet_hub import PairedImages
+from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.data import Data, spread, validation_data
 from groupdnet_hub.training.objectives.groupdnet import Objective
 
@@ -67,10 +66,10 @@ class DiscriminatorMeans:
 
 
 def build_means(
-    args: argparse.Namespace, objective: Objective, data: Data, device: torch.device
+    settings: TrainConfig, objective: Objective, data: Data, device: torch.device
 ) -> DiscriminatorMeans | None:
     """The measure for a run; None where there is no validation split, or only a stream to train on."""
-    validation, train = validation_data(args, data), data.unmoved()
+    validation, train = validation_data(settings, data), data.untransformed()
     if not validation or not isinstance(train, PairedImages):
         return None
-    return DiscriminatorMeans(objective, train, validation, args.train_batch_size, device)
+    return DiscriminatorMeans(objective, train, validation, settings.train_batch_size, device)

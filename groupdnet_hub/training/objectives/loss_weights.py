@@ -1,13 +1,13 @@
-"""The weights of the losses, how they change over a run, and the rates that each objective is trained with."""
+"""The weights of the losses, and how they change over a run."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 from torch import Tensor
 
+from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.schedules import kl_weight_at, risen_share
 
 
@@ -51,53 +51,23 @@ def has_weight(weight: float | Tensor) -> bool:
     return isinstance(weight, Tensor) or weight != 0
 
 
-@dataclass(frozen=True)
-class Rates:
-    """How the networks of an objective are optimised.
-
-    Attributes:
-        generator, discriminator: learning rates.
-        betas: Adam's moments.
-        kl_weight: weight of the KL divergence per picture.
-        l1_weight: weight of the distance to the picture.
-        feature_matching_weight: weight of feature matching, where there is any.
-    """
-
-    generator: float
-    discriminator: float
-    betas: tuple[float, float]
-    kl_weight: float = 0.0
-    l1_weight: float = 0.0
-    feature_matching_weight: float = 10.0
-
-
-# Section 4.1, and the papers of the others. That of the per-pixel discriminator matches no features.
-RATES = {
-    "hinge": Rates(1e-4, 4e-4, (0.0, 0.9), 0.4),
-    "segmentation": Rates(1e-4, 4e-4, (0.0, 0.9), 0.4, feature_matching_weight=0.0),
-    "pix2pixhd": Rates(2e-4, 2e-4, (0.5, 0.999)),
-    "bicyclegan": Rates(2e-4, 2e-4, (0.5, 0.999), 0.01, l1_weight=10.0),
-    "dscgan": Rates(2e-4, 2e-4, (0.5, 0.999), l1_weight=10.0),
-}
-
-
 def used_weights(names: Iterable[str], weights: LossWeights) -> dict[str, float]:
     """The weights of these names that are not 0, for the model card."""
     return {name: value for name in names if (value := getattr(weights, name))}
 
 
-def weights_at(args: argparse.Namespace, step: int) -> LossWeights:
-    """The weights that the command line sets, at a step."""
-    share = risen_share(step, args.discriminator_warmup_steps, args.adversarial_warmup_steps)
+def weights_at(settings: ResolvedTrainConfig, step: int) -> LossWeights:
+    """Return the weights that the settings have at a step."""
+    share = risen_share(step, settings.discriminator_warmup_steps, settings.adversarial_warmup_steps)
     return LossWeights(
-        adversarial=args.adversarial_weight * share,
-        feature_matching=args.feature_matching_weight * share,
-        perceptual=args.perceptual_weight,
-        kl=kl_weight_at(step, args.kl_weight_start, args.kl_weight, args.kl_warmup_steps),
-        l1=args.l1_weight,
-        latent=args.latent_weight,
-        diversity=args.diversity_weight,
-        redraw=args.redraw_weight,
+        adversarial=settings.adversarial_weight * share,
+        feature_matching=settings.feature_matching_weight * share,
+        perceptual=settings.perceptual_weight,
+        kl=kl_weight_at(step, settings.kl_weight_start, settings.kl_weight, settings.kl_warmup_steps),
+        l1=settings.l1_weight,
+        latent=settings.latent_weight,
+        diversity=settings.diversity_weight,
+        redraw=settings.redraw_weight,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 
 import torch
@@ -13,6 +12,7 @@ from groupdnet_hub import GroupDNetConfig
 from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.models.fast.decode_window import DecodeWindow, TilePlan, decode_window, plan_tiles
 from groupdnet_hub.training.augment.class_choice import choose_weighted
+from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.distributed import SharedStream
 
 # Of height and width, where the command line names none.
@@ -76,7 +76,7 @@ def tile_chances(inside: Tensor, tiles: int) -> Tensor:
     return 0.5 / tiles**2 + 0.5 * shares
 
 
-def plan_redraw_windows(args: argparse.Namespace, config: SystemConfig) -> TilePlan | None:
+def plan_redraw_windows(settings: ResolvedTrainConfig, config: SystemConfig) -> TilePlan | None:
     """The plan that ``--redraw_window`` asks for; None where whole pictures are decoded.
 
     Without the flag there are windows where the model's norms and the pictures' size let it be.
@@ -84,14 +84,14 @@ def plan_redraw_windows(args: argparse.Namespace, config: SystemConfig) -> TileP
     Raises:
         ValueError: for a share below 1 that cannot be had.
     """
-    share = DEFAULT_SHARE if args.redraw_window is None else args.redraw_window
-    if not args.redraw_weight or share == 1 or not isinstance(config, GroupDNetConfig):
+    share = DEFAULT_SHARE if settings.redraw_window is None else settings.redraw_window
+    if not settings.redraw_weight or share == 1 or not isinstance(config, GroupDNetConfig):
         return None
     problem, plan = None, None
     if config.norm_kind != "batch":
         problem = f"norms of kind {config.norm_kind} have no statistics of a batch"
-    elif args.batch_norm_parts != 1:
-        problem = f"--batch_norm_parts {args.batch_norm_parts} normalises parts of a batch on their own"
+    elif settings.batch_norm_parts != 1:
+        problem = f"--batch_norm_parts {settings.batch_norm_parts} normalises parts of a batch on their own"
     else:
         # Behind the last block there are the layers that mix groups, and the one that makes the picture.
         border = 1 + config.fusion_layers
@@ -99,7 +99,7 @@ def plan_redraw_windows(args: argparse.Namespace, config: SystemConfig) -> TileP
         if plan is None:
             height, width = config.image_size
             problem = f"in pictures of {height}x{width} the windows would be hardly smaller"
-    if problem and args.redraw_window is not None:
+    if problem and settings.redraw_window is not None:
         raise ValueError(f"--redraw_window {share} cannot be had: {problem}; give 1, for whole pictures")
     return plan
 

@@ -198,7 +198,7 @@ class PhotoParser:
 
 def _shares(segmenter: Segmenter, photo: Image.Image, *, mirrored: bool = True) -> np.ndarray:
     """Probabilities of our classes, float32 [C, H, W]: the mean over the photo and, ``mirrored``, its mirror image."""
-    from groupdnet_hub.metrics.photo_parsing import parse, parse_once
+    from groupdnet_hub.metrics.segmenter import parse, parse_once
 
     return parse(segmenter, photo) if mirrored else parse_once(segmenter, photo)
 

@@ -133,7 +133,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, state: gr.State, parts: Pa
 
     def on_keep(made: Session) -> list[Any]:
         kept = refusing(sessions.keep)(studio.enter(made))
-        return [kept, *looks_view(kept), f"ShelfItem as {kept.shelf[-1].name}."]
+        return [kept, *looks_view(kept), f"Kept as {kept.shelf[-1].name}."]
 
     def on_shelf(made: Session, event: gr.EventData) -> list[Any]:
         name = made.shelf[refusing(place)(event, len(made.shelf))].name

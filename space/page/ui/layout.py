@@ -184,9 +184,7 @@ def _map_panels(studio: Studio) -> dict[str, Any]:
         )
     with gr.Column(elem_id="shelf-panel"):
         gr.HTML("<h2>Shelf</h2>", apply_default_css=False)
-        shelf = strip(
-            "shelf", "ShelfItem looks, to bring back", "Keep a look, and it can be mixed and morphed."
-        )
+        shelf = strip("shelf", "Kept looks, to bring back", "Keep a look, and it can be mixed and morphed.")
     return {"painter": canvas, "examples": examples, "upload": upload, "history": history, "shelf": shelf}
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from groupdnet_hub.data.transforms.moves import Moves, moved_alone
+from groupdnet_hub.data.transforms.moves import Moves, move_item
 from groupdnet_hub.data.transforms.placement import Placement
 from tests.data.transforms.test_placement import figure, item
 
@@ -34,14 +34,14 @@ def test_picture_and_maps_are_sampled_at_the_same_places() -> None:
 
 def test_sides_and_angles_are_those_asked_for() -> None:
     given = smooth(figure(41, 31))
-    larger = moved_alone(given, Moves(turn=(1.25, 0)))["image"]
+    larger = move_item(given, Moves(turn=(1.25, 0)))["image"]
     torch.testing.assert_close(larger[0, :, 15], (torch.arange(41) - 20) / 1.25 + 20)
     torch.testing.assert_close(larger[1, 20], (torch.arange(31) - 15) / 1.25 + 15)
-    smaller = moved_alone(given, Moves(turn=(0.5, 0)))["image"]
+    smaller = move_item(given, Moves(turn=(0.5, 0)))["image"]
     torch.testing.assert_close(smaller[1, 20], ((torch.arange(31) - 15) * 2.0 + 15).clamp(0, 30))
-    turned = moved_alone(given, Moves(turn=(1, 90)))
+    turned = move_item(given, Moves(turn=(1, 90)))
     torch.testing.assert_close(turned["image"][1, :, 15], (35 - torch.arange(41.0)).clamp(0, 30))
-    same = moved_alone(given, Moves(turn=(1, 0)))
+    same = move_item(given, Moves(turn=(1, 0)))
     assert all(torch.allclose(same[name].float(), given[name].float(), atol=1e-4) for name in given)
 
 
@@ -49,7 +49,7 @@ def test_anticlockwise() -> None:
     """What is at the right goes up."""
     label = torch.zeros(21, 21, dtype=torch.int64)
     label[10, 16] = 1
-    turned = moved_alone(item(label), Moves(turn=(1, 90)))["label"]
+    turned = move_item(item(label), Moves(turn=(1, 90)))["label"]
     assert turned.nonzero().tolist() == [[4, 10]]
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.labels import shown_classes
-from groupdnet_hub.data.transforms.moves import Moves, MoveTable, moved_alone
+from groupdnet_hub.data.transforms.moves import Moves, MoveTable, move_item
 from groupdnet_hub.data.transforms.placement import Placement
-from groupdnet_hub.data.transforms.simplified_maps import Simplification, _with_all, simplified_batch
+from groupdnet_hub.data.transforms.simplified_maps import Simplification, restore_lost_classes, simplify
 from tests.data.transforms.test_placement import figure, item
 
 
@@ -20,7 +20,7 @@ def seeded(seed: int) -> torch.Generator:
 
 def simplified(label: Tensor, generator: torch.Generator) -> Tensor:
     item = {"image": torch.zeros(3, *label.shape), "label": label}
-    return moved_alone(item, Moves(simplification=Simplification.drawn(generator)))["label"]
+    return move_item(item, Moves(simplification=Simplification.draw(generator)))["label"]
 
 
 def outline(label: Tensor) -> int:
@@ -83,10 +83,10 @@ def test_the_smallest_classes_are_never_lost() -> None:
 def test_classes_that_are_lost_are_put_back() -> None:
     label = torch.tensor([[0, 0, 1, 1, 2]])
     shown = torch.tensor([[True, True, True, False]])
-    assert _with_all(label, shown, torch.tensor([[0, 0, 0, 2, 2]])).tolist() == [[0, 0, 1, 1, 2]]
-    assert _with_all(label, shown, torch.tensor([[0, 2, 2, 2, 0]])).tolist() == [[0, 2, 1, 1, 0]]
+    assert restore_lost_classes(label, shown, torch.tensor([[0, 0, 0, 2, 2]])).tolist() == [[0, 0, 1, 1, 2]]
+    assert restore_lost_classes(label, shown, torch.tensor([[0, 2, 2, 2, 0]])).tolist() == [[0, 2, 1, 1, 0]]
     # Class 2 is seen only where class 1 has to be put back.
-    assert _with_all(label, shown, torch.tensor([[0, 0, 2, 2, 0]])).tolist() == label.tolist()
+    assert restore_lost_classes(label, shown, torch.tensor([[0, 0, 2, 2, 0]])).tolist() == label.tolist()
 
 
 def test_a_map_depends_neither_on_its_batch_nor_on_classes_that_it_does_not_show() -> None:
@@ -96,12 +96,12 @@ def test_a_map_depends_neither_on_its_batch_nor_on_classes_that_it_does_not_show
         label = label.repeat_interleave(4, 1)
         plan = Simplification(seed / 12, seed % 2 == 0, (0.3, 0.6))
         table = MoveTable.of([Moves(simplification=plan)], [0], (64, 64))
-        fewer.append(simplified_batch(label[None], torch.tensor([[0, 1, 2]]), table.simplifications(), 300))
+        fewer.append(simplify(label[None], torch.tensor([[0, 1, 2]]), table.simplifications(), 300))
         every = [Moves(simplification=plan), Moves(simplification=Simplification(0.0, True, (0.0, 0.0)))]
         table = MoveTable.of(every, [0, 1], (64, 64))
         classes = torch.arange(250).expand(2, 250)
         both = torch.stack((label, label.T))
-        more.append(simplified_batch(both, classes, table.simplifications(), 300)[:1])
+        more.append(simplify(both, classes, table.simplifications(), 300)[:1])
     assert torch.equal(torch.cat(fewer), torch.cat(more))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from groupdnet_hub.runs.accelerators import device_type, only_deterministic_algorithms
+from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.distributed import NoiseSource
 from groupdnet_hub.training.fast import step_form
 from groupdnet_hub.training.fast.draws_ahead import DrawsAhead
@@ -21,16 +21,8 @@ from groupdnet_hub.training.schedules import make_optimizer, set_rate
 from groupdnet_hub.training.state.checkpoints import MovingAverage
 
 
-def asked(**values: Any) -> argparse.Namespace:
-    default = {
-        "plain_step": False,
-        "compile": None,
-        "cuda_graphs": None,
-        "mixed_precision": "bf16",
-        "gradient_accumulation_steps": 1,
-        "optimizer": "adam",
-    }
-    return argparse.Namespace(**(default | values))
+def asked(**values: Any) -> TrainConfig:
+    return TrainConfig(train_data_dir=(".",), **({"mixed_precision": "bf16"} | values))
 
 
 @pytest.fixture
@@ -60,7 +52,7 @@ def test_a_cpu_keeps_its_look_up() -> None:
         ({}, 2, "several processes"),
         ({"gradient_accumulation_steps": 2}, 1, "--gradient_accumulation_steps"),
         ({"mixed_precision": "fp16"}, 1, "fp16"),
-        ({"optimizer": "sgd"}, 1, "--optimizer sgd"),
+        ({"optimizer": "sgd"}, 1, "plain SGD"),
     ],
 )
 def test_what_cannot_be_recorded_is_not_and_the_run_says_why(

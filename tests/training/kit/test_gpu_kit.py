@@ -56,16 +56,8 @@ def run_alone(script: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_several_data_folders_travel_in_their_order(drawn: Path, tmp_path: Path) -> None:
-    args = pack_for_gpu.build_parser().parse_args(
-        [
-            "--to",
-            str(tmp_path),
-            "--train_data_dir",
-            str(drawn),
-            str(shutil.copytree(drawn, tmp_path / "other")),
-        ]
-    )
-    assert pack_for_gpu.find_problem(args) is None
+    other = Path(shutil.copytree(drawn, tmp_path / "other"))
+    settings = pack_for_gpu.PackConfig(to=tmp_path, train_data_dir=(drawn, other))
     for number in (1, 2, 10):
         (tmp_path / "data" / str(number)).mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -78,7 +70,7 @@ def test_several_data_folders_travel_in_their_order(drawn: Path, tmp_path: Path)
         patch.setattr(
             pack_for_gpu, "write_parts", lambda stage, order, to, size, facts, unpack: [stage, order, facts]
         )
-        _, order, facts = pack_for_gpu.pack(args)
+        _, order, facts = pack_for_gpu.pack(settings)
     assert order == ["data"]
     assert facts["pictures"] == {"train": 12, "validation": 6}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,6 +23,7 @@ from groupdnet_hub.models.fast.decode_window import (
 )
 from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.models.fast.unfolded_blocks import normalise
+from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.distributed import synchronise_batch_norm
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
@@ -209,8 +209,11 @@ def test_windows_cost_a_third() -> None:
     assert plan.first == 4
 
 
-def asked(share: float | None, parts: int = 1, weight: float = 1.0) -> argparse.Namespace:
-    return argparse.Namespace(redraw_window=share, redraw_weight=weight, batch_norm_parts=parts)
+def asked(share: float | None, parts: int = 1, weight: float = 1.0) -> ResolvedTrainConfig:
+    settings = TrainConfig(
+        train_data_dir=(".",), redraw_window=share, redraw_weight=weight, batch_norm_parts=parts
+    )
+    return settings.resolved("hinge", 1)
 
 
 def test_which_runs_have_windows() -> None:
@@ -223,13 +226,13 @@ def test_which_runs_have_windows() -> None:
     third = plan_redraw_windows(asked(0.4), large)
     assert third is not None
     assert third.tiles == 3
-    for args, config in ((asked(1.0), large), (asked(None, weight=0.0), large), (asked(None), small),
+    for settings, config in ((asked(1.0), large), (asked(None, weight=0.0), large), (asked(None), small),
                          (asked(None), grouped), (asked(None, parts=2), large)):  # fmt: skip
-        assert plan_redraw_windows(args, config) is None
-    for args, config, told in ((asked(0.5), small, "32x32"), (asked(0.5), grouped, "kind group"),
+        assert plan_redraw_windows(settings, config) is None
+    for settings, config, told in ((asked(0.5), small, "32x32"), (asked(0.5), grouped, "kind group"),
                                (asked(0.5, parts=2), large, "--batch_norm_parts 2")):  # fmt: skip
         with pytest.raises(ValueError, match=told):
-            plan_redraw_windows(args, config)
+            plan_redraw_windows(settings, config)
 
 
 def test_training_on_windows_keeps_the_code_of_a_class_to_its_region() -> None:

@@ -15,7 +15,7 @@ _COUNT = """
 import ctypes, resource, sys
 sys.path.insert(0, sys.argv[1])
 if sys.argv[2] == "kept":
-    from groupdnet_hub.training.fast.freed_memory import keep_freed_memory
+    from groupdnet_hub.runs.accelerators import keep_freed_memory
     assert keep_freed_memory()
 library = ctypes.CDLL(None)
 library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]

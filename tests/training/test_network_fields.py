@@ -10,12 +10,12 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
+from tests.helpers.command_lines import train_settings
 from tests.helpers.train_runs import train
 
 pytest.importorskip("accelerate")
-from groupdnet_hub.training.arguments import parse_arguments
 from groupdnet_hub.training.build import build_model
-from groupdnet_hub.training.network_arguments import named_order
+from groupdnet_hub.training.network_fields import named_order
 
 ORDER = ["face", "hair", "skin", "top-clothes", "bottom-clothes", "shoes", "socks", "background"]
 SHAPE = ["--code_placement", "box", "--code_grid", "2", "--hidden_channels", "5", "--latent_channels", "3"]
@@ -39,8 +39,8 @@ def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def chosen(drawn: Path, *flags: str) -> SystemConfig:
     """The configuration of the model that some flags would train."""
-    where = ["--train_data_dir", str(drawn), "--resolution", "32", "--width", "4"]
-    return build_model(parse_arguments([*where, *flags]), FIGURE_LABELS)[0].config
+    settings = train_settings(drawn, "--resolution", "32", "--width", "4", *flags)
+    return build_model(settings, FIGURE_LABELS)[0].config
 
 
 def test_a_new_network_is_shaped(trained: Path) -> None:
