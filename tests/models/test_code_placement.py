@@ -136,11 +136,11 @@ def test_fast_forms_draw_what_the_plain_network_draws(
     instance = maps("noise", batch, 3, size) if "instance_edges" in fields else None
     codes = model.sample_codes(batch, generator=generator(0))
     redrawn = model.redraw(codes, count - 1, generator=generator(1))
-    scene = model.prepare(label, instance)
-    assert scene.folded
+    prepared = model.prepare(label, instance)
+    assert prepared.folded
     for drawn in (codes, redrawn, codes):
         expected = model.decode(drawn, model.prepare(label, instance, lookup=False))
-        torch.testing.assert_close(model.decode(drawn, scene), expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(model.decode(drawn, prepared), expected, rtol=0, atol=1e-4)
     one = (label[:1], None if instance is None else instance[:1])
     alone = [model.decode(code, *one) for code in redrawn.split(1)]
     one_map = model.prepare(*one)
@@ -152,11 +152,11 @@ def test_a_reroll_has_the_bits_of_a_picture_from_the_start() -> None:
     model = make_model(7, (64, 32), 4, **BOX, class_order=(4, 2, 3, 1, 0, 6, 5))
     label = maps("cells", 1, 7, (64, 32))
     codes = model.sample_codes(1, generator=generator(0))
-    scene = model.prepare(label, keep=2)
-    pictures = [model.decode(codes, scene)]
+    prepared = model.prepare(label, keep=2)
+    pictures = [model.decode(codes, prepared)]
     for class_id in (3, 6, 3, 0):
         codes = model.redraw(codes, class_id, generator=generator(class_id + len(pictures)))
-        pictures.append(model.decode(codes, scene))
+        pictures.append(model.decode(codes, prepared))
         assert pictures[-1].equal(model.decode(codes, model.prepare(label)))
         assert not pictures[-1].equal(pictures[-2])
 
@@ -168,13 +168,13 @@ def test_redrawing_a_class_that_the_map_lacks_changes_nothing(fields: dict) -> N
     label = maps("cells", 1, 4, (64, 32))
     codes = model.sample_codes(1, generator=generator(0))
     for lookup in (True, False):
-        scene = model.prepare(label, lookup=lookup)
-        before = model.decode(codes, scene)
+        prepared = model.prepare(label, lookup=lookup)
+        before = model.decode(codes, prepared)
         for absent in (4, 5):
             redrawn = model.redraw(codes, absent, generator=generator(absent))
             assert not redrawn.equal(codes)
-            assert model.decode(redrawn, scene).equal(before)
-        assert not model.decode(model.redraw(codes, 1, generator=generator(1)), scene).equal(before)
+            assert model.decode(redrawn, prepared).equal(before)
+        assert not model.decode(model.redraw(codes, 1, generator=generator(1)), prepared).equal(before)
 
 
 def test_gradients_reach_the_codes_of_classes_that_are_shown() -> None:
@@ -260,8 +260,8 @@ def test_systems_with_codes_of_classes_can_have_it(name: str) -> None:
     codes = posterior.mode()
     moved = codes.clone()
     moved[:, 2] += 1  # not on the map
-    scene = model.eval().prepare(label)
-    assert model.decode(moved, scene).equal(model.decode(codes, scene))
+    prepared = model.eval().prepare(label)
+    assert model.decode(moved, prepared).equal(model.decode(codes, prepared))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.models.encoder import Gaussian, split_by_class
 from groupdnet_hub.models.fast import label_windows
 from groupdnet_hub.models.layers import GroupedConv2d
-from tests.helpers.network_models import generator, make_model, maps
+from tests.helpers.network_models import generator, make_model, maps, plain_decode
 from tests.helpers.shared_data import shared_folder
 
 
@@ -41,20 +41,25 @@ def test_lookup_equals_convolution(
     instance = maps("cells", batch, 5, size) if edges else None
     codes = model.sample_codes(batch, generator=generator())
     results = []
-    for lookup in (False, True):
+    for form in ("plain", "whole maps", "lookup"):
         model.zero_grad()
-        prepared = model.prepare(label, instance, lookup=lookup)
-        assert all((m.index is not None) == lookup for block in prepared.modulations for m in block.values())
-        picture = model.decode(codes, prepared)
+        if form == "plain":
+            picture = plain_decode(model, codes, label, instance)
+        else:
+            prepared = model.prepare(label, instance, lookup=form == "lookup")
+            indices = [m.index for block in prepared.modulations for m in block.values()]
+            assert all((index is not None) == (form == "lookup") for index in indices)
+            picture = model.decode(codes, prepared)
         (picture * torch.randn(picture.shape, generator=generator(9))).sum().backward()
         gradients = {n: p.grad.clone() for n, p in model.decoder.named_parameters() if p.grad is not None}
         results.append((picture.detach(), gradients))
-    (plain, plain_gradients), (fast, fast_gradients) = results
-    torch.testing.assert_close(fast, plain, rtol=0, atol=1e-9)
-    assert plain_gradients.keys() == fast_gradients.keys()
-    for name, value in plain_gradients.items():
-        error = (fast_gradients[name] - value).norm() / value.norm().clamp(min=1e-3)
-        assert error < 1e-5, name  # the look-up adds gradients up in single precision
+    (plain, plain_gradients), *others = results
+    for fast, fast_gradients in others:
+        torch.testing.assert_close(fast, plain, rtol=0, atol=1e-9)
+        assert plain_gradients.keys() == fast_gradients.keys()
+        for name, value in plain_gradients.items():
+            error = (fast_gradients[name] - value).norm() / value.norm().clamp(min=1e-3)
+            assert error < 1e-5, name  # the look-up adds gradients up in single precision
 
 
 @pytest.mark.usefixtures("forced_lookup")
@@ -63,7 +68,10 @@ def test_lookup_with_more_symbols_than_fit_one_number() -> None:
     label = maps("noise", 1, 151, (32, 32))
     codes = model.sample_codes(generator=generator())
     with torch.no_grad():
-        fast, plain = (model.decode(codes, model.prepare(label, lookup=lookup)) for lookup in (True, False))
+        fast, plain = (
+            model.decode(codes, model.prepare(label, lookup=True)),
+            plain_decode(model, codes, label),
+        )
     torch.testing.assert_close(fast, plain, rtol=0, atol=2e-5)
 
 
@@ -104,6 +112,7 @@ def test_one_prepared_map_serves_many_codes() -> None:
     together = model.decode(codes, model.prepare(label))
     for i in range(3):
         torch.testing.assert_close(model.decode(codes[i : i + 1], label)[0], together[i], rtol=0, atol=1e-5)
+    torch.testing.assert_close(plain_decode(model, codes, label), together, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("split_mode", ["crop", "mask"])
