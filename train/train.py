@@ -1,63 +1,121 @@
-"""Train or fine-tune a GroupDNet or a rival: ``accelerate launch train/train.py --train_data_dir FOLDER ...``."""
+"""Train or fine-tune a GroupDNet or a rival: ``accelerate launch train/train.py --train_data_dir FOLDER ...``.
+
+:func:`run` builds everything once, :func:`train` is the loop; what one step does is in
+:mod:`groupdnet_hub.training.step`, and its losses are in :mod:`groupdnet_hub.training.objectives`.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import (
     DataLoaderConfiguration,
     GradientAccumulationPlugin,
     ProjectConfiguration,
     set_seed,
 )
+from torch import Tensor
+from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet
+from groupdnet_hub.baselines import System
+from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.runs.accelerators import (
     build_accelerator,
     device_type,
     only_deterministic_algorithms,
     process_count,
 )
+from groupdnet_hub.runs.scripts import first_line
 from groupdnet_hub.runs.sharding import sole_run
-from groupdnet_hub.training.build import build_model, objective_of, with_asked_prior
-from groupdnet_hub.training.config import TrainConfig, parse_train_config
-from groupdnet_hub.training.data import build_data, build_labels, grid_batch
+from groupdnet_hub.runs.time_limit import TimeLimit
+from groupdnet_hub.training.batches import Batches, build_loader
+from groupdnet_hub.training.build import (
+    build_model,
+    build_objective,
+    build_parts,
+    objective_of,
+    on_device,
+    with_asked_prior,
+)
+from groupdnet_hub.training.card_facts import CardFacts
+from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, parse_train_config
+from groupdnet_hub.training.config.rates import RATES
+from groupdnet_hub.training.data import Data, build_data, build_labels, grid_batch
 from groupdnet_hub.training.device_data import keep_pictures
-from groupdnet_hub.training.fast.step_form import choose_form
-from groupdnet_hub.training.state.checkpoints import finish_checkpoints, first_line, last_checkpoint
-from groupdnet_hub.training.trainer import Trainer
+from groupdnet_hub.training.distributed import mean_over_processes, prepare_batch_norms
+from groupdnet_hub.training.ema import InferenceModel
+from groupdnet_hub.training.fast.build_step import build_step
+from groupdnet_hub.training.fast.step_form import StepForm, choose_form
+from groupdnet_hub.training.objectives.discriminator_means import build_means
+from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
+from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_at, with_redraw_every
+from groupdnet_hub.training.preview import Preview
+from groupdnet_hub.training.random_streams import build_streams
+from groupdnet_hub.training.schedules import RunLength, learning_rate_factor, make_optimizer, set_rate
+from groupdnet_hub.training.state.checkpoints import (
+    finish_checkpoints,
+    last_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from groupdnet_hub.training.state.discriminator_state import take_up, weights_to_save
+from groupdnet_hub.training.state.extra_state import keep_extra_state
+from groupdnet_hub.training.step import Learner, MakeStep, StepKind
+from groupdnet_hub.training.throughput import Throughput
 
 
 def main(argv: list[str] | None = None) -> None:
-    """One run, from the command line to the saved model."""
+    """Train as the command line says."""
     run(parse_train_config(argv))
 
 
+# -- what a run is made of --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the loop works with; all of it is built by :func:`run`.
+
+    Attributes:
+        settings: complete settings.
+        learner: networks, optimisers, losses and random numbers.
+        make_step: updates the networks on a batch.
+        inference: the model as it is previewed and saved.
+        batches: the training pictures, and the progress of the run.
+        length: how many steps there are.
+        preview: writes sample grids.
+        facts: what the model card says of the run.
+    """
+
+    settings: ResolvedTrainConfig
+    learner: Learner
+    make_step: MakeStep
+    inference: InferenceModel
+    batches: Batches
+    length: RunLength
+    preview: Preview
+    facts: CardFacts
+
+
 def run(settings: TrainConfig) -> None:
-    """One run, from its settings to the saved model.
+    """Build the networks, train them, and save the model.
 
     Raises:
         ValueError, OSError: for what the settings name and cannot be had, and where training fails.
     """
-    output_dir = Path(settings.output_dir)
+    output_dir = settings.output_path
+
+    # Devices and processes, and the form of the steps that they allow.
     form, notes = choose_form(settings, device_type(), process_count())
-    trackers = None if settings.report_to == "none" else settings.report_to.split(",")
-    accelerator = build_accelerator(
-        mixed_precision="no" if form.dtype is not None else settings.mixed_precision,  # no casts in the loop
-        log_with=trackers,
-        project_config=ProjectConfiguration(
-            project_dir=str(output_dir), logging_dir=str(output_dir / "logs")
-        ),
-        gradient_accumulation_plugin=GradientAccumulationPlugin(
-            num_steps=settings.gradient_accumulation_steps, sync_with_dataloader=False
-        ),
-        # A GPU copies from pinned memory while the host goes on.
-        dataloader_config=DataLoaderConfiguration(
-            use_seedable_sampler=True, non_blocking=torch.cuda.is_available()
-        ),
-    )
+    accelerator = accelerator_for(settings, form)
     accelerator.print(form.line(notes))
     set_seed(settings.seed)
     if settings.deterministic:
@@ -65,6 +123,7 @@ def run(settings: TrainConfig) -> None:
     torch.backends.cuda.matmul.allow_tf32 = settings.allow_tf32
     torch.backends.cudnn.allow_tf32 = settings.allow_tf32
 
+    # The model: new, or one to continue from, possibly for other classes.
     labels = build_labels(settings)
     model, carried_over = build_model(settings, labels)
     if carried_over is not None:
@@ -74,32 +133,251 @@ def run(settings: TrainConfig) -> None:
         raise ValueError(
             f"--redraw_weight has no effect: a {model.config.system_name} has no codes of classes"
         )
-    objective = objective_of(model.config)
-    resolved = settings.resolved(objective, accelerator.num_processes)
+    resolved = settings.resolved(objective_of(model.config), accelerator.num_processes)
+
+    # The data: pictures with label maps, read once where there is room for them.
     data = build_data(settings, labels, model.config.image_size)
-    on_device = keep_pictures(settings, data, accelerator) == "device"
-    grid = grid_batch(settings, data)
-    trainer = Trainer(resolved, accelerator, model, objective, data, grid, form, on_device=on_device)
+    place = keep_pictures(settings, data, accelerator)
+    grid = {name: value.to(accelerator.device) for name, value in grid_batch(settings, data).items()}
+    length = RunLength.of_run(resolved, data, accelerator.num_processes)
+
+    # The losses, the discriminator, the optimisers, and the step that they make together.
+    before = model.card_facts
+    learner, inference = build_learner(resolved, accelerator, model, data, form)
+    objective = learner.objective
+    means = build_means(resolved, objective, data, accelerator.device)
+    loader = build_loader(resolved, data, accelerator.device, on_device=place == "device")
+    state = Run(
+        settings=resolved,
+        learner=learner,
+        make_step=build_step(learner, form),
+        inference=inference,
+        batches=Batches(accelerator, loader, data),
+        length=length,
+        preview=Preview(output_dir / "samples", grid, objective.parts.perceptual, means, resolved.seed),
+        facts=CardFacts(resolved, length, objective.used, before),
+    )
+
     with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
         finish_checkpoints(accelerator, output_dir)
-        if trackers:
+        if settings.report_to != "none":
             accelerator.init_trackers("groupdnet")
         if settings.resume_from_checkpoint:
-            trainer.resume(settings.resume_from_checkpoint)
+            resume(state, settings.resume_from_checkpoint)
+        progress = state.batches.progress
         try:
-            trainer.train()
-            trainer.look()
-            if trainer.step >= trainer.total_steps:
-                trainer.save_final()
+            train(state)
+            save_preview(state)
+            if progress.step >= length.steps:
+                save_model(state)
             else:
                 accelerator.print(
-                    f"stopped after {settings.max_train_seconds:g} s at step {trainer.step} of {trainer.total_steps}: "
+                    f"stopped after {settings.max_train_seconds:g} s at step {progress.step} of {length.steps}: "
                     "--resume_from_checkpoint latest resumes from there"
                 )
         except (ValueError, OSError) as error:
-            where = f"stopped at step {trainer.step}"
+            where = f"stopped at step {progress.step}"
             raise ValueError(f"{where}: {first_line(error)}; {last_checkpoint(output_dir)}") from error
         accelerator.end_training()
+
+
+def accelerator_for(settings: TrainConfig, form: StepForm) -> Accelerator:
+    """Return the accelerator of a run."""
+    folder = settings.output_path
+    return build_accelerator(
+        mixed_precision="no" if form.dtype is not None else settings.mixed_precision,  # no casts in the loop
+        log_with=None if settings.report_to == "none" else settings.report_to.split(","),
+        project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "logs")),
+        gradient_accumulation_plugin=GradientAccumulationPlugin(
+            num_steps=settings.gradient_accumulation_steps, sync_with_dataloader=False
+        ),
+        # A GPU copies from pinned memory while the host continues.
+        dataloader_config=DataLoaderConfiguration(
+            use_seedable_sampler=True, non_blocking=torch.cuda.is_available()
+        ),
+    )
+
+
+def build_learner(
+    settings: ResolvedTrainConfig, accelerator: Accelerator, model: System, data: Data, form: StepForm
+) -> tuple[Learner, InferenceModel]:
+    """Return what steps read and update, and the model as it is previewed and saved.
+
+    The accelerator saves and loads all of it with its checkpoints from now on.
+    """
+    config, device = model.config, accelerator.device
+    on_device(model, device)
+    streams = build_streams(settings, accelerator, model)
+    name = objective_of(config)
+    objective = build_objective(name, config, build_parts(settings, streams, form, device))
+
+    discriminator = objective.make_discriminator(torch.Generator().manual_seed(settings.seed + 1))
+    if settings.pretrained_model_name_or_path:
+        source = settings.pretrained_model_name_or_path
+        accelerator.print(take_up(discriminator, source, config, settings.class_starts))
+    discriminator.to(memory_format=torch.channels_last)
+
+    inference = InferenceModel(settings, accelerator, model, data, objective.noise_shape())
+    prepare_batch_norms(model, settings, accelerator)
+    # The ids of a data set are checked when it is read.
+    model.trusts_labels = True
+
+    rates, betas = (settings.learning_rate, settings.discr_learning_rate), RATES[name].betas
+    optimizers = [
+        make_optimizer(settings.optimizer, network, rate, betas, device.type)
+        for network, rate in zip((model, discriminator), rates, strict=True)
+    ]
+    prepared = accelerator.prepare(model, discriminator, *optimizers)
+    average = {} if inference.average is None else {"average": inference.average}
+    keep_extra_state(accelerator, {**streams.parts(), **average})
+    learner = Learner(
+        accelerator=accelerator,
+        model=prepared[0],
+        discriminator=prepared[1],
+        optimizer=prepared[2],
+        discr_optimizer=prepared[3],
+        objective=objective,
+        streams=streams,
+        penalty=LazyR1(settings.r1_weight, settings.r1_interval),
+    )
+    return learner, inference
+
+
+# -- the loop ---------------------------------------------------------------------------------------------------------
+
+
+def train(run: Run) -> None:
+    """Make the steps that are left, or those that fit into ``--max_train_seconds``.
+
+    Logs, previews and checkpoints are written on the way; the last step of a run that stops early has a checkpoint.
+    """
+    settings, learner, progress, steps = run.settings, run.learner, run.batches.progress, run.length.steps
+    accelerator = learner.accelerator
+    learner.model.train()
+    learner.discriminator.train()
+    main_process = accelerator.is_main_process
+    bar = tqdm(total=steps, initial=progress.step, disable=not main_process, mininterval=2)
+    limit = TimeLimit(settings.max_train_seconds, accelerator.num_processes, settings.logging_steps)
+    throughput = Throughput(accelerator.device)
+    count = max(0, steps - progress.step) * settings.gradient_accumulation_steps
+    with bar:
+        for batch in islice(run.batches, count):
+            weights, kind = set_schedules(settings, learner, progress.step, steps)
+            losses = run.make_step(batch, weights, kind)
+            if not accelerator.sync_gradients:
+                continue
+            if kind.generator:
+                run.inference.follow(accelerator.unwrap_model(learner.model))
+            progress.step += 1
+            throughput.count(run.length.pictures_per_step)
+            bar.update()
+            if progress.step % settings.logging_steps == 0:
+                log(run, losses, throughput.report(), bar)
+            with throughput.paused():
+                if progress.step % settings.validation_steps == 0:
+                    save_preview(run)
+                stops = progress.step < steps and limit.reached(progress.step)
+                if stops or progress.step % settings.checkpointing_steps == 0:
+                    save_state(run)
+            if stops:
+                break
+
+
+def set_schedules(
+    settings: ResolvedTrainConfig, learner: Learner, step: int, steps: int
+) -> tuple[LossWeights, StepKind]:
+    """Set the learning rates of a step, counted from 0; return the weights of its losses, and what it does."""
+    factor = learning_rate_factor(step, settings.lr_decay_start * steps, steps)
+    set_rate(learner.optimizer, settings.learning_rate * factor)
+    set_rate(learner.discr_optimizer, settings.discr_learning_rate * factor)
+    weights = with_redraw_every(weights_at(settings, step), step, settings.redraw_interval)
+    kind = StepKind(
+        generator=step >= settings.discriminator_warmup_steps,
+        penalty=learner.penalty.due(step),
+        weighted=weights.weighted(),
+    )
+    return weights, kind
+
+
+def log(run: Run, losses: Mapping[str, Tensor], throughput: Mapping[str, float], bar: Any) -> None:
+    """Report the losses of a step, the mean over all processes, to the trackers and the progress bar.
+
+    Raises:
+        ValueError: if one is not finite.
+    """
+    learner, augmentation = run.learner, run.learner.streams.augmentation
+    followed = {} if augmentation is None else augmentation.report()
+    values = mean_over_processes({**losses, **learner.penalty.report(), **followed})
+    if not all(math.isfinite(value) for value in values.values()):
+        raise ValueError(f"a loss is not finite: {values}")
+    shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
+    bar.set_postfix(shown | {"img/s": f"{throughput['images_per_second']:.1f}"})
+    rate = float(learner.optimizer.param_groups[0]["lr"])
+    learner.accelerator.log({**values, "learning_rate": rate, **throughput}, step=run.batches.progress.step)
+
+
+# -- what comes out ---------------------------------------------------------------------------------------------------
+
+
+def model_to_save(run: Run) -> System:
+    """Return the model as it would be saved now, in evaluation mode."""
+    accelerator = run.learner.accelerator
+    model = run.inference.at(run.batches.progress.step, accelerator.unwrap_model(run.learner.model))
+    if run.settings.save_discriminator:
+        discriminator = accelerator.unwrap_model(run.learner.discriminator)
+        model.discriminator_to_save = weights_to_save(discriminator, model.config)
+    return model
+
+
+def save_preview(run: Run) -> None:
+    """Write a sample grid, and report what the model and the discriminator have learned."""
+    accelerator, step = run.learner.accelerator, run.batches.progress.step
+    if accelerator.is_main_process:
+        discriminator = accelerator.unwrap_model(run.learner.discriminator)
+        report = run.preview.save(model_to_save(run), discriminator, step)
+        accelerator.log(report, step=step)
+        tqdm.write(f"step {step}: " + ", ".join(f"{key} {value:.3f}" for key, value in report.items()))
+    run.learner.model.train()
+
+
+def save_state(run: Run) -> None:
+    """Write a checkpoint from which the run can be resumed, with the model as it would be saved now."""
+    settings, progress = run.settings, run.batches.progress
+    model = model_to_save(run)
+    model.card_facts = run.facts.at(progress.step)
+    limit = settings.checkpoints_total_limit
+    save_checkpoint(
+        run.learner.accelerator, settings.output_path, progress.step, progress.record(), model, limit
+    )
+    run.learner.model.train()
+
+
+def resume(run: Run, choice: str) -> None:
+    """Load a checkpoint into the run: ``latest``, or a folder."""
+    accelerator, progress = run.learner.accelerator, run.batches.progress
+    record = load_checkpoint(accelerator, run.settings.output_path, choice)
+    if record is None:
+        accelerator.print("there is no checkpoint yet: starting at step 0")
+        return
+    progress.load(record)
+    accelerator.print(f"resuming from step {progress.step}")
+
+
+def save_model(run: Run) -> None:
+    """Write the trained model into ``OUTPUT_DIR/model``, and upload it if the settings say so."""
+    settings, accelerator = run.settings, run.learner.accelerator
+    if accelerator.is_main_process:
+        folder = settings.output_path / "model"
+        model = model_to_save(run)
+        model.card_facts = run.facts.at(run.batches.progress.step)
+        model.save_pretrained(folder, repo_id=settings.hub_model_id)
+        if not settings.save_discriminator:  # one of an earlier run would not be this model's
+            (folder / DISCRIMINATOR_FILE).unlink(missing_ok=True)
+        accelerator.print(f"saved {folder}")
+        if settings.hub_model_id:
+            url = model.push_to_hub(settings.hub_model_id, private=settings.hub_private or None)
+            accelerator.print(f"uploaded to {url}")
+    accelerator.wait_for_everyone()
 
 
 if __name__ == "__main__":

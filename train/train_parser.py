@@ -32,19 +32,18 @@ from groupdnet_hub.parser.network import (
 from groupdnet_hub.parser.objective import Batches, parameter_groups, segmentation_loss
 from groupdnet_hub.parser.views import Views
 from groupdnet_hub.runs.accelerators import build_accelerator
-from groupdnet_hub.runs.scripts import program
+from groupdnet_hub.runs.scripts import first_line, program
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.training.balanced_sampling import classes_of_pictures, picture_weights
+from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.schedules import learning_rate_factor
 from groupdnet_hub.training.state.checkpoints import (
-    MovingAverage,
     finish_checkpoints,
-    first_line,
     last_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from groupdnet_hub.training.state.extra_state import keep_own_state
+from groupdnet_hub.training.state.extra_state import keep_extra_state
 
 
 class ParserTrainer:
@@ -86,7 +85,7 @@ class ParserTrainer:
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.ema = MovingAverage(network, settings.ema_decay)
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
-        keep_own_state(self.accelerator, {"averages": self.ema})
+        keep_extra_state(self.accelerator, {"averages": self.ema})
         processor = processor_for(start, settings.parse_size)
         self.mean, self.deviation = (
             torch.tensor(values, device=self.accelerator.device).view(3, 1, 1)

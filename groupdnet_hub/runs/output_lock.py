@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from groupdnet_hub.io.atomic import writing_to
 
-try:
-    import fcntl
-except ImportError:  # Windows
+if sys.platform == "win32":
     import msvcrt
 
     def _take(file: int) -> None:
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
 else:
+    import fcntl
 
     def _take(file: int) -> None:
         # Not flock: forked data loader workers would hold that a while longer than a process that was killed.

@@ -1,4 +1,4 @@
-"""The scripts and the page that ship beside the package, and scripts started by another one."""
+"""The scripts and the page that ship beside the package, scripts started by another one, and how they end."""
 
 from __future__ import annotations
 
@@ -68,3 +68,11 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
             f"{script} ended with status {done.returncode} for {about}: fix the error above, and start this command "
             "again to go on"
         )
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's message on one line; of one from a data loader's worker, what was raised there."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if lines[0].startswith("Caught "):
+        return lines[-1].split(": ", 1)[-1]
+    return lines[0]

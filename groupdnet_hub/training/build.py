@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, grow, load_system, transfer_classes
 from groupdnet_hub.baselines import (
@@ -18,19 +19,18 @@ from groupdnet_hub.baselines import (
     system_preset,
 )
 from groupdnet_hub.convert.transfer import TransferReport
-from groupdnet_hub.training.augment.class_crops import ClassCrops
-from groupdnet_hub.training.augment.label_mix import LabelMix
-from groupdnet_hub.training.config import TrainConfig
+from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.config.network import read_ties
-from groupdnet_hub.training.config.rates import LABELMIX_WEIGHT
+from groupdnet_hub.training.fast.step_form import StepForm
 from groupdnet_hub.training.network_fields import check_existing, network_fields
-from groupdnet_hub.training.objectives.discriminator_io import Augment
-from groupdnet_hub.training.objectives.groupdnet import Crops, MultiScaleObjective, Objective
+from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.latent import BicycleObjective, DiversityObjective
 from groupdnet_hub.training.objectives.losses import PerceptualLoss
-from groupdnet_hub.training.objectives.redraw_loss import Exchange
-from groupdnet_hub.training.objectives.redraw_window import RedrawWindows
+from groupdnet_hub.training.objectives.objective import Objective, ObjectiveParts
 from groupdnet_hub.training.objectives.segmentation import SegmentationObjective
+from groupdnet_hub.training.random_streams import Streams
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # About as many parameters each.
 _DISCRIMINATOR_WIDTHS = {"multiscale": 64, "segmentation": 32}
@@ -142,42 +142,48 @@ def objective_of(config: SystemConfig) -> str:
     return config.discriminator
 
 
-def build_objective(
-    name: str,
-    config: SystemConfig,
-    perceptual: PerceptualLoss | None,
-    augment: Augment | None,
-    *,
-    crops: Crops | None = None,
-    windows: ClassCrops | None = None,
-    exchange: Exchange | None = None,
-    redraw_windows: RedrawWindows | None = None,
-    label_mix: LabelMix | None = None,
-    labelmix_weight: float = LABELMIX_WEIGHT,
-    free_nats: float = 0.0,
-    class_balance: float = 0.0,
-) -> Objective:
-    """The objective ``name`` for a system; ``label_mix`` is that of ``segmentation``.
+def build_objective(name: str, config: SystemConfig, parts: ObjectiveParts) -> Objective:
+    """Return the objective ``name`` for a system.
 
     Raises:
-        ValueError: if the objective has no effect for ``class_balance`` or ``windows``.
+        ValueError: if ``class_balance`` or ``windows`` of the parts have no effect on it.
     """
     if name in ("bicyclegan", "dscgan"):
-        if class_balance or windows is not None:
-            flag = "--class_balance" if class_balance else "--discriminator_crop"
+        if parts.class_balance or parts.windows is not None:
+            flag = "--class_balance" if parts.class_balance else "--discriminator_crop"
             raise ValueError(f"{flag} has no effect: {name} has losses of its own")
-        return (
-            BicycleObjective(config, augment) if name == "bicyclegan" else DiversityObjective(config, augment)
-        )
-    networks = config, perceptual, augment, crops, exchange
-    balanced: dict[str, Any] = {
-        "windows": windows,
-        "redraw_windows": redraw_windows,
-        "free_nats": free_nats,
-        "class_balance": class_balance,
-    }
+        latent = BicycleObjective if name == "bicyclegan" else DiversityObjective
+        return latent(config, parts)
     if name == "segmentation":
-        return SegmentationObjective(
-            *networks, label_mix=label_mix, labelmix_weight=labelmix_weight, **balanced
+        return SegmentationObjective(config, parts)
+    return MultiScaleObjective(config, parts, least_squares=name == "pix2pixhd")
+
+
+def build_parts(
+    settings: ResolvedTrainConfig, streams: Streams, form: StepForm, device: torch.device
+) -> ObjectiveParts:
+    """Return what the settings have losses made with, the perceptual net on its device."""
+    perceptual = None
+    if settings.perceptual_net != "none":
+        perceptual = PerceptualLoss(
+            settings.perceptual_net, settings.perceptual_weights, normalise=settings.perceptual_normalise
         )
-    return MultiScaleObjective(*networks, least_squares=name == "pix2pixhd", **balanced)
+        on_device(perceptual, device).trunk.to(form.dtype)
+    return ObjectiveParts(
+        perceptual=perceptual,
+        augment=streams.augmentation,
+        crops=streams.crops,
+        windows=streams.windows,
+        exchange=streams.exchange,
+        redraw_windows=streams.redraw_windows,
+        label_mix=streams.label_mix,
+        labelmix_weight=settings.labelmix_weight or 0.0,
+        free_nats=settings.kl_free_nats,
+        class_balance=settings.class_balance,
+        one_batch=form.dense,
+    )
+
+
+def on_device(network: Network, device: torch.device) -> Network:
+    """Return the network on a device, its 4-d weights channels last, as convolutions read them fastest."""
+    return network.to(device).to(memory_format=torch.channels_last)

@@ -1,21 +1,16 @@
-"""The pictures of a run, and the few of them that are looked at."""
+"""The pictures of a run, and the few of them that previews show."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import default_collate
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
-from groupdnet_hub.data.paired import MoveTables, read_label_set
-from groupdnet_hub.data.transforms.moves import MoveTable
+from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.data.transforms.placement import Placement
-from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 from groupdnet_hub.training.config import TrainConfig
 
 Data = PairedImages | StreamedImages
@@ -27,7 +22,7 @@ SHUFFLE_BUFFER = 1000
 
 
 def build_labels(settings: TrainConfig) -> LabelSet:
-    """The label set of the data: ``--classes``, or the data folder's own."""
+    """Return the label set of the data: ``--classes``, or the data folder's own."""
     if settings.classes:
         return LabelSet.from_file(settings.classes)
     assert settings.train_data_dir, "without a folder --classes is given"
@@ -35,7 +30,7 @@ def build_labels(settings: TrainConfig) -> LabelSet:
 
 
 def build_data(settings: TrainConfig, labels: LabelSet, image_size: tuple[int, int]) -> Data:
-    """The training pictures: a folder, or a Hugging Face data set, streamed or not."""
+    """Return the training pictures: a folder, or a Hugging Face data set, streamed or not."""
     transform = Placement(
         random_flip=settings.random_flip,
         random_shift=settings.random_shift,
@@ -53,54 +48,15 @@ def build_data(settings: TrainConfig, labels: LabelSet, image_size: tuple[int, i
 
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
     rows = load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
-    columns = {"image_column": settings.image_column, "label_column": settings.label_column}
+    columns: dict[str, Any] = {"image_column": settings.image_column, "label_column": settings.label_column}
     if settings.streaming:
         shuffled = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER)
         return StreamedImages(shuffled, labels, image_size, **columns, transform=transform)
     return PairedImages.from_rows(rows, labels, image_size, **columns, transform=transform)
 
 
-def build_loader(
-    settings: TrainConfig, data: Data, device: torch.device, *, on_device: bool
-) -> DataLoader[Any]:
-    """Return batches of the training pictures, in an order that ``--seed`` fixes, for :func:`batch_of`.
-
-    Args:
-        device: where they are sent.
-        on_device: whether pictures are kept there already; batches are then of their moves.
-    """
-    order = None
-    if settings.balanced_sampling and isinstance(data, PairedImages):
-        weights = picture_weights(classes_of_pictures(data), settings.balanced_sampling)
-        order = BalancedOrder(weights, settings.seed)
-    # Where the pictures are on the device, a loader of their moves is enough.
-    tables = MoveTables(data) if on_device and isinstance(data, PairedImages) else None
-    workers = 0 if tables is not None else settings.dataloader_num_workers
-    source: Any = data if tables is None else tables
-    return DataLoader(
-        source,
-        batch_size=settings.train_batch_size,
-        sampler=order,
-        shuffle=None if order is not None or isinstance(data, StreamedImages) else True,
-        drop_last=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        collate_fn=None if tables is None else tables.collate,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator().manual_seed(settings.seed),
-    )
-
-
-def batch_of(data: Data, loaded: Any) -> Mapping[str, Tensor]:
-    """The batch that a loader of :func:`build_loader` stands for, on the device that it was sent to."""
-    if isinstance(loaded, MoveTable) and isinstance(data, PairedImages):
-        return data.batch(loaded)
-    batch: Mapping[str, Tensor] = loaded
-    return batch
-
-
 def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:
-    """The validation split of the first data folder, if it has one."""
+    """Return the validation split of the first data folder, if it has one."""
     folder = Path(settings.train_data_dir[0] if settings.train_data_dir else "")
     if not (settings.train_data_dir and (folder / "validation" / "metadata.jsonl").is_file()):
         return None
@@ -108,16 +64,16 @@ def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:
 
 
 def spread(data: PairedImages, count: int) -> list[int]:
-    """Numbers of ``count`` items, evenly spread, or of all if there are fewer."""
+    """Return the numbers of ``count`` items, evenly spread, or of all if there are fewer."""
     count = min(count, len(data))
     return [i * len(data) // count for i in range(count)]
 
 
 def grid_batch(settings: TrainConfig, data: Data) -> dict[str, Tensor]:
-    """A few pictures to look at, as they are, evenly spread over the validation split, or else the training data."""
+    """Return a few pictures for previews, not moved: spread over the validation split, or else the training data."""
     shown = (validation_data(settings, data) or data).untransformed()
     if isinstance(shown, StreamedImages):
         items = list(islice(shown, GRID_PICTURES))
     else:
         items = [shown[i] for i in spread(shown, GRID_PICTURES)]
-    return torch.utils.data.default_collate(items)
+    return default_collate(items)

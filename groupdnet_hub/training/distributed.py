@@ -1,16 +1,17 @@
-"""What several processes share: batch statistics and noise."""
+"""What several processes share: the statistics of batches, and means of losses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
 from torch import Tensor, nn
 
-from groupdnet_hub.training.fast.draws_ahead import Draw, DrawsAhead
+from groupdnet_hub.training.config import ResolvedTrainConfig
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -52,10 +53,11 @@ class AllReduceBatchNorm2d(nn.BatchNorm2d):
         ):
             count = x.numel() / x.shape[1] * processes
             self.num_batches_tracked += 1
-            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            fraction = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             with torch.no_grad():
-                self.running_mean.lerp_(mean.to(self.running_mean), share)
-                self.running_var.lerp_((variance * count / max(count - 1, 1)).to(self.running_var), share)
+                self.running_mean.lerp_(mean.to(self.running_mean), fraction)
+                unbiased = variance * count / max(count - 1, 1)
+                self.running_var.lerp_(unbiased.to(self.running_var), fraction)
         y = centred * torch.rsqrt(variance + self.eps)[:, None, None]
         if self.affine:
             y = torch.addcmul(self.bias[:, None, None], y, self.weight[:, None, None])
@@ -79,15 +81,23 @@ class DividedBatchNorm2d(nn.BatchNorm2d):
         return torch.cat([super(DividedBatchNorm2d, self).forward(part) for part in input.chunk(self.parts)])
 
 
+def prepare_batch_norms(model: nn.Module, settings: ResolvedTrainConfig, accelerator: Accelerator) -> None:
+    """Replace a model's batch norms by those that the settings ask for: of parts of a batch, or of all processes."""
+    if settings.batch_norm_parts > 1:
+        divide_batch_norm(model, settings.batch_norm_parts)
+    elif accelerator.num_processes > 1 and settings.sync_batch_norm:
+        synchronise_batch_norm(model, accelerator.device.type)
+
+
 def synchronise_batch_norm(module: nn.Module, device_type: str) -> nn.Module:
-    """The module with every batch norm made to measure the batches of all processes; keys stay the same."""
+    """Return the module with every batch norm replaced by one over the batches of all processes; keys stay."""
     if device_type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
     return _replace_batch_norm(module, AllReduceBatchNorm2d)
 
 
 def divide_batch_norm(module: nn.Module, parts: int) -> nn.Module:
-    """The module with every batch norm made to measure so many parts of a batch on their own; keys stay the same."""
+    """Return the module with every batch norm replaced by one over each of n parts of a batch; keys stay."""
     return _replace_batch_norm(module, partial(DividedBatchNorm2d, parts))
 
 
@@ -102,60 +112,8 @@ def _replace_batch_norm(module: nn.Module, make: Callable[..., nn.BatchNorm2d]) 
     return module
 
 
-class SharedStream:
-    """Random draws for the pictures of all processes, so that they do not depend on how many processes there are.
-
-    Its state is part of a checkpoint.
-
-    Attributes:
-        number: of the kind of stream; each kind draws for itself.
-        ahead: where its numbers are drawn ahead, see :mod:`groupdnet_hub.training.fast.draws_ahead`.
-    """
-
-    number: ClassVar[int]
-    ahead: DrawsAhead | None = None
-
-    def __init__(self, seed: int, process_index: int, num_processes: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed * 65_537 + self.number)
-        self.process_index, self.num_processes = process_index, num_processes
-
-    def compile(self, **options: Any) -> None:
-        """Have ``torch.compile`` take what is done with the numbers, where that is worth it; nothing here."""
-
-    def uniform(self, *shape: int, device: torch.device) -> Tensor:
-        """Numbers from 0 to 1 for this process's batch."""
-        return self._drawn(torch.rand, shape, device)
-
-    def on_host(self, draw: Draw, shape: tuple[int, ...]) -> Tensor:
-        """The next numbers by ``torch.rand`` or ``torch.randn`` for this process's batch, on the CPU."""
-        return draw((self.num_processes, *shape), generator=self.generator)[self.process_index]
-
-    def _drawn(self, draw: Draw, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        if self.ahead is not None:
-            return self.ahead.take(self, draw, shape)
-        return self.on_host(draw, shape).to(device)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
-        return {"generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """From a checkpoint."""
-        self.generator.set_state(state["generator"].cpu())
-
-
-class NoiseSource(SharedStream):
-    """The codes' noise."""
-
-    number = 0
-
-    def draw(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        """Standard normal noise for this process's batch."""
-        return self._drawn(torch.randn, shape, device)
-
-
 def tensor_mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of a tensor over all processes, without gradients."""
+    """Return the mean of a tensor over all processes, without gradients."""
     if not (dist.is_available() and dist.is_initialized()):
         return value
     total = value.detach().clone()
@@ -164,7 +122,7 @@ def tensor_mean_over_processes(value: Tensor) -> Tensor:
 
 
 def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalar tensors as numbers, averaged over all processes."""
+    """Return scalar tensors as numbers, averaged over all processes."""
     names = sorted(values)
     stacked = torch.stack([values[name].detach().float() for name in names])
     if dist.is_available() and dist.is_initialized():

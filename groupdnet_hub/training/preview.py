@@ -1,4 +1,4 @@
-"""What a run looks like: a grid of reconstructions, samples and rerolls of a few validation pictures."""
+"""Previews of a run: grids of reconstructions, samples and rerolls of a few validation pictures, with numbers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,53 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from groupdnet_hub.baselines import System
 from groupdnet_hub.data.labels import classes_present, colour_picture
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.images import tensor_to_picture
+from groupdnet_hub.training.objectives.discriminator_means import DiscriminatorMeans
 from groupdnet_hub.training.objectives.losses import PerceptualLoss
+
+
+class Preview:
+    """Writes sample grids of a run, and measures what they show.
+
+    Args:
+        folder: where the grids are written, as ``STEP.png``.
+        batch: the pictures that they show, on the training device.
+        perceptual: measures the distance of pictures too.
+        means: measures whether the discriminator overfits; None where there is nothing to measure it on.
+        seed: of the samples.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        batch: Mapping[str, Tensor],
+        perceptual: PerceptualLoss | None,
+        means: DiscriminatorMeans | None,
+        seed: int,
+    ) -> None:
+        self.folder, self.batch, self.perceptual = folder, batch, perceptual
+        self.means, self.seed = means, seed
+
+    def save(self, model: System, discriminator: nn.Module, step: int) -> dict[str, float]:
+        """Write a sample grid; return whether the posterior says anything, and whether the discriminator overfits."""
+        grid = sample_grid(model, self.batch, seed=self.seed)
+        save_picture(grid, self.folder / f"{step:07d}.png")
+        report = posterior_report(model, self.batch, self.perceptual, seed=self.seed)
+        if self.means is not None:
+            report |= self.means(discriminator)
+        return report
 
 
 @torch.no_grad()
 def sample_grid(
     model: System, batch: Mapping[str, Tensor], *, seed: int = 0, samples: int = 3
 ) -> Image.Image:
-    """One row a picture: label map, photo, reconstruction, ``samples`` samples, two rerolls of the first one.
+    """Draw one row a picture: label map, photo, reconstruction, ``samples`` samples, two rerolls of the first one.
 
     The rerolled class is the largest present one besides class 0; a system without class codes redraws its whole code,
     and one without an encoder has no reconstruction.
@@ -40,8 +73,8 @@ def sample_grid(
         codes.append(fresh)
     if model.has_encoder:
         codes.insert(0, model.encode(batch["image"], label).mode())
-    scene = model.prepare(label, instance)
-    for pictures in (batch["image"], *(model.decode(one, scene) for one in codes)):
+    prepared = model.prepare(label, instance)
+    for pictures in (batch["image"], *(model.decode(one, prepared) for one in codes)):
         columns.append([tensor_to_picture(picture.float().cpu()) for picture in pictures])
     width, height = columns[0][0].size
     grid = Image.new("RGB", (width * len(columns), height * len(label)))
@@ -55,8 +88,8 @@ def sample_grid(
 def posterior_report(
     model: System, batch: Mapping[str, Tensor], perceptual: PerceptualLoss | None, *, seed: int = 0
 ) -> dict[str, float]:
-    """Does the code say anything? KL by class, and the distance of reconstruction and of a sample to the photo."""
-    scene = model.prepare(batch["label"], batch.get("instance"))
+    """Return what the code says: KL by class, and the distance of reconstruction and sample to the photo."""
+    prepared = model.prepare(batch["label"], batch.get("instance"))
     fresh = model.sample_codes(len(batch["label"]), generator=torch.Generator().manual_seed(seed))
     codes, report = {"sample": fresh}, {}
     if model.has_encoder:
@@ -66,7 +99,7 @@ def posterior_report(
         report = {f"kl/{name}": float(value) for name, value in zip(names, kl, strict=True)}
         codes = {"reconstruction": posterior.mode()} | codes
     for name, these in codes.items():
-        picture = model.decode(these, scene)
+        picture = model.decode(these, prepared)
         report[f"l1/{name}"] = float((picture - batch["image"]).abs().mean())
         if perceptual is not None:
             report[f"perceptual/{name}"] = float(perceptual(picture, batch["image"]))
@@ -74,7 +107,7 @@ def posterior_report(
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a PNG that is whole or absent."""
+    """Write a PNG, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial:
         picture.save(partial, format="PNG")

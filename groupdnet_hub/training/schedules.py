@@ -1,32 +1,69 @@
-"""How rates and weights change over a run, and the optimiser."""
+"""How long a run is, how rates and weights change over it, and the optimiser."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from groupdnet_hub import StreamedImages
+from groupdnet_hub.training.config import ResolvedTrainConfig
+from groupdnet_hub.training.data import Data
+
 # How Adam computes, not what.
 _FORMS_OF_ADAM = ("lr", "foreach", "fused", "capturable")
 
 
+@dataclass(frozen=True)
+class RunLength:
+    """How long a run is.
+
+    Attributes:
+        pictures: how many there are to train on; None for a stream, whose length is not known.
+        pictures_per_step: how many make one step, all processes and accumulated batches together.
+        steps: updates to make.
+    """
+
+    pictures: int | None
+    pictures_per_step: int
+    steps: int
+
+    @classmethod
+    def of_run(cls, settings: ResolvedTrainConfig, data: Data, processes: int) -> RunLength:
+        """Return the length of a run.
+
+        Raises:
+            ValueError: if the pictures do not fill one step.
+        """
+        pictures = None if isinstance(data, StreamedImages) else len(data)
+        per_step = settings.train_batch_size * processes * settings.gradient_accumulation_steps
+        if pictures is not None and pictures < per_step:
+            raise ValueError(
+                f"{pictures} pictures do not fill one step of {per_step} (--train_batch_size x "
+                "processes x --gradient_accumulation_steps): lower one of them"
+            )
+        steps = settings.max_train_steps or settings.num_train_epochs * ((pictures or 0) // per_step)
+        return cls(pictures, per_step, steps)
+
+
 def learning_rate_factor(step: float, decay_start: float, total: float) -> float:
-    """Constant 1, then linearly down to 0 at ``total`` (section 4.1: 60 + 40 epochs on DeepFashion)."""
+    """Return 1 up to ``decay_start``, then linearly down to 0 at ``total`` (section 4.1: 60 + 40 epochs)."""
     if step <= decay_start or total <= decay_start:
         return 1.0
     return max(0.0, 1.0 - (step - decay_start) / (total - decay_start))
 
 
 def kl_weight_at(step: int, start: float | None, end: float, warmup_steps: int) -> float:
-    """KL weight: linear from ``start`` at step 0 to ``end`` at ``warmup_steps``, constant from there on."""
+    """Return the KL weight: linear from ``start`` at step 0 to ``end`` at ``warmup_steps``, constant from there on."""
     if start is None or step >= warmup_steps:
         return end
     return start + (end - start) * step / warmup_steps
 
 
-def risen_share(step: int, start: int, steps: int) -> float:
-    """Share of a weight that rises linearly from 0 at step ``start`` to 1, ``steps`` steps later."""
+def risen_fraction(step: int, start: int, steps: int) -> float:
+    """Return the fraction of a weight that rises linearly from 0 at step ``start`` to 1, ``steps`` steps later."""
     if step >= start + steps:
         return 1.0
     return max(0.0, (step - start) / steps)
@@ -35,7 +72,7 @@ def risen_share(step: int, start: int, steps: int) -> float:
 def make_optimizer(
     kind: str, network: nn.Module, rate: float, betas: tuple[float, float], device_type: str
 ) -> torch.optim.Optimizer:
-    """``adam`` (section 4.1; fused where the device has it), or plain ``sgd``.
+    """Return ``adam`` (section 4.1; fused where the device has it), or plain ``sgd``.
 
     Loading the state of a run on another kind of device leaves the form of computation as it is here.
     """

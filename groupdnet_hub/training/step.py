@@ -1,177 +1,148 @@
-"""One step of training: a generator step, then a discriminator step on the same generated pictures (section 3.5)."""
+"""One training step in its plain form: a generator step, then a discriminator step on the same pictures (section 3.5).
+
+:mod:`groupdnet_hub.training.fast` makes the same step faster.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from groupdnet_hub.models.fast.cuda_graphs import CudaGraphs
-from groupdnet_hub.models.fast.working_weights import SingularVectors, WorkingWeights
-from groupdnet_hub.training.fast.draws_ahead import DrawsAhead
-from groupdnet_hub.training.fast.recorded_step import RecordedStep
-from groupdnet_hub.training.fast.step_form import StepForm, StepKind
-from groupdnet_hub.training.objectives.discriminator_io import Batch
+from groupdnet_hub.training.objectives.discriminator_inputs import Batch
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
-from groupdnet_hub.training.objectives.groupdnet import Objective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
+from groupdnet_hub.training.objectives.objective import Objective
 from groupdnet_hub.training.random_streams import Streams
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a step reads and updates.
+
+    Attributes:
+        accelerator: the devices and processes of the run.
+        model, discriminator: the networks, as ``accelerator.prepare`` gave them.
+        optimizer, discr_optimizer: their optimisers, from the same call.
+        objective: the losses.
+        streams: the random numbers.
+        penalty: the penalty on the discriminator's gradient.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    discriminator: nn.Module
+    optimizer: torch.optim.Optimizer
+    discr_optimizer: torch.optim.Optimizer
+    objective: Objective
+    streams: Streams
+    penalty: LazyR1
+
+
+@dataclass(frozen=True)
+class StepKind:
+    """What differs between steps, all known before a step begins: steps of one kind do the same work.
+
+    Attributes:
+        generator: whether the generator learns, or only draws for the discriminator.
+        penalty: whether the discriminator's gradient penalty is due.
+        weighted: names of the losses that count.
+    """
+
+    generator: bool
+    penalty: bool
+    weighted: frozenset[str]
+
 
 # Updates the networks on a batch, with the weights of the losses, and returns these by name.
 MakeStep = Callable[[Batch, LossWeights, StepKind], dict[str, Tensor]]
 
 
 class TrainingStep:
-    """Both halves of a step on the networks, optimisers and streams of a run.
+    """A generator step and a discriminator step on a batch.
 
     Args:
-        model, discriminator: as ``accelerator.prepare`` gave them.
-        optimizers: the generator's and the discriminator's, of the same.
+        learner: what is read and updated.
     """
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        form: StepForm,
-        model: nn.Module,
-        discriminator: nn.Module,
-        optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
-        objective: Objective,
-        streams: Streams,
-        penalty: LazyR1,
-    ) -> None:
-        self.accelerator, self.form = accelerator, form
-        self.model, self.discriminator, self.optimizers = model, discriminator, optimizers
-        self.objective, self.streams, self.penalty = objective, streams, penalty
-        # Unwrapped: while the generator learns, the judge's gradients are not wanted, and so nothing is to be shared
-        # between processes.
-        self.judge = accelerator.unwrap_model(discriminator)
-        self._weights = _Lent(accelerator.unwrap_model(model), form.working, form.dtype, joined=form.dense)
-        self._judge_weights = _Lent(self.judge, form.working, form.dtype)
-        self._judge_in_full = _Lent(self.judge, form.dtype is not None, None)
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+        # Unwrapped: while the generator learns, gradients of the discriminator are not wanted, and so nothing is to be
+        # shared between processes.
+        self.bare_discriminator: nn.Module = learner.accelerator.unwrap_model(learner.discriminator)
 
     def __call__(self, batch: Batch, weights: LossWeights, kind: StepKind) -> dict[str, Tensor]:
         """Update both networks on a batch.
 
         Returns:
-            the losses by name, weighted as they are minimised.
+            The losses by name, weighted as they are minimised, detached.
         """
-        accelerator, objective, streams = self.accelerator, self.objective, self.streams
+        learner, streams = self.learner, self.learner.streams
         if streams.colours is not None:
             batch = {**batch, "image": streams.colours(batch["image"], batch["label"])}
-        noise = streams.noise.draw((len(batch["label"]), *objective.noise_shape()), accelerator.device)
-        generator_optimizer, discriminator_optimizer = self.optimizers
-        with accelerator.accumulate(self.model, self.discriminator):
-            self._judge_weights.make()
-            losses, fakes = self._generator_half(batch, noise, weights, kind)
-            if losses:
-                generator_optimizer.step()
-                generator_optimizer.zero_grad()
-            discriminator_losses = self._discriminator_half(batch, fakes, kind)
-            discriminator_optimizer.step()
-            discriminator_optimizer.zero_grad()
-            self._judge_weights.forget()
-        return {name: loss.detach() for name, loss in (*losses.items(), *discriminator_losses.items())}
+        shape = len(batch["label"]), *learner.objective.noise_shape()
+        noise = streams.noise.draw(shape, learner.accelerator.device)
+        with learner.accelerator.accumulate(learner.model, learner.discriminator):
+            losses, fakes = self.generator_step(batch, noise, weights, kind)
+            losses |= self.discriminator_step(batch, fakes, kind)
+        return {name: loss.detach() for name, loss in losses.items()}
 
-    def _generator_half(
+    def generator_step(
         self, batch: Batch, noise: Tensor, weights: LossWeights, kind: StepKind
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-        """Gradients of the generator's losses; (these losses, the pictures)."""
-        objective, judge = self.objective, self.judge.requires_grad_(False)
-        self._weights.make()
-        with self._weights.lent(), self._judge_weights.lent(gradients=False), self._autocast():
-            if kind.generator:
-                losses, fakes = objective.generator_losses(self.model, judge, batch, noise, weights)
-            else:
-                with torch.no_grad():
-                    losses, fakes = {}, objective.draw(self.model, batch, noise)
-        if losses:
-            self.accelerator.backward(_sum(losses.values()))
-        self._weights.forget()
+        """Update encoder and decoder by Eq. 6, with the discriminator as it is.
+
+        Returns:
+            (the losses, none if the generator only draws; the pictures).
+        """
+        learner, objective = self.learner, self.learner.objective
+        frozen_discriminator = self.bare_discriminator.requires_grad_(False)
+        if not kind.generator:
+            with self.generator_forward(), torch.no_grad():
+                return {}, objective.draw(learner.model, batch, noise)
+        with self.generator_forward():
+            losses, fakes = objective.generator_losses(
+                learner.model, frozen_discriminator, batch, noise, weights
+            )
+        learner.accelerator.backward(total(losses.values()))
+        learner.optimizer.step()
+        learner.optimizer.zero_grad()
         return losses, fakes
 
-    def _discriminator_half(
+    def discriminator_step(
         self, batch: Batch, fakes: tuple[Tensor, ...], kind: StepKind
     ) -> dict[str, Tensor]:
-        """Gradients of the discriminator's losses; these losses."""
-        objective, judge = self.objective, self.judge.requires_grad_(True)
-        with self._judge_weights.lent(), self._autocast():
-            losses = objective.discriminator_losses(self.discriminator, fakes, batch)
-        total = _sum(losses.values())
+        """Update the discriminator on the pictures of the generator step and the real ones; return the losses."""
+        learner, objective = self.learner, self.learner.objective
+        bare_discriminator = self.bare_discriminator.requires_grad_(True)
+        with self.discriminator_forward():
+            losses = objective.discriminator_losses(learner.discriminator, fakes, batch)
+        loss = total(losses.values())
         if kind.penalty:
-            # In single precision: second derivatives of rounded features would be noise.
-            full = self._judge_weights if self.form.dtype is None else self._judge_in_full
-            if self.form.dtype is not None:
-                full.make(self._judge_weights.vectors)
-            with full.lent():
-                total = total + self.penalty.loss(objective, judge, batch)
-        self.accelerator.backward(total)
-        self._judge_in_full.forget()
+            with self.penalty_forward():
+                loss = loss + learner.penalty.loss(objective, bare_discriminator, batch)
+        learner.accelerator.backward(loss)
+        learner.discr_optimizer.step()
+        learner.discr_optimizer.zero_grad()
         return losses
 
-    def _autocast(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.form.dtype is not None else self.accelerator.autocast()
+    def generator_forward(self) -> AbstractContextManager[None]:
+        """Return the context in which the generator's losses are computed."""
+        return self.learner.accelerator.autocast()
+
+    def discriminator_forward(self) -> AbstractContextManager[None]:
+        """Return the context in which the discriminator's losses are computed."""
+        return self.learner.accelerator.autocast()
+
+    def penalty_forward(self) -> AbstractContextManager[None]:
+        """Return the context in which the gradient penalty is computed; it leaves autocast by itself."""
+        return nullcontext()
 
 
-def build_step(
-    accelerator: Accelerator,
-    form: StepForm,
-    networks: tuple[nn.Module, nn.Module],
-    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
-    objective: Objective,
-    streams: Streams,
-    penalty: LazyR1,
-) -> MakeStep:
-    """A run's steps in the form that is asked for; arguments as of :class:`TrainingStep`."""
-    step = TrainingStep(accelerator, form, *networks, optimizers, objective, streams, penalty)
-    if not form.dense:
-        return step
-    draws = DrawsAhead(accelerator.device)
-    streams.draw_ahead(draws)
-    if form.recorded:
-        return RecordedStep(step, draws, CudaGraphs(warm_ups=0), accelerator.device)
-
-    def with_draws(batch: Batch, weights: LossWeights, kind: StepKind) -> dict[str, Tensor]:
-        draws.send(kind)
-        with draws.step(kind):
-            return step(batch, weights, kind)
-
-    return with_draws
-
-
-class _Lent:
-    """The working weights of one network during a step; none, where the plain form is asked for.
-
-    Attributes:
-        vectors: the singular vectors of the step.
-    """
-
-    def __init__(
-        self, network: nn.Module, on: bool, dtype: torch.dtype | None, *, joined: bool = False
-    ) -> None:
-        self._working = WorkingWeights(network, dtype, joined=joined) if on else None
-        self.vectors: SingularVectors | None = None
-        self._made: tuple[Tensor, ...] = ()
-
-    def make(self, vectors: SingularVectors | None = None) -> None:
-        """Normalise and round the present weights, by given singular vectors or after an iteration of its own."""
-        if self._working is not None:
-            self.vectors = self._working.iterate() if vectors is None else vectors
-            self._made = self._working.make(self.vectors)
-
-    def lent(self, *, gradients: bool = True) -> AbstractContextManager[None]:
-        """Have the network's layers use them."""
-        if self._working is None:
-            return nullcontext()
-        return self._working.lent(self._made, gradients=gradients)
-
-    def forget(self) -> None:
-        """Let their memory go."""
-        self.vectors, self._made = None, ()
-
-
-def _sum(losses: Iterable[Tensor]) -> Tensor:
+def total(losses: Iterable[Tensor]) -> Tensor:
+    """Return the sum of scalar losses."""
     return torch.stack(list(losses)).sum()

@@ -24,9 +24,10 @@ from torch import Tensor
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(_ROOT))
 
+from groupdnet_hub.training.trainer import Trainer  # noqa: E402
+
 from groupdnet_hub.training.config import TrainConfig  # noqa: E402
 from groupdnet_hub.training.fast.step_form import StepForm, choose_form  # noqa: E402
-from groupdnet_hub.training.trainer import Trainer  # noqa: E402
 from tests.benchmarks.decode import matrix_rate, resident_peak, synchronise  # noqa: E402
 from tests.helpers.host_waits import NoHostWaits  # noqa: E402
 from tests.helpers.launch_counts import CountedCompiler, counting  # noqa: E402

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torchvision
 from accelerate import Accelerator
+from groupdnet_hub.training.trainer import Trainer
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,7 +24,6 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.training.build import build_model, objective_of
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.fast.step_form import StepForm
-from groupdnet_hub.training.trainer import Trainer
 
 
 @contextlib.contextmanager

@@ -238,7 +238,7 @@ def test_a_model_is_saved_and_loaded_and_its_card_says_so(tmp_path: Path) -> Non
     assert again.config == model.config
     label, codes = maps("cells", 1, 4, (32, 16)), model.sample_codes(1, generator=generator(0))
     assert again.decode(codes, label).equal(model.decode(codes, label))
-    said = "in the class's bounding box of the label map"
+    said = "the class's bounding box in the label map"
     assert said in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     make_model(4, (32, 16), 4).save_pretrained(tmp_path / "frame")
     assert said not in (tmp_path / "frame" / "README.md").read_text(encoding="utf-8")

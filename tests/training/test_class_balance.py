@@ -10,6 +10,7 @@ from groupdnet_hub import GroupDNetConfig
 from groupdnet_hub.training.build import build_objective
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.command_lines import train_settings
 from tests.helpers.label_examples import numbered
@@ -31,7 +32,7 @@ def test_a_small_class_has_its_say(balance: float, share: float) -> None:
     label = torch.zeros_like(label)
     label[:, :8, :8] = 1
     batch, judge = {"image": image, "label": label}, SaysYesToClassOne()
-    objective = MultiScaleObjective(CONFIG, None, class_balance=balance)
+    objective = MultiScaleObjective(CONFIG, ObjectiveParts(class_balance=balance))
     losses, pictures = objective.generator_losses(model, judge, batch, noise, LossWeights())
     assert float(losses["adversarial"].detach()) == pytest.approx(-share)
     on_both = objective.discriminator_losses(judge, pictures, batch)
@@ -49,7 +50,7 @@ def test_the_distance_to_the_picture(balance: float, share: float) -> None:
     def model(*_: object) -> tuple[Tensor, None]:
         return picture, None
 
-    objective = MultiScaleObjective(CONFIG, None, class_balance=balance)
+    objective = MultiScaleObjective(CONFIG, ObjectiveParts(class_balance=balance))
     batch = {"image": picture + (label == 1)[:, None] / 2, "label": label}
     losses, _ = objective.generator_losses(model, SaysYesToClassOne(), batch, noise, LossWeights(l1=3.0))
     assert float(losses["l1"]) == pytest.approx(3 * share / 2, rel=1e-4)
@@ -68,4 +69,4 @@ def test_the_weight_of_the_distance_is_the_systems(objective: str, weight: float
 @pytest.mark.parametrize("name", ["bicyclegan", "dscgan"])
 def test_losses_of_others_refuse_it(name: str) -> None:
     with pytest.raises(ValueError, match=f"--class_balance has no effect: {name}"):
-        build_objective(name, CONFIG, None, None, class_balance=0.5)
+        build_objective(name, CONFIG, ObjectiveParts(class_balance=0.5))

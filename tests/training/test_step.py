@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from groupdnet_hub.training.trainer import Trainer
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
@@ -16,7 +17,6 @@ from groupdnet_hub.training.fast.draws_ahead import DrawsAhead
 from groupdnet_hub.training.fast.recorded_step import RecordedStep
 from groupdnet_hub.training.fast.step_form import StepForm
 from groupdnet_hub.training.step import TrainingStep
-from groupdnet_hub.training.trainer import Trainer
 from tests.helpers.host_waits import NoHostWaits
 from tests.helpers.step_runs import step_run
 

@@ -29,7 +29,7 @@ FLAGS += ("--save_discriminator",)
 def held_out_loss(folder: Path, held_out: dict[str, Tensor]) -> float:
     """The loss of a saved discriminator on pictures that were not trained on, and on what its model makes of them."""
     model = GroupDNet.from_pretrained(folder)
-    objective = MultiScaleObjective(model.config, None)
+    objective = MultiScaleObjective(model.config)
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0))
     assert "is taken up" in take_up(discriminator, str(folder), model.config, {})
     shape = (len(held_out["label"]), *objective.noise_shape())

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from groupdnet_hub.training.state.checkpoints import first_line
+from groupdnet_hub.runs.scripts import first_line
 from groupdnet_hub.training.state.parts import join, newest_checkpoint, split
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from groupdnet_hub.training.augment.diffaugment import NEUTRAL, DiffAugment
 from groupdnet_hub.training.distributed import tensor_mean_over_processes
+from groupdnet_hub.training.shared_stream import RunSeed
 
 # Colour, translation and cutout are applied or left out each for itself: which of them each of the draws is for.
 _AUGMENTATION_OF_DRAW = (0, 0, 0, 1, 1, 2, 2)
@@ -41,12 +42,10 @@ class AdaptiveDiffAugment(DiffAugment):
         self,
         target: float,
         rise: int,
-        seed: int,
-        process_index: int,
-        num_processes: int,
+        seed: RunSeed,
         device: torch.device,
     ) -> None:
-        super().__init__(seed, process_index, num_processes)
+        super().__init__(seed)
         self.target, self.rise = target, rise
         self.probability = torch.zeros((), device=device)
         self.overfitting = torch.zeros((), device=device)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from groupdnet_hub.training.distributed import SharedStream
+from groupdnet_hub.training.shared_stream import RunSeed, SharedStream, StreamId
 
 
 class ClassColours(SharedStream):
@@ -23,12 +23,10 @@ class ClassColours(SharedStream):
         share: of the pictures, for each class, that are changed; from 0 to 1.
     """
 
-    number = 4
+    stream_id = StreamId.CLASS_COLOURS
 
-    def __init__(
-        self, class_ids: Sequence[int], share: float, seed: int, process_index: int, num_processes: int
-    ) -> None:
-        super().__init__(seed, process_index, num_processes)
+    def __init__(self, class_ids: Sequence[int], share: float, seed: RunSeed) -> None:
+        super().__init__(seed)
         self.class_ids, self.share = tuple(class_ids), share
 
     def __call__(self, image: Tensor, label: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from groupdnet_hub.data.labels import shown_classes
 from groupdnet_hub.training.augment.class_choice import choose
-from groupdnet_hub.training.distributed import SharedStream
+from groupdnet_hub.training.shared_stream import RunSeed, SharedStream, StreamId
 
 
 class ClassCrops(SharedStream):
@@ -26,13 +26,11 @@ class ClassCrops(SharedStream):
         num_classes: of the label maps.
     """
 
-    number = 2
+    stream_id = StreamId.PERCEPTUAL_CROPS
     _compiled: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]] | None = None
 
-    def __init__(
-        self, side: int, num_classes: int, seed: int, process_index: int, num_processes: int
-    ) -> None:
-        super().__init__(seed, process_index, num_processes)
+    def __init__(self, side: int, num_classes: int, seed: RunSeed) -> None:
+        super().__init__(seed)
         self.side, self.num_classes = side, num_classes
 
     def draw(self, label: Tensor) -> Windows:
@@ -53,7 +51,7 @@ class ClassCrops(SharedStream):
 class DiscriminatorCrops(ClassCrops):
     """The same for the discriminator, with draws of its own."""
 
-    number = 11
+    stream_id = StreamId.DISCRIMINATOR_CROPS
 
 
 @dataclass(frozen=True)

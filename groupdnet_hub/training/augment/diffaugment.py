@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from groupdnet_hub.training.distributed import SharedStream
+from groupdnet_hub.training.shared_stream import SharedStream, StreamId
 
 # Shares of the side: how far a picture is moved at most, and how large the square is that is cut out.
 _TRANSLATION = 1 / 8
@@ -26,7 +26,7 @@ NEUTRAL = (0.5, 0.5, 0.5, 0.5, 0.5, 2.0, 2.0)
 class DiffAugment(SharedStream):
     """Colour, translation and cutout of label input and picture together."""
 
-    number = 1
+    stream_id = StreamId.DIFFAUGMENT
     _compiled: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __call__(self, x: Tensor, copies: int = 1) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from groupdnet_hub.training.distributed import SharedStream
+from groupdnet_hub.training.shared_stream import RunSeed, SharedStream, StreamId
 
 
 class LabelMix(SharedStream):
@@ -19,10 +19,10 @@ class LabelMix(SharedStream):
         num_classes: of the label maps.
     """
 
-    number = 10
+    stream_id = StreamId.LABEL_MIX
 
-    def __init__(self, num_classes: int, seed: int, process_index: int, num_processes: int) -> None:
-        super().__init__(seed, process_index, num_processes)
+    def __init__(self, num_classes: int, seed: RunSeed) -> None:
+        super().__init__(seed)
         self.num_classes = num_classes
 
     def mask(self, target: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from groupdnet_hub.models.fast.cuda_graphs import Record
 from groupdnet_hub.training.fast.draws_ahead import DrawsAhead
-from groupdnet_hub.training.fast.step_form import StepKind
-from groupdnet_hub.training.objectives.discriminator_io import Batch
+from groupdnet_hub.training.objectives.discriminator_inputs import Batch
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
+from groupdnet_hub.training.step import MakeStep, StepKind
 
 # Steps of a kind before it is recorded: in these, libraries settle on their algorithms and optimisers make their state.
 _UNRECORDED = 3
@@ -48,7 +48,7 @@ class RecordedStep:
 
     def __init__(
         self,
-        step: Callable[[Batch, LossWeights, StepKind], dict[str, Tensor]],
+        step: MakeStep,
         draws: DrawsAhead,
         record: Record,
         device: torch.device,
@@ -59,7 +59,7 @@ class RecordedStep:
         self._numbers: Tensor | None = None
 
     def __call__(self, batch: Batch, weights: LossWeights, kind: StepKind) -> dict[str, Tensor]:
-        """As the step itself; the losses are good until the next step."""
+        """Make a step; the losses that are returned are good until the next one."""
         self._draws.send(kind)
         if self._batch and _shapes(batch) != _shapes(self._batch):
             warnings.warn(

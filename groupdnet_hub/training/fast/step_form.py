@@ -42,7 +42,7 @@ class StepForm:
             raise ValueError("a recorded step needs the dense form: the look-up asks the host in every step")
 
     def line(self, notes: tuple[str, ...] = ()) -> str:
-        """One line that says what is on, and what is not and why."""
+        """Return one line that says what is on, and what is not and why."""
         if not self.working:
             return "training step: plain (--plain_step)"
         parts = [
@@ -53,21 +53,6 @@ class StepForm:
             parts.append(f"{str(self.dtype).removeprefix('torch.')} throughout")
         parts += [name for name, on in (("compiled", self.compiled), ("CUDA graphs", self.recorded)) if on]
         return f"training step: {', '.join(parts)}" + "".join(f"; {note}" for note in notes)
-
-
-@dataclass(frozen=True)
-class StepKind:
-    """What differs between steps, all known before a step begins: steps of one kind do the same work.
-
-    Attributes:
-        generator: whether the generator learns, or only draws for the discriminator.
-        penalty: whether the discriminator's gradient penalty is due.
-        weighted: the losses that count.
-    """
-
-    generator: bool
-    penalty: bool
-    weighted: frozenset[str]
 
 
 def choose_form(

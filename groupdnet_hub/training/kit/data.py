@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,14 +87,12 @@ def _pack_split(
 
     for entry, (picture, label, instance) in zip(entries, pairs, strict=True):
         suffix = {"keep": None, "jpeg": ".jpg", "png": ".png"}[pictures]
-        entry["file_name"] = put(picture, suffix, lambda to, p=picture: _write_photo(p, to, quality, size))
+        entry["file_name"] = put(picture, suffix, partial(_write_photo, picture, quality=quality, size=size))
         suffix = None if size is None and _is_png(label) else ".png"
-        entry["label_file_name"] = put(label, suffix, lambda to, p=label: _write_label(p, to, labels, size))
+        entry["label_file_name"] = put(label, suffix, partial(_write_label, label, labels=labels, size=size))
         if instance is not None:
             suffix = None if size is None and _is_png(instance) else ".png"
-            entry["instance_file_name"] = put(
-                instance, suffix, lambda to, p=instance: _write_instance(p, to, size)
-            )
+            entry["instance_file_name"] = put(instance, suffix, partial(_write_instance, instance, size=size))
     (target / "metadata.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries), "utf-8")
     return len(entries)
 

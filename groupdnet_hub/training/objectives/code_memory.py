@@ -15,7 +15,7 @@ from torch import Tensor
 
 from groupdnet_hub.data.labels import shown_classes
 from groupdnet_hub.training.augment.class_choice import choose_weighted
-from groupdnet_hub.training.distributed import SharedStream
+from groupdnet_hub.training.shared_stream import RunSeed, SharedStream, StreamId
 
 
 class CodeMemory(SharedStream):
@@ -30,18 +30,16 @@ class CodeMemory(SharedStream):
         device: where they are kept.
     """
 
-    number = 5
+    stream_id = StreamId.CODE_MEMORY
 
     def __init__(
         self,
         code_shape: tuple[int, ...],
         size: int,
-        seed: int,
-        process_index: int,
-        num_processes: int,
+        seed: RunSeed,
         device: torch.device | str = "cpu",
     ) -> None:
-        super().__init__(seed, process_index, num_processes)
+        super().__init__(seed)
         self.size = size
         self.codes = torch.zeros(code_shape[0], size, *code_shape[1:], device=device)
         # How many pictures have shown each class: where its next code goes, and how rare it is.
@@ -90,8 +88,8 @@ class CodeMemory(SharedStream):
         source = written.to(torch.uint8).argmax(dim=0)  # [C, places]
         classes = torch.arange(len(self.seen), device=label.device)[:, None]
         fresh = codes[source, classes]
-        changed = written.any(dim=0)[(..., *(None,) * (codes.ndim - 2))]
-        # In place: what is recorded goes on in the same memory.
+        changed = written.any(dim=0).view(*written.shape[1:], *(1,) * (codes.ndim - 2))
+        # In place: what is recorded continues in the same memory.
         torch.where(changed, fresh, self.codes, out=self.codes)
         self.seen.copy_(total)
 

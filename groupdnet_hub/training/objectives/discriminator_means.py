@@ -13,14 +13,14 @@ from torch.utils.data import default_collate
 from groupdnet_hub import PairedImages
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.data import Data, spread, validation_data
-from groupdnet_hub.training.objectives.groupdnet import Objective
+from groupdnet_hub.training.objectives.objective import Objective
 
 # Of each of the two, at most.
 _PICTURES = 64
 
 
 class DiscriminatorMeans:
-    """Measures the mean score of as many training as validation pictures, each whole and as it is.
+    """Measures the mean score of as many training as validation pictures, each in full and not moved.
 
     Args:
         train, validation: pictures with their label maps; they are read anew each time.
@@ -40,7 +40,7 @@ class DiscriminatorMeans:
         self.count = min(_PICTURES, len(train), len(validation))
 
     def __call__(self, discriminator: nn.Module) -> dict[str, float]:
-        """``discriminator_on_train``, ``discriminator_on_validation``, and how much higher the first is.
+        """Return ``discriminator_on_train``, ``discriminator_on_validation``, and how much higher the first is.
 
         Args:
             discriminator: not wrapped for several processes; it is in evaluation mode meanwhile.
@@ -68,7 +68,7 @@ class DiscriminatorMeans:
 def build_means(
     settings: TrainConfig, objective: Objective, data: Data, device: torch.device
 ) -> DiscriminatorMeans | None:
-    """The measure for a run; None where there is no validation split, or only a stream to train on."""
+    """Return the measure for a run; None where there is no validation split, or only a stream to train on."""
     validation, train = validation_data(settings, data), data.untransformed()
     if not validation or not isinstance(train, PairedImages):
         return None

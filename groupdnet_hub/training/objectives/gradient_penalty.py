@@ -11,8 +11,8 @@ import functools
 import torch
 from torch import Tensor, nn
 
-from groupdnet_hub.training.objectives.discriminator_io import Batch
-from groupdnet_hub.training.objectives.groupdnet import Objective
+from groupdnet_hub.training.objectives.discriminator_inputs import Batch
+from groupdnet_hub.training.objectives.objective import Objective
 
 
 class LazyR1:
@@ -33,11 +33,11 @@ class LazyR1:
         self._last: Tensor | None = None
 
     def due(self, step: int) -> bool:
-        """Whether a step, counted from 0, has it."""
+        """Return whether a step, counted from 0, has it."""
         return bool(self.weight) and step % self.interval == 0
 
     def loss(self, objective: Objective, discriminator: nn.Module, batch: Batch) -> Tensor:
-        """What is added to the discriminator's loss at a step that has it, a scalar in float32 at least.
+        """Return what is added to the discriminator's loss at a step that has it, a scalar in float32 at least.
 
         The pictures are augmented as those that the discriminator learns from; the gradient is that of the pictures
         before.
@@ -46,23 +46,23 @@ class LazyR1:
             discriminator: not wrapped for several processes. Its plain forward is called, outside of autocast, and of
                 what ``torch.compile`` made of it, through which there are no second derivatives.
         """
-        image = batch["image"].detach()
+        parts, image = objective.parts, batch["image"].detach()
         image = image.to(torch.promote_types(image.dtype, torch.float32)).requires_grad_()
         plain = functools.partial(type(discriminator).forward, discriminator)
         with torch.autocast(image.device.type, enabled=False):
             batch = {**batch, "image": image}
-            augment = None if objective.augment is None else objective.augment.plain
+            augment = None if parts.augment is None else parts.augment.plain
             scores = objective.real_scores(plain, batch, augment)
-            if objective.windows is not None:
-                window = objective.windows.draw(batch["label"]).batch(batch)
+            if parts.windows is not None:
+                window = parts.windows.draw(batch["label"]).batch(batch)
                 scores = (scores + objective.real_scores(plain, window, augment)) / 2
             (gradient,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
             penalty = self.weight / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
         if self._last is None:
             self._last = torch.zeros_like(penalty)
-        self._last.copy_(penalty.detach())  # in place: a recorded step goes on in the same memory
+        self._last.copy_(penalty.detach())  # in place: a recorded step continues in the same memory
         return self.interval * penalty
 
     def report(self) -> dict[str, Tensor]:
-        """The penalty when it was last computed, not multiplied by the interval; to be logged."""
+        """Return the penalty when it was last computed, not multiplied by the interval; to be logged."""
         return {} if self._last is None else {"r1": self._last}

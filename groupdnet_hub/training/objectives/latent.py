@@ -1,9 +1,6 @@
-"""The objectives of BicycleGAN and DSCGAN: one latent code for the whole picture, kept alive by a loss of its own."""
+"""The objectives of BicycleGAN and DSCGAN: one latent code for the entire picture, kept alive by a loss of its own."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +8,17 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
-from groupdnet_hub.training.objectives.discriminator_io import (
+from groupdnet_hub.training.objectives.discriminator_inputs import (
     LEAST_SQUARES_MIDDLE,
-    Augment,
     Batch,
     Change,
+    Discriminator,
+    discriminator_input,
     halves,
     label_input,
     logits,
     mean_logits,
     observe,
-    seen,
 )
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.losses import (
@@ -29,6 +26,7 @@ from groupdnet_hub.training.objectives.losses import (
     least_squares_discriminator_loss,
     least_squares_generator_loss,
 )
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
 
 # DSCGAN's bound on the ratio of the pictures' distance to the codes', against an exploding gain.
 _DIVERSITY_BOUND = 10.0
@@ -43,7 +41,7 @@ class TwoDiscriminators(nn.Module):
         self.random = MultiScaleDiscriminator(config, generator=generator)
 
     def forward(self, encoded: Tensor, random: Tensor) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """What each sees -> what each says."""
+        """Return the features of each for its input [B, C (+ 1) + 3, H, W]."""
         return self.encoded(encoded), self.random(random)
 
 
@@ -54,36 +52,40 @@ class BicycleObjective:
     between the random code and the one read back trains the generator only.
     """
 
-    used = ("adversarial", "l1", "latent", "kl")
-    windows = None
-    judged_together = True
+    used: tuple[str, ...] = ("adversarial", "l1", "latent", "kl")
 
-    def __init__(self, config: SystemConfig, augment: Augment | None = None) -> None:
-        self.config, self.augment = config, augment
+    def __init__(self, config: SystemConfig, parts: ObjectiveParts | None = None) -> None:
+        self.config, self.parts = config, parts or ObjectiveParts()
 
     def make_discriminator(self, generator: torch.Generator) -> nn.Module:
-        """One for each half of the bicycle."""
+        """Return a discriminator for each half of the bicycle."""
         return TwoDiscriminators(self.config, generator)
 
     def noise_shape(self) -> tuple[int, ...]:
-        """The posterior's noise, and a random code."""
+        """Return the shape of the posterior's noise and a random code."""
         return (2, *self.config.code_shape)
 
     def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
-        """The picture of the encoded code, and that of the random one."""
+        """Return the pictures of the encoded and of the random code."""
         encoded, _, random, _ = model(batch["image"], batch["label"], batch.get("instance"), noise)
         return encoded, random
 
     def generator_losses(
-        self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
+        self,
+        model: nn.Module,
+        frozen_discriminator: nn.Module,
+        batch: Batch,
+        noise: Tensor,
+        weights: LossWeights,
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-        """Both halves of the bicycle."""
+        """Return the losses of both halves of the bicycle, and their pictures."""
         encoded, posterior, random, recovered = model(
             batch["image"], batch["label"], batch.get("instance"), noise
         )
         condition = label_input(batch, self.config)
-        on_encoded, on_random = judge(
-            seen(condition, (encoded,), self.augment), seen(condition, (random,), self.augment)
+        on_encoded, on_random = frozen_discriminator(
+            discriminator_input(condition, (encoded,), self.parts.augment),
+            discriminator_input(condition, (random,), self.parts.augment),
         )
         losses = {
             "adversarial": weights.adversarial
@@ -100,22 +102,24 @@ class BicycleObjective:
     def discriminator_losses(
         self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
     ) -> dict[str, Tensor]:
-        """Each discriminator on its pictures and on the real ones."""
+        """Return the losses of each discriminator on its pictures and on the real ones, added up."""
         condition, image = label_input(batch, self.config), batch["image"]
-        outputs = discriminator(*(seen(condition, (fake.detach(), image), self.augment) for fake in fakes))
+        outputs = discriminator(
+            *(discriminator_input(condition, (fake.detach(), image), self.parts.augment) for fake in fakes)
+        )
         sums, found = torch.zeros(2, device=image.device), []
         for output in outputs:
             on_fake, on_real = halves(output)
             found += on_real
             sums = sums + torch.stack(least_squares_discriminator_loss(logits(on_fake), logits(on_real)))
-        observe(self.augment, found, LEAST_SQUARES_MIDDLE)
+        observe(self.parts.augment, found, LEAST_SQUARES_MIDDLE)
         return {"discriminator_fake": sums[0], "discriminator_real": sums[1]}
 
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
+        self, discriminator: Discriminator, batch: Batch, augment: Change | None = None
     ) -> Tensor:
-        """The mean logit of both discriminators, over places and scales."""
-        shown = seen(label_input(batch, self.config), (batch["image"],), augment)
+        """Return the mean logit of both discriminators, over places and scales."""
+        shown = discriminator_input(label_input(batch, self.config), (batch["image"],), augment)
         return torch.stack([mean_logits(outputs) for outputs in discriminator(shown, shown)]).mean(dim=0)
 
 
@@ -126,33 +130,36 @@ class DiversityObjective:
     distance of two pictures of one label map to that of their codes is raised, up to a bound.
     """
 
-    used = ("adversarial", "l1", "diversity")
-    windows = None
-    judged_together = True
+    used: tuple[str, ...] = ("adversarial", "l1", "diversity")
 
-    def __init__(self, config: SystemConfig, augment: Augment | None = None) -> None:
-        self.config, self.augment = config, augment
+    def __init__(self, config: SystemConfig, parts: ObjectiveParts | None = None) -> None:
+        self.config, self.parts = config, parts or ObjectiveParts()
 
     def make_discriminator(self, generator: torch.Generator) -> nn.Module:
-        """The multi-scale discriminator."""
+        """Return the multi-scale discriminator."""
         return MultiScaleDiscriminator(self.config, generator=generator)
 
     def noise_shape(self) -> tuple[int, ...]:
-        """Two codes."""
+        """Return the shape of two codes."""
         return (2, *self.config.code_shape)
 
     def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
-        """The pictures of both codes."""
+        """Return the pictures of both codes."""
         first, second = model(batch["image"], batch["label"], batch.get("instance"), noise)
         return first, second
 
     def generator_losses(
-        self, model: nn.Module, judge: nn.Module, batch: Batch, noise: Tensor, weights: LossWeights
+        self,
+        model: nn.Module,
+        frozen_discriminator: nn.Module,
+        batch: Batch,
+        noise: Tensor,
+        weights: LossWeights,
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-        """Two pictures for each label map, both also held against the real one, so that they stay pictures of it."""
+        """Draw two pictures for each label map, both compared with the real one too, so that they stay like it."""
         first, second = model(batch["image"], batch["label"], batch.get("instance"), noise)
         condition = label_input(batch, self.config)
-        outputs = judge(seen(condition, (first, second), self.augment))
+        outputs = frozen_discriminator(discriminator_input(condition, (first, second), self.parts.augment))
         real = batch["image"].float()
         apart = (first.float() - second.float()).abs().mean(dim=(1, 2, 3))
         codes_apart = (noise[:, 0] - noise[:, 1]).float().abs().flatten(1).mean(dim=1)
@@ -167,16 +174,17 @@ class DiversityObjective:
     def discriminator_losses(
         self, discriminator: nn.Module, fakes: tuple[Tensor, ...], batch: Batch
     ) -> dict[str, Tensor]:
-        """On the pictures of the first codes and on the real ones."""
+        """Return the losses on the pictures of the first codes and on the real ones."""
         condition = label_input(batch, self.config)
         pictures = (fakes[0].detach(), batch["image"])
-        on_fake, on_real = halves(discriminator(seen(condition, pictures, self.augment)))
-        observe(self.augment, on_real, LEAST_SQUARES_MIDDLE)
+        on_fake, on_real = halves(discriminator(discriminator_input(condition, pictures, self.parts.augment)))
+        observe(self.parts.augment, on_real, LEAST_SQUARES_MIDDLE)
         fake, real = least_squares_discriminator_loss(logits(on_fake), logits(on_real))
         return {"discriminator_fake": fake, "discriminator_real": real}
 
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
+        self, discriminator: Discriminator, batch: Batch, augment: Change | None = None
     ) -> Tensor:
-        """The mean logit, over places and scales."""
-        return mean_logits(discriminator(seen(label_input(batch, self.config), (batch["image"],), augment)))
+        """Return the mean logit, over places and scales."""
+        shown = discriminator_input(label_input(batch, self.config), (batch["image"],), augment)
+        return mean_logits(discriminator(shown))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from torch import Tensor
 
 from groupdnet_hub.training.config import ResolvedTrainConfig
-from groupdnet_hub.training.schedules import kl_weight_at, risen_share
+from groupdnet_hub.training.schedules import kl_weight_at, risen_fraction
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class LossWeights:
     redraw: float | Tensor = 0.0
 
     def weighted(self) -> frozenset[str]:
-        """Names of the losses that count."""
+        """Return the names of the losses that count."""
         return frozenset(f.name for f in fields(self) if has_weight(getattr(self, f.name)))
 
     def numbers(self) -> list[float]:
-        """All of them in order."""
+        """Return all of them in order."""
         return [float(getattr(self, f.name)) for f in fields(self)]
 
     def on_device(self, numbers: Tensor) -> LossWeights:
-        """Those that count as scalars of ``numbers``, which :meth:`numbers` were sent to; the others stay 0."""
+        """Return those that count as scalars of ``numbers``, which :meth:`numbers` were sent to; the others stay 0."""
         scalars = zip(fields(self), numbers.unbind(), strict=True)
         return LossWeights(
             **{f.name: value if has_weight(getattr(self, f.name)) else 0.0 for f, value in scalars}
@@ -47,21 +47,21 @@ class LossWeights:
 
 
 def has_weight(weight: float | Tensor) -> bool:
-    """Whether a loss of this weight counts; one on the device does."""
+    """Return whether a loss of this weight counts; one on the device does."""
     return isinstance(weight, Tensor) or weight != 0
 
 
 def used_weights(names: Iterable[str], weights: LossWeights) -> dict[str, float]:
-    """The weights of these names that are not 0, for the model card."""
+    """Return the weights of these names that are not 0, for the model card."""
     return {name: value for name in names if (value := getattr(weights, name))}
 
 
 def weights_at(settings: ResolvedTrainConfig, step: int) -> LossWeights:
     """Return the weights that the settings have at a step."""
-    share = risen_share(step, settings.discriminator_warmup_steps, settings.adversarial_warmup_steps)
+    risen = risen_fraction(step, settings.discriminator_warmup_steps, settings.adversarial_warmup_steps)
     return LossWeights(
-        adversarial=settings.adversarial_weight * share,
-        feature_matching=settings.feature_matching_weight * share,
+        adversarial=settings.adversarial_weight * risen,
+        feature_matching=settings.feature_matching_weight * risen,
         perceptual=settings.perceptual_weight,
         kl=kl_weight_at(step, settings.kl_weight_start, settings.kl_weight, settings.kl_warmup_steps),
         l1=settings.l1_weight,
@@ -72,9 +72,9 @@ def weights_at(settings: ResolvedTrainConfig, step: int) -> LossWeights:
 
 
 def with_redraw_every(weights: LossWeights, step: int, interval: int) -> LossWeights:
-    """The weights of an update, counted from 0, when the redraw loss is measured every ``interval``-th time only.
+    """Return an update's weights, counted from 0, when the redraw loss is measured only every ``interval``-th time.
 
-    It then counts ``interval`` times, so that its share in the sum over many updates stays what its weight says
+    It then counts ``interval`` times, so that its part of the sum over many updates stays what its weight says
     (lazy regularisation; Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
     """
     return replace(weights, redraw=0.0 if (step + 1) % interval else interval * weights.redraw)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from groupdnet_hub.data.labels import shown_classes
 from groupdnet_hub.training.augment.class_choice import choose
-from groupdnet_hub.training.distributed import SharedStream
+from groupdnet_hub.training.shared_stream import RunSeed, SharedStream, StreamId
 
 
 class Exchange(Protocol):
@@ -33,10 +33,10 @@ class ClassExchange(SharedStream):
         num_classes: of the label maps.
     """
 
-    number = 3
+    stream_id = StreamId.CLASS_EXCHANGE
 
-    def __init__(self, num_classes: int, seed: int, process_index: int, num_processes: int) -> None:
-        super().__init__(seed, process_index, num_processes)
+    def __init__(self, num_classes: int, seed: RunSeed) -> None:
+        super().__init__(seed)
         self.num_classes = num_classes
 
     def choose(self, label: Tensor) -> Tensor:

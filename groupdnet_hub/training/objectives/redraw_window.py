@@ -13,7 +13,7 @@ from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.models.fast.decode_window import DecodeWindow, TilePlan, decode_window, plan_tiles
 from groupdnet_hub.training.augment.class_choice import choose_weighted
 from groupdnet_hub.training.config import ResolvedTrainConfig
-from groupdnet_hub.training.distributed import SharedStream
+from groupdnet_hub.training.shared_stream import RunSeed, SharedStream, StreamId
 
 # Of height and width, where the command line names none.
 DEFAULT_SHARE = 0.5
@@ -29,17 +29,15 @@ class RedrawWindows(SharedStream):
         device: of the pictures.
     """
 
-    number = 12
+    stream_id = StreamId.REDRAW_WINDOWS
 
     def __init__(
         self,
         plan: TilePlan,
-        seed: int,
-        process_index: int,
-        num_processes: int,
+        seed: RunSeed,
         device: torch.device | str = "cpu",
     ) -> None:
-        super().__init__(seed, process_index, num_processes)
+        super().__init__(seed)
         self.plan, self.tables = plan, plan.tables().to(device)
 
     @property

@@ -6,28 +6,24 @@ are those of the multi-scale discriminator's objective.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.models.segmentation_discriminator import SegmentationDiscriminator
-from groupdnet_hub.training.augment.class_crops import ClassCrops
-from groupdnet_hub.training.augment.label_mix import LabelMix, mix
+from groupdnet_hub.training.augment.label_mix import mix
 from groupdnet_hub.training.distributed import tensor_mean_over_processes
-from groupdnet_hub.training.objectives.discriminator_io import Augment, Batch, Change, label_input, seen
-from groupdnet_hub.training.objectives.groupdnet import Crops, ReconstructionObjective
-from groupdnet_hub.training.objectives.loss_weights import LossWeights, has_weight
-from groupdnet_hub.training.objectives.losses import (
-    PerceptualLoss,
-    class_weights,
-    feature_matching_loss,
-    picture_means,
+from groupdnet_hub.training.objectives.discriminator_inputs import (
+    Batch,
+    Change,
+    Discriminator,
+    discriminator_input,
+    label_input,
 )
-from groupdnet_hub.training.objectives.redraw_loss import Exchange
-from groupdnet_hub.training.objectives.redraw_window import RedrawWindows
+from groupdnet_hub.training.objectives.loss_weights import LossWeights, has_weight
+from groupdnet_hub.training.objectives.losses import class_weights, feature_matching_loss, picture_means
+from groupdnet_hub.training.objectives.reconstruction import ReconstructionObjective
 from groupdnet_hub.training.objectives.segmentation_losses import (
     class_counts,
     class_targets,
@@ -43,55 +39,28 @@ class SegmentationObjective(ReconstructionObjective):
 
     Real pixels, and in the generator's step generated ones, are balanced by the frequency of their class in the batch.
     Pixels that an augmentation cut out or moved in from outside are no target. Feature matching, which the paper has
-    not got, compares the features of the U-Net's decoder.
-
-    Args:
-        label_mix: draws the masks; without it there is no LabelMix.
-        labelmix_weight: of the consistency loss.
-        class_balance: of the fake pixels (0, the paper's: all alike), of feature matching and of the distance to the
-            picture.
+    not got, compares the features of the U-Net's decoder. ``parts.class_balance`` is that of the fake pixels (0, the
+    paper's: all alike), of feature matching and of the distance to the picture.
     """
 
-    def __init__(
-        self,
-        config: SystemConfig,
-        perceptual: PerceptualLoss | None,
-        augment: Augment | None = None,
-        crops: Crops | None = None,
-        exchange: Exchange | None = None,
-        *,
-        label_mix: LabelMix | None = None,
-        labelmix_weight: float = 10.0,
-        windows: ClassCrops | None = None,
-        redraw_windows: RedrawWindows | None = None,
-        free_nats: float = 0.0,
-        class_balance: float = 0.0,
-    ) -> None:
-        super().__init__(
-            config,
-            perceptual,
-            augment,
-            crops,
-            exchange,
-            windows=windows,
-            redraw_windows=redraw_windows,
-            free_nats=free_nats,
-            class_balance=class_balance,
-        )
-        self.label_mix, self.labelmix_weight = label_mix, labelmix_weight
-
     def make_discriminator(self, generator: torch.Generator) -> nn.Module:
-        """The U-Net."""
+        """Return the U-Net."""
         return SegmentationDiscriminator(self.config, generator=generator)
 
     def generator_terms(
-        self, judge: nn.Module, condition: Tensor, fake: Tensor, real: Tensor, weights: LossWeights
+        self,
+        frozen_discriminator: nn.Module,
+        condition: Tensor,
+        fake: Tensor,
+        real: Tensor,
+        weights: LossWeights,
     ) -> dict[str, Tensor]:
-        """Generated pixels should show their class; and feature matching where it has a weight."""
+        """Return the loss on generated pixels, which should show their class, and feature matching if it counts."""
         matched = has_weight(weights.feature_matching)
         pictures = (fake, real) if matched else (fake,)
-        maps, shown = self._shown(condition, pictures, self.augment)
-        features = judge.features(shown) if matched else [judge(shown)]
+        maps, shown = self._shown(condition, pictures, self.parts.augment)
+        frozen: Any = frozen_discriminator
+        features = frozen.features(shown) if matched else [frozen(shown)]
         logits = features[-1][: len(fake)]
         target = class_targets(maps)
         counts = tensor_mean_over_processes(class_counts(target, self.config.num_classes))
@@ -99,46 +68,48 @@ class SegmentationObjective(ReconstructionObjective):
         if matched:
             of_fake = [feature[: len(fake)] for feature in features]
             of_real = [feature[len(fake) :] for feature in features]
-            distance = feature_matching_loss([of_fake], [of_real], class_weights(maps, self.class_balance))
+            distance = feature_matching_loss(
+                [of_fake], [of_real], class_weights(maps, self.parts.class_balance)
+            )
             losses["feature_matching"] = weights.feature_matching * distance
         return losses
 
     def discriminator_terms(
         self, discriminator: nn.Module, condition: Tensor, fake: Tensor, real: Tensor
     ) -> dict[str, Tensor]:
-        """Real pixels show their class, generated ones are fake, and a mixed picture is judged as its parts are."""
-        maps, shown = self._shown(condition, (fake, real), self.augment)
+        """Return the losses: real pixels show their class, generated ones are fake, mixed ones are as their parts."""
+        maps, shown = self._shown(condition, (fake, real), self.parts.augment)
         target = class_targets(maps)
-        mask = None if self.label_mix is None else self.label_mix.mask(target)
+        mask = None if self.parts.label_mix is None else self.parts.label_mix.mask(target)
         if mask is not None:
             # In one batch with the others: a wrapper that sums gradients over processes wants one forward a backward.
             of_fake, of_real = shown.chunk(2)
             shown = torch.cat((shown, mix(mask, of_real, of_fake)))
             shown = shown.contiguous(memory_format=torch.channels_last)
         on_fake, on_real, *on_mixed = discriminator(shown).split(len(fake))
-        if self.augment is not None:
-            self.augment.observe(realness(on_real.detach()))
+        if self.parts.augment is not None:
+            self.parts.augment.observe(realness(on_real.detach()))
         counts = tensor_mean_over_processes(class_counts(target, self.config.num_classes))
         losses = {
-            "discriminator_fake": fake_loss(on_fake, class_weights(maps, self.class_balance)),
+            "discriminator_fake": fake_loss(on_fake, class_weights(maps, self.parts.class_balance)),
             "discriminator_real": segmentation_loss(on_real, target, counts),
         }
         if mask is not None:
             distance = consistency_loss(on_mixed[0], mix(mask, on_real, on_fake))
-            losses["discriminator_mixed"] = self.labelmix_weight * distance
+            losses["discriminator_mixed"] = self.parts.labelmix_weight * distance
         return losses
 
     def real_scores(
-        self, discriminator: Callable[..., Any], batch: Batch, augment: Change | None = None
+        self, discriminator: Discriminator, batch: Batch, augment: Change | None = None
     ) -> Tensor:
-        """The mean over pixels of the log odds of "shows a class" against "fake"."""
+        """Return the mean over pixels of the log odds of "shows a class" against "fake"."""
         maps, shown = self._shown(label_input(batch, self.config), (batch["image"],), augment)
-        return picture_means(realness(discriminator(shown)), class_weights(maps, self.class_balance))
+        return picture_means(realness(discriminator(shown)), class_weights(maps, self.parts.class_balance))
 
     def _shown(
         self, condition: Tensor, pictures: tuple[Tensor, ...], augment: Change | None
     ) -> tuple[Tensor, Tensor]:
-        """Label maps [B, C, H, W] and all pictures, one batch behind the other, changed alike."""
-        together = seen(condition, pictures, augment)
+        """Return label maps [B, C, H, W] and all pictures, one batch behind the other, changed alike."""
+        together = discriminator_input(condition, pictures, augment)
         maps = together[: len(condition), : self.config.num_classes]
         return maps, together[:, -3:].contiguous(memory_format=torch.channels_last)

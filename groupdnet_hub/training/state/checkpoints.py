@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and the averaged weights that go into them."""
+"""Checkpoints: each is complete or absent, whenever the process that writes it is killed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
-from groupdnet_hub.baselines import System
-from groupdnet_hub.models.fast.working_weights import copy_all
+from groupdnet_hub.runs.scripts import first_line
 
 _PROGRESS_FILE = "progress.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -149,14 +145,6 @@ def last_checkpoint(output_dir: Path) -> str:
     return f"the last checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, on one line; of one from a data loader's worker, what was raised there."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    if lines[0].startswith("Caught "):
-        return lines[-1].split(": ", 1)[-1]
-    return lines[0]
-
-
 def read_progress(folder: Path) -> dict[str, Any]:
     """Where a checkpoint stands.
 
@@ -239,61 +227,3 @@ def file_sum(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-class MovingAverage(AveragedModel):
-    """An exponential moving average of a model's parameters; buffers are those of the model itself.
-
-    The first updates count more, so that the initial weights are soon forgotten.
-
-    Args:
-        decay: of the average, in the long run.
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        super().__init__(model)
-        self._decay = decay
-        # On the host: a GPU would be waited for.
-        self._updates = 0
-
-    @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
-        """Let the average follow an update of the model."""
-        n = self._updates
-        share = 1 - min(self._decay, (1 + n) / (10 + n)) if n else 1.0
-        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
-        copy_all(list(self.module.buffers()), list(model.buffers()))
-        self.n_averaged += 1
-        self._updates += 1
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """As ``nn.Module.load_state_dict``."""
-        found = super().load_state_dict(*args, **kwargs)
-        self._updates = int(self.n_averaged)
-        return found
-
-
-@torch.no_grad()
-def recalibrate(
-    model: System,
-    batches: Iterable[Mapping[str, Tensor]],
-    noise: Callable[[int], Tensor],
-) -> None:
-    """Measure batch-norm statistics and singular vectors anew, for averaged weights.
-
-    Statistics of the last few batches belong to the weights that made them, not to their average.
-
-    Args:
-        noise: makes what the model's forward takes for so many pictures.
-    """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative mean
-    model.train()
-    for batch in batches:
-        model(batch["image"], batch["label"], batch.get("instance"), noise(len(batch["image"])))
-    model.eval()
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum

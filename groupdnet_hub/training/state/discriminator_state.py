@@ -22,6 +22,7 @@ from groupdnet_hub.hub.discriminator_file import (
 )
 from groupdnet_hub.io.strict_json import shown
 from groupdnet_hub.models.layers import GroupedConv2d
+from groupdnet_hub.models.segmentation_discriminator import SegmentationDiscriminator
 
 
 def weights_to_save(discriminator: nn.Module, config: SystemConfig) -> DiscriminatorWeights:
@@ -72,6 +73,8 @@ def take_up(discriminator: nn.Module, source: str, config: SystemConfig, starts:
         return f"{fresh}: that of {source} knows none of the classes"
     if own["depth"] != depth:
         # Of pictures of half the size: its levels are the upper ones of this one, which stays as deep as it was.
+        assert isinstance(discriminator, SegmentationDiscriminator), "only a U-Net has a depth"
+        assert isinstance(depth, int)
         discriminator.cut_to(depth)
     axes, state = _class_axes(discriminator), discriminator.state_dict()
     wanted = {

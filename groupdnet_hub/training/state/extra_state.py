@@ -27,7 +27,7 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Mapping[str, Tensor], /) -> Any: ...
 
 
-def keep_own_state(accelerator: Accelerator, parts: Mapping[str, Stateful]) -> None:
+def keep_extra_state(accelerator: Accelerator, parts: Mapping[str, Stateful]) -> None:
     """Let the accelerator's ``save_state`` and ``load_state`` save and load these parts as well."""
 
     def save(models: Any, weights: Any, folder: str) -> None:

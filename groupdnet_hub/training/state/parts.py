@@ -21,10 +21,10 @@ from groupdnet_hub.io.atomic import atomic_writes
 from groupdnet_hub.io.strict_json import MAX_BYTES, read_json
 from groupdnet_hub.io.tensors import MAX_HEADER, open_tensors
 from groupdnet_hub.runs.output_lock import sole_writer
+from groupdnet_hub.runs.scripts import first_line
 from groupdnet_hub.training.state.checkpoints import (
     checkpoint_under_way,
     file_sum,
-    first_line,
     list_checkpoints,
     read_progress,
 )

@@ -12,7 +12,9 @@ from groupdnet_hub.training.augment.adaptive import AdaptiveDiffAugment
 from groupdnet_hub.training.augment.diffaugment import DiffAugment
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.latent import BicycleObjective, DiversityObjective
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.segmentation import SegmentationObjective
+from groupdnet_hub.training.shared_stream import RunSeed
 
 
 def example(batch: int = 6) -> torch.Tensor:
@@ -29,7 +31,7 @@ def test_it_begins_with_nothing_and_ends_with_all() -> None:
     torch.testing.assert_close(adaptive(x), x)
     adaptive = augment()
     adaptive.probability.fill_(1)
-    assert torch.equal(adaptive(x), DiffAugment(0, 0, 1)(x))
+    assert torch.equal(adaptive(x), DiffAugment(RunSeed(0))(x))
 
 
 def test_each_augmentation_is_applied_to_its_share() -> None:
@@ -97,7 +99,9 @@ def test_every_objective_tells_it_of_real_pictures(name: str) -> None:
     else:
         config = system_config(name, FIGURE_LABELS, (32, 32), 8, discriminator_width=4)
     makers = {"BicycleGAN": BicycleObjective, "DSCGAN": DiversityObjective}
-    makers["segmentation"] = lambda config, adaptive: SegmentationObjective(config, None, adaptive)
+    makers["segmentation"] = lambda config, adaptive: SegmentationObjective(
+        config, ObjectiveParts(augment=adaptive)
+    )
     image = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     batch = {"image": image, "label": torch.zeros(4, 32, 32, dtype=torch.long)}
     goal_of_fakes = -1.0 if name in ("GroupDNet", "segmentation") else 0.0
@@ -107,7 +111,9 @@ def test_every_objective_tells_it_of_real_pictures(name: str) -> None:
         if name in makers:
             objective = makers[name](config, adaptive)
         else:
-            objective = MultiScaleObjective(config, None, adaptive, least_squares=name == "pix2pixHD")
+            objective = MultiScaleObjective(
+                config, ObjectiveParts(augment=adaptive), least_squares=name == "pix2pixHD"
+            )
         discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
         for key, value in discriminator.named_parameters():
             if "last" in key:

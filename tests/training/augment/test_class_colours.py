@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from groupdnet_hub.training.augment.class_colours import ClassColours, hue_rotations
+from groupdnet_hub.training.shared_stream import RunSeed
 
 RED, GREEN, BLUE = torch.eye(3) * 2 - 1  # in [-1, 1]
 
@@ -33,7 +34,7 @@ def test_a_third_of_a_circle_turns_red_into_green() -> None:
 
 def test_only_the_named_classes_change_and_grey_stays_grey() -> None:
     image, label = stripes()
-    changed = ClassColours((1, 2), 1.0, 0, 0, 1)(image, label)
+    changed = ClassColours((1, 2), 1.0, RunSeed(0))(image, label)
     assert -1 <= changed.min() <= changed.max() <= 1
     assert torch.equal(changed[:, :, :, :4], image[:, :, :, :4])
     torch.testing.assert_close(changed[:, :, :, 8:], image[:, :, :, 8:])
@@ -45,20 +46,20 @@ def test_only_the_named_classes_change_and_grey_stays_grey() -> None:
 def test_so_many_pictures_change() -> None:
     image, label = stripes()
     for share in (0.0, 0.25, 1.0):
-        colours = ClassColours((1,), share, 0, 0, 1)
+        colours = ClassColours((1,), share, RunSeed(0))
         changed = torch.cat([(colours(image, label) != image).flatten(1).any(dim=1) for _ in range(60)])
         assert abs(float(changed.float().mean()) - share) <= 0.06
 
 
 def test_the_stream_is_taken_up_again_and_shared_between_processes() -> None:
     image, label = stripes()
-    first = ClassColours((0, 1), 0.5, 5, 0, 1)
+    first = ClassColours((0, 1), 0.5, RunSeed(5))
     first(image, label)
     state = first.state_dict()
     expected = first(image, label)
-    second = ClassColours((0, 1), 0.5, 6, 0, 1)
+    second = ClassColours((0, 1), 0.5, RunSeed(6))
     second.load_state_dict(state)
     assert torch.equal(second(image, label), expected)
-    whole = ClassColours((0, 1), 0.5, 5, 0, 1)(image, label)
-    halves = [ClassColours((0, 1), 0.5, 5, rank, 2)(image[:4], label[:4]) for rank in range(2)]
+    whole = ClassColours((0, 1), 0.5, RunSeed(5))(image, label)
+    halves = [ClassColours((0, 1), 0.5, RunSeed(5, rank, 2))(image[:4], label[:4]) for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from groupdnet_hub.training.augment.class_crops import ClassCrops, DiscriminatorCrops
+from groupdnet_hub.training.shared_stream import RunSeed
 
 
 def places(B: int = 4, H: int = 40, W: int = 24) -> Tensor:
@@ -23,7 +24,7 @@ def map_with_a_small_class() -> Tensor:
 def test_pictures_are_cut_alike() -> None:
     a = places()
     label = torch.zeros(4, 40, 24, dtype=torch.long)
-    first, second = ClassCrops(16, 4, 0, 0, 1)(label, (a, -a))
+    first, second = ClassCrops(16, 4, RunSeed(0))(label, (a, -a))
     assert first.shape == (4, 1, 16, 16)
     assert torch.equal(first, -second)
     rows = first // 24
@@ -32,7 +33,7 @@ def test_pictures_are_cut_alike() -> None:
 
 
 def test_a_small_class_is_seen_in_half_of_the_windows_and_more() -> None:
-    label, crops = map_with_a_small_class(), ClassCrops(8, 4, 0, 0, 1)
+    label, crops = map_with_a_small_class(), ClassCrops(8, 4, RunSeed(0))
     shown = (label == 3).float()[:, None]
     seen = torch.cat([crops(label, (shown,))[0].flatten(1).amax(dim=1) for _ in range(50)])
     assert 0.42 < seen.mean() < 0.85  # by pixels alone it would be one window in eight
@@ -42,7 +43,7 @@ def test_small_classes_are_enlarged_and_large_ones_are_not() -> None:
     label, columns = map_with_a_small_class(), places() % 24
     label[:, :, :12] = 1
     label[:, 4:16, 2:6] = 2  # 12 pixels high
-    crops, widths = ClassCrops(16, 4, 0, 0, 1), []
+    crops, widths = ClassCrops(16, 4, RunSeed(0)), []
     for _ in range(40):
         (cut,) = crops(label, (columns,))
         assert cut.shape == (4, 1, 16, 16)
@@ -56,7 +57,7 @@ def test_small_classes_are_enlarged_and_large_ones_are_not() -> None:
 def test_a_window_is_what_bilinear_interpolation_makes_of_the_cut() -> None:
     a = torch.rand(4, 3, 40, 24, generator=torch.Generator().manual_seed(0))
     label = map_with_a_small_class()
-    crops, found = ClassCrops(16, 4, 0, 0, 1), set()
+    crops, found = ClassCrops(16, 4, RunSeed(0)), set()
     for _ in range(10):
         for picture, window in zip(a, crops(label, (a,))[0], strict=True):
             side, distance = nearest_cut(picture, window)
@@ -80,44 +81,44 @@ def nearest_cut(picture: Tensor, window: Tensor) -> tuple[int, float]:
 def test_a_window_keeps_its_precision_in_autocast() -> None:
     label, a = torch.zeros(4, 40, 24, dtype=torch.long), places()
     with torch.autocast("cpu", torch.bfloat16):
-        (cut,) = ClassCrops(16, 4, 0, 0, 1)(label, (a,))
-    assert torch.equal(cut, ClassCrops(16, 4, 0, 0, 1)(label, (a,))[0])
+        (cut,) = ClassCrops(16, 4, RunSeed(0))(label, (a,))
+    assert torch.equal(cut, ClassCrops(16, 4, RunSeed(0))(label, (a,))[0])
 
 
 def test_windows_stay_inside_and_small_pictures_stay_whole() -> None:
     a = places()
     for side in (24, 100):
-        (cut,) = ClassCrops(side, 4, 1, 0, 1)(map_with_a_small_class(), (a,))
+        (cut,) = ClassCrops(side, 4, RunSeed(1))(map_with_a_small_class(), (a,))
         assert cut.shape[2:] == (min(side, 40), 24)
         assert 0 <= cut.min() <= cut.max() <= a.max()
-    (cut,) = ClassCrops(100, 4, 1, 0, 1)(torch.zeros(4, 40, 24, dtype=torch.long), (a,))
+    (cut,) = ClassCrops(100, 4, RunSeed(1))(torch.zeros(4, 40, 24, dtype=torch.long), (a,))
     assert torch.equal(cut, a)
 
 
 def test_gradients_flow() -> None:
     a = places().clone().requires_grad_()
-    ClassCrops(8, 4, 0, 0, 1)(map_with_a_small_class(), (a,))[0].sum().backward()
+    ClassCrops(8, 4, RunSeed(0))(map_with_a_small_class(), (a,))[0].sum().backward()
     assert a.grad is not None
     torch.testing.assert_close(a.grad.sum(), torch.tensor(4.0 * 64))
 
 
 def test_the_stream_is_taken_up_again_and_shared_between_processes() -> None:
     label, a = map_with_a_small_class(), places()
-    first = ClassCrops(8, 4, 5, 0, 1)
+    first = ClassCrops(8, 4, RunSeed(5))
     first(label, (a,))
     state = first.state_dict()
     expected = first(label, (a,))[0]
-    second = ClassCrops(8, 4, 6, 0, 1)
+    second = ClassCrops(8, 4, RunSeed(6))
     second.load_state_dict(state)
     assert torch.equal(second(label, (a,))[0], expected)
-    whole = ClassCrops(8, 4, 5, 0, 1)(label, (a,))[0]
-    halves = [ClassCrops(8, 4, 5, rank, 2)(label[:2], (a[:2],))[0] for rank in range(2)]
+    whole = ClassCrops(8, 4, RunSeed(5))(label, (a,))[0]
+    halves = [ClassCrops(8, 4, RunSeed(5, rank, 2))(label[:2], (a[:2],))[0] for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)
 
 
 def test_label_maps_are_cut_as_their_pictures() -> None:
     """A map that is its own picture: in windows each place has the class that most of the picture's place shows."""
-    label, crops = map_with_a_small_class(), ClassCrops(16, 4, 0, 0, 1)
+    label, crops = map_with_a_small_class(), ClassCrops(16, 4, RunSeed(0))
     label[:, :, :12] = 1
     for _ in range(10):
         drawn = crops.draw(label)
@@ -133,5 +134,5 @@ def test_label_maps_are_cut_as_their_pictures() -> None:
 
 def test_the_discriminators_windows_are_others() -> None:
     label = torch.zeros(4, 40, 24, dtype=torch.long)
-    one, other = ClassCrops(16, 4, 0, 0, 1).draw(label), DiscriminatorCrops(16, 4, 0, 0, 1).draw(label)
+    one, other = ClassCrops(16, 4, RunSeed(0)).draw(label), DiscriminatorCrops(16, 4, RunSeed(0)).draw(label)
     assert not torch.equal(one.rows, other.rows)

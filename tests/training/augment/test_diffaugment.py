@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from groupdnet_hub.training.augment.diffaugment import DiffAugment
+from groupdnet_hub.training.shared_stream import RunSeed
 
 
 def example(batch: int = 6) -> torch.Tensor:
@@ -14,7 +15,7 @@ def example(batch: int = 6) -> torch.Tensor:
 
 def test_items_are_changed_differently() -> None:
     x = example()
-    changed = DiffAugment(0, 0, 1)(x)
+    changed = DiffAugment(RunSeed(0))(x)
     assert changed.shape == x.shape
     zeros = (changed[:, 0] == 0).float().mean(dim=(1, 2))
     assert (zeros > 0.05).all()
@@ -24,7 +25,7 @@ def test_items_are_changed_differently() -> None:
 def test_labels_move_with_their_picture() -> None:
     x = example()
     x[:, 1] = x[:, 0]
-    changed = DiffAugment(0, 0, 1)(x)
+    changed = DiffAugment(RunSeed(0))(x)
     assert torch.equal(changed[:, 0], changed[:, 1])
     # Where a label is cut away, so is the picture.
     gone = changed[:, 0] == 0
@@ -36,32 +37,32 @@ def test_labels_move_with_their_picture() -> None:
 
 def test_gradients_flow_to_what_is_left() -> None:
     x = example().requires_grad_()
-    DiffAugment(0, 0, 1)(x).sum().backward()
+    DiffAugment(RunSeed(0))(x).sum().backward()
     assert x.grad is not None
     assert 0.4 < (x.grad[:, 0] != 0).float().mean() < 0.99  # the rest was cut away or moved out
     assert (x.grad[:, 2:] != 0).float().mean() > 0.4
 
 
 def test_the_stream_is_taken_up_again() -> None:
-    x, first = example(), DiffAugment(1, 0, 1)
+    x, first = example(), DiffAugment(RunSeed(1))
     first(x)
     state = first.state_dict()
     expected = first(x)
-    second = DiffAugment(2, 0, 1)
+    second = DiffAugment(RunSeed(2))
     second.load_state_dict(state)
     assert torch.equal(second(x), expected)
 
 
 def test_two_processes_draw_what_one_would() -> None:
     x = example(4)
-    whole = DiffAugment(3, 0, 1)(x)
-    halves = [DiffAugment(3, rank, 2)(x[2 * rank : 2 * rank + 2]) for rank in range(2)]
+    whole = DiffAugment(RunSeed(3))(x)
+    halves = [DiffAugment(RunSeed(3, rank, 2))(x[2 * rank : 2 * rank + 2]) for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)
 
 
 def test_copies_are_changed_alike() -> None:
     """Feature matching compares a drawn picture with the real one: both must be moved and cut in the same way."""
     x = example(3)
-    changed = DiffAugment(0, 0, 1)(torch.cat((x, x)), 2)
+    changed = DiffAugment(RunSeed(0))(torch.cat((x, x)), 2)
     assert torch.equal(changed[:3], changed[3:])
-    assert torch.equal(changed[:3], DiffAugment(0, 0, 1)(x))
+    assert torch.equal(changed[:3], DiffAugment(RunSeed(0))(x))

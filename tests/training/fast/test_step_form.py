@@ -11,14 +11,14 @@ from torch import nn
 
 from groupdnet_hub.runs.accelerators import device_type, only_deterministic_algorithms
 from groupdnet_hub.training.config import TrainConfig
-from groupdnet_hub.training.distributed import NoiseSource
+from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.fast import step_form
 from groupdnet_hub.training.fast.draws_ahead import DrawsAhead
 from groupdnet_hub.training.fast.step_form import StepForm, choose_form
 from groupdnet_hub.training.objectives.feature_distance import sum_of_distances
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.schedules import make_optimizer, set_rate
-from groupdnet_hub.training.state.checkpoints import MovingAverage
+from groupdnet_hub.training.shared_stream import NoiseSource, RunSeed
 
 
 def asked(**values: Any) -> TrainConfig:
@@ -89,7 +89,7 @@ def test_forms_that_are_none(fields: dict[str, bool]) -> None:
 
 def test_numbers_drawn_ahead_are_those_that_would_be_drawn() -> None:
     device = torch.device("cpu")
-    sources = [NoiseSource(3, 1, 2), NoiseSource(3, 1, 2)]
+    sources = [NoiseSource(RunSeed(3, 1, 2)), NoiseSource(RunSeed(3, 1, 2))]
     ahead = DrawsAhead(device)
     sources[1].ahead = ahead
     shapes = {"long": [(2, 3), (4,)], "short": [(5,)]}
@@ -107,7 +107,7 @@ def test_numbers_drawn_ahead_are_those_that_would_be_drawn() -> None:
 
 @pytest.mark.parametrize("shapes", [[(2,)], [(2,), (3,), (4,)], [(3,), (2,)]])
 def test_a_step_that_draws_other_numbers_than_its_kind_is_refused(shapes: list[tuple[int, ...]]) -> None:
-    source, ahead = NoiseSource(0, 0, 1), DrawsAhead(torch.device("cpu"))
+    source, ahead = NoiseSource(RunSeed(0)), DrawsAhead(torch.device("cpu"))
     source.ahead = ahead
 
     def step(shapes: list[tuple[int, ...]]) -> None:

@@ -10,6 +10,8 @@ from groupdnet_hub.training.augment.class_choice import choose_weighted
 from groupdnet_hub.training.objectives.code_memory import CodeMemory
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, with_redraw_every
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
+from groupdnet_hub.training.shared_stream import RunSeed
 from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
 
@@ -35,7 +37,7 @@ def test_places_are_chosen_by_weight() -> None:
 
 
 def test_the_latest_codes_of_each_class_are_kept() -> None:
-    memory = CodeMemory(SHAPE, 3, 0, 0, 1)
+    memory = CodeMemory(SHAPE, 3, RunSeed(0))
     memory.remember(numbered_codes(0, 2), maps((0, 1), (0, 2)))
     assert memory.seen.tolist() == [2, 1, 1]
     kept = memory.codes[..., 0, 0, 0]
@@ -49,7 +51,7 @@ def test_the_latest_codes_of_each_class_are_kept() -> None:
 
 
 def test_a_donor_is_a_picture_seen_before_that_shows_the_class() -> None:
-    memory = CodeMemory(SHAPE, 8, 0, 0, 1)
+    memory = CodeMemory(SHAPE, 8, RunSeed(0))
     first = numbered_codes(0, 2)
     label = maps((0, 1), (0, 2))
     same, _ = memory.redraw(first, label)
@@ -69,7 +71,7 @@ def test_a_donor_is_a_picture_seen_before_that_shows_the_class() -> None:
 
 def test_rare_classes_are_redrawn_more_often_by_the_root() -> None:
     """One picture in a hundred shows class 1: where it is shown, it is ten times as likely as class 0."""
-    memory = CodeMemory(SHAPE, 4, 0, 0, 1)
+    memory = CodeMemory(SHAPE, 4, RunSeed(0))
     memory.seen = torch.tensor([1000, 10, 0])
     label = maps(*[(0, 1, 2)] * 50)
     counts = torch.zeros(3)
@@ -82,18 +84,18 @@ def test_rare_classes_are_redrawn_more_often_by_the_root() -> None:
 
 def test_it_is_taken_up_again_and_shared_between_processes() -> None:
     label = maps((0, 1), (0, 2), (1,), (2, 0))
-    first = CodeMemory(SHAPE, 3, 1, 0, 1)
+    first = CodeMemory(SHAPE, 3, RunSeed(1))
     first.remember(numbered_codes(0, 4), label)
     first.redraw(numbered_codes(4, 4), label)
     state = {name: value.clone() for name, value in first.state_dict().items()}
     expected = first.redraw(numbered_codes(8, 4), label)
-    second = CodeMemory(SHAPE, 3, 2, 0, 1)
+    second = CodeMemory(SHAPE, 3, RunSeed(2))
     second.load_state_dict(state)
     for found, wanted in zip(second.redraw(numbered_codes(8, 4), label), expected, strict=True):
         assert torch.equal(found, wanted)
     halves = []
     for rank in range(2):
-        part = CodeMemory(SHAPE, 3, 1, rank, 2)
+        part = CodeMemory(SHAPE, 3, RunSeed(1, rank, 2))
         part.codes, part.seen = state["codes"], state["seen"]
         part.redraw(numbered_codes(4 + 2 * rank, 2), label[2 * rank :][:2])
         halves.append(part.redraw(numbered_codes(8 + 2 * rank, 2), label[2 * rank :][:2]))
@@ -107,8 +109,8 @@ def test_the_loss_is_measured_every_so_many_steps_and_then_counts_as_often() -> 
     assert [with_redraw_every(weights, step, 1).redraw for step in range(3)] == [10, 10, 10]
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 4)).train()
     image, label, noise = drawn(model.config)
-    memory = CodeMemory(model.config.code_shape, 4, 0, 0, 1)
-    objective = MultiScaleObjective(model.config, None, exchange=memory)
+    memory = CodeMemory(model.config.code_shape, 4, RunSeed(0))
+    objective = MultiScaleObjective(model.config, ObjectiveParts(exchange=memory))
     judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
     batch = {"image": image, "label": label}
     seen, state = [], memory.generator.get_state()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from groupdnet_hub.training.objectives.discriminator_io import judged
 from torch import Tensor, nn
 
 from groupdnet_hub import GroupDNetConfig, PairedImages
@@ -15,12 +16,13 @@ from groupdnet_hub.training.augment.class_crops import DiscriminatorCrops
 from groupdnet_hub.training.augment.diffaugment import DiffAugment
 from groupdnet_hub.training.augment.label_mix import LabelMix
 from groupdnet_hub.training.build import build_objective
-from groupdnet_hub.training.objectives.discriminator_io import judged
 from groupdnet_hub.training.objectives.discriminator_means import DiscriminatorMeans
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective, ReconstructionObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.segmentation import SegmentationObjective
+from groupdnet_hub.training.shared_stream import RunSeed
 
 CONFIG = GroupDNetConfig.for_labels(
     FIGURE_LABELS, (32, 32), 4, discriminator_width=4, discriminator_norm="none"
@@ -48,8 +50,10 @@ def example() -> dict[str, Tensor]:
 
 def objective_of(kind: str, windows: DiscriminatorCrops | None) -> ReconstructionObjective:
     if kind == "segmentation":
-        return SegmentationObjective(CONFIG, None, windows=windows, label_mix=LabelMix(8, 0, 0, 1))
-    return MultiScaleObjective(CONFIG, None, windows=windows)
+        return SegmentationObjective(
+            CONFIG, ObjectiveParts(windows=windows, label_mix=LabelMix(8, RunSeed(0)))
+        )
+    return MultiScaleObjective(CONFIG, ObjectiveParts(windows=windows))
 
 
 def made_by(objective: ReconstructionObjective) -> nn.Module:
@@ -67,10 +71,10 @@ def test_losses_are_the_means_of_whole_pictures_and_windows(kind: str) -> None:
     fake = batch["image"].flip(3)
     whole = objective_of(kind, None)
     discriminator = made_by(whole)
-    drawn = DiscriminatorCrops(16, 8, 5, 0, 1).draw(batch["label"])
+    drawn = DiscriminatorCrops(16, 8, RunSeed(5)).draw(batch["label"])
     alone = whole.discriminator_losses(discriminator, (fake,), batch)
     cut = whole.discriminator_losses(discriminator, tuple(drawn.pictures([fake])), drawn.batch(batch))
-    both = objective_of(kind, DiscriminatorCrops(16, 8, 5, 0, 1))
+    both = objective_of(kind, DiscriminatorCrops(16, 8, RunSeed(5)))
     found = both.discriminator_losses(discriminator, (fake,), batch)
     assert set(found) == set(alone)
     for name, value in found.items():
@@ -82,7 +86,7 @@ def test_losses_are_the_means_of_whole_pictures_and_windows(kind: str) -> None:
 def test_the_generator_learns_from_windows_and_r1_sees_them(kind: str) -> None:
     batch, weights = example(), LossWeights(l1=0.0)
     gradients, penalties = [], []
-    for windows in (None, DiscriminatorCrops(16, 8, 5, 0, 1)):
+    for windows in (None, DiscriminatorCrops(16, 8, RunSeed(5))):
         objective = objective_of(kind, windows)
         discriminator = made_by(objective)
         model = Given(torch.zeros(3, 3, 32, 32))
@@ -91,7 +95,7 @@ def test_the_generator_learns_from_windows_and_r1_sees_them(kind: str) -> None:
         gradients.append(model.picture.grad.clone())
         assert torch.equal(objective.draw(model, batch, torch.zeros(0))[0], drawn)
         penalties.append(LazyR1(1.0, 1).loss(objective, discriminator, batch).detach())
-    inside = DiscriminatorCrops(16, 8, 5, 0, 1).draw(batch["label"])
+    inside = DiscriminatorCrops(16, 8, RunSeed(5)).draw(batch["label"])
     rows, columns = inside.rows.round().long(), inside.columns.round().long()
     for i in range(3):
         change = (gradients[1][i] - 0.5 * gradients[0][i]).abs().sum(dim=0)
@@ -106,7 +110,7 @@ def test_the_generator_learns_from_windows_and_r1_sees_them(kind: str) -> None:
 @pytest.mark.parametrize("name", ["bicyclegan", "dscgan"])
 def test_systems_with_losses_of_their_own_have_no_windows(name: str) -> None:
     with pytest.raises(ValueError, match="--discriminator_crop has no effect"):
-        build_objective(name, CONFIG, None, None, windows=DiscriminatorCrops(16, 8, 0, 0, 1))
+        build_objective(name, CONFIG, ObjectiveParts(windows=DiscriminatorCrops(16, 8, RunSeed(0))))
 
 
 def test_a_discriminator_that_knows_its_pictures_by_heart_is_found_out(tmp_path: Path) -> None:
@@ -116,7 +120,7 @@ def test_a_discriminator_that_knows_its_pictures_by_heart_is_found_out(tmp_path:
         PairedImages.from_folder(tmp_path, (32, 32), split=split, labels=FIGURE_LABELS)
         for split in ("train", "validation")
     )
-    objective = MultiScaleObjective(CONFIG, None)
+    objective = MultiScaleObjective(CONFIG)
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0))
     means = DiscriminatorMeans(objective, train, validation, 3, torch.device("cpu"))
     assert means.count == 4  # as many of both
@@ -148,7 +152,7 @@ def test_real_pictures_are_judged_without_gradients_as_in_one_batch_with_the_oth
     objective, found = objective_of("multiscale", None), {}
     for how in ("apart", "together"):
         judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False).train()
-        augment = DiffAugment(0, 0, 1)
+        augment = DiffAugment(RunSeed(0))
         fakes, reals, shown = judged(judge, condition, fake, real, augment, together=how == "together")
         if how == "apart":
             assert not any(feature.requires_grad for scale in reals for feature in scale)

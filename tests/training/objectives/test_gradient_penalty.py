@@ -14,6 +14,8 @@ from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.latent import BicycleObjective, DiversityObjective
 from groupdnet_hub.training.objectives.losses import class_weights
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
+from groupdnet_hub.training.shared_stream import RunSeed
 
 
 def example(config: object, batch: int = 3) -> dict[str, torch.Tensor]:
@@ -28,7 +30,7 @@ def test_it_is_the_squared_gradient_of_each_pictures_mean_logit(norm: str, balan
     config = GroupDNetConfig.for_labels(
         FIGURE_LABELS, (32, 32), 4, discriminator_width=4, discriminator_norm=norm
     )
-    objective = MultiScaleObjective(config, None, class_balance=balance)
+    objective = MultiScaleObjective(config, ObjectiveParts(class_balance=balance))
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
     batch = example(config)
     squares = []
@@ -51,7 +53,7 @@ def test_it_is_due_every_few_steps_and_takes_the_gradient_down() -> None:
     config = GroupDNetConfig.for_labels(
         FIGURE_LABELS, (32, 32), 4, discriminator_width=4, discriminator_norm="none"
     )
-    objective = MultiScaleObjective(config, None, DiffAugment(0, 0, 1))
+    objective = MultiScaleObjective(config, ObjectiveParts(augment=DiffAugment(RunSeed(0))))
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0))
     r1, batch = LazyR1(10.0, 3), example(config)
     assert r1.report() == {}
@@ -82,7 +84,7 @@ def test_other_systems_have_it(name: str, make: type) -> None:
 
 def test_autocast_does_not_reach_it() -> None:
     config = GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4, discriminator_width=4)
-    objective = MultiScaleObjective(config, None)
+    objective = MultiScaleObjective(config)
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
     expected = LazyR1(1.0, 1).loss(objective, discriminator, example(config))
     discriminator.forward = torch.autocast("cpu", torch.bfloat16)(discriminator.forward)  # type: ignore[method-assign]

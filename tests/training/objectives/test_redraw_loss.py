@@ -18,7 +18,9 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.redraw_loss import ClassExchange, change_outside, exchanged
+from groupdnet_hub.training.shared_stream import RunSeed
 from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
 
@@ -27,7 +29,7 @@ def test_the_class_is_one_that_both_maps_show() -> None:
     label = torch.zeros(3, 8, 8, dtype=torch.long)
     label[0, :4], label[1, :4], label[2, :4] = 1, 1, 2
     label[2, 4:] = 3
-    exchange = ClassExchange(4, 0, 0, 1)
+    exchange = ClassExchange(4, RunSeed(0))
     seen = torch.stack([exchange.choose(label) for _ in range(40)])
     assert set(seen[:, 1].tolist()) == {0, 1}
     assert set(seen[:, 2].tolist()) == {2, 3}  # the one before shows none of its classes
@@ -59,15 +61,15 @@ def test_changes_inside_cost_nothing() -> None:
 
 def test_the_stream_is_taken_up_again_and_shared_between_processes() -> None:
     label = torch.arange(4).repeat(4, 1)[:, None].expand(-1, 4, -1)
-    first = ClassExchange(4, 1, 0, 1)
+    first = ClassExchange(4, RunSeed(1))
     first.choose(label)
     state = first.state_dict()
     expected = first.choose(label)
-    second = ClassExchange(4, 2, 0, 1)
+    second = ClassExchange(4, RunSeed(2))
     second.load_state_dict(state)
     assert torch.equal(second.choose(label), expected)
-    whole = ClassExchange(4, 1, 0, 1).choose(label)
-    halves = [ClassExchange(4, 1, rank, 2).choose(label[:2]) for rank in range(2)]
+    whole = ClassExchange(4, RunSeed(1)).choose(label)
+    halves = [ClassExchange(4, RunSeed(1, rank, 2)).choose(label[:2]) for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)
 
 
@@ -76,9 +78,9 @@ def test_training_on_it_keeps_the_code_of_a_class_to_its_region() -> None:
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 8)).train()
     image, label, noise = drawn(model.config)
     batch = {"image": image, "label": label}
-    exchange = ClassExchange(4, 0, 0, 1)
+    exchange = ClassExchange(4, RunSeed(0))
     start = exchange.state_dict()
-    objective = MultiScaleObjective(model.config, None, exchange=exchange)
+    objective = MultiScaleObjective(model.config, ObjectiveParts(exchange=exchange))
     assert "redraw" in objective.used
     judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
 
@@ -104,7 +106,7 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
     """Loss and gradients are those of a step that prepares the label map for each decode."""
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 8)).train()
     image, label, noise = drawn(model.config)
-    exchange = ClassExchange(4, 0, 0, 1)
+    exchange = ClassExchange(4, RunSeed(0))
     start = exchange.state_dict()
     prepared, prepare = [], GroupDNet.prepare
 
@@ -113,7 +115,7 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
         return prepared[-1]
 
     monkeypatch.setattr(GroupDNet, "prepare", counted)
-    objective = MultiScaleObjective(model.config, None, exchange=exchange)
+    objective = MultiScaleObjective(model.config, ObjectiveParts(exchange=exchange))
     judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
     state = copy.deepcopy(model.state_dict())
     losses, _ = objective.generator_losses(
@@ -160,7 +162,9 @@ def part_gradients(part: int, meeting: Path | None = None) -> dict[str, Tensor]:
             "gloo", init_method=meeting.as_uri(), rank=part, world_size=2, timeout=timedelta(minutes=2)
         )
         wrapped = DistributedDataParallel(model)
-    objective = MultiScaleObjective(model.config, None, exchange=ClassExchange(4, 0, part, 2))
+    objective = MultiScaleObjective(
+        model.config, ObjectiveParts(exchange=ClassExchange(4, RunSeed(0, part, 2)))
+    )
     judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
     batch = {"image": image, "label": label}
     losses, _ = objective.generator_losses(wrapped, judge, batch, noise, LossWeights(redraw=10.0))
@@ -171,5 +175,5 @@ def part_gradients(part: int, meeting: Path | None = None) -> dict[str, Tensor]:
 
 
 def test_without_it_nothing_is_added() -> None:
-    objective = MultiScaleObjective(GroupDNetConfig.for_labels(numbered(4), (32, 32), 4), None)
+    objective = MultiScaleObjective(GroupDNetConfig.for_labels(numbered(4), (32, 32), 4))
     assert "redraw" not in objective.used

@@ -27,6 +27,7 @@ from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.distributed import synchronise_batch_norm
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.redraw_loss import ClassExchange, change_outside, exchanged
 from groupdnet_hub.training.objectives.redraw_window import (
     RedrawWindows,
@@ -34,6 +35,7 @@ from groupdnet_hub.training.objectives.redraw_window import (
     plan_redraw_windows,
     tile_chances,
 )
+from groupdnet_hub.training.shared_stream import RunSeed
 from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
 
@@ -186,19 +188,19 @@ def test_draws_go_by_the_chances_and_processes_share_them() -> None:
     def drawn_tiles(windows: RedrawWindows, items: int) -> DecodeWindow:
         return windows.draw(label[:items], ones[:items])
 
-    found = drawn_tiles(RedrawWindows(plan, 3, 0, 1), 400)
+    found = drawn_tiles(RedrawWindows(plan, RunSeed(3)), 400)
     values, counts = found.chance.unique(return_counts=True)
     assert values.tolist() == [0.125, 0.625]
     assert 220 < int(counts[1]) < 280
-    first = RedrawWindows(plan, 1, 0, 1)
+    first = RedrawWindows(plan, RunSeed(1))
     drawn_tiles(first, 4)
     state = first.state_dict()
     expected = drawn_tiles(first, 8)
-    second = RedrawWindows(plan, 2, 0, 1)
+    second = RedrawWindows(plan, RunSeed(2))
     second.load_state_dict(state)
     assert torch.equal(drawn_tiles(second, 8).pictures.pixels, expected.pictures.pixels)
-    halves = [drawn_tiles(RedrawWindows(plan, 1, rank, 2), 4).chance for rank in range(2)]
-    assert torch.equal(torch.cat(halves), drawn_tiles(RedrawWindows(plan, 1, 0, 1), 8).chance)
+    halves = [drawn_tiles(RedrawWindows(plan, RunSeed(1, rank, 2)), 4).chance for rank in range(2)]
+    assert torch.equal(torch.cat(halves), drawn_tiles(RedrawWindows(plan, RunSeed(1)), 8).chance)
 
 
 def test_windows_cost_a_third() -> None:
@@ -240,10 +242,10 @@ def test_training_on_windows_keeps_the_code_of_a_class_to_its_region() -> None:
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), SIZE, 8)).train()
     image, label, noise = drawn(model.config)
     batch = {"image": image, "label": label}
-    windows = RedrawWindows(plan_of(model.config, 2), 0, 0, 1)
-    exchange = ClassExchange(4, 0, 0, 1)
+    windows = RedrawWindows(plan_of(model.config, 2), RunSeed(0))
+    exchange = ClassExchange(4, RunSeed(0))
     objectives = {
-        how: MultiScaleObjective(model.config, None, exchange=exchange, redraw_windows=given)
+        how: MultiScaleObjective(model.config, ObjectiveParts(exchange=exchange, redraw_windows=given))
         for how, given in (("whole", None), ("windows", windows))
     }
     judge = objectives["whole"].make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
@@ -253,7 +255,7 @@ def test_training_on_windows_keeps_the_code_of_a_class_to_its_region() -> None:
         return objectives[how].generator_losses(model, judge, batch, noise, weights)[0]["redraw"]
 
     def average() -> float:
-        exchange.load_state_dict(ClassExchange(4, 0, 0, 1).state_dict())
+        exchange.load_state_dict(ClassExchange(4, RunSeed(0)).state_dict())
         with torch.no_grad():
             return float(torch.stack([loss("whole") for _ in range(8)]).mean())
 

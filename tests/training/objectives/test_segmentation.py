@@ -23,7 +23,9 @@ from groupdnet_hub.training.augment.diffaugment import DiffAugment
 from groupdnet_hub.training.augment.label_mix import LabelMix, mix
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective, label_input
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
+from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.segmentation import SegmentationObjective
+from groupdnet_hub.training.shared_stream import RunSeed
 from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
 
@@ -56,7 +58,7 @@ def judged(objective: SegmentationObjective, discriminator: nn.Module) -> tuple[
 def test_a_mask_keeps_classes_whole() -> None:
     _, label, _ = drawn(CONFIG)
     label[0, :5] = -1
-    mixer, seen = LabelMix(4, 0, 0, 1), set()
+    mixer, seen = LabelMix(4, RunSeed(0)), set()
     for _ in range(20):
         mask = mixer.mask(label)
         assert mask.shape == (2, 1, 32, 32)
@@ -69,15 +71,15 @@ def test_a_mask_keeps_classes_whole() -> None:
 
 def test_masks_are_taken_up_again_and_shared_between_processes() -> None:
     label = torch.arange(4).repeat(4, 4, 1)
-    first = LabelMix(4, 1, 0, 1)
+    first = LabelMix(4, RunSeed(1))
     first.mask(label)
     state = first.state_dict()
     expected = first.mask(label)
-    second = LabelMix(4, 2, 0, 1)
+    second = LabelMix(4, RunSeed(2))
     second.load_state_dict(state)
     assert torch.equal(second.mask(label), expected)
-    whole = LabelMix(4, 1, 0, 1).mask(label)
-    halves = [LabelMix(4, 1, rank, 2).mask(label[:2]) for rank in range(2)]
+    whole = LabelMix(4, RunSeed(1)).mask(label)
+    halves = [LabelMix(4, RunSeed(1, rank, 2)).mask(label[:2]) for rank in range(2)]
     assert torch.equal(torch.cat(halves), whole)
 
 
@@ -88,16 +90,20 @@ def test_a_mixed_picture_is_made_of_both() -> None:
 
 @pytest.mark.parametrize(("kernel", "consistent"), [(1, True), (3, False)])
 def test_only_who_looks_across_edges_is_inconsistent(kernel: int, consistent: bool) -> None:
-    objective = SegmentationObjective(CONFIG, None, label_mix=LabelMix(4, 0, 0, 1), labelmix_weight=2.0)
+    objective = SegmentationObjective(
+        CONFIG, ObjectiveParts(label_mix=LabelMix(4, RunSeed(0)), labelmix_weight=2.0)
+    )
     network = GroupedConv2d(3, 5, kernel)
     network.initialise(1.0, torch.Generator().manual_seed(0))
     losses, _ = judged(objective, network)
     found = float(losses["discriminator_mixed"].detach())
     assert found < 1e-12 if consistent else found > 1e-3
-    twice = SegmentationObjective(CONFIG, None, label_mix=LabelMix(4, 0, 0, 1), labelmix_weight=4.0)
+    twice = SegmentationObjective(
+        CONFIG, ObjectiveParts(label_mix=LabelMix(4, RunSeed(0)), labelmix_weight=4.0)
+    )
     losses, _ = judged(twice, network)
     assert float(losses["discriminator_mixed"].detach()) == pytest.approx(2 * found)
-    without, _ = judged(SegmentationObjective(CONFIG, None), network)
+    without, _ = judged(SegmentationObjective(CONFIG), network)
     assert set(without) == {"discriminator_fake", "discriminator_real"}
 
 
@@ -108,7 +114,7 @@ def test_losses_by_hand() -> None:
     label[:, :8, :8] = 1
     batch, judge = {"image": image, "label": label}, Same(0.0, 3.0, 0.0, 0.0, 0.0)
     log_sum = float(torch.tensor([0.0, 3.0, 0.0, 0.0, 0.0]).logsumexp(dim=0))
-    objective = SegmentationObjective(CONFIG, None)
+    objective = SegmentationObjective(CONFIG)
     losses, pictures = objective.generator_losses(
         trained_like(CONFIG), judge, batch, noise, LossWeights(adversarial=2.0, feature_matching=0.0)
     )
@@ -131,14 +137,14 @@ def test_class_balance_is_that_of_fake_pixels(balance: float, share: float) -> N
     label = torch.zeros_like(label)
     label[:, :8, :8] = 1
     fake = torch.where(label == 1, 1.0, 0.0)[:, None].expand(-1, 3, -1, -1)
-    objective = SegmentationObjective(CONFIG, None, class_balance=balance)
+    objective = SegmentationObjective(CONFIG, ObjectiveParts(class_balance=balance))
     losses = objective.discriminator_losses(White(), (fake,), {"image": image, "label": label})
     expected = (1 - share) * 1e3 + share * float(torch.tensor(5.0).log())
     assert float(losses["discriminator_fake"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_what_is_cut_out_or_moved_in_is_no_target() -> None:
-    objective = SegmentationObjective(CONFIG, None, DiffAugment(0, 0, 1))
+    objective = SegmentationObjective(CONFIG, ObjectiveParts(augment=DiffAugment(RunSeed(0))))
     judge = Same(0.0, 1.0, 0.0, 0.0, 0.0)
     losses, _ = judged(objective, judge)
     torch.stack(list(losses.values())).sum().backward()
@@ -160,7 +166,7 @@ class Moved:
 
 def test_label_map_and_picture_move_together() -> None:
     """A picture that shows its label map in grey is told apart as well after it was moved and cut."""
-    objective = SegmentationObjective(CONFIG, None, Moved())
+    objective = SegmentationObjective(CONFIG, ObjectiveParts(augment=Moved()))
 
     class Reader(nn.Module):
         def forward(self, shown: Tensor) -> Tensor:
@@ -175,10 +181,10 @@ def test_label_map_and_picture_move_together() -> None:
 
 def test_windows_are_judged_as_pictures_are() -> None:
     """Label input and pictures of another size, enlarged so that edges are soft."""
-    objective = SegmentationObjective(CONFIG, None, label_mix=LabelMix(4, 0, 0, 1))
+    objective = SegmentationObjective(CONFIG, ObjectiveParts(label_mix=LabelMix(4, RunSeed(0))))
     image, label, _ = drawn(CONFIG)
     condition = label_input({"label": label}, CONFIG)
-    windows = ClassCrops(20, 4, 0, 0, 1)(label, (condition, image.flip(0), image))
+    windows = ClassCrops(20, 4, RunSeed(0))(label, (condition, image.flip(0), image))
     network = objective.make_discriminator(torch.Generator().manual_seed(0))
     of_pixels = objective.discriminator_terms(network, *windows)
     assert set(of_pixels) == {"discriminator_fake", "discriminator_real", "discriminator_mixed"}
@@ -191,7 +197,7 @@ def test_each_step_trains_one_side() -> None:
     model = trained_like(CONFIG).train()
     image, label, noise = drawn(CONFIG)
     batch = {"image": image, "label": label}
-    objective = SegmentationObjective(CONFIG, None, label_mix=LabelMix(4, 0, 0, 1))
+    objective = SegmentationObjective(CONFIG, ObjectiveParts(label_mix=LabelMix(4, RunSeed(0))))
     network = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
     losses, fakes = objective.generator_losses(
         model, network, batch, noise, LossWeights(feature_matching=0.0)
@@ -208,7 +214,7 @@ def test_each_step_trains_one_side() -> None:
 
 
 def test_feature_matching_compares_the_decoders_features() -> None:
-    objective = SegmentationObjective(CONFIG, None)
+    objective = SegmentationObjective(CONFIG)
     network = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
     image, label, _ = drawn(CONFIG)
     condition = label_input({"label": label}, CONFIG)
@@ -245,10 +251,10 @@ def test_scores_of_real_pictures(kind: type[MultiScaleObjective] | type[Segmenta
 
 def test_scores_by_hand() -> None:
     batch = dict(zip(("image", "label"), drawn(CONFIG), strict=False))
-    scores = SegmentationObjective(CONFIG, None).real_scores(Same(0.0, 0.0, 0.0, 0.0, 2.0), batch)
+    scores = SegmentationObjective(CONFIG).real_scores(Same(0.0, 0.0, 0.0, 0.0, 2.0), batch)
     assert scores.tolist() == pytest.approx([float(torch.tensor(4.0).log()) - 2] * 2)
-    moved = SegmentationObjective(CONFIG, None).real_scores(
-        Same(0.0, 0.0, 0.0, 0.0, 2.0), batch, DiffAugment(0, 0, 1)
+    moved = SegmentationObjective(CONFIG).real_scores(
+        Same(0.0, 0.0, 0.0, 0.0, 2.0), batch, DiffAugment(RunSeed(0))
     )
     assert moved.tolist() == pytest.approx(scores.tolist())  # over the pixels that are left
 
@@ -262,7 +268,9 @@ def test_it_learns_to_tell_people_from_blurred_ones_and_to_segment_them() -> Non
     image = image.float() / 127.5 - 1
     label = torch.stack([torch.from_numpy(np.asarray(ids)).long() for _, ids in people])
     blurred = F.interpolate(F.avg_pool2d(image, 4), scale_factor=4.0, mode="bilinear")
-    objective = SegmentationObjective(config, None, label_mix=LabelMix(8, 0, 0, 1), class_balance=1.0)
+    objective = SegmentationObjective(
+        config, ObjectiveParts(label_mix=LabelMix(8, RunSeed(0)), class_balance=1.0)
+    )
     network = objective.make_discriminator(torch.Generator().manual_seed(0))
     adam = torch.optim.Adam(network.parameters(), lr=2e-3, betas=(0.0, 0.9))
     for step in range(60):
@@ -307,7 +315,7 @@ def gradients(part: int | None, meeting: Path | None = None) -> dict[str, Tensor
             "gloo", init_method=meeting.as_uri(), rank=part, world_size=2, timeout=timedelta(minutes=2)
         )
     ranks = (0, 1) if part is None else (part, 2)
-    objective = SegmentationObjective(CONFIG, None, label_mix=LabelMix(4, 0, *ranks))
+    objective = SegmentationObjective(CONFIG, ObjectiveParts(label_mix=LabelMix(4, 0, *ranks)))
     network = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
     wrapped = network if meeting is None else DistributedDataParallel(network)
     batch = {"image": image[own], "label": label[own]}

@@ -14,10 +14,11 @@ from accelerate import Accelerator
 from safetensors.torch import save
 from torch import nn
 
-from groupdnet_hub.training.distributed import NoiseSource
+from groupdnet_hub.training.ema import MovingAverage
+from groupdnet_hub.training.shared_stream import NoiseSource, RunSeed
 from groupdnet_hub.training.state import checkpoints
-from groupdnet_hub.training.state.checkpoints import MovingAverage, load_checkpoint, save_checkpoint
-from groupdnet_hub.training.state.extra_state import keep_own_state
+from groupdnet_hub.training.state.checkpoints import load_checkpoint, save_checkpoint
+from groupdnet_hub.training.state.extra_state import keep_extra_state
 from tests.helpers.hostile_files import Payload, pickles, refusal
 from tests.helpers.hub_models import make_model
 
@@ -33,9 +34,9 @@ class Run:
         self.network, self.optimizer = self.accelerator.prepare(
             network, torch.optim.Adam(network.parameters(), lr=0.1)
         )
-        self.noise = NoiseSource(3, 0, 1)
+        self.noise = NoiseSource(RunSeed(3))
         self.average = MovingAverage(copy.deepcopy(network), 0.9)
-        keep_own_state(self.accelerator, {"noise": self.noise, "average": self.average})
+        keep_extra_state(self.accelerator, {"noise": self.noise, "average": self.average})
 
     def step(self) -> torch.Tensor:
         self.network(torch.ones(1, 2)).sum().backward()

@@ -1,4 +1,4 @@
-"""What a discriminator is shown, and how what it says is read."""
+"""What a discriminator is shown, and how its answers are read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.data.labels import instance_edges, one_hot
 from groupdnet_hub.training.objectives.losses import picture_means
 
+# "image" [B, 3, H, W] in [-1, 1], "label" int64 [B, H, W], and "instance" of the same shape where there are any.
 Batch = Mapping[str, Tensor]
 # Label input and pictures, and how many batches of pictures these are, to the same, changed.
 Change = Callable[[Tensor, int], Tensor]
 # For each scale of a discriminator its features, the logits last.
 Features = Sequence[Sequence[Tensor]]
-Judge = Callable[..., Any]
+# A discriminator's module, or a function like it.
+Discriminator = Callable[..., Any]
 # Between the goals of least squares, 0 and 1; those of the hinge loss lie around 0.
 LEAST_SQUARES_MIDDLE = 0.5
 
@@ -30,14 +32,14 @@ class Augment(Protocol):
         """Label input and picture [copies * B, channels, H, W] -> the same, all copies augmented alike."""
 
     def plain(self, x: Tensor, copies: int, /) -> Tensor:
-        """The same call where second derivatives are wanted."""
+        """Return the same as a call, where second derivatives are wanted."""
 
     def observe(self, realness: Tensor, /) -> None:
-        """Hear what the discriminator says of a batch of real pictures [B, ...]: positive where they seem real."""
+        """Take note of the answers on a batch of real pictures [B, ...]: positive where they seem real."""
 
 
 def label_input(batch: Batch, config: SystemConfig) -> Tensor:
-    """The discriminator's label input [B, C (+ 1), H, W]: one-hot labels, and the edge map with instances."""
+    """Return the label input [B, C (+ 1), H, W]: one-hot labels, and the edge map with instances."""
     # Their ids were checked when they were read.
     channels = one_hot(batch["label"], config.num_classes, check=False)
     if config.instance_edges:
@@ -45,8 +47,17 @@ def label_input(batch: Batch, config: SystemConfig) -> Tensor:
     return channels
 
 
-def seen(condition: Tensor, pictures: Sequence[Tensor], augment: Change | None) -> Tensor:
-    """What a discriminator sees of several batches of pictures of the same label maps, in one batch."""
+def discriminator_input(condition: Tensor, pictures: Sequence[Tensor], augment: Change | None) -> Tensor:
+    """Return several batches of pictures of the same label maps as one batch, each with its label input.
+
+    Args:
+        condition: label input [B, C (+ 1), H, W].
+        pictures: n batches [B, 3, H, W].
+        augment: changes label input and picture alike.
+
+    Returns:
+        [n * B, C (+ 1) + 3, H, W].
+    """
     together = torch.cat([torch.cat((condition, picture), dim=1) for picture in pictures])
     if augment is not None:
         together = augment(together, len(pictures))
@@ -54,15 +65,15 @@ def seen(condition: Tensor, pictures: Sequence[Tensor], augment: Change | None) 
 
 
 def halves(outputs: Features) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-    """The features of a batch's first and second half."""
+    """Return the features of a batch's first half, and those of its second half."""
     return (
         [[feature[: len(feature) // 2] for feature in scale] for scale in outputs],
         [[feature[len(feature) // 2 :] for feature in scale] for scale in outputs],
     )
 
 
-def judged(
-    judge: Judge,
+def frozen_features(
+    frozen_discriminator: Discriminator,
     condition: Tensor,
     fake: Tensor,
     real: Tensor,
@@ -70,54 +81,49 @@ def judged(
     *,
     together: bool,
 ) -> tuple[Features, Features, Tensor]:
-    """What a discriminator that is not trained just now says of generated and of real pictures.
+    """Return the features of generated and of real pictures while the discriminator is not trained.
 
     No gradient is wanted of the real ones.
 
     Args:
+        condition: label input [B, C (+ 1), H, W].
+        fake, real: pictures [B, 3, H, W].
         together: both in one batch, which is fewer calls, for a GPU; otherwise the real ones apart and without
             gradients, which one batch could not have for half of it.
 
     Returns:
-        (features of the generated pictures, features of the real ones, what was shown of the former).
+        (features of the generated pictures, features of the real ones, the input of the former).
     """
-    shown = seen(condition, (fake, real), augment)
+    shown = discriminator_input(condition, (fake, real), augment)
     count = len(condition)
     if together:
-        return (*halves(judge(shown)), shown[:count])
-    of_fake = judge(shown[:count])
-    with torch.no_grad(), _evaluating(judge):
-        of_real = judge(shown[count:])
-    return of_fake, of_real, shown[:count]
+        return (*halves(frozen_discriminator(shown)), shown[:count])
+    on_fake = frozen_discriminator(shown[:count])
+    with torch.no_grad(), _evaluating(frozen_discriminator):
+        on_real = frozen_discriminator(shown[count:])
+    return on_fake, on_real, shown[:count]
 
 
 @contextmanager
-def _evaluating(judge: Judge) -> Iterator[None]:
+def _evaluating(discriminator: Discriminator) -> Iterator[None]:
     """In evaluation mode: a second call in training mode would move the spectral norm's vectors once more."""
-    was = isinstance(judge, nn.Module) and judge.training
-    if was:
-        judge.eval()
+    if not (isinstance(discriminator, nn.Module) and discriminator.training):
+        yield
+        return
+    discriminator.eval()
     try:
         yield
     finally:
-        if was:
-            judge.train()
-
-
-def mean_losses(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each loss over what a discriminator was shown one after the other; all have the same losses."""
-    if len(views) == 1:
-        return dict(views[0])
-    return {name: torch.stack([view[name] for view in views]).mean() for name in views[0]}
+        discriminator.train()
 
 
 def logits(outputs: Features) -> list[Tensor]:
-    """The patch logits of each scale."""
+    """Return the patch logits of each scale."""
     return [scale[-1] for scale in outputs]
 
 
 def mean_logits(outputs: Features, weights: Tensor | None = None) -> Tensor:
-    """The mean of each picture's logits over places and scales, [B].
+    """Return the mean of each picture's logits over places and scales, [B].
 
     Args:
         weights: how much each pixel [B, 1, H, W] counts, of mean 1.
@@ -126,7 +132,7 @@ def mean_logits(outputs: Features, weights: Tensor | None = None) -> Tensor:
 
 
 def observe(augment: Augment | None, outputs: Features, middle: float = 0.0) -> None:
-    """Let an augmentation hear the patch logits of real pictures.
+    """Let an augmentation take note of the patch logits of real pictures.
 
     Args:
         middle: the logit that is as far from what generated pictures should get as from what real ones should.

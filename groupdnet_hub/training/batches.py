@@ -1,0 +1,116 @@
+"""The batches of a run, in an order that ``--seed`` fixes, and where the run stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from groupdnet_hub import PairedImages, StreamedImages
+from groupdnet_hub.data.paired import MoveTables
+from groupdnet_hub.data.transforms.moves import MoveTable
+from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+from groupdnet_hub.training.config import TrainConfig
+from groupdnet_hub.training.data import Data
+
+
+@dataclass
+class Progress:
+    """Where a run stands; ``progress.json`` of a checkpoint holds it.
+
+    Attributes:
+        step: updates made so far.
+        epoch: times that the data was gone through.
+        batch: batches of this epoch that were trained on, those of this process.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+
+    def record(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return asdict(self)
+
+    def load(self, record: Mapping[str, int]) -> None:
+        """Stand where a checkpoint's record says.
+
+        Raises:
+            ValueError: for a record that lacks a count.
+        """
+        if not {"step", "epoch", "batch"} <= set(record):
+            raise ValueError(f"the checkpoint's progress is {record}; it must have step, epoch and batch")
+        self.step, self.epoch, self.batch = record["step"], record["epoch"], record["batch"]
+
+
+class Batches:
+    """Batches on the device, from where a run stands onwards, without end.
+
+    Args:
+        accelerator: prepares the loader and skips what was trained on.
+        loader: a loader of :func:`build_loader`, not prepared.
+        data: the pictures that it loads.
+
+    Attributes:
+        progress: its ``epoch`` and ``batch`` are kept up to date.
+    """
+
+    def __init__(self, accelerator: Accelerator, loader: DataLoader[Any], data: Data) -> None:
+        self.accelerator, self.data, self.progress = accelerator, data, Progress()
+        self._loader = accelerator.prepare(loader)
+
+    def __iter__(self) -> Iterator[Mapping[str, Tensor]]:
+        progress = self.progress
+        while True:
+            self.data.set_epoch(progress.epoch)
+            self._loader.set_epoch(progress.epoch)
+            skip = progress.batch
+            loader = self.accelerator.skip_first_batches(self._loader, skip) if skip else self._loader
+            for loaded in loader:
+                progress.batch += 1
+                yield batch_of(self.data, loaded)
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+
+
+def build_loader(
+    settings: TrainConfig, data: Data, device: torch.device, *, on_device: bool
+) -> DataLoader[Any]:
+    """Return batches of the training pictures, in an order that ``--seed`` fixes, for :func:`batch_of`.
+
+    Args:
+        device: where they are sent.
+        on_device: whether pictures are kept there already; batches are then of their moves.
+    """
+    order = None
+    if settings.balanced_sampling and isinstance(data, PairedImages):
+        weights = picture_weights(classes_of_pictures(data), settings.balanced_sampling)
+        order = BalancedOrder(weights, settings.seed)
+    # Where the pictures are on the device, a loader of their moves is enough.
+    tables = MoveTables(data) if on_device and isinstance(data, PairedImages) else None
+    workers = 0 if tables is not None else settings.dataloader_num_workers
+    source: Any = data if tables is None else tables
+    return DataLoader(
+        source,
+        batch_size=settings.train_batch_size,
+        sampler=order,
+        shuffle=None if order is not None or isinstance(data, StreamedImages) else True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=None if tables is None else tables.collate,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
+
+
+def batch_of(data: Data, loaded: Any) -> Mapping[str, Tensor]:
+    """Return the batch that a loader of :func:`build_loader` stands for, on the device that it was sent to."""
+    if isinstance(loaded, MoveTable) and isinstance(data, PairedImages):
+        return data.batch(loaded)
+    batch: Mapping[str, Tensor] = loaded
+    return batch
