@@ -65,7 +65,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         return next(self.parameters()).dtype
 
     def prepare(self, label: Tensor, instance: Tensor | None = None) -> Any:
-        """The label map's part of :meth:`decode`, for many codes on one map.
+        """Return the label map's part of :meth:`decode`, for many codes on one map.
 
         Args:
             label: int64 [B, H, W]; B is 1, or that of the codes.
@@ -86,7 +86,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         generator: torch.Generator | None = None,
         label_size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Codes [B, 1, z, 1, 1] from N(0, 1), or [B, 0] for a system without any.
+        """Draw codes [B, 1, z, 1, 1] from N(0, 1), or [B, 0] for a system without any.
 
         Args:
             generator: fixes them; they are drawn on its device.
@@ -99,11 +99,11 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         return noise.to(self.device, self.dtype)
 
     def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Fresh codes for all classes, since none has one of its own."""
+        """Draw fresh codes for all classes, since none has one of its own."""
         return self.sample_codes(len(codes), generator=generator).to(codes)
 
     def decode(self, codes: Tensor, label: Any, instance: Tensor | None = None) -> Tensor:
-        """The pictures [B, 3, H, W] in [-1, 1] of label maps, or of what :meth:`prepare` made of them.
+        """Draw label maps, or what :meth:`prepare` made of them -> pictures [B, 3, H, W] in [-1, 1].
 
         Raises:
             ValueError: for codes that do not fit the model, and as :meth:`prepare`.
@@ -117,7 +117,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         return self.draw(codes.to(self.device, self.dtype), prepared)
 
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
-        """The posterior of a picture's code, where there is an encoder.
+        """Return the posterior of a picture's code, where there is an encoder.
 
         Raises:
             ValueError: where there is none.
@@ -125,7 +125,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         raise ValueError(f"a {self.config.system_name} has no encoder")
 
     def draw(self, codes: Tensor, prepared: Any) -> Tensor:
-        """The network: checked codes and a prepared label map to pictures."""
+        """Draw checked codes on a prepared label map."""
         raise NotImplementedError
 
     def _checked_label(self, label: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
 
 
 def expanded(channels: Tensor, batch: int) -> Tensor:
-    """Label input [B or 1, ...] -> [batch, ...].
+    """Expand label input [B or 1, ...] -> [batch, ...].
 
     Raises:
         ValueError: for another number of maps.

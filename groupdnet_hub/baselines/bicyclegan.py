@@ -48,7 +48,7 @@ class _ResidualHalving(nn.Module):
         self.skip = GroupedConv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, in, H, W] -> [B, out, H / 2, W / 2]."""
+        """Return [B, out, H / 2, W / 2] for x [B, in, H, W]."""
         y = self.first(F.leaky_relu(F.instance_norm(x), LEAKY_SLOPE))
         y = self.second(F.leaky_relu(F.instance_norm(y), LEAKY_SLOPE))
         return F.avg_pool2d(y, 2) + self.skip(F.avg_pool2d(x, 2))
@@ -71,7 +71,7 @@ class ResNetEncoder(nn.Module):
         initialise_network(self, generator)
 
     def forward(self, image: Tensor) -> Gaussian:
-        """image [B, 3, H, W] in [-1, 1] -> Gaussian over codes [B, 1, z, 1, 1]."""
+        """Return the Gaussian over codes [B, 1, z, 1, 1] of pictures [B, 3, H, W] in [-1, 1]."""
         x = self.first(image)
         for block in self.blocks:
             x = block(x)
@@ -103,7 +103,7 @@ class BicycleGAN(BaselineSystem):
         return True
 
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
-        """The posterior of a picture's code: ``mean`` and ``logvar`` [B, 1, z, 1, 1].
+        """Return the posterior of a picture's code: ``mean`` and ``logvar`` [B, 1, z, 1, 1].
 
         Args:
             image: [B, 3, H, W] in [-1, 1].
@@ -116,13 +116,13 @@ class BicycleGAN(BaselineSystem):
         return self.encoder(image)
 
     def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
-        """Codes and label input to pictures."""
+        """Draw codes on label input."""
         return self.unet(expanded(prepared.channels, len(codes)), codes.flatten(1))
 
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, Gaussian, Tensor, Tensor]:
-        """The generator's training step, both halves of the bicycle.
+        """Do the generator's training step, both halves of the bicycle.
 
         Args:
             noise: [B, 2, 1, z, 1, 1], standard normal: that of the posterior's sample, and a random code; drawn here

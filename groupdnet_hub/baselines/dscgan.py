@@ -35,13 +35,13 @@ class DSCGAN(BaselineSystem):
         self.unet = UNet(config, generator=generator)
 
     def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
-        """Codes and label input to pictures."""
+        """Draw codes on label input."""
         return self.unet(expanded(prepared.channels, len(codes)), codes.flatten(1))
 
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The generator's training step: the pictures of two codes for each label map.
+        """Do the generator's training step: draw two codes on each label map.
 
         Args:
             image: only its batch size is looked at.

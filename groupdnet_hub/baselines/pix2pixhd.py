@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
         self.second = GroupedConv2d(channels, channels, padding=0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, channels, H, W] -> the same."""
+        """Return [B, channels, H, W] for the same."""
         y = F.relu(F.instance_norm(self.first(F.pad(x, (1, 1, 1, 1), mode="reflect"))))
         return x + F.instance_norm(self.second(F.pad(y, (1, 1, 1, 1), mode="reflect")))
 
@@ -79,7 +79,7 @@ class Pix2PixHD(BaselineSystem):
         initialise_network(self, generator)
 
     def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
-        """As many pictures as there are (empty) codes."""
+        """Draw as many pictures as there are (empty) codes."""
         x = self.first(F.pad(prepared.channels, (3, 3, 3, 3), mode="reflect"))
         x = F.relu(F.instance_norm(x))
         for layer in self.down:
@@ -94,5 +94,5 @@ class Pix2PixHD(BaselineSystem):
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, None]:
-        """The generator's training step: (picture [B, 3, H, W], no posterior)."""
+        """Do the generator's training step: (picture [B, 3, H, W], no posterior)."""
         return self.decode(image.new_zeros(len(image), 0), label, instance), None

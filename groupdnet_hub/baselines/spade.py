@@ -29,7 +29,7 @@ from groupdnet_hub.models.layers import GroupedConv2d, initialise_network, leaky
 
 
 def ordinary_decoder(labels: Any, image_size: tuple[int, int], width: int, **more: Any) -> GroupDNetConfig:
-    """The configuration of a decoder whose convolutions all have one group, with SPADE's hidden width of 2 w.
+    """Return the configuration of a decoder whose convolutions all have one group, with SPADE's hidden width of 2 w.
 
     Args:
         labels: anything with ``names`` and ``palette``.
@@ -182,7 +182,7 @@ class VectorEncoder(nn.Module):
         initialise_network(self, generator)
 
     def forward(self, image: Tensor) -> Gaussian:
-        """image [B, 3, H, W] in [-1, 1] -> Gaussian over codes [B, 1, z, 1, 1]."""
+        """Return the Gaussian over codes [B, 1, z, 1, 1] of pictures [B, 3, H, W] in [-1, 1]."""
         x = image
         for layer in self.layers:
             x = leaky_relu(F.instance_norm(layer(x)))
@@ -214,7 +214,7 @@ class SPADE(BaselineSystem):
         return self.config.variational
 
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
-        """The posterior of the latent vector of a picture, of a VSPADE.
+        """Return the posterior of the latent vector of a picture, of a VSPADE.
 
         Args:
             image: [B, 3, H, W] in [-1, 1].
@@ -245,7 +245,7 @@ class SPADE(BaselineSystem):
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, Gaussian | None]:
-        """The generator's training step: (picture [B, 3, H, W], posterior if there is an encoder).
+        """Do the generator's training step: (picture [B, 3, H, W], posterior if there is an encoder).
 
         Args:
             noise: [B, 1, z, 1, 1], standard normal; drawn here if not given.

@@ -68,7 +68,7 @@ class UNet(nn.Module):
         initialise_network(self, generator)
 
     def forward(self, channels: Tensor, codes: Tensor) -> Tensor:
-        """Label input [B, C (+ 1), H, W] and codes [B, z] -> pictures [B, 3, H, W] in [-1, 1]."""
+        """Draw codes [B, z] on label input [B, C (+ 1), H, W] -> pictures [B, 3, H, W] in [-1, 1]."""
         features = []
         x = channels
         for i, layer in enumerate(self.down):

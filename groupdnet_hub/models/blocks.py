@@ -111,7 +111,7 @@ class CGBlock(nn.Module):
             self.conv_s = convolution(in_channels, block.out_channels, 1, bias=False)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """x [B, in, H, W] and its :func:`label_input` [B or 1, label channels, H, W] -> [B, out, H, W]."""
+        """Return [B, out, H, W] for x [B, in, H, W] and its :func:`label_input` [B or 1, label channels, H, W]."""
         y = self.conv_0(leaky_relu(self.norm_0(x, labels)))
         y = self.conv_1(leaky_relu(self.norm_1(y, labels)))
         skip = self.conv_s(self.norm_s(x, labels)) if self.has_skip_convolution else x

@@ -90,6 +90,6 @@ def _fractions(occupied: Tensor, cells: int, places: int) -> Tensor:
 
 
 def _tent_integral(x: Tensor) -> Tensor:
-    """Integral from -inf to x of the tent max(0, 1 - |x|), by which bilinear interpolation weighs a place."""
+    """Return the integral from -inf to x of the tent max(0, 1 - |x|), the weight of bilinear interpolation."""
     x = x.clamp(-1, 1)
     return 0.5 + x - 0.5 * x * x.abs()

@@ -84,15 +84,12 @@ class GroupDecoder(nn.Module):
     def first_features(
         self, codes: Tensor, size: tuple[int, int], first_input: CodePlacement | Tensor | None
     ) -> Tensor:
-        """Return the input of the first block.
+        """Return the input [B, fc channels, h, w] of the first block.
 
         Args:
             codes: [B, C, z, h, w], or [B, C, z, 1, 1].
             size: (h, w) of the result.
             first_input: what :meth:`first_input` made of the label maps.
-
-        Returns:
-            [B, fc channels, h, w].
         """
         placement = first_input if isinstance(first_input, CodePlacement) else None
         x = codes if placement is None else placement.paste(codes)

@@ -81,7 +81,7 @@ def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) ->
 
 
 def _box_positions(occupied: Tensor) -> Tensor:
-    """Source positions of a nearest resize of the occupied range [first, last] to the full length.
+    """Return source positions of a nearest resize of the occupied range [first, last] to the full length.
 
     Args:
         occupied: bool [..., N].

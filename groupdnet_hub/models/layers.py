@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groupdnet_hub.models import spectral_norm
+from groupdnet_hub.models.spectral_norm import largest_singular_value, power_iteration
 
 LEAKY_SLOPE = 0.2
 
@@ -81,11 +81,11 @@ class GroupedConv2d(nn.Conv2d):
 
     def iterate(self) -> None:
         """Improve ``weight_u`` and ``weight_v`` by one power iteration."""
-        spectral_norm.iterate(self.weight, self.weight_u, self.weight_v)
+        power_iteration(self.weight, self.weight_u, self.weight_v)
 
     def singular_value(self) -> Tensor:
         """Return the estimate of the weight's largest singular value that the forward divides by, a scalar."""
-        return spectral_norm.singular_value(self.weight, self.weight_u, self.weight_v)
+        return largest_singular_value(self.weight, self.weight_u, self.weight_v)
 
     def normalised_weight(self) -> Tensor:
         """Return the weight that the forward uses: with ``spectral_norm``, divided by its singular value."""

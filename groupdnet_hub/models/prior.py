@@ -50,7 +50,7 @@ class CodePrior(nn.Module):
     """
 
     def __init__(self, code_shape: CodeShape) -> None:
-        """``code_shape``: [C, z, h, w]."""
+        """Make a prior of codes of ``code_shape`` [C, z, h, w]."""
         super().__init__()
         self.code_shape = code_shape
 
@@ -110,7 +110,7 @@ class MainDirections(CodePrior):
     def sample(
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
     ) -> Tensor:
-        """As :meth:`CodePrior.sample`."""
+        """Draw codes as :meth:`CodePrior.sample`."""
         mean, factor, unfitted = (
             buffer.to(generator.device, torch.float32) for buffer in (self.mean, self.factor, self.unfitted)
         )
@@ -179,7 +179,7 @@ class EmpiricalPrior(CodePrior):
     def sample(
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
     ) -> Tensor:
-        """As :meth:`CodePrior.sample`."""
+        """Draw codes as :meth:`CodePrior.sample`."""
         device, classes = generator.device, self.code_shape[0]
         count = self.count.to(device, torch.float32)
         u = torch.rand(batch, classes, generator=generator, device=device)

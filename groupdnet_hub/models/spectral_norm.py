@@ -14,7 +14,7 @@ from torch.nn import functional as F
 SHORTEST = 1e-12
 
 
-def singular_value(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+def largest_singular_value(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """Return the estimate ``u^T W v`` of a weight's largest singular value, a scalar; differentiable in the weight.
 
     Args:
@@ -30,7 +30,7 @@ def singular_value(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def iterate(weight: Tensor, u: Tensor, v: Tensor) -> None:
+def power_iteration(weight: Tensor, u: Tensor, v: Tensor) -> None:
     """Improve u and v by one power iteration, in place: v, then u, the order of the authors' checkpoints."""
     matrix = stored_matrix(weight.detach())
     improved = F.normalize(matrix.t() @ u, dim=0, eps=SHORTEST)
@@ -51,7 +51,7 @@ def from_stored(v: Tensor, weight: Tensor) -> Tensor:
 
 
 def _to_stored(v: Tensor, weight: Tensor) -> Tensor:
-    """A copy of v in the order of :func:`stored_matrix`'s columns."""
+    """Return a copy of v in the order of :func:`stored_matrix`'s columns."""
     if not weight.is_contiguous():
         return v.view(weight.shape[1:]).permute(1, 2, 0).flatten()
     return v.clone()

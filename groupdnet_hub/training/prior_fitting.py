@@ -57,7 +57,7 @@ def fit_prior(model: GroupDNet, batches: Iterable[tuple[Tensor, Tensor]], *, nea
         ValueError: for a model whose prior is N(0, 1), a fraction out of range, and as :meth:`GroupDNet.encode`.
     """
     if not 0 < nearest <= 1:
-        raise ValueError(f"nearest is {nearest}; it is a share, above 0 and at most 1")
+        raise ValueError(f"nearest is {nearest}; it must be a fraction, above 0 and at most 1")
     config = model.config
 
     def encoded(image: Tensor, label: Tensor) -> Encoded:

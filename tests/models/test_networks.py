@@ -19,7 +19,7 @@ from tests.helpers.shared_data import shared_folder
 @pytest.fixture
 def forced_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look up everywhere, also where windows are many."""
-    monkeypatch.setattr(label_windows, "DENSE_SHARE", 2.0)
+    monkeypatch.setattr(label_windows, "DENSE_FRACTION", 2.0)
     monkeypatch.setattr(label_windows, "DENSE_PIXELS", 0)
 
 

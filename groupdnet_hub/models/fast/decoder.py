@@ -46,7 +46,7 @@ class FastDecoder(GroupDecoder):
         self._foldable: tuple[object, bool] | None = None
 
     def train(self, mode: bool = True) -> FastDecoder:
-        """As ``nn.Module.train``; for evaluation the weights are laid out channels_last."""
+        """Do as ``nn.Module.train``; for evaluation the weights are laid out channels_last."""
         super().train(mode)
         return self if mode else self.to(memory_format=torch.channels_last)
 
@@ -114,7 +114,7 @@ class FastDecoder(GroupDecoder):
         search: bool,
         compiled: bool,
     ) -> list[Mapping[str, AnyModulation]]:
-        """Scale and shift of every CG-Norm, folded where there are divisors."""
+        """Return scale and shift of every CG-Norm, folded where there are divisors."""
         found: list[Mapping[str, AnyModulation]] = []
         slots = self.config.class_slots
         for i, block in enumerate(blocks_of(self)):
@@ -130,20 +130,20 @@ class FastDecoder(GroupDecoder):
     def _joined_modulations(
         self, label: Tensor, edges: Tensor | None
     ) -> tuple[Mapping[str, JoinedModulation], ...]:
-        """Scale and shift of every CG-Norm, on whole label maps, by the weights that a training step lends."""
+        """Return scale and shift of every CG-Norm, on whole label maps, by the weights that a training step lends."""
         slots, found = self.config.class_slots, []
         for i, block in enumerate(blocks_of(self)):
             found.append(joined_modulations(block, self._level(label, edges, i, search=False), slots))
         return tuple(found)
 
     def _level(self, label: Tensor, edges: Tensor | None, block: int, *, search: bool) -> LabelLevel:
-        """The label maps at the resolution of a block."""
+        """Return the label maps at the resolution of a block."""
         height, width = self.latent_size(label)
         size = height * 2**block, width * 2**block
         return label_level(label, edges, size, self.config.num_classes, lookup=search)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As ``nn.Module.compile``, and of what :meth:`prepare` does in a training step."""
+        """Do as ``nn.Module.compile``, and compile what :meth:`prepare` does in a training step."""
         super().compile(*args, **kwargs)
         self._joined_modulations = torch.compile(self._joined_modulations, *args, **kwargs)  # type: ignore[method-assign]
 
@@ -196,7 +196,7 @@ class FastDecoder(GroupDecoder):
         return [*outputs, self.picture(x)]
 
     def _divisors_to_fold(self) -> list[Mapping[str, Tensor | None]] | None:
-        """The singular values of each block's convolutions, or None where they cannot be folded in."""
+        """Return the singular values of each block's convolutions, or None where they cannot be folded in."""
         config = self.config
         if self.training or config.norm_kind != "batch" or config.separate_networks:
             return None

@@ -73,7 +73,7 @@ def fold_whole_maps(
     *,
     compiled: bool = False,
 ) -> dict[str, FoldedModulation]:
-    """:func:`fold` by convolutions of the whole maps, without asking their device anything.
+    """Do as :func:`fold`, by convolutions of the whole maps, without asking their device anything.
 
     Args:
         compiled: these are compiled by ``torch.compile``, and so is what applies the result.
@@ -111,7 +111,7 @@ def batch_norm_of(norm: CGNorm) -> nn.BatchNorm2d:
 
 
 def _widths(block: CGBlock, name: str, convolution: GroupedConv2d, level: LabelLevel) -> tuple[int, ...]:
-    """Channels of each part of the input of the convolution behind a CG-Norm."""
+    """Return channels of each part of the input of the convolution behind a CG-Norm."""
     before = block.groups if name == "norm_1" else block.in_groups
     area = convolution.kernel_size[0] * convolution.kernel_size[1]
     _, H, W = level.size
@@ -159,11 +159,11 @@ def _run_groups(
     upsample: bool,
     sums: PartialSums | None,
 ) -> Tensor:
-    """Some neighbouring groups of a block as one grouped convolution [B, len(groups) * out / g, H, W]."""
+    """Return some neighbouring groups of a block, as one grouped convolution, [B, len(groups) * out / g, H, W]."""
     norms = norms_of(block)
 
     def convolved(name: str, slope: float | None) -> list[Tensor]:
-        """What is to be added up: the convolution of both parts of the only group, or all in one."""
+        """Return what is to be added up: the convolution of both parts of the only group, or all in one."""
         modulation, (_, convolution) = modulations[name], norms[name]
         parts = split_into_parts(pieces, modulation.widths)
         in_group = len(parts) // block.groups
@@ -209,7 +209,7 @@ def _run_groups(
 
 
 def _concatenated(parts: Sequence[Tensor]) -> Tensor:
-    """[B, c, H, W] each, along the channels, channels_last."""
+    """Concatenate [B, c, H, W] each, along the channels, channels_last."""
     if len(parts) == 1:
         return parts[0]
     return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=3).permute(0, 3, 1, 2)

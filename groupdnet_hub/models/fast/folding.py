@@ -19,14 +19,14 @@ from torch.nn import functional as F
 from groupdnet_hub.models.fast.label_windows import LabelLevel, rows_from_patches, window_patches
 from groupdnet_hub.models.layers import GroupedConv2d
 
-# Adding a looked-up number to a sum takes about as long as so many multiply-accumulates of a matrix product.
+# Adding a looked-up number to a sum takes about as long as this many multiply-accumulates of a matrix product.
 _LOOK_UP_COST = 4
 # Bytes of the table that the parts of a 5x5 window are looked up in: they stay near the processor.
 _TABLE_BYTES = 2**21
 
 
 def folded_rows(level: LabelLevel, hidden: Tensor, convolutions: Sequence[GroupedConv2d]) -> list[Tensor]:
-    """What 3x3 convolutions make of the hidden layer, without their bias, for each pixel or different window.
+    """Return what 3x3 convolutions make of the hidden layer, without their bias, for each pixel or window.
 
     A window's row is the sum of what each of its nine 3x3 windows contributes. There are fewer different 3x3
     windows than 5x5 windows, so that multiplying the former and adding up nine results, each looked up, takes fewer
@@ -52,7 +52,7 @@ def folded_rows(level: LabelLevel, hidden: Tensor, convolutions: Sequence[Groupe
 
 
 def _sum_of_parts(parts: Tensor, hidden: Tensor, weight: Tensor, groups: int) -> Tensor:
-    """Rows [U5, channels] of ``parts`` [U5, 9], numbered place by place, each place having a row of ``hidden``."""
+    """Return rows [U5, channels] for ``parts`` [U5, 9], numbered place by place, each with a row of ``hidden``."""
     channels = max(16, _TABLE_BYTES // (9 * len(hidden) * hidden.element_size()))
     sums = []
     for own, matrices in zip(hidden.chunk(groups, dim=1), weight.flatten(2).chunk(groups), strict=True):
@@ -131,7 +131,7 @@ def dense_rows(
     *,
     compiled: bool,
 ) -> Tensor:
-    """Scale and shift [B * H * W, 2, C] of ``BN(x) * (1 + gamma) + beta``, divided by the divisor.
+    """Return scale and shift [B * H * W, 2, C] of ``BN(x) * (1 + gamma) + beta``, divided by the divisor.
 
     Args:
         label_input: [B, label channels, H, W].
@@ -143,7 +143,7 @@ def dense_rows(
 
 
 def _parameters(layer: GroupedConv2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias; detached, since torch.compile takes the shape of a parameter for a constant."""
+    """Return weight and bias; detached, since torch.compile takes the shape of a parameter for a constant."""
     assert layer.bias is not None
     return layer.weight.detach(), layer.bias.detach()
 
@@ -155,7 +155,7 @@ def _rows(
     beta: tuple[Tensor, Tensor],
     constants: FoldedConstants,
 ) -> Tensor:
-    """:func:`dense_rows` of weights and biases."""
+    """Do as :func:`dense_rows`, given weights and biases."""
     mean, variance, eps, divisor, label_groups, groups = constants
     dtype, padding = gamma[0].dtype, gamma[0].shape[-1] // 2
     hidden = F.relu(F.conv2d(label_input, *shared, padding=shared[0].shape[-1] // 2, groups=label_groups))
@@ -179,7 +179,7 @@ def _rows(
 
 
 def _joined(scales: Tensor, shifts: Tensor, groups: int) -> Tensor:
-    """Of each group first the rows of its scales, then those of its shifts."""
+    """Join rows: of each group first those of its scales, then those of its shifts."""
     by_group = [rows.unflatten(0, (groups, -1)) for rows in (scales, shifts)]
     return torch.cat(by_group, dim=1).flatten(0, 1)
 

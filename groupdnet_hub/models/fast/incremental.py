@@ -2,9 +2,9 @@
 
 While a block has several groups, a class's code reaches its own group only (section 3.4). In evaluation mode
 nothing else couples the groups, and so the others' features can be taken from the last picture. Where groups merge,
-what the unchanged channels add to a convolution is kept as well (:mod:`groupdnet_hub.models.fast.partial_sums`). Every
-group and every part of one is computed by the same operations whether or not its neighbours are, which makes a redrawn
-picture the same bits as one drawn from the start.
+what the unchanged channels add to a convolution is cached as well (:mod:`groupdnet_hub.models.fast.partial_sums`).
+Every group and every part of one is computed by the same operations whether or not its neighbours are, which makes a
+redrawn picture the same bits as one drawn from the start.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def groups_reached(reached: Collection[int], before: int, groups: int) -> frozen
 
 
 def _picture(decoder: GroupDecoder, x: Tensor) -> Tensor:
-    """:meth:`GroupDecoder.picture`, overwriting x; not differentiable."""
+    """Do as :meth:`GroupDecoder.picture`, overwriting x; not differentiable."""
     dense = x.is_contiguous(memory_format=torch.channels_last)
     x = F.leaky_relu(x, LEAKY_SLOPE, inplace=dense)
     for layer in decoder.fusion:
@@ -123,5 +123,5 @@ def _picture(decoder: GroupDecoder, x: Tensor) -> Tensor:
 
 
 def _to_cache(pieces: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What is cached of features: nothing where there is one group, since any code reaches it."""
+    """Return what is cached of features: nothing where there is one group, since any code reaches it."""
     return tuple(pieces) if len(pieces) > 1 else ()

@@ -135,7 +135,7 @@ class PreparedMap:
         return isinstance(self.modulations[0]["norm_0"], FoldedModulation)
 
     def forget_sums(self) -> None:
-        """Keep no partial sums until the next picture: they are the largest part, and the least is lost by it."""
+        """Forget partial sums until the next picture: they are the largest part, and the least is lost by it."""
         for sums in self.sums:
             sums.clear()
 

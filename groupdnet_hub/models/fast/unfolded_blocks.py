@@ -223,6 +223,6 @@ class _TellingBatchNorm(torch.autograd.Function):
 
 
 def _over_processes(mean: Tensor) -> Tensor:
-    """The mean of all processes' means; differentiable."""
+    """Return the mean of all processes' means; differentiable."""
     total: Tensor = all_reduce(mean)
     return total / dist.get_world_size()
