@@ -16,7 +16,7 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.labels import label_picture
-from groupdnet_hub.models.cg_norm import CGNorm
+from groupdnet_hub.models.blocks import CGNorm
 from tests.helpers.network_models import generator, make_model
 
 # People in more classes than figures are drawn in.
