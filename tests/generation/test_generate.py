@@ -20,7 +20,7 @@ from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.generation.inputs import Gallery
 from groupdnet_hub.io.images import read_photo
-from groupdnet_hub.runs.sharding import picture_seed, share
+from groupdnet_hub.runs.sharding import picture_seed, shard
 from tests.helpers.generate_runs import (
     MAPS,
     SCRIPT,
@@ -64,7 +64,7 @@ def test_two_processes_draw_what_one_draws(inputs: Path, tmp_path: Path, whole: 
 
 
 def test_killed_and_restarted_none_is_missing_or_doubled(inputs: Path, tmp_path: Path, whole: Path) -> None:
-    """The killed run has one process and the one that goes on has two: the rest is shared anew."""
+    """The killed run has one process and the one that resumes has two: the rest is sharded again."""
     more = (*GALLERY_RUN, "--gallery_dir", str(inputs / "gallery" / "train"))
     images = tmp_path / "train" / "images"
     running = Running(SCRIPT, flags(inputs, tmp_path, *more))
@@ -127,7 +127,7 @@ def test_what_rounding_depends_on_stays_the_same(
     assert sizes == [3, 2]
 
 
-def test_shares_cover_everything_once() -> None:
+def test_shards_cover_everything_once() -> None:
     class Process:
         process_index, num_processes = 0, 1
 
@@ -137,7 +137,7 @@ def test_shares_cover_everything_once() -> None:
             for index in range(processes):
                 process = Process()
                 process.process_index, process.num_processes = index, processes
-                parts += share(count, process)
+                parts += shard(count, process)
             assert parts == list(range(count))
 
 

@@ -50,19 +50,7 @@ class ColourSegmenter:
         return (-far / 4).softmax(-1).movedim(-1, 1)
 
 
-class ColourParser(PhotoParser):
-    """A parser for photos that are painted in the palette's colours."""
-
-    def __init__(self, labels: LabelSet) -> None:
-        super().__init__("colours")
-        self.network = ColourSegmenter(labels)
-
-    def segmenter(self, labels: LabelSet) -> ColourSegmenter:  # type: ignore[override]
-        """The network that knows colours."""
-        return self.network
-
-
 def colour_parser(labels: LabelSet) -> tuple[PhotoParser, ColourSegmenter]:
     """A parser for photos that are painted in the palette's colours, and its network."""
-    parser = ColourParser(labels)
-    return parser, parser.network
+    segmenter = ColourSegmenter(labels)
+    return PhotoParser("colours", loaded={labels: segmenter}), segmenter

@@ -18,8 +18,9 @@ pytest.importorskip("accelerate")
 from safetensors.torch import load_file
 
 from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+from groupdnet_hub.training.batches import build_loader
 from groupdnet_hub.training.config import parse_train_config
-from groupdnet_hub.training.data import build_data, build_loader
+from groupdnet_hub.training.data import build_data
 from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.train_runs import train
 
