@@ -145,7 +145,7 @@ def test_what_is_done_is_not_done_again(scripts: Scripts, data: Path, tmp_path: 
     flags = scripts.commands[3]
     assert flags[flags.index("--resume_from_checkpoint") + 1] == "latest"
     # Another budget is another run.
-    with pytest.raises(ValueError, match="was trained otherwise"):
+    with pytest.raises(ValueError, match="was trained with other flags"):
         reproduce.main([*command, "--pictures", "64"])
     # GroupDNet of Table 3 is that of Table 1.
     reproduce.main([*command[:1], "3", *command[2:6], "--systems", "GroupDNet"])

@@ -183,7 +183,7 @@ def test_a_new_parser_begins_with_imagenet(tmp_path: Path, encoder: str) -> None
         (["--ema_decay", "1"], "between 0 and 1"),
         (["--seed", "-1"], "--seed"),
         (["--resolution", "64", "32", "16"], "--resolution is 64 32 16"),
-        (["--empty_share", "2"], "share of the views"),
+        (["--empty_share", "2"], "fraction of the views"),
         (["--balanced_sampling", "-1"], "from 0 to 1"),
     ],
 )
