@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from huggingface_hub import HfApi, hf_hub_download
@@ -19,6 +19,9 @@ from groupdnet_hub.io.atomic import saved_file
 from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.io.symlinks import check_link
 from groupdnet_hub.io.tensors import TensorFile, header_length, header_limit, open_tensors
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # of typing only from Python 3.11 on
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -42,16 +45,41 @@ def config_digest(config_text: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
+class HubOptions(TypedDict, total=False):
+    """Options of ``hf_hub_download`` for a model of the Hub."""
+
+    revision: str | None
+    cache_dir: str | Path | None
+    token: str | bool | None
+    local_files_only: bool
+    force_download: bool
+
+
+def check_options(options: HubOptions) -> None:
+    """Refuse options that the Hub does not have.
+
+    Raises:
+        TypeError: for an unknown option, naming it.
+    """
+    unknown = set(options) - set(HubOptions.__annotations__)
+    if unknown:
+        raise TypeError(
+            f"unknown options: {', '.join(sorted(unknown))}; there are {', '.join(HubOptions.__annotations__)}"
+        )
+
+
+def find_files(name: str | os.PathLike[str], **options: Unpack[HubOptions]) -> dict[str, Path]:
     """Return the paths of a model's files by file name; they are downloaded if ``name`` is a Hub id.
 
     Args:
         name: a folder or a Hub id; a path object is never a Hub id.
-        options: revision, cache_dir, token, local_files_only and force_download of ``hf_hub_download``.
+        options: options of ``hf_hub_download``.
 
     Raises:
         FileNotFoundError, ValueError: see ``StrictHubMixin.from_pretrained``.
+        TypeError: for an unknown option.
     """
+    check_options(options)
     source = os.fspath(name)
     folder = Path(source)
     if source and folder.is_dir():
@@ -73,7 +101,7 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
             if file_name == FACTS_FILE:  # not every model has one, and offline that is unknown
                 continue
             raise LocalEntryNotFoundError(
-                f"{file_name} of {source} (revision {options['revision'] or 'main'}) is not in the cache and "
+                f"{file_name} of {source} (revision {options.get('revision') or 'main'}) is not in the cache and "
                 f"was not downloaded: load it once with the Hub in reach, or name a folder. {error}"
             ) from error
         except EntryNotFoundError as error:
@@ -98,11 +126,11 @@ def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
     return found
 
 
-def _names_on_hub(source: str, options: Mapping[str, Any]) -> list[str]:
-    if options["local_files_only"]:
+def _names_on_hub(source: str, options: HubOptions) -> list[str]:
+    if options.get("local_files_only"):
         return []
     try:
-        info = HfApi(token=options["token"]).model_info(source, revision=options["revision"])
+        info = HfApi(token=options.get("token")).model_info(source, revision=options.get("revision"))
     except (HfHubHTTPError, OSError):  # only the hint is lost; the missing file is still reported
         return []
     return [entry.rfilename for entry in info.siblings or ()]

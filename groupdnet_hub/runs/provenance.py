@@ -1,4 +1,4 @@
-"""Where a figure was measured: the machine and the commit."""
+"""The machine and the commit of a measurement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import groupdnet_hub
 
 
 def machine() -> str:
-    """The device and its cores, and the version of torch."""
+    """Return the device with its cores, and the version of torch."""
     if torch.cuda.is_available():
         device = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     else:
@@ -22,7 +22,7 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout, marked where files were changed; the package's version outside of one."""
+    """Return the commit of the checkout, marked if files were changed; outside of one, the package's version."""
     here = Path(__file__).resolve().parent
 
     def git(*command: str) -> str:

@@ -107,7 +107,7 @@ def test_every_system_sees_as_many_pictures() -> None:
             assert len(seen) == 1
     small = train_flags(entries[0], SCALES["small"], processes=1, pictures=80, perceptual=[])
     assert small[small.index("--max_train_steps") + 1] == "10"
-    with pytest.raises(ValueError, match="cannot share a batch of 8"):
+    with pytest.raises(ValueError, match="cannot divide a batch of 8"):
         train_flags(entries[0], SCALES["small"], processes=3, pictures=None, perceptual=[])
 
 
