@@ -41,8 +41,9 @@ from groupdnet_hub.metrics import (
     measure_classes,
     measure_image,
 )
+from groupdnet_hub.runs.provenance import digest, model_digest
 from groupdnet_hub.runs.scripts import program
-from groupdnet_hub.runs.sharding import digest, model_digest, run_sharded, sole_run, start_accelerator
+from groupdnet_hub.runs.sharding import run_sharded, sole_run, start_accelerator
 
 # Part of metrics that are measured together; each other metric is a part of its own.
 _PART_OF = {"mcsd": "classes", "mocd": "classes", "miou": "segmentation"}

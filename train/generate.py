@@ -32,16 +32,9 @@ from groupdnet_hub.generation.folder import GeneratedFolder
 from groupdnet_hub.generation.inputs import Gallery, LabelMaps
 from groupdnet_hub.io.atomic import writing_to
 from groupdnet_hub.io.images import tensor_to_picture
+from groupdnet_hub.runs.provenance import digest, model_digest
 from groupdnet_hub.runs.scripts import program
-from groupdnet_hub.runs.sharding import (
-    digest,
-    model_digest,
-    picture_seed,
-    run_sharded,
-    shard,
-    sole_run,
-    start_accelerator,
-)
+from groupdnet_hub.runs.sharding import picture_seed, run_sharded, shard, sole_run, start_accelerator
 
 # Threads that write: compressing PNG files takes longer than drawing on a GPU.
 _WRITERS = 4

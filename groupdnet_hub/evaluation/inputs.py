@@ -17,7 +17,8 @@ from groupdnet_hub.data.labels import classes_present
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.metrics import Redrawing, eight_bit
-from groupdnet_hub.runs.sharding import digest, model_digest, picture_seed, run_sharded
+from groupdnet_hub.runs.provenance import digest, model_digest
+from groupdnet_hub.runs.sharding import picture_seed, run_sharded
 
 # Random streams of a label map's codes: of pairs that differ in a class, and of single pictures, of which each has the
 # number after the one before.

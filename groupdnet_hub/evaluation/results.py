@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from groupdnet_hub.io.atomic import atomic_write
-from groupdnet_hub.runs.run_settings import refuse_other_settings
+from groupdnet_hub.runs.provenance import refuse_other_settings
 
 _OTHERWISE = "choose another --output"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.inputs import Inputs, evenly, with_suffix
 from groupdnet_hub.metrics import eight_bit
-from groupdnet_hub.runs.sharding import digest
+from groupdnet_hub.runs.provenance import digest
 
 
 class TrainingPhotos:

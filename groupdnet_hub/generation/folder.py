@@ -16,7 +16,7 @@ from torch import Tensor
 from groupdnet_hub import AppearanceCodes, GroupDNet, LabelSet
 from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.io.atomic import atomic_write
-from groupdnet_hub.runs.run_settings import refuse_other_settings
+from groupdnet_hub.runs.provenance import refuse_other_settings
 from groupdnet_hub.training.preview import save_picture
 
 _SETTINGS_FILE = "generate.json"

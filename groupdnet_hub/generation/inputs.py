@@ -16,7 +16,8 @@ from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import classes_present, resize_label_map
 from groupdnet_hub.data.splits import labels_in, open_split
-from groupdnet_hub.runs.sharding import digest, run_sharded
+from groupdnet_hub.runs.provenance import digest
+from groupdnet_hub.runs.sharding import run_sharded
 
 # Number of photos whose codes are cached, so that memory does not grow with the gallery.
 _CACHED_PHOTOS = 1024

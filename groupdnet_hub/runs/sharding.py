@@ -1,8 +1,7 @@
-"""Work sharded over processes, with the same result for any number of them, and digests of a run's inputs."""
+"""Work sharded over processes, with the same result for any number of them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
-from torch import nn
 from tqdm.auto import tqdm
 
 from groupdnet_hub.runs.accelerators import build_accelerator
@@ -94,23 +92,6 @@ def run_sharded(
         if found is not None:
             raise ValueError(found)
     return [answer for part, _ in gathered for answer in part]
-
-
-def digest(*parts: bytes | str) -> str:
-    """Return the SHA-256 of several texts or bytes."""
-    total = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        total.update(len(data).to_bytes(8, "little") + data)
-    return total.hexdigest()
-
-
-def model_digest(model: nn.Module, *more: str) -> str:
-    """Return the SHA-256 of all tensors of a model, with their names, and of more texts."""
-    parts: list[bytes | str] = list(more)
-    for key, value in sorted(model.state_dict().items()):
-        parts += [key, value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()]
-    return digest(*parts)
 
 
 def picture_seed(seed: int, map_index: int, number: int) -> int:

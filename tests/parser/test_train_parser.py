@@ -178,7 +178,7 @@ def test_a_new_parser_begins_with_imagenet(tmp_path: Path, encoder: str) -> None
         (["--view", "8", "64"], "at least 32"),
         (["--view_scale", "2", "1"], "the lower first"),
         (["--encoder_weights", "absent.pth"], "no file absent.pth"),
-        (["--pretrained_model_name_or_path", "a/b", "--encoder_weights", "c"], "leave it out"),
+        (["--pretrained_model_name_or_path", "a/b", "--encoder_weights", __file__], "leave it out"),
         (["--frozen_stages", "9"], "has 7"),
         (["--ema_decay", "1"], "between 0 and 1"),
         (["--seed", "-1"], "--seed"),

@@ -31,7 +31,7 @@ from groupdnet_hub.metrics import (
     summarise_sharpness,
     summarise_tone,
 )
-from groupdnet_hub.runs.sharding import model_digest
+from groupdnet_hub.runs.provenance import model_digest
 
 # By metric: flag of its classes, function of one label map, and function of all rows.
 _MEASURES: dict[str, tuple[str, Callable[..., np.ndarray], Callable[..., Any]]] = {
