@@ -1,4 +1,4 @@
-"""train_parser.py: views of photos, the loss, and runs that stop and go on."""
+"""train_parser.py: views of photos, the loss, and runs that stop and resume."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_small_classes_are_seen_often() -> None:
 def test_some_views_are_on_a_plain_colour() -> None:
     noise = torch.rand(4, 3, 64, 64, generator=generator()) * 2 - 1
     _, labels = squares()
-    for share, plain in ((1.0, True), (0.0, False)):
-        views, maps = Views((48, 48), plain_fraction=share, colour=0).draw(noise, labels, generator())
+    for fraction, plain in ((1.0, True), (0.0, False)):
+        views, maps = Views((48, 48), plain_fraction=fraction, colour=0).draw(noise, labels, generator())
         for view, label in zip(views, maps, strict=True):
             assert bool(view[:, label == 0].std(dim=1).max() < 1e-6) is plain
             assert label.max() == 0 or view[:, label > 0].std() > 0.2, "the person is as she was"
