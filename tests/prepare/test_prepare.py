@@ -133,7 +133,7 @@ def test_settings_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (("ccp", "--output", "o"), "needs --input FOLDER, or --download"),
         (("ccp", "--output", "o", "--input", "i", "--resolution", "0"), "from 1 to 8192"),
-        (("ccp", "--output", "o", "--input", "i", "--validation_share", "1"), "a share from 0 to below 1"),
+        (("ccp", "--output", "o", "--input", "i", "--validation_share", "1"), "a fraction from 0 to below 1"),
         (("ccp", "--output", "o", "--input", "i", "--split", "../x"), "it names a folder"),
         (("cityscapes", "--output", "o", "--input", "i", "--split", "test"), "invalid choice"),
         (("ade20k", "--output", "o", "--input", "i", "--max_items", "0"), "must be at least 1"),
