@@ -7,6 +7,8 @@ import numpy as np
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.labels import LabelSet
 
+# Id of the background in every label set of people.
+BACKGROUND = 0
 # The paper's 8 classes for people: background, hair, face, skin, top-clothes, bottom-clothes, socks, shoes.
 PEOPLE = FIGURE_LABELS
 # Sixteen classes, so that each garment and glasses have their own; colours as in PEOPLE where the names coincide.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.data.person_maps import BACKGROUND, ids_of
+from groupdnet_hub.data.people import BACKGROUND
+from groupdnet_hub.data.person_maps import ids_of
 
 # A person covers at least this share of the part of the photo that is framed around her; people in photos cover 0.2
 # to 0.65 of it.

@@ -244,11 +244,13 @@ def test_training_on_windows_keeps_the_code_of_a_class_to_its_region() -> None:
         how: MultiScaleObjective(model.config, ObjectiveParts(exchange=exchange, redraw_windows=given))
         for how, given in (("whole", None), ("windows", windows))
     }
-    judge = objectives["whole"].make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    discriminator = (
+        objectives["whole"].make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    )
 
     def loss(how: str) -> Tensor:
         weights = LossWeights(redraw=1.0)
-        return objectives[how].generator_losses(model, judge, batch, noise, weights)[0]["redraw"]
+        return objectives[how].generator_losses(model, discriminator, batch, noise, weights)[0]["redraw"]
 
     def average() -> float:
         exchange.load_state_dict(ClassExchange(4, RunSeed(0)).state_dict())
