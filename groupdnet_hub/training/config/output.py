@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from groupdnet_hub.runs.settings import Settings, at_least, existing_folder, option
 
@@ -27,6 +28,11 @@ class OutputSettings(Settings):
     push_to_hub: bool = option(False, "upload the final model")
     hub_model_id: str | None = option(None, "its name on the Hub, user/name")
     hub_private: bool = option(False, "make that repository private")
+
+    @property
+    def output_path(self) -> Path:
+        """``output_dir`` as a path."""
+        return Path(self.output_dir)
 
     def check(self) -> None:
         """Refuse an upload without a name, and a name without an upload."""
