@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.data.labels import LabelSet
-from groupdnet_hub.data.people import BACKGROUND, PEOPLE, PEOPLE16, id_in
+from groupdnet_hub.data.people import BACKGROUND, merged_ids
 from groupdnet_hub.io.strict_json import read_json
 
 
@@ -58,8 +58,10 @@ class LabelTable:
             theirs: the model's labels. A model of the 16 classes of people fits the paper's 8 too: its labels stand for
                 the classes that they are merged into.
         """
-        if labels == PEOPLE and set(theirs or ()) == set(PEOPLE16.names):
-            return cls(labels, {name: id_in(PEOPLE, name) for name in PEOPLE16.names}, frozenset())
+        names = list(theirs or ())
+        merged = merged_ids(names, labels)
+        if merged is not None:
+            return cls(labels, dict(zip(names, merged, strict=True)), frozenset())
         return cls(labels, {name: class_id for class_id, name in enumerate(labels.names)}, frozenset())
 
     @classmethod

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def prepare(raw: Path, output: Path) -> list[Path]:
-    """The label maps of ``EXAMPLES``, prepared below ``output``.
+    """Prepare the label maps of ``EXAMPLES`` below ``output``.
 
     Raises:
         ValueError, OSError: if the data set, or one of the photos, cannot be read, or is not there.

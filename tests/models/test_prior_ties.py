@@ -14,7 +14,6 @@ from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.models.encoder import Gaussian
-from groupdnet_hub.models.nearest_codes import nearest_decoded
 from groupdnet_hub.models.prior import EmpiricalPrior, make_prior
 from tests.helpers.command_lines import refusal
 from tests.helpers.script_runs import Ended, run_script
@@ -23,6 +22,7 @@ from tests.helpers.shared_data import ROOT
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.config.network import read_ties
+from groupdnet_hub.training.prior_fitting import nearest_decoded
 
 # Hair, face and skin of four classes.
 SHAPE = (4, 2, 2, 2)
