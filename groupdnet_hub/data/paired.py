@@ -317,9 +317,11 @@ class _ReadItems:
         self._items: dict[int, dict[str, Tensor]] = {}
 
     def get(self, index: int) -> dict[str, Tensor] | None:
+        """Return an item; None if it is not in memory."""
         return self._items.get(index)
 
     def put(self, index: int, item: Mapping[str, Tensor]) -> None:
+        """Store an item, maps as int16 where that is exact, unless the memory is full."""
         if self._used >= self._limit:
             return
         narrow = {

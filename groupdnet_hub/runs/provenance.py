@@ -18,7 +18,7 @@ import groupdnet_hub
 
 
 def machine() -> str:
-    """Return the device and its cores, and the version of torch."""
+    """Return the device with its cores, and the version of torch."""
     if torch.cuda.is_available():
         device = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     else:
@@ -27,7 +27,7 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """Return the commit of the checkout, marked where files were changed; the package's version outside of one."""
+    """Return the commit of the checkout, marked if files were changed; outside of one, the package's version."""
     here = Path(__file__).resolve().parent
 
     def git(*command: str) -> str:

@@ -134,7 +134,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> 
     model = GroupDNet.from_pretrained(tmp_path / "whole" / "model")
     assert model.config.prior_ties == (("face", "skin"),)
     card = (tmp_path / "whole" / "model" / "README.md").read_text()
-    assert "Share of the pictures whose label maps were simplified | 0.5 |" in card
+    assert "Fraction of the pictures whose label maps were simplified | 0.5 |" in card
     assert "Codes of each class that the redraw loss took others from | 4 |" in card
 
 
