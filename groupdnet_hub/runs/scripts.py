@@ -66,7 +66,7 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
     if done.returncode:
         raise ValueError(
             f"{script} ended with status {done.returncode} for {about}: fix the error above, and start this command "
-            "again to go on"
+            "again to resume"
         )
 
 

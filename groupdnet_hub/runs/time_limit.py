@@ -1,4 +1,4 @@
-"""Training for so many seconds at most."""
+"""Training for a limited time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ class TimeLimit:
 
     Args:
         seconds: from now on; None for no limit.
-        processes: of the run. Several agree only at every ``interval``-th step, because asking the main process's
-            clock takes a message.
+        processes: number of processes of the run.
+        interval: several processes agree only at every ``interval``-th step, because asking the main process's clock
+            takes a message.
     """
 
     def __init__(self, seconds: float | None, processes: int, interval: int) -> None:
@@ -21,7 +22,7 @@ class TimeLimit:
         self._processes, self._interval = processes, interval
 
     def reached(self, step: int) -> bool:
-        """Whether the run stops after this step; every process asks after every step."""
+        """Return whether the run stops after this step; every process asks after every step."""
         if self._end is None or (self._processes > 1 and step % self._interval):
             return False
         reached = [time.monotonic() >= self._end]

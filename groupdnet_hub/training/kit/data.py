@@ -98,7 +98,7 @@ def _pack_split(
 
 
 def pack_weights(source: Path, target: Path) -> None:
-    """The convolutions of an ImageNet net in half precision, which training reads as they are.
+    """Write the convolutions of an ImageNet net in half precision, which training reads as they are.
 
     Raises:
         ValueError: for a file without ``features.N.weight``, and for weights that 16-bit floats do not hold.

@@ -86,7 +86,7 @@ def _size(name: str, content: int) -> int:
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    """Without times and owners, so that equal files give equal parts."""
+    """Add a file without times and owners, so that equal files give equal parts."""
     entry = tarfile.TarInfo(name)
     entry.size = path.stat().st_size
     with path.open("rb") as file:

@@ -29,7 +29,7 @@ class Augment(Protocol):
     """Changes what a discriminator sees (see :mod:`groupdnet_hub.training.augment.diffaugment`)."""
 
     def __call__(self, x: Tensor, copies: int, /) -> Tensor:
-        """Label input and picture [copies * B, channels, H, W] -> the same, all copies augmented alike."""
+        """Change label input and picture [copies * B, channels, H, W], all copies alike."""
 
     def plain(self, x: Tensor, copies: int, /) -> Tensor:
         """Return the same as a call, where second derivatives are wanted."""
@@ -106,7 +106,7 @@ def frozen_features(
 
 @contextmanager
 def _evaluating(discriminator: Discriminator) -> Iterator[None]:
-    """In evaluation mode: a second call in training mode would move the spectral norm's vectors once more."""
+    """Keep it in evaluation mode: a second call in training mode would move the spectral norm's vectors once more."""
     if not (isinstance(discriminator, nn.Module) and discriminator.training):
         yield
         return

@@ -21,7 +21,7 @@ PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 def hinge_discriminator_loss(
     fake: Sequence[Tensor], real: Sequence[Tensor], weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Hinge loss of the discriminator, mean over scales: (on generated, on real pictures).
+    """Return the hinge loss of the discriminator, mean over scales: (on generated, on real pictures).
 
     Args:
         fake, real: the patch logits of each scale.
@@ -33,7 +33,7 @@ def hinge_discriminator_loss(
 
 
 def hinge_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
-    """Hinge loss of the generator: minus the mean of its pictures' logits, mean over scales.
+    """Return the hinge loss of the generator: minus the mean of its pictures' logits, mean over scales.
 
     Args:
         fake, weights: as in :func:`hinge_discriminator_loss`.
@@ -44,7 +44,7 @@ def hinge_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) 
 def least_squares_discriminator_loss(
     fake: Sequence[Tensor], real: Sequence[Tensor], weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Least-squares loss of the discriminator (LSGAN), mean over scales: (on generated, on real pictures).
+    """Return the least-squares loss of the discriminator (LSGAN), mean over scales: (on generated, on real).
 
     Args:
         fake, real, weights: as in :func:`hinge_discriminator_loss`; the goals are 0 and 1.
@@ -55,7 +55,7 @@ def least_squares_discriminator_loss(
 
 
 def least_squares_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
-    """Least-squares loss of the generator (LSGAN), mean over scales: its pictures' logits should be 1.
+    """Return the least-squares loss of the generator (LSGAN), mean over scales: its logits should be 1.
 
     Args:
         fake, weights: as in :func:`hinge_discriminator_loss`.
@@ -66,7 +66,7 @@ def least_squares_generator_loss(fake: Sequence[Tensor], weights: Tensor | None 
 def feature_matching_loss(
     fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]], weights: Tensor | None = None
 ) -> Tensor:
-    """L1 distance of the discriminator's hidden features, summed over layers, mean over scales.
+    """Return the L1 distance of the discriminator's hidden features, summed over layers, mean over scales.
 
     Args:
         fake, real: for each scale the features, the logits last (these are left out).
@@ -77,7 +77,7 @@ def feature_matching_loss(
 
 
 def l1_loss(fake: Tensor, real: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of two batches [B, channels, h, w]; on pictures, a loss that GroupDNet's paper lacks.
+    """Return the mean absolute difference of two batches [B, channels, h, w]; on pictures, not in the paper.
 
     Args:
         weights: as in :func:`hinge_discriminator_loss`.
@@ -86,9 +86,9 @@ def l1_loss(fake: Tensor, real: Tensor, weights: Tensor | None = None) -> Tensor
 
 
 def class_weights(one_hot: Tensor, balance: float) -> Tensor:
-    """How much each pixel of a label map counts in a loss that is to see small classes too: not in the paper.
+    """Return how much each pixel of a label map counts in a loss that is to see small classes too: not in the paper.
 
-    A pixel counts by its class's share of the picture to the power of ``-balance``. The discriminator's losses are
+    A pixel counts by its class's fraction of the picture to the power of ``-balance``. The discriminator's losses are
     means over places, most of which show background; class-balanced losses are after Sushko et al., "You Only Need
     Adversarial Supervision for Semantic Image Synthesis" (ICLR 2021).
 
@@ -106,7 +106,7 @@ def class_weights(one_hot: Tensor, balance: float) -> Tensor:
 
 
 def picture_means(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The mean [B] of each picture's values [B, channels, h, w].
+    """Return the mean [B] of each picture's values [B, channels, h, w].
 
     Args:
         weights: as in :func:`hinge_discriminator_loss`.
@@ -118,14 +118,14 @@ def picture_means(values: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """The mean of values [B, channels, h, w], weighted by what the pixels behind each place count."""
+    """Return the mean of values [B, channels, h, w], weighted by what the pixels behind each place count."""
     if weights is None:
         return values.mean()
     return (values * F.adaptive_avg_pool2d(weights, (values.shape[2], values.shape[3]))).mean()
 
 
 def kl_loss(posterior: Gaussian, free_nats: float = 0.0) -> Tensor:
-    """KL divergence of the codes from N(0, 1) in nats: sum over a picture's codes, mean over the batch.
+    """Return the KL divergence of the codes from N(0, 1) in nats: sum over a picture's codes, mean over the batch.
 
     The authors' code sums over the batch of one process: their weight 0.05 at its 8 pictures is 0.4 here, and the
     result does not depend on how many processes share a batch.
@@ -170,7 +170,7 @@ class PerceptualLoss(nn.Module):
         self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """The five activations of pictures [B, 3, H, W] in [-1, 1]."""
+        """Return the five activations of pictures [B, 3, H, W] in [-1, 1]."""
         x = ((image + 1) / 2 - self.mean) / self.std if self.normalise else image
         x = x.to(next(self.trunk.parameters()).dtype)
         found = []
@@ -181,7 +181,7 @@ class PerceptualLoss(nn.Module):
         return found
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        """Distance of two batches [B, 3, H, W] in [-1, 1]; no gradient flows into ``target``."""
+        """Return the distance of two batches [B, 3, H, W] in [-1, 1]; no gradient flows into ``target``."""
         with torch.no_grad():
             wanted = self.features(target)
         return sum_of_distances(self.features(image), wanted, PERCEPTUAL_WEIGHTS)
