@@ -54,6 +54,8 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
 
     Args:
         script: its file name.
+        flags: its command line.
+        processes: how many torchrun starts; one runs by itself.
         about: what it is run for, in the error's words.
 
     Raises:

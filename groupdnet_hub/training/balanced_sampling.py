@@ -28,7 +28,9 @@ def classes_of_pictures(data: PairedImages) -> Tensor:
 
 
 def picture_weights(shown: Tensor, power: float) -> Tensor:
-    """Return how often each picture is drawn, relative to the others::
+    """Return how often each picture is drawn, relative to the others.
+
+    It is::
 
         weight = (fraction of the pictures that show its rarest class) ** -power, at most 10
 
@@ -48,8 +50,8 @@ class BalancedOrder(Sampler[tuple[int, int]]):
     """Items of a data set, as many in an epoch as there are, each about as often as its weight says.
 
     An item whose weight stands for 2.4 times in an epoch comes two or three times in it; with all weights alike each
-    comes once. The order depends on the seed and the epoch alone. Elements are (index, how often the item came before in this epoch),
-    so that an item that comes again can be moved otherwise.
+    comes once. The order depends on the seed and the epoch alone. Elements are (index, how often the item came before
+    in this epoch), so that an item that comes again can be moved otherwise.
 
     Args:
         weights: float64 [items], above 0.

@@ -104,7 +104,10 @@ def placed(label: Tensor, draws: Tensor, side: int, num_classes: int) -> tuple[T
     """Return where the windows of label maps int64 [B, H, W] lie.
 
     Args:
+        label: int64 [B, H, W].
         draws: [B, 2], of a class, and of one of its pixels.
+        side: of the windows, in pixels.
+        num_classes: number of classes of the maps.
 
     Returns:
         rows and columns, as :class:`Windows` has them.
@@ -133,6 +136,9 @@ def _places(place: Tensor, extent: Tensor, smaller: int, limit: int, length: int
     Args:
         place: [B], what the stretch lies around; it is moved to lie inside of the line.
         extent: [B], the stretch is ``extent / smaller`` of ``length`` long, at least half of it and at most all.
+        smaller: the smaller side of the window, in pixels.
+        limit: length of the line, in pixels.
+        length: number of places.
 
     Returns:
         float32 [B, length].

@@ -33,6 +33,7 @@ class DiffAugment(SharedStream):
         """Change x [B, label channels + 3, H, W], differently for each item; gradients flow to the picture.
 
         Args:
+            x: label input and pictures [copies * B, label channels + 3, H, W].
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """

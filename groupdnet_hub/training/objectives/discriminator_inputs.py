@@ -86,8 +86,11 @@ def frozen_features(
     No gradient is wanted of the real ones.
 
     Args:
+        frozen_discriminator: returns features for each scale; its parameters want no gradients.
         condition: label input [B, C (+ 1), H, W].
-        fake, real: pictures [B, 3, H, W].
+        fake: generated pictures [B, 3, H, W].
+        real: pictures of the data [B, 3, H, W].
+        augment: changes all of them alike.
         together: both in one batch, which is fewer calls, for a GPU; otherwise the real ones apart and without
             gradients, which one batch could not have for half of it.
 
@@ -126,6 +129,7 @@ def mean_logits(outputs: Features, weights: Tensor | None = None) -> Tensor:
     """Return the mean of each picture's logits over places and scales, [B].
 
     Args:
+        outputs: for each scale the features, the logits last.
         weights: how much each pixel [B, 1, H, W] counts, of mean 1.
     """
     return torch.stack([picture_means(found, weights) for found in logits(outputs)]).mean(dim=0)
@@ -135,6 +139,8 @@ def observe(augment: Augment | None, outputs: Features, middle: float = 0.0) -> 
     """Let an augmentation take note of the patch logits of real pictures.
 
     Args:
+        augment: takes note; None where there is no augmentation.
+        outputs: for each scale the features of real pictures, the logits last.
         middle: the logit that is as far from what generated pictures should get as from what real ones should.
     """
     if augment is not None:

@@ -24,7 +24,8 @@ def hinge_discriminator_loss(
     """Return the hinge loss of the discriminator, mean over scales: (on generated, on real pictures).
 
     Args:
-        fake, real: the patch logits of each scale.
+        fake: patch logits [B, 1, h, w] of each scale, on generated pictures.
+        real: the same on real pictures.
         weights: how much each pixel [B, 1, H, W] of the pictures counts, see :func:`class_weights`.
     """
     on_fake = torch.stack([_mean(F.relu(1 + logits.float()), weights) for logits in fake]).mean()
@@ -36,7 +37,8 @@ def hinge_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) 
     """Return the hinge loss of the generator: minus the mean of its pictures' logits, mean over scales.
 
     Args:
-        fake, weights: as in :func:`hinge_discriminator_loss`.
+        fake: as in :func:`hinge_discriminator_loss`.
+        weights: as in :func:`hinge_discriminator_loss`.
     """
     return torch.stack([-_mean(logits.float(), weights) for logits in fake]).mean()
 
@@ -47,7 +49,9 @@ def least_squares_discriminator_loss(
     """Return the least-squares loss of the discriminator (LSGAN), mean over scales: (on generated, on real).
 
     Args:
-        fake, real, weights: as in :func:`hinge_discriminator_loss`; the goals are 0 and 1.
+        fake: as in :func:`hinge_discriminator_loss`; the goal is 0.
+        real: as in :func:`hinge_discriminator_loss`; the goal is 1.
+        weights: as in :func:`hinge_discriminator_loss`.
     """
     on_fake = torch.stack([_mean(logits.float().square(), weights) for logits in fake]).mean()
     on_real = torch.stack([_mean((logits.float() - 1).square(), weights) for logits in real]).mean()
@@ -58,7 +62,8 @@ def least_squares_generator_loss(fake: Sequence[Tensor], weights: Tensor | None 
     """Return the least-squares loss of the generator (LSGAN), mean over scales: its logits should be 1.
 
     Args:
-        fake, weights: as in :func:`hinge_discriminator_loss`.
+        fake: as in :func:`hinge_discriminator_loss`.
+        weights: as in :func:`hinge_discriminator_loss`.
     """
     return torch.stack([_mean((logits.float() - 1).square(), weights) for logits in fake]).mean()
 
@@ -69,7 +74,8 @@ def feature_matching_loss(
     """Return the L1 distance of the discriminator's hidden features, summed over layers, mean over scales.
 
     Args:
-        fake, real: for each scale the features, the logits last (these are left out).
+        fake: for each scale the features of generated pictures, the logits last (these are left out).
+        real: the same of real pictures; no gradient flows to them.
         weights: as in :func:`hinge_discriminator_loss`.
     """
     found, wanted = ([feature for scale in side for feature in scale[:-1]] for side in (fake, real))
@@ -80,6 +86,8 @@ def l1_loss(fake: Tensor, real: Tensor, weights: Tensor | None = None) -> Tensor
     """Return the mean absolute difference of two batches [B, channels, h, w]; on pictures, not in the paper.
 
     Args:
+        fake: generated pictures.
+        real: pictures of the data.
         weights: as in :func:`hinge_discriminator_loss`.
     """
     return _mean((fake.float() - real.float()).abs(), weights)
@@ -109,6 +117,7 @@ def picture_means(values: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean [B] of each picture's values [B, channels, h, w].
 
     Args:
+        values: of any size; h and w may be smaller than the pictures'.
         weights: as in :func:`hinge_discriminator_loss`.
     """
     values = values.float()
@@ -131,6 +140,7 @@ def kl_loss(posterior: Gaussian, free_nats: float = 0.0) -> Tensor:
     result does not depend on how many processes share a batch.
 
     Args:
+        posterior: of the codes of a batch.
         free_nats: what the codes of one class may hold on average at no cost (the free bits of Kingma et al.,
             "Improving Variational Inference with Inverse Autoregressive Flow", NeurIPS 2016), so that the codes of
             small classes are not pressed into saying nothing.

@@ -51,8 +51,11 @@ class ReconstructionObjective(ABC):
         """Return the weighted losses by name that the discriminator has a part in.
 
         Args:
+            frozen_discriminator: the discriminator, whose parameters want no gradients.
             condition: label input [B, C (+ 1), H, W], of entire pictures or of windows.
-            fake, real: pictures [B, 3, H, W] of these label maps.
+            fake: generated pictures [B, 3, H, W] of these label maps.
+            real: the data's pictures of the same.
+            weights: weights of the losses.
         """
 
     @abstractmethod

@@ -67,6 +67,7 @@ def tile_chances(inside: Tensor, tiles: int) -> Tensor:
 
     Args:
         inside: bool [B, H, W], where the class is.
+        tiles: number of tiles along each side.
     """
     areas = F.adaptive_avg_pool2d(inside[:, None].float(), tiles).flatten(1)
     total = areas.sum(dim=1, keepdim=True)
@@ -112,6 +113,7 @@ def change_in_window(
         after: their windows [B, 3, h, w].
         label: int64 [B, H, W].
         classes: int64 [B], whose code differs.
+        window: where ``after`` lies.
 
     Returns:
         A scalar, its mean over all draws of ``window`` that of entire pictures.

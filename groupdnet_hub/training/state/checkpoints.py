@@ -38,8 +38,7 @@ def save_checkpoint(
     total_limit: int | None,
     name: str = "generator",
 ) -> Path:
-    """Write ``checkpoint-STEP``: training state, progress, and in its folder ``name`` the model as ``from_pretrained``
-    reads it.
+    """Write ``checkpoint-STEP``: training state, progress, and in folder ``name`` the model for ``from_pretrained``.
 
     It is written under another name first, so that a folder named ``checkpoint-N`` is always complete.
 

@@ -55,6 +55,7 @@ def split(
 
     Args:
         checkpoint: a folder that ``train.py`` wrote.
+        part_mb: largest size of a file, in million bytes.
         folder: made if it is missing; parts of another state in it are replaced.
         half_weights: store what ships in 16-bit floats: the average, the model folder and the discriminator.
         half_optimizer: store the optimisers' moments in bfloat16.

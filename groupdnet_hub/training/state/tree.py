@@ -48,7 +48,8 @@ def from_json(tree: Any, find: Callable[[Any], Tensor]) -> Any:
     """Return the value that :func:`to_json` was given.
 
     Args:
-        find: the tensor that was kept.
+        tree: JSON.
+        find: returns the tensor that was kept.
 
     Raises:
         ValueError: for JSON that :func:`to_json` does not write.
