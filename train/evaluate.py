@@ -83,7 +83,7 @@ class Evaluation:
         self.networks = Networks(settings, accelerator.device)
         self.judges: dict[str, nn.Module] = {}
         self.sampled: dict[str, SampledPart] = {}
-        self.table: LabelTable | None = None
+        self.segmenter: tuple[Segmenter, LabelTable] | None = None
         # Each once, in their order.
         wanted = {_PART_OF.get(metric, metric): None for metric in settings.metrics}
         with accelerator.local_main_process_first():  # weights are downloaded once
@@ -143,21 +143,21 @@ class Evaluation:
         else:
             assert settings.segmentation_model, "miou is asked for with a model"
             labels = self.inputs.system.labels
-            self.table = (
+            table = (
                 LabelTable.from_file(settings.segmentation_labels, labels)
                 if settings.segmentation_labels
                 else LabelTable.of_model(settings.segmentation_model, labels)
             )
-            network = Segmenter(settings.segmentation_model, self.table).to(self.accelerator.device)
+            network = Segmenter(settings.segmentation_model, table).to(self.accelerator.device)
+            self.segmenter = network, table
         self.judges[part] = network
         conditions: dict[str, Any] = {"num_images": settings.num_images, "network": model_digest(network)}
         conditions |= self.inputs.judging_settings()
         if part == "frechet":
             conditions["frechet_net"] = settings.frechet_net
-        if part == "segmentation" and self.table:
-            conditions["segmentation_labels"] = digest(
-                repr((dict(self.table.targets), sorted(self.table.ignored)))
-            )
+        if part == "segmentation" and self.segmenter:
+            table = self.segmenter[1]
+            conditions["segmentation_labels"] = digest(repr((dict(table.targets), sorted(table.ignored))))
         return conditions
 
     def _measure_diversity(self, part: str) -> None:
@@ -187,9 +187,7 @@ class Evaluation:
         if not parts:
             return
         features = {part: self.judges[part] for part in parts if part != "segmentation"}
-        segmenter = None
-        if "segmentation" in parts:
-            segmenter = (self.judges["segmentation"], self.table)
+        segmenter = self.segmenter if "segmentation" in parts else None
         indices = self.inputs.spread(self.settings.num_images)
         found = measure_pictures(self.inputs, self.accelerator, indices, features, segmenter)
         if self.accelerator.is_main_process:

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from groupdnet_hub import GroupDNet
+from groupdnet_hub import AppearanceCodes, GroupDNet
 from groupdnet_hub.generation.codes import choose_photos, draw_codes
 from groupdnet_hub.generation.config import GenerateConfig, parse_generate_config
 from groupdnet_hub.generation.folder import GeneratedFolder
@@ -155,7 +157,7 @@ class Generation:
     def _draw(self, jobs: Sequence[tuple[int, int, list[int]]]) -> None:
         """Draw batches, whole ones even if only one picture is missing: rounding depends on the batch."""
         accelerator, model, folder = self.accelerator, self.model, self.folder
-        current, label, instance, scene = -1, None, None, None
+        current = -1
         bar = tqdm(
             total=sum(len(wanted) for *_, wanted in jobs),
             desc="drawing" if accelerator.num_processes == 1 else "drawing the first process's share",
@@ -174,14 +176,16 @@ class Generation:
                 batch = torch.stack([one.tensor for one in codes.values()]).to(accelerator.device)
                 images = dict(zip(codes, model.decode(batch, scene).float().cpu(), strict=True))
 
-                def write(number: int, index=map_index, images=images, codes=codes) -> None:
-                    folder.write_picture(index, number, tensor_to_picture(images[number]), codes[number])
-
-                list(writers.map(write, wanted))
+                list(writers.map(partial(self._write, map_index, images, codes), wanted))
                 bar.update(len(wanted))
         bar.close()
 
-    def _codes(self, map_index: int, number: int) -> Any:
+    def _write(
+        self, map_index: int, images: Mapping[int, Tensor], codes: Mapping[int, AppearanceCodes], number: int
+    ) -> None:
+        self.folder.write_picture(map_index, number, tensor_to_picture(images[number]), codes[number])
+
+    def _codes(self, map_index: int, number: int) -> AppearanceCodes:
         seed = picture_seed(self.settings.seed, map_index, number)
         with torch.autocast(
             self.accelerator.device.type, enabled=False

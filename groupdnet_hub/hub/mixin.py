@@ -129,7 +129,7 @@ class StrictHubMixin(ModelHubMixin):
         return super().push_to_hub(repo_id, model_card_kwargs=card, **options)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(  # type: ignore[override]  # noqa: PLR0913  (the Hub's own parameters)
         cls: type[ModelT],
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,

@@ -59,7 +59,7 @@ def model_digest(model: nn.Module, *more: str) -> str:
 
 
 def refuse_other_settings(
-    before: Mapping[str, Any], now: Mapping[str, Any], place: Path, otherwise: str
+    before: Mapping[str, Any], now: Mapping[str, Any], place: Path | str, otherwise: str
 ) -> None:
     """Refuse to resume what was started with other settings.
 

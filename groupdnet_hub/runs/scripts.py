@@ -53,10 +53,10 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
     """Run a script of ``train/`` to its end.
 
     Args:
-        script: its file name.
+        script: file name of the script.
         flags: its command line.
-        processes: how many torchrun starts; one runs by itself.
-        about: what it is run for, in the error's words.
+        processes: number of processes.
+        about: subject of the run, in the message.
 
     Raises:
         ValueError: if it fails.

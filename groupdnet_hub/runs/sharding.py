@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from groupdnet_hub.runs.accelerators import build_accelerator
 from groupdnet_hub.runs.output_lock import sole_writer
 
-# A process that has done its shard waits for the slowest one, which may take long.
+# A process that has finished its shard waits for the slowest one, which may take long.
 _LONGEST_WAIT = timedelta(days=7)
 
 
@@ -28,13 +28,17 @@ def start_accelerator(mixed_precision: str = "no") -> Accelerator:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
     )
     if accelerator.device.type == "cpu":
-        torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
+        torch.set_num_threads(1)  # the number of threads changes the rounding of sums
     return accelerator
 
 
 @contextmanager
 def sole_run(accelerator: Accelerator, folder: Path, name: str, otherwise: str) -> Iterator[None]:
-    """Hold :func:`.output_lock.sole_writer` on the main process, for all of a run's processes.
+    """Hold :func:`sole_writer` on the main process for all processes of a run.
+
+    Args:
+        accelerator: accelerator of the run.
+        folder, name, otherwise: as :func:`sole_writer` takes them.
 
     Raises:
         ValueError: on every process alike, if another run holds it or the folder cannot be written to.
@@ -53,9 +57,9 @@ def sole_run(accelerator: Accelerator, folder: Path, name: str, otherwise: str) 
 
 
 def shard(count: int, accelerator: Accelerator) -> range:
-    """Return this process's part of ``range(count)``: one run of neighbours, so that few label maps are read twice.
+    """Return this process's shard of ``range(count)``, contiguous so that few label maps are read twice.
 
-    Not ``split_between_processes``, which gives the last item to every process that would have none.
+    Not ``split_between_processes``, which gives the last item to every process whose shard would be empty.
     """
     index, processes = accelerator.process_index, accelerator.num_processes
     return range(count * index // processes, count * (index + 1) // processes)
@@ -64,18 +68,19 @@ def shard(count: int, accelerator: Accelerator) -> range:
 def run_sharded(
     count: int, fn: Callable[[int], Any], accelerator: Accelerator, description: str
 ) -> list[Any]:
-    """Call ``fn(i)`` for i in 0..count-1, each on one process; return the answers, in order, on all of them.
+    """Return ``[fn(i) for i in range(count)]`` on all processes, each item computed by one of them.
 
     Args:
-        count: number of calls.
-        fn: does one piece of work; its answer is pickled where there are several processes.
-        accelerator: the processes.
-        description: what the progress bar says.
+        count: number of items.
+        fn: function of the item's index.
+        accelerator: accelerator of the run.
+        description: text of the progress bar.
 
     Raises:
-        ValueError: the first one that a call raised, on every process alike.
+        ValueError: the first error that ``fn`` raised, on every process alike.
     """
-    answers, problem = [], None
+    answers: list[Any] = []
+    problem = None
     for i in tqdm(shard(count, accelerator), desc=description, disable=not accelerator.is_main_process):
         try:
             answers.append(fn(i))
@@ -90,6 +95,6 @@ def run_sharded(
 
 
 def picture_seed(seed: int, map_index: int, number: int) -> int:
-    """Return the seed of one picture of a label map, below 2**53, so that every reader of JSON keeps it exactly."""
+    """Return the seed of one picture of a label map, below 2**53, so that every JSON reader keeps it exactly."""
     state = np.random.SeedSequence((seed, map_index, number)).generate_state(1, np.uint64)
     return int(state[0]) >> 11

@@ -50,7 +50,7 @@ def settle(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, GroupedConv2d) and layer.spectral_norm:
             for _ in range(400):
-                layer._iterate()
+                layer.iterate()
 
 
 def gradients_of(optimizer: Any) -> list[dict[int, Tensor]]:

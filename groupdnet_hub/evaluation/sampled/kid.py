@@ -18,14 +18,14 @@ from groupdnet_hub.runs.sharding import run_sharded
 
 
 class KidPart(SampledPart):
-    """``kid`` and ``kid_inception``.
+    """The metrics ``kid`` and ``kid_inception``.
 
     Args:
         network: ``TrunkFeatures`` or ``InceptionFeatures``.
-        seeds: pictures of each label map.
-        settings: what else the figure depends on.
-        photos: as many training photos as there are label maps: their distance to the photos of the maps is what a
-            perfect model would have. ``None`` leaves it open.
+        seeds: number of pictures of each label map.
+        settings: other settings that the metric depends on.
+        photos: as many training photos as label maps, whose distance from the photos of the maps is that of a perfect
+            model; None to leave this value out.
     """
 
     def __init__(
@@ -37,21 +37,22 @@ class KidPart(SampledPart):
 
     def begin(self, accelerator: Accelerator) -> None:
         """Compute the features of the training photos."""
-        if self.photos is None:
+        photos = self.photos
+        if photos is None:
             return
-        batches = self.photos.batches()
+        batches = photos.batches()
 
-        def look(position: int) -> Tensor:
-            return self._of(self.photos.pictures(batches[position]))
+        def features(position: int) -> Tensor:
+            return self._of(photos.pictures(batches[position]))
 
-        self._features = torch.cat(run_sharded(len(batches), look, accelerator, "training photos"))
+        self._features = torch.cat(run_sharded(len(batches), features, accelerator, "training photos"))
 
     def measure(self, sampled: Sampled) -> np.ndarray:
-        """Features of the photo, then of the pictures [1 + K, D]."""
+        """Return features of the photo, then of the pictures [1 + K, D]."""
         return self._of(torch.cat([sampled.photo[None], sampled.pictures])).numpy()
 
     def summarise(self, rows: np.ndarray) -> dict[str, Any]:
-        """The kernel distance, and that of the training photos."""
+        """Return the kernel distance, and that of the training photos."""
         features = torch.from_numpy(rows)
         found = asdict(kernel_distance(features[:, 1:], features[:, 0]))
         photos = None
@@ -61,4 +62,5 @@ class KidPart(SampledPart):
         return {"name": self.network.kernel_name, **found, "photos": photos}
 
     def _of(self, pictures: Tensor) -> Tensor:
-        return self.network(pictures).float().cpu()
+        features: Tensor = self.network(pictures)
+        return features.float().cpu()
