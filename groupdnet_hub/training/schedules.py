@@ -10,7 +10,7 @@ from torch import nn
 
 from groupdnet_hub import StreamedImages
 from groupdnet_hub.training.config import ResolvedTrainConfig
-from groupdnet_hub.training.data import Data
+from groupdnet_hub.training.data.pictures import Data
 
 # How Adam computes, not what.
 _FORMS_OF_ADAM = ("lr", "foreach", "fused", "capturable")
