@@ -131,7 +131,7 @@ def run(settings: TrainConfig) -> None:
     model = with_asked_prior(settings, model)
     if settings.redraw_weight and not isinstance(model, GroupDNet):
         raise ValueError(
-            f"--redraw_weight has no effect: a {model.config.system_name} has no codes of classes"
+            f"--redraw_weight has no effect: a {model.config.system_name} has no per-class codes"
         )
     resolved = settings.resolved(objective_of(model.config), accelerator.num_processes)
 

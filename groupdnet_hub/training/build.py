@@ -83,13 +83,13 @@ def with_asked_prior(settings: TrainConfig, model: System) -> System:
     """Return the model with the prior that the settings name, not fitted yet; what they do not name stays.
 
     Raises:
-        ValueError: for a system without codes of classes, and for a prior that cannot be.
+        ValueError: for a system without per-class codes, and for a prior that cannot be.
     """
     asked = [n for n in ("prior_rank", "prior_codes", "prior_ties") if getattr(settings, n) is not None]
     if not asked:
         return model
     if not isinstance(model, GroupDNet):
-        raise ValueError(f"--{asked[0]} has no effect: a {model.config.system_name} has no codes of classes")
+        raise ValueError(f"--{asked[0]} has no effect: a {model.config.system_name} has no per-class codes")
     rank, codes = settings.prior_rank, settings.prior_codes
     if rank is None and codes is None:
         rank, codes = model.config.prior_rank, model.config.prior_codes
