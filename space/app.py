@@ -141,9 +141,9 @@ def main(argv: Sequence[str] = ()) -> None:
     argparse.ArgumentParser(
         prog=program("app.py"),
         description="Open the page on http://localhost:7860.",
-        epilog="Environment variables say what it shows: GROUPDNET_MODEL (a folder, the name of a bundled model, or a Hub "
-        "id), GROUPDNET_EXAMPLES (a folder of label maps); and where: GRADIO_SERVER_NAME, GRADIO_SERVER_PORT. "
-        "space/README.md lists them all.",
+        epilog="Environment variables say what it shows, GROUPDNET_MODEL (a folder, the name of a bundled model, or a "
+        "Hub id) and GROUPDNET_EXAMPLES (a folder of label maps), and where, GRADIO_SERVER_NAME and "
+        "GRADIO_SERVER_PORT. space/README.md lists them all.",
     ).parse_args(argv)
     try:
         studio, more = open_studio(), open_more_studios()
