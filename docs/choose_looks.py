@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     seeds = range(*args.seeds)
     if not seeds:
-        parser.error(f"--seeds {seeds.start} {seeds.stop} are none")
+        parser.error(f"--seeds {seeds.start} {seeds.stop} is an empty range")
     pipe = GroupDNetPipeline.from_pretrained(args.model)
     try:
         maps = read_maps(pipe, args.examples)

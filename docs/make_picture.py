@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def read_maps(pipe: GroupDNetPipeline, folder: Path) -> dict[int, np.ndarray]:
-    """The example maps as the model takes them, by their numbers.
+    """Return the example maps as the model takes them, by their numbers.
 
     Raises:
         ValueError: for a map that does not fit the model, and a folder without any.
@@ -146,7 +146,7 @@ def draw_grid(rows: Sequence[Cells], size: tuple[int, int]) -> Image.Image:
 
 
 def reroll_row(pipe: GroupDNetPipeline, maps: Maps, classes: Sequence[str], choices: Choices) -> Cells:
-    """Label map, sample, and one class after the other drawn anew; the first one twice."""
+    """Return the label map, a sample, and one class after the other drawn anew; the first one twice."""
     look = _sample(pipe, maps, choices.reroll)
     redrawn = zip((*classes, classes[0]), choices.reroll_seeds, strict=True)
     cells = [("label map", colour_picture(look.mask, pipe.labels)), ("sample", look.image)]
@@ -154,7 +154,7 @@ def reroll_row(pipe: GroupDNetPipeline, maps: Maps, classes: Sequence[str], choi
 
 
 def mix_row(pipe: GroupDNetPipeline, maps: Maps, classes: Sequence[str], choices: Choices) -> Cells:
-    """Three looks, and the first with classes of the others."""
+    """Return three looks, and the first with classes of the others."""
     a, b, c = (_sample(pipe, maps, chosen) for chosen in choices.mix)
     first, second = classes[:2]
 
@@ -172,14 +172,14 @@ def mix_row(pipe: GroupDNetPipeline, maps: Maps, classes: Sequence[str], choices
 
 
 def morph_row(pipe: GroupDNetPipeline, maps: Maps, choices: Choices) -> Cells:
-    """From one look to another on its label map."""
+    """Return pictures from one look to another on its label map."""
     first, last = (_sample(pipe, maps, chosen) for chosen in choices.morph)
     steps = [i / (COLUMNS - 1) for i in range(COLUMNS)]
     return [(f"morph, {t:.1f}", pipe.between(first, last, t).image) for t in steps]
 
 
 def edit_row(pipe: GroupDNetPipeline, maps: Maps, choices: Choices) -> Cells:
-    """Looks, each followed by the same appearance on an edited label map; what cannot be shown is told on stderr."""
+    """Return looks, each followed by the same appearance on an edited map; stderr says what cannot be shown."""
     cells: list[tuple[str, Image.Image]] = []
     for edit, (number, seed) in zip(EDITS, choices.edits, strict=True):
         missing = [name for name in edit.needs if name not in pipe.labels.names]
@@ -209,7 +209,7 @@ def _sample(pipe: GroupDNetPipeline, maps: Maps, chosen: Chosen) -> Look:
 
 
 def _defaults(pipe: GroupDNetPipeline, maps: Maps, choices: Choices) -> list[str]:
-    """Those chosen, or the three whose redrawing changes most, of those that the first maps of both rows show first."""
+    """Return the classes chosen, or the three whose redrawing changes most, first those on both rows' first maps."""
     if set(choices.classes) <= set(pipe.labels.names):
         return list(choices.classes)
     looks = [_sample(pipe, maps, chosen) for chosen in (choices.reroll, choices.mix[0])]

@@ -13,7 +13,7 @@ import numpy as np
 
 from groupdnet_hub import LabelSet
 
-# All in shares: of the coat's width in a row; of the face's width and height; of the skirt's height.
+# All as fractions: of the coat's width in a row; of the face's width and height; of the skirt's height.
 _OPENING = 0.36
 _EYES, _LENS_WIDTH, _LENS_HEIGHT, _APART = 0.38, 0.40, 0.24, 0.23
 _LONGER = 0.7
@@ -35,7 +35,7 @@ class MapEdit:
 
 
 def open_coat(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """The middle strip of the outerwear becomes top, below the face and as far down as the coat reaches."""
+    """Turn the middle strip of the outerwear into top, below the face and as far down as the coat reaches."""
     coat, edited = ids == labels.id_of("outerwear"), ids.copy()
     face = np.flatnonzero((ids == labels.id_of("face")).any(axis=0))
     if not len(face) or not coat.any():
@@ -50,7 +50,7 @@ def open_coat(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
 
 
 def add_glasses(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """Two lenses and a bridge at the height of the eyes, on nothing but the face of somebody who wears none."""
+    """Add two lenses and a bridge at the height of the eyes, on nothing but the face of somebody who wears none."""
     face, edited = ids == labels.id_of("face"), ids.copy()
     rows = np.flatnonzero(face.any(axis=1))
     if not len(rows) or (ids == labels.id_of("glasses")).any():

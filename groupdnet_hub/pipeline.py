@@ -58,7 +58,7 @@ class GroupDNetPipeline:
         self.model = model.eval().requires_grad_(False)
         if kept_bytes is None:
             kept_bytes = (512 if model.device.type == "cpu" else 2048) * 2**20
-        self._scenes = PreparedMapCache(kept_bytes, compiled=compiled, cuda_graphs=cuda_graphs)
+        self.prepared_maps = PreparedMapCache(kept_bytes, compiled=compiled, cuda_graphs=cuda_graphs)
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | os.PathLike[str], **options: Any) -> GroupDNetPipeline:
@@ -250,12 +250,12 @@ class GroupDNetPipeline:
     ) -> list[Image.Image]:
         maps = torch.from_numpy(label)[None]
         ids = None if instance is None else torch.from_numpy(instance)[None]
-        scene = self._scenes.scene(self.model, maps, ids)
+        prepared = self.prepared_maps.prepared(self.model, maps, ids)
         pictures = []
         for one in codes:  # one at a time: memory stays that of one picture, and so does the result
-            image = self.model.decode(one.tensor[None].to(self.model.device), scene)
+            image = self.model.decode(one.tensor[None].to(self.model.device), prepared)
             pictures.append(tensor_to_picture(image[0].float().cpu()))
-        self._scenes.tidy()
+        self.prepared_maps.tidy()
         return pictures
 
     def _prior(self, seed: int) -> AppearanceCodes:

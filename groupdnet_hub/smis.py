@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.config.presets import PRESETS
-from groupdnet_hub.convert.smis_weights import LICENSE_NOTE
+from groupdnet_hub.convert.smis import LICENSE_NOTE
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.models.groupdnet import GroupDNet
 

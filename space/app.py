@@ -18,8 +18,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 
 try:
     import gradio as gr
-    import torch  # noqa: F401  (only to say which package is missing)
-    from page.core import zero_gpu  # noqa: F401  (before torch)
+    from gradio.components import Navbar
+    from page.core import gpu  # noqa: F401  (before torch is imported by anything else)
 
     import groupdnet_hub  # noqa: F401
 except ModuleNotFoundError as error:
@@ -31,14 +31,11 @@ except ModuleNotFoundError as error:
 
 from page.core.example_maps import ExamplesError, check_examples
 from page.core.photo_parser import PhotoParser
-from page.core.session import Session
 from page.core.studio import Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from page.ui.endpoints import add_endpoints
-from page.ui.events import add_stage_events
-from page.ui.layout import make_parts
+from page.ui.layout import add_studio
 from page.ui.theme import STYLES, proportions, theme
-from page.ui.tool_events import add_tool_events
 
 from groupdnet_hub.runs.scripts import is_clone, program
 
@@ -52,7 +49,7 @@ CACHE_HOUR, CACHE_DAY = 3600, 24 * 3600
 
 
 def open_studio() -> Studio:
-    """The model named by ``GROUPDNET_MODEL``, or the bundled one, with its example maps.
+    """Return the model named by ``GROUPDNET_MODEL``, or the bundled one, with its example maps.
 
     A name is a folder, that of a folder in ``space/models``, or a Hub id. A folder is looked for in the current one
     and beside ``space``, so that ``space/models/people16`` is found wherever the page is started.
@@ -80,6 +77,7 @@ def open_studio() -> Studio:
 
 
 def _named_model(name: str) -> str:
+    """Return the folder that a name means, if there is one; else the name, which may be a Hub id."""
     if not name or Path(name).is_dir():
         return name
     bundled = (folder for folder in (MORE_MODELS / name, HERE.parent / name) if folder.is_dir())
@@ -87,7 +85,7 @@ def _named_model(name: str) -> str:
 
 
 def open_more_studios() -> dict[str, Studio]:
-    """The models of ``space/models`` by the names of their folders; none where ``GROUPDNET_MODEL`` names the model.
+    """Return the models of ``space/models`` by the names of their folders; none where ``GROUPDNET_MODEL`` names one.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if the configuration of one cannot be read.
@@ -104,18 +102,20 @@ def open_more_studios() -> dict[str, Studio]:
 def build_page(
     studio: Studio, evaluation: Evaluation | None = None, more: Mapping[str, Studio] | None = None
 ) -> gr.Blocks:
-    """The studio, those of further models at the addresses they are named by, and the human evaluation's pages.
+    """Lay out the studio, those of further models at the addresses they are named by, and the human evaluation's pages.
 
     Args:
-        more: loaded when their pages are visited; only ``studio`` has endpoints.
+        studio: the one that the page opens with.
+        evaluation: what raters are asked.
+        more: further ones by their addresses, loaded when their pages are visited; only ``studio`` has endpoints.
     """
     with gr.Blocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
-        gr.Navbar(main_page_name=MAIN_PAGE)
+        Navbar(main_page_name=MAIN_PAGE)
         add_endpoints(studio, add_studio(page, studio))
     for address, other in (more or {}).items():
         height, width = other.size
         with page.route(f"{len(other.labels)} classes, {height} x {width}", address):
-            gr.Navbar(main_page_name=MAIN_PAGE)
+            Navbar(main_page_name=MAIN_PAGE)
             gr.HTML(f"<style>{proportions(other.size)}</style>", apply_default_css=False, padding=False)
             add_studio(page, other)
     if evaluation is not None and evaluation.maps:
@@ -125,15 +125,6 @@ def build_page(
         with page.route("Results of the human evaluation", "evaluation-results", show_in_navbar=False):
             add_results_page(page, evaluation)
     return page
-
-
-def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
-    """Lay out a studio where the page is being made; its visitors' sessions."""
-    state = gr.State(Session())  # each visitor gets a copy
-    parts = make_parts(studio)
-    add_stage_events(page, studio, state, parts)
-    add_tool_events(studio, state, parts)
-    return state
 
 
 def main(argv: Sequence[str] = ()) -> None:

@@ -41,8 +41,9 @@ from groupdnet_hub.metrics import (
     measure_classes,
     measure_image,
 )
+from groupdnet_hub.runs.provenance import digest, model_digest
 from groupdnet_hub.runs.scripts import program
-from groupdnet_hub.runs.sharding import digest, in_shares, model_digest, sole_run, start_accelerator
+from groupdnet_hub.runs.sharding import run_sharded, sole_run, start_accelerator
 
 # Metrics that are measured and finished together; every other one is a part by itself.
 _PART_OF = {"mcsd": "classes", "mocd": "classes", "miou": "segmentation"}
@@ -226,7 +227,7 @@ class Evaluation:
                     names[class_id],
                 )
 
-        in_shares(len(names), draw, self.accelerator, "contact sheets")
+        run_sharded(len(names), draw, self.accelerator, "contact sheets")
         self.accelerator.print(f"The contact sheets are in {folder}.")
 
 

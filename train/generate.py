@@ -32,16 +32,9 @@ from groupdnet_hub.generation.folder import GeneratedFolder
 from groupdnet_hub.generation.inputs import Gallery, LabelMaps
 from groupdnet_hub.io.atomic import writing_to
 from groupdnet_hub.io.images import tensor_to_picture
+from groupdnet_hub.runs.provenance import digest, model_digest
 from groupdnet_hub.runs.scripts import program
-from groupdnet_hub.runs.sharding import (
-    digest,
-    in_shares,
-    model_digest,
-    picture_seed,
-    share,
-    sole_run,
-    start_accelerator,
-)
+from groupdnet_hub.runs.sharding import picture_seed, run_sharded, shard, sole_run, start_accelerator
 
 # Compressing PNG files takes longer than drawing on a GPU.
 _WRITERS = 4
@@ -66,7 +59,7 @@ class Generation:
     def __init__(self, settings: GenerateConfig, accelerator: Accelerator, model: GroupDNet) -> None:
         self.settings, self.accelerator, self.model = settings, accelerator, model
         self.maps = LabelMaps(settings.label_dir, model)
-        found = in_shares(
+        found = run_sharded(
             len(self.maps.names),
             lambda index: self.maps.describe(index, len(model.labels)),
             accelerator,
@@ -119,7 +112,7 @@ class Generation:
             jobs = [self._jobs()]
         broadcast_object_list(jobs)
         drawn, started = sum(len(missing) for *_, missing in jobs[0]), time.monotonic()
-        self._draw([jobs[0][i] for i in share(len(jobs[0]), accelerator)])
+        self._draw([jobs[0][i] for i in shard(len(jobs[0]), accelerator)])
         accelerator.wait_for_everyone()
         seconds = time.monotonic() - started
         if accelerator.is_main_process:

@@ -66,7 +66,7 @@ class ParserTrainer:
         self.data = PairedImages.from_folder(
             settings.data_dir, settings.resolution, split=settings.split, cache_bytes=cache
         )
-        self.views = Views(size=settings.view, scale=settings.view_scale, empty_share=settings.empty_share)
+        self.views = Views(size=settings.view, scale=settings.view_scale, empty_fraction=settings.empty_share)
         self.weights = None
         if settings.balanced_sampling:
             self.weights = picture_weights(classes_of_pictures(self.data), settings.balanced_sampling)

@@ -65,7 +65,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         return next(self.parameters()).dtype
 
     def prepare(self, label: Tensor, instance: Tensor | None = None) -> Any:
-        """The label map's part of :meth:`decode`, for many codes on one map.
+        """Return the label map's part of :meth:`decode`, for many codes on one map.
 
         Args:
             label: int64 [B, H, W]; B is 1, or that of the codes.
@@ -86,7 +86,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         generator: torch.Generator | None = None,
         label_size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Codes [B, 1, z, 1, 1] from N(0, 1), or [B, 0] for a system without any.
+        """Draw codes [B, 1, z, 1, 1] from N(0, 1), or [B, 0] for a system without any.
 
         Args:
             generator: fixes them; they are drawn on its device.
@@ -99,33 +99,33 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         return noise.to(self.device, self.dtype)
 
     def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Fresh codes for all classes, since none has one of its own."""
+        """Draw fresh codes for all classes, since none has one of its own."""
         return self.sample_codes(len(codes), generator=generator).to(codes)
 
     def decode(self, codes: Tensor, label: Any, instance: Tensor | None = None) -> Tensor:
-        """The pictures [B, 3, H, W] in [-1, 1] of label maps, or of what :meth:`prepare` made of them.
+        """Draw label maps, or what :meth:`prepare` made of them -> pictures [B, 3, H, W] in [-1, 1].
 
         Raises:
             ValueError: for codes that do not fit the model, and as :meth:`prepare`.
         """
-        scene = self.prepare(label, instance) if isinstance(label, Tensor) else label
+        prepared = self.prepare(label, instance) if isinstance(label, Tensor) else label
         if tuple(codes.shape[1:]) != self.config.code_shape:
             raise ValueError(
                 f"codes have shape {tuple(codes.shape)}; this model needs [B, "
                 f"{', '.join(map(str, self.config.code_shape))}]"
             )
-        return self.draw(codes.to(self.device, self.dtype), scene)
+        return self.draw(codes.to(self.device, self.dtype), prepared)
 
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
-        """The posterior of a picture's code, where there is an encoder.
+        """Return the posterior of a picture's code, where there is an encoder.
 
         Raises:
             ValueError: where there is none.
         """
         raise ValueError(f"a {self.config.system_name} has no encoder")
 
-    def draw(self, codes: Tensor, scene: Any) -> Tensor:
-        """The network: checked codes and a prepared label map to pictures."""
+    def draw(self, codes: Tensor, prepared: Any) -> Tensor:
+        """Draw checked codes on a prepared label map."""
         raise NotImplementedError
 
     def _checked_label(self, label: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
 
 
 def expanded(channels: Tensor, batch: int) -> Tensor:
-    """Label input [B or 1, ...] -> [batch, ...].
+    """Expand label input [B or 1, ...] -> [batch, ...].
 
     Raises:
         ValueError: for another number of maps.
@@ -148,3 +148,19 @@ def expanded(channels: Tensor, batch: int) -> Tensor:
     if channels.shape[0] not in (1, batch):
         raise ValueError(f"{batch} codes cannot be drawn on {channels.shape[0]} label maps")
     return channels.expand(batch, -1, -1, -1)
+
+
+class TransposedConv2d(nn.ConvTranspose2d):
+    """A transposed convolution whose weights come from a given generator."""
+
+    def reset_parameters(self) -> None:
+        """Set zeros: networks initialise their layers themselves, and nothing draws from the global generator."""
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
+        """Draw a Glorot-normal weight; the bias is zero."""
+        nn.init.xavier_normal_(self.weight, gain=gain, generator=generator)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)

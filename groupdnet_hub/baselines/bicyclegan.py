@@ -48,7 +48,7 @@ class _ResidualHalving(nn.Module):
         self.skip = GroupedConv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, in, H, W] -> [B, out, H / 2, W / 2]."""
+        """Return [B, out, H / 2, W / 2] for x [B, in, H, W]."""
         y = self.first(F.leaky_relu(F.instance_norm(x), LEAKY_SLOPE))
         y = self.second(F.leaky_relu(F.instance_norm(y), LEAKY_SLOPE))
         return F.avg_pool2d(y, 2) + self.skip(F.avg_pool2d(x, 2))
@@ -71,7 +71,7 @@ class ResNetEncoder(nn.Module):
         initialise_network(self, generator)
 
     def forward(self, image: Tensor) -> Gaussian:
-        """image [B, 3, H, W] in [-1, 1] -> Gaussian over codes [B, 1, z, 1, 1]."""
+        """Return the Gaussian over codes [B, 1, z, 1, 1] of pictures [B, 3, H, W] in [-1, 1]."""
         x = self.first(image)
         for block in self.blocks:
             x = block(x)
@@ -103,7 +103,7 @@ class BicycleGAN(BaselineSystem):
         return True
 
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
-        """The posterior of a picture's code: ``mean`` and ``logvar`` [B, 1, z, 1, 1].
+        """Return the posterior of a picture's code: ``mean`` and ``logvar`` [B, 1, z, 1, 1].
 
         Args:
             image: [B, 3, H, W] in [-1, 1].
@@ -115,14 +115,14 @@ class BicycleGAN(BaselineSystem):
         image, _ = self._checked_pair(image, label)
         return self.encoder(image)
 
-    def draw(self, codes: Tensor, scene: LabelInput) -> Tensor:
-        """Codes and label input to pictures."""
-        return self.unet(expanded(scene.channels, len(codes)), codes.flatten(1))
+    def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
+        """Draw codes on label input."""
+        return self.unet(expanded(prepared.channels, len(codes)), codes.flatten(1))
 
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, Gaussian, Tensor, Tensor]:
-        """The generator's training step, both halves of the bicycle.
+        """Do the generator's training step, both halves of the bicycle.
 
         Args:
             noise: [B, 2, 1, z, 1, 1], standard normal: that of the posterior's sample, and a random code; drawn here
@@ -136,9 +136,9 @@ class BicycleGAN(BaselineSystem):
         posterior = self.encode(image, label)
         if noise is None:
             noise = torch.stack((torch.randn_like(posterior.mean), torch.randn_like(posterior.mean)), dim=1)
-        scene = self.prepare(label, instance)
+        prepared = self.prepare(label, instance)
         encoded = posterior.with_noise(noise[:, 0])
-        reconstruction, sample = self.decode(encoded, scene), self.decode(noise[:, 1], scene)
+        reconstruction, sample = self.decode(encoded, prepared), self.decode(noise[:, 1], prepared)
         frozen = {name: value.detach() for name, value in self.encoder.named_parameters()}
         recovered = functional_call(self.encoder, frozen, (sample,)).mean
         return reconstruction, posterior, sample, recovered

@@ -34,14 +34,14 @@ class DSCGAN(BaselineSystem):
         super().__init__(config)
         self.unet = UNet(config, generator=generator)
 
-    def draw(self, codes: Tensor, scene: LabelInput) -> Tensor:
-        """Codes and label input to pictures."""
-        return self.unet(expanded(scene.channels, len(codes)), codes.flatten(1))
+    def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
+        """Draw codes on label input."""
+        return self.unet(expanded(prepared.channels, len(codes)), codes.flatten(1))
 
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The generator's training step: the pictures of two codes for each label map.
+        """Do the generator's training step: draw two codes on each label map.
 
         Args:
             image: only its batch size is looked at.
@@ -52,5 +52,5 @@ class DSCGAN(BaselineSystem):
         """
         if noise is None:
             noise = torch.randn(len(image), 2, *self.config.code_shape).to(image)
-        scene = self.prepare(label, instance)
-        return self.decode(noise[:, 0], scene), self.decode(noise[:, 1], scene)
+        prepared = self.prepare(label, instance)
+        return self.decode(noise[:, 0], prepared), self.decode(noise[:, 1], prepared)

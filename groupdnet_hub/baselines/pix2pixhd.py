@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, expanded
+from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, TransposedConv2d, expanded
 from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.config.validation import check_int
-from groupdnet_hub.models.layers import GroupedConv2d, TransposedConv2d, initialise_network
+from groupdnet_hub.models.layers import GroupedConv2d, initialise_network
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
         self.second = GroupedConv2d(channels, channels, padding=0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, channels, H, W] -> the same."""
+        """Return [B, channels, H, W] for the same."""
         y = F.relu(F.instance_norm(self.first(F.pad(x, (1, 1, 1, 1), mode="reflect"))))
         return x + F.instance_norm(self.second(F.pad(y, (1, 1, 1, 1), mode="reflect")))
 
@@ -78,9 +78,9 @@ class Pix2PixHD(BaselineSystem):
         self.to_rgb = GroupedConv2d(widths[0], 3, 7, padding=0)
         initialise_network(self, generator)
 
-    def draw(self, codes: Tensor, scene: LabelInput) -> Tensor:
-        """As many pictures as there are (empty) codes."""
-        x = self.first(F.pad(scene.channels, (3, 3, 3, 3), mode="reflect"))
+    def draw(self, codes: Tensor, prepared: LabelInput) -> Tensor:
+        """Draw as many pictures as there are (empty) codes."""
+        x = self.first(F.pad(prepared.channels, (3, 3, 3, 3), mode="reflect"))
         x = F.relu(F.instance_norm(x))
         for layer in self.down:
             x = F.relu(F.instance_norm(layer(x)))
@@ -94,5 +94,5 @@ class Pix2PixHD(BaselineSystem):
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, None]:
-        """The generator's training step: (picture [B, 3, H, W], no posterior)."""
+        """Do the generator's training step: (picture [B, 3, H, W], no posterior)."""
         return self.decode(image.new_zeros(len(image), 0), label, instance), None

@@ -74,12 +74,12 @@ def _groupdnet(labels: LabelSet, image_size: tuple[int, int], width: int, **fiel
 
 
 def _groupnet(labels: LabelSet, image_size: tuple[int, int], width: int, **fields: Any) -> SystemConfig:
-    """One group per class in every layer, then the fusing module (Fig. 3b)."""
+    """Configure one group per class in every layer, then the fusing module (Fig. 3b)."""
     return _all_grouped(labels, image_size, _scaled(width, 188), **fields)
 
 
 def _mulnet(labels: LabelSet, image_size: tuple[int, int], width: int, **fields: Any) -> SystemConfig:
-    """GroupNet, wider, with separate networks (Fig. 3a)."""
+    """Configure GroupNet, wider, with separate networks (Fig. 3a)."""
     return _all_grouped(labels, image_size, _scaled(width, 196), separate_networks=True, **fields)
 
 
@@ -91,14 +91,14 @@ def _all_grouped(labels: LabelSet, image_size: tuple[int, int], width: int, **fi
 
 
 def _groupenc(labels: LabelSet, image_size: tuple[int, int], width: int, **fields: Any) -> SystemConfig:
-    """GroupDNet's encoder, and SPADE's decoder behind its maps."""
+    """Configure GroupDNet's encoder, and SPADE's decoder behind its maps."""
     grouped = GroupDNetConfig.for_labels(labels, image_size, width)
     fields = {"encoder_width": grouped.encoder_width} | fields
     return ordinary_decoder(labels, image_size, _scaled(width, 64), **fields)
 
 
 def _groupdec(labels: LabelSet, image_size: tuple[int, int], width: int, **fields: Any) -> SystemConfig:
-    """An ordinary encoder of the whole picture, and GroupDNet's decoder."""
+    """Configure an ordinary encoder of the whole picture, and GroupDNet's decoder."""
     fields = {"split_mode": "none", "encoder_width": _scaled(width, 96), **fields}
     return GroupDNetConfig.for_labels(labels, image_size, width, encoder_grouped=False, **fields)
 
@@ -157,7 +157,7 @@ SYSTEMS: Mapping[str, SystemSpec] = {
 def system_config(
     name: str, labels: LabelSet, image_size: tuple[int, int] = (256, 256), width: int = 48, **fields: Any
 ) -> SystemConfig:
-    """The configuration of a system of the paper for any label set.
+    """Return the configuration of a system of the paper for any label set.
 
     Args:
         name: one of ``SYSTEMS``.
@@ -178,7 +178,7 @@ def system_config(
 
 
 def system_preset(name: str, preset: str, **fields: Any) -> SystemConfig:
-    """A system at the paper's full width for the labels and size of a preset of Table 4.
+    """Return a system at the paper's full width for the labels and size of a preset of Table 4.
 
     GroupDNet and its ablations are exactly the preset's network; see :func:`system_config`.
     """
@@ -197,13 +197,13 @@ def system_preset(name: str, preset: str, **fields: Any) -> SystemConfig:
 
 
 def build_system(config: SystemConfig, *, generator: torch.Generator | None = None) -> System:
-    """An untrained system; ``generator`` draws its weights."""
+    """Return an untrained system; ``generator`` draws its weights."""
     make = cast(Callable[..., System], _CLASSES[config.system_key])
     return make(config, generator=generator)
 
 
 def system_from_json(text: str) -> SystemConfig:
-    """The configuration in a ``config.json`` of any system.
+    """Return the configuration in a ``config.json`` of any system.
 
     Raises:
         ValueError: for text that is none.
@@ -212,7 +212,7 @@ def system_from_json(text: str) -> SystemConfig:
 
 
 def system_from_file(path: str | os.PathLike[str]) -> SystemConfig:
-    """:func:`system_from_json` of a ``config.json``.
+    """Read a ``config.json`` by :func:`system_from_json`.
 
     Raises:
         ValueError: as :func:`system_from_json`, and for a file longer than 4 MiB or not UTF-8.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -20,15 +20,16 @@ from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.config.validation import MAX_CHANNELS, check_choice, check_int
 from groupdnet_hub.data.labels import LabelSet, one_hot
-from groupdnet_hub.models.decoder import GroupDecoder
+from groupdnet_hub.models.code_placement import CodePlacement
 from groupdnet_hub.models.encoder import Gaussian
+from groupdnet_hub.models.fast.decoder import FastDecoder
 from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.models.inputs import checked_edges
 from groupdnet_hub.models.layers import GroupedConv2d, initialise_network, leaky_relu
 
 
 def ordinary_decoder(labels: Any, image_size: tuple[int, int], width: int, **more: Any) -> GroupDNetConfig:
-    """The configuration of a decoder whose convolutions all have one group, with SPADE's hidden width of 2 w.
+    """Return the configuration of a decoder whose convolutions all have one group, with SPADE's hidden width of 2 w.
 
     Args:
         labels: anything with ``names`` and ``palette``.
@@ -126,18 +127,7 @@ class SPADEConfig(BaselineConfig):
         _ = self.decoder  # refuses sizes that cannot work
 
 
-@dataclass(frozen=True)
-class SPADEPreparedMap(PreparedMap):
-    """A batch of label maps as SPADE's decoder reads them.
-
-    Attributes:
-        smallest: the label input [B, C (+ 1), h, w] of the first convolution, where there is no latent vector.
-    """
-
-    smallest: Tensor | None = None
-
-
-class SPADEDecoder(GroupDecoder):
+class SPADEDecoder(FastDecoder):
     """SPADE blocks behind the latent vector, or behind the smallest label map where there is none."""
 
     def __init__(self, config: SPADEConfig, *, generator: torch.Generator | None = None) -> None:
@@ -152,15 +142,25 @@ class SPADEDecoder(GroupDecoder):
         )
         initialise_network(self.fc, generator)
 
-    def first_features(self, codes: Tensor, scene: PreparedMap) -> Tensor:
-        """[B, 1, z, 1, 1] (or [B, 0]) -> the input [B, fc channels, h, w] of the first block."""
+    def first_input(self, label: Tensor, edges: Tensor | None) -> Tensor | None:
+        """Return the label input [B, C (+ 1), h, w] of the first convolution, where there is no latent vector."""
+        if self.variational:
+            return None
+        channels = one_hot(label, self.config.num_classes, self.fc.weight.dtype, check=False)
+        if edges is not None:
+            channels = torch.cat((channels, edges.to(channels)), dim=1)
+        return F.interpolate(channels, size=self.latent_size(label), mode="nearest")
+
+    def first_features(
+        self, codes: Tensor, size: tuple[int, int], first_input: CodePlacement | Tensor | None
+    ) -> Tensor:
+        """Return the input [B, fc channels, h, w] of the first block for codes [B, 1, z, 1, 1] (or [B, 0])."""
         if self.variational:
             height, width = self.config.latent_size
             x = self.fc(codes[:, 0]).view(len(codes), -1, height, width)
         else:
-            assert isinstance(scene, SPADEPreparedMap)
-            assert scene.smallest is not None
-            x = self.fc(scene.smallest).expand(len(codes), -1, -1, -1)
+            assert isinstance(first_input, Tensor)
+            x = self.fc(first_input).expand(len(codes), -1, -1, -1)
         return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -182,7 +182,7 @@ class VectorEncoder(nn.Module):
         initialise_network(self, generator)
 
     def forward(self, image: Tensor) -> Gaussian:
-        """image [B, 3, H, W] in [-1, 1] -> Gaussian over codes [B, 1, z, 1, 1]."""
+        """Return the Gaussian over codes [B, 1, z, 1, 1] of pictures [B, 3, H, W] in [-1, 1]."""
         x = image
         for layer in self.layers:
             x = leaky_relu(F.instance_norm(layer(x)))
@@ -214,7 +214,7 @@ class SPADE(BaselineSystem):
         return self.config.variational
 
     def encode(self, image: Tensor, label: Tensor) -> Gaussian:
-        """The posterior of the latent vector of a picture, of a VSPADE.
+        """Return the posterior of the latent vector of a picture, of a VSPADE.
 
         Args:
             image: [B, 3, H, W] in [-1, 1].
@@ -231,31 +231,21 @@ class SPADE(BaselineSystem):
         image, _ = self._checked_pair(image, label)
         return self.encoder(image)
 
-    def prepare(self, label: Tensor, instance: Tensor | None = None) -> SPADEPreparedMap:
-        """The label map's part of :meth:`decode`; see :meth:`BaselineSystem.prepare`."""
+    def prepare(self, label: Tensor, instance: Tensor | None = None) -> PreparedMap:
+        """Return the label map's part of :meth:`decode`; see :meth:`BaselineSystem.prepare`."""
         label = self._checked_label(label)
-        edges = checked_edges(instance, label, self.config.instance_edges)
-        scene = self.decoder.prepare(label, edges)
-        smallest = None
-        if not self.config.variational:
-            channels = one_hot(label, self.config.num_classes, self.dtype, check=False)
-            if edges is not None:
-                channels = torch.cat((channels, edges.to(channels)), dim=1)
-            smallest = F.interpolate(channels, size=scene.latent_size, mode="nearest")
-        return SPADEPreparedMap(
-            **{field.name: getattr(scene, field.name) for field in fields(scene)}, smallest=smallest
-        )
+        return self.decoder.prepare(label, checked_edges(instance, label, self.config.instance_edges))
 
-    def draw(self, codes: Tensor, scene: SPADEPreparedMap) -> Tensor:
-        """Codes and a prepared label map to pictures."""
-        if scene.label.shape[0] not in (1, len(codes)):
-            raise ValueError(f"{len(codes)} codes cannot be drawn on {scene.label.shape[0]} label maps")
-        return self.decoder(codes, scene)
+    def draw(self, codes: Tensor, prepared: PreparedMap) -> Tensor:
+        """Draw codes on a prepared label map."""
+        if prepared.label.shape[0] not in (1, len(codes)):
+            raise ValueError(f"{len(codes)} codes cannot be drawn on {prepared.label.shape[0]} label maps")
+        return self.decoder(codes, prepared)
 
     def forward(
         self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, Gaussian | None]:
-        """The generator's training step: (picture [B, 3, H, W], posterior if there is an encoder).
+        """Do the generator's training step: (picture [B, 3, H, W], posterior if there is an encoder).
 
         Args:
             noise: [B, 1, z, 1, 1], standard normal; drawn here if not given.

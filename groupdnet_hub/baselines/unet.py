@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.baselines.base import TransposedConv2d
 from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.config.validation import check_int
-from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, TransposedConv2d, initialise_network
+from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
 _MAX_LEVELS = 8
 
@@ -67,7 +68,7 @@ class UNet(nn.Module):
         initialise_network(self, generator)
 
     def forward(self, channels: Tensor, codes: Tensor) -> Tensor:
-        """Label input [B, C (+ 1), H, W] and codes [B, z] -> pictures [B, 3, H, W] in [-1, 1]."""
+        """Draw codes [B, z] on label input [B, C (+ 1), H, W] -> pictures [B, 3, H, W] in [-1, 1]."""
         features = []
         x = channels
         for i, layer in enumerate(self.down):

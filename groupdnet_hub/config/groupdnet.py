@@ -145,10 +145,14 @@ class GroupDNetConfig(JSONConfig):
         return len(self.class_names)
 
     @property
+    def size_factor(self) -> int:
+        """How many times as high and wide as its latent map a picture is: every block but the last doubles it."""
+        return 2 ** (len(self.blocks) - 1)
+
+    @property
     def latent_size(self) -> tuple[int, int]:
         """(height, width) of the decoder's first feature map and of a latent map."""
-        factor = 2 ** (len(self.blocks) - 1)
-        return self.image_size[0] // factor, self.image_size[1] // factor
+        return self.image_size[0] // self.size_factor, self.image_size[1] // self.size_factor
 
     @property
     def code_shape(self) -> tuple[int, int, int, int]:

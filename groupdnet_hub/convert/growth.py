@@ -12,7 +12,7 @@ from groupdnet_hub.models.layers import GroupedConv2d
 
 
 def grown_config(config: GroupDNetConfig) -> GroupDNetConfig:
-    """The configuration of :func:`grow`: one more block like the last, one more encoder convolution like the first.
+    """Return the configuration of :func:`grow`: one more block and one more encoder convolution.
 
     Raises:
         ValueError: for MulNet, whose networks are apart, and where pictures of that size cannot be made.
@@ -28,7 +28,7 @@ def grown_config(config: GroupDNetConfig) -> GroupDNetConfig:
 
 
 def grow(model: GroupDNet, *, generator: torch.Generator | None = None) -> GroupDNet:
-    """A model for pictures of twice the height and width that starts from what ``model`` draws.
+    """Return a model for pictures of twice the height and width that starts from what ``model`` draws.
 
     The decoder gets one more block, at the full resolution, whose convolutions first add nothing to its input: the
     picture begins as one of nearest-enlarged features. The encoder's first convolution now sees the picture at full

@@ -16,7 +16,7 @@ _BLOCK_PARTS = (
 
 
 def generator_key(key: str) -> str | None:
-    """A key of the original generator as a key of ``GroupDecoder``; None where there is no such part.
+    """Return a key of the original generator as a key of ``GroupDecoder``; None where there is no such part.
 
     ``up_4`` of the ADE20K generator is in its checkpoint but never called: it has no counterpart.
     """
@@ -32,12 +32,12 @@ def generator_key(key: str) -> str | None:
 
 
 def is_dead_generator_key(key: str) -> bool:
-    """Whether the key belongs to ``up_4``, which the original ADE20K generator holds and never calls."""
+    """Return whether the key belongs to ``up_4``, which the original ADE20K generator holds and never calls."""
     return key.startswith("up_4.")
 
 
 def encoder_key(key: str) -> str | None:
-    """A key of the original encoder as a key of ``GroupEncoder``; None where there is no such part."""
+    """Return a key of the original encoder as a key of ``GroupEncoder``; None where there is no such part."""
     layer = re.fullmatch(r"layer(\d)\.0\.(.+)", key)
     if layer:
         return _weight_name(f"layers.{int(layer[1]) - 1}.{layer[2]}")
@@ -45,16 +45,6 @@ def encoder_key(key: str) -> str | None:
         if key.startswith(theirs):
             return ours + key.removeprefix(theirs)
     return None
-
-
-def discriminator_key(key: str) -> str | None:
-    """A key of the original discriminator as a key of ``MultiScaleDiscriminator``; None where there is none."""
-    part = re.fullmatch(r"discriminator_(\d)\.model(\d)\.0\.(?:0\.)?(.+)", key)
-    if part is None:
-        return None
-    scale, layer = part[1], int(part[2])
-    name = {0: "first", 4: "last"}.get(layer, f"middle.{layer - 1}")
-    return _weight_name(f"scales.{scale}.{name}.{part[3]}")
 
 
 def _weight_name(key: str) -> str:

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from groupdnet_hub.convert.transfer_plan import ClassOrigin, SlotSources, class_origins, config_for_classes
 from groupdnet_hub.data.labels import LabelSet
-from groupdnet_hub.models.blocks import CGBlock
-from groupdnet_hub.models.cg_norm import CGNorm
+from groupdnet_hub.models.blocks import CGBlock, CGNorm
 from groupdnet_hub.models.groupdnet import GroupDNet
 from groupdnet_hub.models.layers import GroupedConv2d
 
 
 @dataclass(frozen=True)
-class PartShare:
+class CarriedPart:
     """How much of one part of the network was taken over.
 
     Attributes:
@@ -40,16 +39,16 @@ class TransferReport:
         mixed_from: for each class the first decoder block in which its group was another one before, so that it
             is drawn only in part as it was; None where all of it was kept, and for a fresh class.
         unused: old classes that are not in the new model.
-        parts: the shares of the network's parts.
+        parts: how much of each of the network's parts.
     """
 
     origins: tuple[ClassOrigin, ...]
     mixed_from: tuple[int | None, ...]
     unused: tuple[str, ...]
-    parts: tuple[PartShare, ...]
+    parts: tuple[CarriedPart, ...]
 
     def table(self) -> str:
-        """The report as text: one row for each class, then one for each part."""
+        """Return the report as text: one row for each class, then one for each part."""
         rows = [("class", "starts from", "kept")]
         for origin, mixed in zip(self.origins, self.mixed_from, strict=True):
             if origin.source is None:
@@ -64,7 +63,7 @@ class TransferReport:
             lines.append(
                 "A class keeps its groups where new classes come after the old ones, in the old order."
             )
-        total = PartShare("all", sum(p.taken for p in self.parts), sum(p.total for p in self.parts))
+        total = CarriedPart("all", sum(p.taken for p in self.parts), sum(p.total for p in self.parts))
         rows = [("part", "parameters", "taken over")]
         rows += [(p.name, f"{p.total:,}", f"{p.taken / max(1, p.total):.1%}") for p in (*self.parts, total)]
         return "\n".join([*lines, "", *_aligned(rows)])
@@ -82,7 +81,7 @@ def transfer_classes(
     init_from: Mapping[str, str] | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[GroupDNet, TransferReport]:
-    """A model for ``labels`` that starts from ``model``: classes of the same name keep their weights.
+    """Return a model for ``labels`` that starts from ``model``: classes of the same name keep their weights.
 
     A class's encoder, its codes and its layers with one group for each class are copied as they are. Where groups
     hold several classes, each group follows the old one that most of its classes come from, and connections that
@@ -133,7 +132,7 @@ def transfer_classes(
             None if o.source is None else slots.first_mixed_block(i, groups) for i, o in enumerate(origins)
         ),
         unused=tuple(n for n in model.labels.names if all(o.source != n for o in origins)),
-        parts=tuple(PartShare(part, taken[part], total) for part, total in totals.items()),
+        parts=tuple(CarriedPart(part, taken[part], total) for part, total in totals.items()),
     )
     return new, report
 
@@ -217,7 +216,7 @@ def _carry_statistics(old: nn.BatchNorm2d, new: nn.Module, outputs: Tensor) -> N
 
 
 def _carry_rows(old: GroupDNet, new: GroupDNet, classes: Tensor) -> None:
-    """Everything beside encoder and decoder: rows of the classes [C, ...], and values that all classes share."""
+    """Carry all but encoder and decoder: rows of the classes [C, ...], and values that all classes have in common."""
     before = old.state_dict()
     for name, value in new.state_dict().items():
         if name.startswith(("encoder.", "decoder.")):
@@ -230,7 +229,7 @@ def _carry_rows(old: GroupDNet, new: GroupDNet, classes: Tensor) -> None:
 
 
 def _each(classes: Tensor, channels: int) -> Tensor:
-    """Channel sources of classes that have ``channels`` each."""
+    """Return channel sources of classes that have ``channels`` each."""
     return torch.where(
         classes[:, None] < 0, -1, classes[:, None] * channels + torch.arange(channels)
     ).flatten()

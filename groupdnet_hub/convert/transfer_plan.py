@@ -38,7 +38,7 @@ class ClassOrigin:
 def class_origins(
     old: LabelSet, new: LabelSet, init_from: Mapping[str, str] | None = None
 ) -> tuple[ClassOrigin, ...]:
-    """The origin of each class of ``new``: the old class of that name, a neighbour of ``init_from``, or none.
+    """Return the origin of each class of ``new``: the old class of that name, one of ``init_from``, or none.
 
     Args:
         init_from: old class names by new ones, for classes that the old model does not have.
@@ -96,7 +96,7 @@ class SlotSources:
     def from_origins(
         cls, origins: Sequence[ClassOrigin], old: GroupDNetConfig, new_slots: int
     ) -> SlotSources:
-        """A slot takes over its class's old slot. Spare slots and fresh classes take a free slot in their place.
+        """Let each slot take over its class's old slot; spare slots and fresh classes take a free one in their place.
 
         A spare slot's code is always zero, but its channels still add a constant to the picture. Carrying it over
         keeps that constant, and its unused weights are as fresh as any.
@@ -116,7 +116,7 @@ class SlotSources:
         return cls(tuple(source), tuple(carried), old.class_slots)
 
     def units(self, old_groups: int) -> tuple[int, ...]:
-        """For each unit of the new network, at a place where the old one had ``old_groups``, the old unit or -1.
+        """Return, for each unit of the new network where the old one had ``old_groups``, the old unit or -1.
 
         A unit of several slots follows most of its carried classes; at equal votes, a unit not yet followed.
         """
@@ -139,13 +139,13 @@ class SlotSources:
         return tuple(followed)
 
     def channels(self, old_groups: int, old_channels: int) -> Tensor:
-        """int64 [new channels]: the old channel of each new one, -1 for a fresh one, slot or unit by unit."""
+        """Return the old channel of each new one, -1 for a fresh one, int64 [new channels], slot or unit by unit."""
         each = old_channels // old_groups
         units = torch.tensor(self.units(old_groups))[:, None]
         return torch.where(units < 0, -1, units * each + torch.arange(each)).flatten()
 
     def first_mixed_block(self, slot: int, groups: Sequence[int]) -> int | None:
-        """The first block that this slot enters by another group than before; None if it enters all as before."""
+        """Return the first block that this slot enters by another group than before; None if there is none."""
         source, slots = self.source[slot], len(self.source)
         for i, old_groups in enumerate(groups):
             if _holds_whole_slots(old_groups, self.old_slots):
@@ -162,7 +162,7 @@ class SlotSources:
 
 
 def config_for_classes(old: GroupDNetConfig, labels: LabelSet) -> GroupDNetConfig:
-    """The configuration of ``old`` for other classes, such that weights can be carried over.
+    """Return the configuration of ``old`` for other classes, such that weights can be carried over.
 
     The encoder keeps its channels per class. Classes that fit into the old decoder's slots leave its shape as it
     is. For more, each layer keeps its channels per unit and gets more units: a group spans as many slots as before
@@ -200,13 +200,13 @@ def config_for_classes(old: GroupDNetConfig, labels: LabelSet) -> GroupDNetConfi
 
 
 def _kept_ties(ties: Sequence[Sequence[str]], labels: LabelSet) -> tuple[tuple[str, ...], ...]:
-    """Ties of the classes that there still are; one class alone is not tied."""
+    """Return ties of the classes that there still are; one class alone is not tied."""
     kept = (tuple(name for name in tie if name in labels.names) for tie in ties)
     return tuple(tie for tie in kept if len(tie) > 1)
 
 
 def _widened(old: GroupDNetConfig, fields: Mapping[str, Any], slots: int) -> list[GroupDNetConfig]:
-    """``old`` with more slots; none where channels do not divide, or weights would have no counterpart."""
+    """Return ``old`` with more slots; None where channels do not divide, or weights would have no counterpart."""
     blocks = tuple(_wider_block(block, old.class_slots, slots) for block in old.blocks)
     fc_channels = old.fc_channels // old.class_slots * slots
     if not _keeps_structure(old, blocks, fc_channels, slots):
@@ -218,7 +218,7 @@ def _widened(old: GroupDNetConfig, fields: Mapping[str, Any], slots: int) -> lis
 
 
 def _holds_whole_slots(groups: int, slots: int) -> bool:
-    """Whether each of several groups holds whole slots; the paper's 20 groups of 35 classes do not."""
+    """Return whether each group holds whole slots; the paper's 20 groups of 35 classes do not."""
     return groups > 1 and slots % groups == 0
 
 
@@ -228,7 +228,7 @@ def _unit_count(old_groups: int, old_slots: int, slots: int) -> int:
 
 
 def _wider(old_groups: int, old_channels: int, old_slots: int, slots: int) -> tuple[int, int]:
-    """(groups, channels) for more slots. Units that do not fill the slots evenly can only be one group."""
+    """Return (groups, channels) for more slots. Units that do not fill the slots evenly can only be one group."""
     units = _unit_count(old_groups, old_slots, slots)
     uneven = _holds_whole_slots(old_groups, old_slots) and slots * old_groups % old_slots
     return (1 if uneven else units), old_channels // old_groups * units
@@ -244,7 +244,7 @@ def _wider_block(block: BlockConfig, old_slots: int, slots: int) -> BlockConfig:
 def _keeps_structure(
     old: GroupDNetConfig, blocks: Sequence[BlockConfig], fc_channels: int, slots: int
 ) -> bool:
-    """Whether each block has a skip convolution if it had one, and a middle layer of the old one's units."""
+    """Return whether each block keeps its skip convolution, if it had one, and its middle layer's units."""
     before, after = old.fc_channels, fc_channels
     for was, now in zip(old.blocks, blocks, strict=True):
         if (before == was.out_channels) != (after == now.out_channels):
@@ -261,7 +261,7 @@ def _keeps_structure(
 
 
 def _decoder_weights(config: GroupDNetConfig) -> int:
-    """Number of weights in the decoder's 3x3 convolutions, in nines."""
+    """Return number of weights in the decoder's 3x3 convolutions, in nines."""
     total, channels = config.code_channels * config.fc_channels, config.fc_channels
     for block in config.blocks:
         middle = min(channels, block.out_channels)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.labels import LabelSet
 
+# Id of the background in every label set of people.
+BACKGROUND = 0
 # The paper's 8 classes for people: background, hair, face, skin, top-clothes, bottom-clothes, socks, shoes.
 PEOPLE = FIGURE_LABELS
 # Sixteen classes, so that each garment and glasses have their own; colours as in PEOPLE where the names coincide.
@@ -41,6 +45,22 @@ def id_in(labels: LabelSet, name: str) -> int:
 def shows_people(labels: LabelSet) -> bool:
     """Return whether a label set is one of people: background first, with hair, face and skin."""
     return labels.names[0] == "background" and {"hair", "face", "skin"} <= set(labels.names)
+
+
+def merged_ids(names: Collection[str], labels: LabelSet) -> list[int] | None:
+    """Return what the sixteen classes become in a label set of the eight: whatever knows the finer ones serves both.
+
+    Args:
+        names: names of classes, in the order of their ids.
+        labels: the label set that is to be served.
+
+    Returns:
+        For each of ``names`` the id in ``labels`` of the class that it is merged into; None unless they are the classes
+        of :data:`PEOPLE16` and ``labels`` has those of :data:`PEOPLE`, each in any order.
+    """
+    if sorted(names) != sorted(PEOPLE16.names) or sorted(labels.names) != sorted(PEOPLE.names):
+        return None
+    return [id_in(labels, name) for name in names]
 
 
 _IN_PEOPLE8 = np.array([id_in(PEOPLE, name) for name in PEOPLE16.names], np.int64)

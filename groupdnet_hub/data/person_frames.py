@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from groupdnet_hub.data.person_maps import BACKGROUND, body_rows
+from groupdnet_hub.data.people import BACKGROUND
+from groupdnet_hub.data.person_maps import body_rows
 
 FRAMES = ("none", "person", "full", "upper")
 # A square around the person, in units of her longer side.

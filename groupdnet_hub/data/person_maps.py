@@ -9,9 +9,8 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.data.people import BACKGROUND
 
-# Id of the background in every label set of people.
-BACKGROUND = 0
 # A labelled piece smaller than this fraction of the largest one is a slip of the annotator's brush.
 _SPECK = 0.004
 # Light greys, from warm to cool, and by how much the top is lighter and the bottom darker.

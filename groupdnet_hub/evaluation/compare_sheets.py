@@ -1,4 +1,4 @@
-"""Sheets that show several models on one label map: rows are classes, each redrawn with the same seeds."""
+"""Sheets of several models on one label map: rows are classes, each redrawn with the same seeds."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ _FADED = 0.25
 def comparison_sheet(
     systems: Mapping[str, System], labels: Mapping[str, Tensor], *, seed: int, columns: int, height: int
 ) -> Image.Image:
-    """A row for each class that the map shows: the map with that class lit, then each model's pictures.
+    """Draw a row for each class of a map: the map with that class highlighted, then each model's pictures.
 
-    The pictures of a row differ in the code of its class only; those of a system without class codes, in all of it.
+    The pictures of a row differ in the code of its class only; those of a system without per-class codes, in all of it.
 
     Args:
-        systems: by the name above their pictures.
-        labels: the map at each system's size, int64 [H, W].
-        columns: pictures of each system in a row.
-        height: of one picture, in pixels.
+        systems: systems by the name above their pictures.
+        labels: label map at each system's size, int64 [H, W].
+        seed: seed of the codes.
+        columns: number of pictures of each system in a row.
+        height: height of a picture in pixels.
     """
     first = next(iter(systems))
     label_set = systems[first].labels
@@ -46,8 +47,8 @@ def comparison_sheet(
         write.text((cell[0] + _GAP + number * block, 2), name, fill="black")
     for row, class_id in enumerate(classes):
         top = _HEADER + row * (cell[1] + _HEADER)
-        lit = _lit(labels[first], class_id, label_set).resize(cell, Image.Resampling.NEAREST)
-        sheet.paste(lit, (0, top))
+        highlighted = _highlighted(labels[first], class_id, label_set).resize(cell, Image.Resampling.NEAREST)
+        sheet.paste(highlighted, (0, top))
         write.text((0, top + cell[1] + 2), label_set.names[class_id], fill="black")
         for number, (name, system) in enumerate(systems.items()):
             left = cell[0] + _GAP + number * block
@@ -68,8 +69,8 @@ def _redrawn(system: System, label: Tensor, class_id: int, seed: int, count: int
     ]
 
 
-def _lit(label: Tensor, class_id: int, labels: LabelSet) -> Image.Image:
-    """The map in its colours, all but one class faded."""
+def _highlighted(label: Tensor, class_id: int, labels: LabelSet) -> Image.Image:
+    """Return a map in its colours, with all classes but one faded."""
     colours = np.asarray(colour_picture(label, labels)).astype(np.float32)
     others = (label != class_id).numpy()
     colours[others] = 255 - _FADED * (255 - colours[others])

@@ -1,4 +1,4 @@
-"""What is measured: a system, and the label maps and photos of a split."""
+"""The inputs of a measurement: a system, and the label maps and photos of a split."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from torch.nn import functional as F
 
 from groupdnet_hub import PairedImages, load_system
 from groupdnet_hub.data.labels import classes_present
+from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.config import EvaluateConfig
-from groupdnet_hub.generation.inputs import paired_images
 from groupdnet_hub.metrics import Redrawing, eight_bit
-from groupdnet_hub.runs.sharding import digest, in_shares, model_digest, picture_seed
+from groupdnet_hub.runs.provenance import digest, model_digest
+from groupdnet_hub.runs.sharding import picture_seed, run_sharded
 
-# What a label map's codes are drawn for: pairs that differ in a class, or pictures to judge by themselves, the second
-# of which has the number after the first's.
+# Random streams of a label map's codes: of pairs that differ in a class, and of single pictures, of which each has the
+# number after the one before.
 _REDRAWN, _DRAWN = 0, 1
-# Pictures of one map that are decoded together, whichever of them are wanted: how a batch is made up shows in rounding.
-_TOGETHER = 4
+# Pictures of one map that are decoded together, however many are wanted: the batch size changes the rounding.
+_BATCH = 4
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Several pictures drawn on one label map, and its photo, at the size judged at.
+    """Several pictures drawn on one label map, and its photo, at the size at which they are judged.
 
     Attributes:
         photo: uint8 [3, H, W].
@@ -41,74 +42,75 @@ class Sampled:
     label: Tensor
 
     def first(self, count: int) -> Sampled:
-        """The same with the first ``count`` pictures alone."""
+        """Return the same with the first ``count`` pictures only."""
         return replace(self, pictures=self.pictures[:count])
 
 
 class Inputs:
-    """A system and the items of a split, each with codes that depend on ``--seed`` and its number alone.
+    """A system and the items of a split, each with codes that depend on ``--seed`` and its index alone.
 
     Attributes:
-        digest: changes with the system's configuration and weights.
-        data_digest: changes with any file of the split.
-        chosen: the numbers of the items that are measured: those whose names end as ``--name_suffix`` says.
-        present: for each of them, the ids of the classes on its label map.
+        digest: SHA-256 of the system's configuration and weights.
+        data_digest: SHA-256 of the split's files.
+        chosen: indices of the measured items, those whose names end in ``--name_suffix``.
+        present: ids of the classes on the label map of each of them.
 
     Raises:
-        ValueError: for a system or a split that cannot be read, do not fit each other, or lack instance maps that
-            the system needs; and where no name ends so.
+        ValueError: for a system or a split that cannot be read or do not fit each other, missing instance maps that
+            the system needs, and a suffix that no name has.
     """
 
     def __init__(self, settings: EvaluateConfig, accelerator: Accelerator) -> None:
         self.seed, self.batch_size = settings.seed, settings.batch_size
         self.system = load_system(settings.model, device=accelerator.device).requires_grad_(False)
         split = Path(settings.data_dir) / settings.split
-        self.data = paired_images(split, self.system)
+        self.data = open_split(split, self.system.labels, self.system.config.image_size)
         sides = settings.judged_size or self.system.config.image_size
         self.judged_size = (sides[0], sides[-1])
         own_size = self.judged_size == self.data.image_size
-        self.judged = self.data if own_size else paired_images(split, self.system, self.judged_size)
+        self.judged = self.data if own_size else open_split(split, self.system.labels, self.judged_size)
         self.aspect: float | None = settings.judged_aspect
         self.digest = model_digest(self.system, self.system.config.to_json())
         self.chosen = with_suffix(self.data, settings.name_suffix)
-        found = in_shares(
+        found = run_sharded(
             len(self.chosen), lambda i: self._describe(self.chosen[i]), accelerator, "reading label maps"
         )
         self.data_digest = digest(*(one for one, _ in found))
         self.present = {index: classes for index, (_, classes) in zip(self.chosen, found, strict=True)}
 
     def spread(self, count: int | None) -> list[int]:
-        """The numbers of ``count`` items, evenly spread over the chosen; all for ``None``, or where there are fewer."""
+        """Return the indices of ``count`` items, evenly spread over the chosen; all for None, or if there are fewer."""
         return evenly(self.chosen, count)
 
     def label(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """A label map int64 [H, W], and its instance map for a system that needs one."""
+        """Return a label map int64 [H, W], and its instance map for a system that needs one."""
         return self._maps(self.data[index])
 
     def redrawing(self, index: int) -> Redrawing:
-        """The pictures of an item that differ in one class."""
+        """Return the pictures of an item that differ in one class."""
         label, instance = self.label(index)
         seed = picture_seed(self.seed, index, _REDRAWN)
         return Redrawing(self.system, label, seed, instance=instance, batch_size=self.batch_size)
 
     def sampled(self, index: int, count: int) -> Sampled:
-        """``count`` pictures of one item; the first is that of :meth:`draw`, and none depends on how many there are."""
+        """Draw ``count`` pictures of one item; the first is that of :meth:`draw`, and none depends on ``count``."""
         label, instance = self.label(index)
-        scene = self.system.prepare(label[None], None if instance is None else instance[None])
-        together = min(_TOGETHER, self.batch_size)
+        prepared = self.system.prepare(label[None], None if instance is None else instance[None])
+        size = min(_BATCH, self.batch_size)
         drawn = []
-        for start in range(0, count, together):
-            codes = [self._codes(index, start + number, label) for number in range(together)]
-            drawn.append(eight_bit(self._as_judged(self.system.decode(torch.cat(codes), scene))))
+        for start in range(0, count, size):
+            codes = [self._codes(index, start + number, label) for number in range(size)]
+            drawn.append(eight_bit(self._as_judged(self.system.decode(torch.cat(codes), prepared))))
         item = self.judged[index]
         photo = eight_bit(self.cut(item["image"])[None])[0].to(self.system.device)
         return Sampled(photo, torch.cat(drawn)[:count], self.cut(item["label"]))
 
     def draw(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """(photos, pictures drawn from one sample of codes each, label maps) of some items, at the size judged at.
+        """Draw a picture of each item.
 
         Returns:
-            float [B, 3, H, W] in [-1, 1] twice, on the system's device, and int64 [B, H, W].
+            (photos, pictures, label maps) at the size at which they are judged: float [B, 3, H, W] in [-1, 1] twice, on
+            the system's device, and int64 [B, H, W].
         """
         items = [self.data[index] for index in indices]
         maps = [self._maps(item) for item in items]
@@ -123,14 +125,14 @@ class Inputs:
         return photos, drawn, torch.stack([self.cut(item["label"]) for item in items])
 
     def cut(self, picture: Tensor) -> Tensor:
-        """The middle columns [..., H, H / aspect] of a picture or map [..., H, W], where ``--judged_aspect`` asks."""
+        """Return the middle columns [..., H, H / aspect] of a picture or map [..., H, W], with ``--judged_aspect``."""
         height, width = picture.shape[-2:]
-        kept = width if self.aspect is None else min(width, max(1, round(height / self.aspect)))
-        left = (width - kept) // 2
-        return picture[..., left : left + kept]
+        columns = width if self.aspect is None else min(width, max(1, round(height / self.aspect)))
+        left = (width - columns) // 2
+        return picture[..., left : left + columns]
 
     def judging_settings(self) -> dict[str, Any]:
-        """How pictures are judged, where that is not as they are drawn."""
+        """Return the settings of judging, where they differ from those of drawing."""
         settings: dict[str, Any] = {}
         if self.judged_size != tuple(self.system.config.image_size):
             settings["judged_size"] = list(self.judged_size)
@@ -139,7 +141,7 @@ class Inputs:
         return settings
 
     def _codes(self, index: int, number: int, label: Tensor) -> Tensor:
-        """Codes [1, ...] of one picture of an item."""
+        """Return codes [1, ...] of one picture of an item."""
         seed = picture_seed(self.seed, index, _DRAWN + number)
         size = (label.shape[0], label.shape[1])
         return self.system.sample_codes(1, generator=torch.Generator().manual_seed(seed), label_size=size)
@@ -162,7 +164,7 @@ class Inputs:
 
 
 def with_suffix(data: PairedImages, suffix: str | None) -> list[int]:
-    """The numbers of the items whose pictures' names, without the ending, end in ``suffix``; all of them for ``None``.
+    """Return the indices of items whose picture's name, without the file suffix, ends in ``suffix``; all for None.
 
     Raises:
         ValueError: if there is none.
@@ -179,7 +181,7 @@ def with_suffix(data: PairedImages, suffix: str | None) -> list[int]:
 
 
 def evenly(numbers: Sequence[int], count: int | None) -> list[int]:
-    """``count`` of these, evenly spread; all for ``None``, or where there are fewer."""
+    """Return ``count`` of the numbers, evenly spread; all for None, or if there are fewer."""
     total = len(numbers)
     count = total if count is None else min(count, total)
     return [numbers[i * total // count] for i in range(count)]

@@ -1,4 +1,4 @@
-"""The measuring itself, shared out over processes."""
+"""The measurements, sharded over processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from groupdnet_hub.metrics import (
     frames_per_second,
     frechet_distance,
 )
-from groupdnet_hub.runs.sharding import in_shares
+from groupdnet_hub.runs.sharding import run_sharded
 
 
 @torch.inference_mode()
@@ -36,22 +36,30 @@ def measure_rows(
     indices: Sequence[int],
     measure: Callable[[Redrawing], np.ndarray],
 ) -> dict[int, np.ndarray]:
-    """``measure`` each of these items, but for those that an earlier run did.
+    """Measure the items that an earlier run has not measured.
+
+    Args:
+        inputs: what is measured.
+        accelerator: accelerator of the run.
+        results: file of the rows.
+        part: name of the part.
+        indices: items to measure.
+        measure: function of an item's redrawing that returns its row.
 
     Returns:
-        On the main process the rows of all of them; on the others none.
+        The rows of all items on the main process; none on the others.
     """
     missing: list[Any] = [None]
     if accelerator.is_main_process:
         done = results.rows(part)
         missing = [[index for index in indices if index not in done]]
-    broadcast_object_list(missing)  # a row that a faster process writes meanwhile must not change the shares
+    broadcast_object_list(missing)  # a row that a faster process writes meanwhile must not change the shards
 
-    def look(position: int) -> None:
+    def measure_one(position: int) -> None:
         index = missing[0][position]
         results.write_row(part, index, measure(inputs.redrawing(index)))
 
-    in_shares(len(missing[0]), look, accelerator, part)
+    run_sharded(len(missing[0]), measure_one, accelerator, part)
     return results.rows(part) if accelerator.is_main_process else {}
 
 
@@ -63,11 +71,14 @@ def measure_pictures(
     networks: Mapping[str, nn.Module],
     segmenter: tuple[Segmenter, LabelTable] | None,
 ) -> dict[str, Any]:
-    """Draw one picture for each of these items; compare all with the photos, and each with its label map.
+    """Draw one picture for each item; compare all with the photos, and each with its label map.
 
     Args:
-        networks: ``InceptionFeatures`` or ``TrunkFeatures``, by the name of their part.
-        segmenter: ``None`` to leave the label maps out.
+        inputs: what is measured.
+        accelerator: accelerator of the run.
+        indices: items to draw.
+        networks: ``InceptionFeatures`` or ``TrunkFeatures`` by name of their part.
+        segmenter: segmentation model with its table; None to leave the label maps out.
 
     Returns:
         The results by part, ``segmentation`` among them, on every process.
@@ -75,14 +86,14 @@ def measure_pictures(
     statistics = {name: (FeatureStatistics(), FeatureStatistics()) for name in networks}
     names = inputs.system.labels.names
     ignored = segmenter[1].ignored if segmenter else ()
-    # Of the pictures, and of the photos: what the segmentation model scores at best.
+    # Of the pictures, and of the photos, whose scores are the best that the model can give.
     meters = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
     batches = [
         list(indices[start : start + inputs.batch_size])
         for start in range(0, len(indices), inputs.batch_size)
     ]
 
-    def look(position: int) -> None:
+    def measure_batch(position: int) -> None:
         batch = batches[position]
         photos, drawn, label = inputs.draw(batch)
         real, fake = eight_bit(photos), eight_bit(drawn)
@@ -94,7 +105,7 @@ def measure_pictures(
                 for index, truth, predicted in zip(batch, label, segmenter[0](pictures), strict=True):
                     meter.update(index, truth, predicted)
 
-    in_shares(len(batches), look, accelerator, "pictures")
+    run_sharded(len(batches), measure_batch, accelerator, "pictures")
     shards = gather_object([(statistics, meters)])
     found: dict[str, Any] = {}
     for name, network in networks.items():
@@ -118,7 +129,13 @@ def measure_pictures(
 
 
 def measure_speed(inputs: Inputs, index: int, decodes: int) -> dict[str, Any]:
-    """Pictures a second, one at a time: from the label map on, as Table 1's, and with the label map prepared."""
+    """Return pictures per second, one at a time: from the label map, as in Table 1, and from the prepared map.
+
+    Args:
+        inputs: what is measured.
+        index: item whose label map is drawn.
+        decodes: number of timed pictures.
+    """
     label, instance = inputs.label(index)
     maps = (label[None], None if instance is None else instance[None])
     fps, prepared = (

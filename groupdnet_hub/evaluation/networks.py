@@ -1,4 +1,4 @@
-"""The networks that pictures are measured with, each loaded once and only where it is needed."""
+"""The networks that measure pictures, each loaded once and only where it is needed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class Networks:
 
     @cached_property
     def lpips_maps(self) -> nn.Module:
-        """LPIPS for each pixel."""
+        """LPIPS at each pixel."""
         return alexnet_lpips(self.settings.alexnet_weights, spatial=True).to(self.device)
 
     @cached_property
     def lpips_embedding(self) -> LpipsEmbedding:
-        """Of memory."""
+        """Network of memory."""
         return LpipsEmbedding(self.settings.alexnet_weights).to(self.device)
 
     @cached_property
     def inception(self) -> InceptionFeatures:
-        """Of fid and kid_inception."""
+        """Network of fid and kid_inception."""
         return InceptionFeatures(self.settings.inception_weights).to(self.device)
 
     @cached_property
     def trunk(self) -> TrunkFeatures:
-        """Of frechet and kid."""
+        """Network of frechet and kid."""
         return TrunkFeatures(self.settings.frechet_net, self.settings.frechet_weights).to(self.device)

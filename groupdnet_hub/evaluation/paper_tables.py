@@ -1,10 +1,10 @@
-"""The figures of the paper's tables on DeepFashion, to print beside ours."""
+"""The values of the paper's tables on DeepFashion, to print beside ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Column: (what it is called in the paper, in which direction it is better, digits).
+# By column: name in the paper, direction of better values, digits.
 COLUMNS: Mapping[str, tuple[str, str, int]] = {
     "fid": ("FID", "↓", 2),
     "mcsd": ("mCSD", "↑", 4),
@@ -19,7 +19,7 @@ COLUMNS: Mapping[str, tuple[str, str, int]] = {
 _DIVERSITY = ("fid", "mcsd", "mocd", "lpips", "fps", "params")
 _QUALITY = ("miou", "accuracy", "fid")
 
-# Table: system: figures.
+# By table and system: values.
 _ROWS: Mapping[int, tuple[tuple[str, ...], Mapping[str, tuple[float, ...]]]] = {
     1: (
         _DIVERSITY,
@@ -57,7 +57,7 @@ _ROWS: Mapping[int, tuple[tuple[str, ...], Mapping[str, tuple[float, ...]]]] = {
     ),
 }
 
-# Table: system: column: figure.
+# By table, system and column: value.
 PAPER_TABLES: Mapping[int, Mapping[str, Mapping[str, float]]] = {
     table: {name: dict(zip(columns, row, strict=True)) for name, row in rows.items()}
     for table, (columns, rows) in _ROWS.items()

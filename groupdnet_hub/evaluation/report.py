@@ -1,32 +1,36 @@
-"""The figures as people read them: a row as the paper's tables print it, and a table by class."""
+"""Results as people read them: a row as in the paper's tables, and a table of classes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from groupdnet_hub.evaluation.report_figures import NONE, estimate_text, figure_text
 from groupdnet_hub.evaluation.sampled.report import sampled_rows
+from groupdnet_hub.metrics.estimates import NONE, estimate_text, number_text
 
-# The readings of mCSD and mOCD, and what their columns are called.
+# The readings of mCSD and mOCD, and suffixes of their columns' titles.
 _READINGS = (("image_mean", ""), ("region_mean", ", region mean"), ("masked", ", masked pictures"))
 
 
 def report(name: str, results: Mapping[str, Any]) -> str:
-    """Markdown: the row of Tables 1 and 2, then the classes.
+    """Return Markdown: the row of Tables 1 and 2, then the classes.
 
     Args:
-        name: of the model.
-        results: of the parts that are done: ``classes``, ``lpips``, ``fid``, ``frechet``, ``segmentation``, ``fps``,
-            ``macs``, ``params``, and those of sampled_arguments.py.
+        name: name of the model.
+        results: results of the finished parts: ``classes``, ``lpips``, ``fid``, ``frechet``, ``segmentation``, ``fps``,
+            ``macs``, ``params``, and those of ``SAMPLED_METRICS``.
     """
     return f"{comparison({name: results})}\n{_class_table(results)}"
 
 
 def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: a row for each model; then a row for each figure of several pictures, beside its value for photos.
+    """Return Markdown: a row for each model; then a row for each metric of several pictures, beside that of photos.
 
-    A figure that a model lacks is left open.
+    The cell of a metric that a model lacks is empty.
+
+    Args:
+        results: results of the finished parts by model name.
     """
     columns = {name: dict(_columns(name, found)) for name, found in results.items()}
     titles = list(dict.fromkeys(title for row in columns.values() for title in row))
@@ -44,16 +48,16 @@ def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Title and figure of each column of a model's row."""
-    classes, lpips, segmentation = (results.get(part) for part in ("classes", "lpips", "segmentation"))
+    """Return title and value of each column of a model's row."""
+    classes: Any = results.get("classes")
+    lpips, segmentation = results.get("lpips"), results.get("segmentation")
     columns = [("Model", name)]
     for part in ("fid", "frechet"):
         if part in results:
-            columns.append((f"{results[part]['name']} ↓", figure_text(results[part]["value"], 2)))
-    if classes:
-        for reading, added in _READINGS:
-            for key, title, arrow in (("mcsd", "mCSD", "↑"), ("mocd", "mOCD", "↓")):
-                columns.append((f"{title}{added} {arrow}", estimate_text(classes[reading][key], 4)))
+            columns.append((f"{results[part]['name']} ↓", number_text(results[part]["value"], 2)))
+    for reading, added in _READINGS if classes else ():
+        for key, title, arrow in (("mcsd", "mCSD", "↑"), ("mocd", "mOCD", "↓")):
+            columns.append((f"{title}{added} {arrow}", estimate_text(classes[reading][key], 4)))
     if lpips:
         columns.append(("LPIPS ↑", estimate_text(lpips["lpips"], 3)))
     if segmentation:
@@ -62,16 +66,12 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
         if "photos" in segmentation:
             columns.append(("mIoU of the photos", estimate_text(segmentation["photos"]["miou"], 1, 100)))
     if "fps" in results:
-        columns.append(("FPS ↑", figure_text(results["fps"]["fps"], 1)))
+        columns.append(("FPS ↑", number_text(results["fps"]["fps"], 1)))
     if "macs" in results:
-        columns.append(("MACs (G) ↓", figure_text(results["macs"], 1, 1e-9)))
+        columns.append(("MACs (G) ↓", number_text(results["macs"], 1, 1e-9)))
     if "params" in results:
-        columns.append(("# Para (M) ↓", figure_text(results["params"], 1, 1e-6)))
+        columns.append(("# Para (M) ↓", number_text(results["params"], 1, 1e-6)))
     return columns
-
-
-def _estimates(of_classes: Mapping[str, Any], digits: int, scale: float = 1.0) -> Callable[[str], str]:
-    return lambda name: estimate_text(of_classes[name], digits, scale)
 
 
 def _class_table(results: Mapping[str, Any]) -> str:
@@ -82,12 +82,16 @@ def _class_table(results: Mapping[str, Any]) -> str:
         columns.append(("on label maps", lambda name: f"{classes['shown_in'][name]} of {classes['images']}"))
         for reading, added in _READINGS:
             for key, title, arrow in (("csd", "CSD", "↑"), ("ocd", "OCD", "↓")):
-                columns.append((f"{title}{added} {arrow}", _estimates(classes[reading][key], 4)))
+                columns.append((f"{title}{added} {arrow}", partial(_class_value, classes[reading][key])))
     if segmentation:
-        columns.append(("IoU ↑", _estimates(segmentation["iou"], 1, 100)))
+        columns.append(("IoU ↑", lambda name: estimate_text(segmentation["iou"][name], 1, 100)))
     if len(columns) == 1:
         return ""
     return _table([title for title, _ in columns], [[cell(name) for _, cell in columns] for name in names])
+
+
+def _class_value(estimates: Mapping[str, Any], name: str) -> str:
+    return estimate_text(estimates[name], 4)
 
 
 def _table(titles: list[str], rows: list[list[str]]) -> str:

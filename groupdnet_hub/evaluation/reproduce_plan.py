@@ -1,4 +1,4 @@
-"""What reproduce.py trains and measures: the systems of a table or a study, at the paper's scale or a small one."""
+"""The plan of reproduce.py: the systems of a table or a study, at the paper's scale or a small one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from groupdnet_hub.evaluation.paper_tables import PAPER_TABLES
 
 @dataclass(frozen=True)
 class Scale:
-    """How large and how long, for all systems alike.
+    """Sizes and durations, the same for all systems.
 
     Attributes:
         size: (height, width) of the pictures.
         width: ``--width`` of train.py.
         train: further flags of train.py.
-        hinge: such flags of the systems that are trained as GroupDNet is (section 3.5); BicycleGAN, DSCGAN and
+        hinge: further flags for systems that are trained as GroupDNet is (section 3.5); BicycleGAN, DSCGAN and
             pix2pixHD keep their own papers' rates and weights.
         evaluate: flags of evaluate.py.
-        batch: pictures of one update, all processes together.
-        pictures: pictures that each system sees.
-        epochs: instead of ``pictures``, passes over the data.
-        perceptual_net: net of the perceptual loss.
-        metrics: what evaluate.py measures.
+        batch: batch size of all processes together.
+        pictures: number of pictures that each system sees.
+        epochs: passes over the data, instead of ``pictures``.
+        perceptual_net: network of the perceptual loss.
+        metrics: metrics of evaluate.py.
     """
 
     size: tuple[int, int]
@@ -76,9 +76,9 @@ class Entry:
     """One trained system of a table.
 
     Attributes:
-        name: of its folder and its row.
+        name: name of its folder and its row.
         system: ``--model`` of train.py.
-        flags: what else train.py is told of it.
+        flags: further flags of train.py.
     """
 
     name: str
@@ -87,15 +87,19 @@ class Entry:
 
 
 def table_entries(table: int) -> list[Entry]:
-    """The systems of a table of the paper."""
+    """Return the systems of a table of the paper."""
     return [Entry(name, name) for name in PAPER_TABLES[table]]
 
 
 def study_entries(labels: LabelSet, size: tuple[int, int]) -> list[Entry]:
-    """Three schedules of groups, each with two orders of the classes (the paper's appendix E).
+    """Return three layouts of groups, each with two orders of the classes (the paper's appendix E).
 
-    Groups fall over all of the decoder (Table 4), in its first blocks already, or not before its last block. Classes
-    are ordered as the data set has them, or alike ones side by side.
+    Groups fall throughout the decoder (Table 4), within its first blocks, or only at its last block. Classes are
+    in the order of the data set, or with similar ones side by side.
+
+    Args:
+        labels: label set.
+        size: (height, width) of the pictures.
     """
     falling = [block.groups for block in GroupDNetConfig.for_labels(labels, size, 8).blocks]
     levels = sorted(set(falling), reverse=True)
@@ -105,7 +109,7 @@ def study_entries(labels: LabelSet, size: tuple[int, int]) -> list[Entry]:
     for name, groups in (("falling", falling), ("early", early), ("late", late)):
         for order in ("ids", "likeness"):
             flags = ("--groups", *map(str, groups), "--class_order", order)
-            # What Table 4 has is the GroupDNet of the tables: trained once.
+            # The layout of Table 4 is the GroupDNet of the tables, which is trained once.
             same = name == "falling" and order == "ids"
             entries.append(
                 Entry("GroupDNet", "GroupDNet") if same else Entry(f"{name}-{order}", "GroupDNet", flags)
@@ -114,22 +118,24 @@ def study_entries(labels: LabelSet, size: tuple[int, int]) -> list[Entry]:
 
 
 def study_row_name(entry: Entry) -> str:
-    """What the study calls an entry."""
+    """Return the name of an entry in the study."""
     return "falling-ids" if entry.name == "GroupDNet" else entry.name
 
 
 def train_flags(
     entry: Entry, scale: Scale, *, processes: int, pictures: int | None, perceptual: Sequence[str]
 ) -> list[str]:
-    """Flags of train.py for an entry, without folders.
+    """Return the flags of train.py for an entry, without folders.
 
     Args:
-        processes: how many share a batch.
-        pictures: that each system sees, instead of the scale's budget.
-        perceptual: flags of the perceptual net.
+        entry: entry of the table.
+        scale: scale of the table.
+        processes: number of processes that divide a batch.
+        pictures: number of pictures that each system sees, instead of the scale's.
+        perceptual: flags of the perceptual network.
 
     Raises:
-        ValueError: if the batch cannot be shared so.
+        ValueError: if the batch does not divide evenly by the processes.
     """
     if scale.batch % processes:
         raise ValueError(f"--num_processes {processes} cannot share a batch of {scale.batch} evenly")

@@ -1,4 +1,4 @@
-"""The tables of reproduce.py: our figures beside the paper's, and where their order differs."""
+"""The tables of reproduce.py: our values beside the paper's, and differences in the order of systems."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from groupdnet_hub.baselines import SYSTEMS
 from groupdnet_hub.evaluation.paper_tables import COLUMNS, PAPER_TABLES
 from groupdnet_hub.evaluation.reproduce_plan import Entry, study_row_name
 
-# What evaluate.py measures together.
+# Metrics that evaluate.py measures together, by part.
 _PARTS = {"classes": ("mcsd", "mocd"), "segmentation": ("miou",)}
 _STUDY_COLUMNS = ("fid", "mcsd", "mocd", "lpips", "miou", "params")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of one trained system.
+    """The results of one trained system.
 
     Attributes:
-        figures: by column of ``COLUMNS``.
-        masked: mCSD and mOCD of masked pictures, which look at no pixel beyond a region.
-        features: what the Frechet distance is called.
-        metrics: names of evaluate.py's metrics that are done.
-        run: how it was trained: flags, commit, machine, seconds.
+        values: values by column of ``COLUMNS``.
+        masked: mCSD and mOCD of masked pictures, which depend on no pixel outside a region.
+        features: name of the Frechet distance.
+        metrics: names of evaluate.py's metrics that are finished.
+        run: record of its training: flags, commit, machine, seconds.
     """
 
-    figures: Mapping[str, float]
+    values: Mapping[str, float]
     masked: tuple[float, float] | None
     features: str
     metrics: frozenset[str]
@@ -38,37 +38,45 @@ class Measured:
 
 
 def measured(folder: Path) -> Measured | None:
-    """The figures in a system's folder; None if there are none yet."""
+    """Return the results in the folder of a system; None if there are none yet."""
     try:
         parts = json.loads((folder / "results.json").read_text(encoding="utf-8"))["parts"]
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     results = {name: part["result"] for name, part in parts.items() if part["result"] is not None}
-    figures: dict[str, float] = {}
-    masked, features = None, "Frechet distance"
+    values: dict[str, float] = {}
+    masked: tuple[float, float] | None = None
+    features = "Frechet distance"
     if "classes" in results:
         for key in ("mcsd", "mocd"):
-            figures[key] = results["classes"]["image_mean"][key]["value"]
-        masked = tuple(results["classes"]["masked"][key]["value"] for key in ("mcsd", "mocd"))
+            values[key] = results["classes"]["image_mean"][key]["value"]
+        csd, ocd = (results["classes"]["masked"][key]["value"] for key in ("mcsd", "mocd"))
+        masked = csd, ocd
     if "lpips" in results:
-        figures["lpips"] = results["lpips"]["lpips"]["value"]
+        values["lpips"] = results["lpips"]["lpips"]["value"]
     for part in ("frechet", "fid"):
         if part in results:
-            figures["fid"], features = results[part]["value"], results[part]["name"]
+            values["fid"], features = results[part]["value"], results[part]["name"]
     if "segmentation" in results:
-        figures["miou"] = 100 * results["segmentation"]["miou"]["value"]
-        figures["accuracy"] = 100 * results["segmentation"]["pixel_accuracy"]["value"]
+        values["miou"] = 100 * results["segmentation"]["miou"]["value"]
+        values["accuracy"] = 100 * results["segmentation"]["pixel_accuracy"]["value"]
     if "fps" in results:
-        figures["fps"] = results["fps"]["fps"]
+        values["fps"] = results["fps"]["fps"]
     if "params" in results:
-        figures["params"] = results["params"] / 1e6
+        values["params"] = results["params"] / 1e6
     done = {metric for name in results for metric in _PARTS.get(name, (name,))}
-    return Measured(figures, masked, features, frozenset(done), run)
+    return Measured(values, masked, features, frozenset(done), run)
 
 
 def system_table(table: int, found: Mapping[Entry, Measured], about: Mapping[str, Any]) -> str:
-    """Markdown: a table of the paper as measured here, each figure with the paper's in brackets."""
+    """Return Markdown: a table of the paper as measured here, each value with the paper's in brackets.
+
+    Args:
+        table: number of the table.
+        found: results of the systems.
+        about: facts about the run.
+    """
     paper = PAPER_TABLES[table]
     columns = [key for key in COLUMNS if any(key in row for row in paper.values())]
     names = {entry.name: SYSTEMS[entry.system].ablation or entry.system for entry in found}
@@ -76,11 +84,11 @@ def system_table(table: int, found: Mapping[Entry, Measured], about: Mapping[str
     for entry, result in found.items():
         theirs = paper[entry.name]
         rows.append(
-            [names[entry.name]] + [_beside(key, result.figures.get(key), theirs.get(key)) for key in columns]
+            [names[entry.name]] + [_beside(key, result.values.get(key), theirs.get(key)) for key in columns]
         )
         rows[-1] += _ratios(result)
     titles = ["Model", *(_title(key, found) for key in columns), "mCSD / mOCD", "the same, masked"]
-    ours = {entry.name: result.figures for entry, result in found.items()}
+    ours = {entry.name: result.values for entry, result in found.items()}
     order = [_order(key, ours, paper, names) for key in columns if key in ("fid", "mcsd", "mocd", "lpips")]
     checks = _checks({entry.name: result for entry, result in found.items()})
     head = f"## Table {table}, {about['scale']} scale\n\nOurs, and in brackets the paper's.\n"
@@ -89,12 +97,17 @@ def system_table(table: int, found: Mapping[Entry, Measured], about: Mapping[str
 
 
 def study_table(found: Mapping[Entry, Measured], about: Mapping[str, Any]) -> str:
-    """Markdown: schedules of groups and orders of classes."""
-    columns = [key for key in _STUDY_COLUMNS if any(key in result.figures for result in found.values())]
+    """Return Markdown: layouts of groups and orders of classes.
+
+    Args:
+        found: results of the systems.
+        about: facts about the run.
+    """
+    columns = [key for key in _STUDY_COLUMNS if any(key in result.values for result in found.values())]
     rows = [
         [
             study_row_name(entry),
-            *(_figure(key, result.figures.get(key)) for key in columns),
+            *(_value(key, result.values.get(key)) for key in columns),
             *_ratios(result),
         ]
         for entry, result in found.items()
@@ -118,12 +131,12 @@ def _title(key: str, found: Mapping[Entry, Measured]) -> str:
     return f"{name} {arrow}"
 
 
-def _figure(key: str, value: float | None) -> str:
+def _value(key: str, value: float | None) -> str:
     return "-" if value is None else f"{value:.{COLUMNS[key][2]}f}"
 
 
 def _beside(key: str, ours: float | None, theirs: float | None) -> str:
-    return _figure(key, ours) if theirs is None else f"{_figure(key, ours)} ({_figure(key, theirs)})"
+    return _value(key, ours) if theirs is None else f"{_value(key, ours)} ({_value(key, theirs)})"
 
 
 def _ratio(pair: Sequence[float] | None) -> float | None:
@@ -131,9 +144,9 @@ def _ratio(pair: Sequence[float] | None) -> float | None:
 
 
 def _plain_ratio(result: Measured) -> float | None:
-    if "mocd" not in result.figures:
+    if "mocd" not in result.values:
         return None
-    return _ratio((result.figures["mcsd"], result.figures["mocd"]))
+    return _ratio((result.values["mcsd"], result.values["mocd"]))
 
 
 def _ratios(result: Measured) -> list[str]:
@@ -142,7 +155,7 @@ def _ratios(result: Measured) -> list[str]:
 
 
 def _checks(found: Mapping[str, Measured]) -> list[str]:
-    """The two findings of the paper's Table 1 that a small scale should show as well."""
+    """Return sentences about the two findings of Table 1 that a small scale should show too."""
     lines = []
     if {"GroupDNet", "VSPADE"} <= set(found):
         for what, ratio in (("", _plain_ratio), (" of masked pictures", lambda r: _ratio(r.masked))):
@@ -152,7 +165,7 @@ def _checks(found: Mapping[str, Measured]) -> list[str]:
                     f"GroupDNet's mCSD / mOCD{what} is {one / other:.1f} times VSPADE's (paper: 48.5 times)."
                 )
     if {"GroupEnc", "GroupDec"} <= set(found):
-        enc, dec = (found[name].figures.get("mocd") for name in ("GroupEnc", "GroupDec"))
+        enc, dec = (found[name].values.get("mocd") for name in ("GroupEnc", "GroupDec"))
         if enc is not None and dec is not None:
             verdict = "lower" if enc < dec else "not lower"
             lines.append(
@@ -167,7 +180,7 @@ def _order(
     paper: Mapping[str, Mapping[str, float]],
     names: Mapping[str, str],
 ) -> str:
-    """Which two systems stand in another order than in the paper."""
+    """Return a sentence about the pairs of systems that are not in the paper's order."""
     both = [name for name in ours if key in ours[name] and key in paper[name]]
     swapped, count = [], 0
     for one, other in itertools.combinations(both, 2):
@@ -178,12 +191,12 @@ def _order(
                 swapped.append(f"{names[one]} and {names[other]}")
     if not count:
         return ""
-    line = f"{COLUMNS[key][0]}: {count - len(swapped)} of {count} pairs of systems stand in the paper's order"
+    line = f"{COLUMNS[key][0]}: {count - len(swapped)} of {count} pairs of systems are in the paper's order"
     return f"{line}; not so {', '.join(swapped)}." if swapped else f"{line}."
 
 
 def _how(found: Mapping[Entry, Measured], about: Mapping[str, Any]) -> str:
-    """Command, commit, machine and budget."""
+    """Return lines with command, commit, machine and budget."""
     commits = sorted({result.run["commit"] for result in found.values()})
     machines = sorted({result.run["machine"] for result in found.values()})
     minutes = sum(result.run["seconds"] for result in found.values()) / 60

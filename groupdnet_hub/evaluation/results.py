@@ -1,4 +1,4 @@
-"""The results file of evaluate.py: begun, gone on with, finished part by part."""
+"""The results file of evaluate.py: started, resumed, and finished part by part."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from groupdnet_hub.io.atomic import atomic_write
-from groupdnet_hub.runs.run_settings import refuse_other_settings
+from groupdnet_hub.runs.provenance import refuse_other_settings
 
 _OTHERWISE = "choose another --output"
 
 
 class ResultsFile:
-    """``NAME.json``: settings, and for each part of the evaluation its own settings and, once done, its result.
+    """``NAME.json``: settings, and for each part of the evaluation its settings and, once finished, its result.
 
-    A part that measures image by image keeps what it has in ``NAME.parts``, a file for each image, until it is done.
-    A file under its final name is whole, so that a killed run goes on where it was, on any number of processes.
+    A part that measures image by image has a file for each image in ``NAME.parts`` until it is finished. All files are
+    written atomically, so that a killed run resumes where it was, on any number of processes.
+
+    Args:
+        path: path of ``NAME.json``.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -30,14 +33,14 @@ class ResultsFile:
         self._content: dict[str, Any] = {}
 
     def open(self, settings: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Read what is there. Writes nothing.
+        """Read the existing file, if there is one; nothing is written.
 
         Args:
-            settings: what all parts depend on.
-            parts: the settings of each part that is asked for; a part that is done and not asked for stays.
+            settings: settings of all parts.
+            parts: settings of each requested part; other finished parts stay.
 
         Raises:
-            ValueError: for a file of other settings, or one that evaluate.py did not write.
+            ValueError: for a file with other settings, or one that evaluate.py did not write.
         """
         self._content = {"settings": dict(settings), "parts": {}}
         if self.path.exists():
@@ -51,18 +54,18 @@ class ResultsFile:
                 self._content = before
             except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
                 raise ValueError(
-                    f"{self.path} is no results file of evaluate.py: remove it, or {_OTHERWISE}"
+                    f"{self.path} is not a results file of evaluate.py: remove it, or {_OTHERWISE}"
                 ) from None
         elif self.folder.exists():
-            raise ValueError(f"{self.folder} is there without {self.path.name}: remove it, or {_OTHERWISE}")
+            raise ValueError(f"{self.folder} exists without {self.path.name}: remove it, or {_OTHERWISE}")
         for name, part_settings in parts.items():
             self._content["parts"].setdefault(name, {"settings": dict(part_settings), "result": None})
 
     def begin(self, sources: Mapping[str, str]) -> None:
-        """Write the settings; what a killed run left half written is removed.
+        """Write the settings, and remove half-written files of a killed run.
 
         Args:
-            sources: names of the model and the data, for readers; they are not compared.
+            sources: names of the model and the data for readers, which are not compared.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob("**/.*.partial"):
@@ -71,11 +74,11 @@ class ResultsFile:
         self._write()
 
     def result(self, part: str) -> Any:
-        """What was found; ``None`` if the part is not done."""
+        """Return the result of a part; None if it is not finished."""
         return self._content["parts"].get(part, {}).get("result")
 
     def finish(self, part: str, result: Any) -> None:
-        """Record the result of a part; its rows go."""
+        """Record the result of a part, and remove its rows."""
         self._content["parts"][part]["result"] = result
         self._write()
         shutil.rmtree(self.folder / part, ignore_errors=True)
@@ -83,19 +86,18 @@ class ResultsFile:
             self.folder.rmdir()
 
     def rows(self, part: str) -> dict[int, np.ndarray]:
-        """The images of an unfinished part that are done, by their number."""
+        """Return the rows of an unfinished part by image index."""
         return {
             int(file.stem): np.array(json.loads(file.read_text(encoding="utf-8")))
             for file in sorted((self.folder / part).glob("[0-9]*.json"))
         }
 
     def write_row(self, part: str, index: int, row: np.ndarray) -> None:
-        """Record one image of an unfinished part."""
+        """Record the row of one image of an unfinished part."""
         folder = self.folder / part
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(
-            folder / f"{index:06d}.json", row.tolist()
-        )  # floats are written so that they come back exactly
+        # JSON has the shortest decimal of a float that reads back exactly.
+        _write_json(folder / f"{index:06d}.json", row.tolist())
 
     def _write(self) -> None:
         _write_json(self.path, self._content, indent=1)

@@ -16,15 +16,21 @@ from groupdnet_hub.training.preview import save_picture
 
 
 def sheet_rows(inputs: Inputs, indices: Sequence[int], class_id: int, rows: int) -> list[int]:
-    """The first items among these whose label maps show the class."""
+    """Return the first ``rows`` of the items whose label maps show a class."""
     return [index for index in indices if class_id in inputs.present[index]][:rows]
 
 
 @torch.inference_mode()
 def class_sheet(inputs: Inputs, indices: Sequence[int], class_id: int, columns: int) -> Image.Image:
-    """One row a label map: the map, then the first pictures whose neighbours mCSD and mOCD of the class compare.
+    """Draw a row per label map: the map, then the first pictures that mCSD and mOCD of the class compare.
 
-    A system without class codes redraws its whole code.
+    A system without per-class codes redraws all of its code.
+
+    Args:
+        inputs: what is measured.
+        indices: items of the rows.
+        class_id: id of the class.
+        columns: number of pictures in a row.
     """
     chosen = class_id if inputs.system.has_class_codes else None
     rows = []
@@ -43,6 +49,6 @@ def class_sheet(inputs: Inputs, indices: Sequence[int], class_id: int, columns: 
 
 
 def save_sheet(sheet: Image.Image, folder: Path, class_id: int, name: str) -> None:
-    """Write it under the class's id and name."""
+    """Write a sheet under the class's id and name."""
     safe_name = re.sub(r"[^\w.-]+", "_", name)
     save_picture(sheet, folder / f"{class_id:03d}-{safe_name}.png")

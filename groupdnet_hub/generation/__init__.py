@@ -1,1 +1,1 @@
-"""Drawing many pictures of many label maps: synthetic training data."""
+"""Drawing many pictures of many label maps, as synthetic training data."""

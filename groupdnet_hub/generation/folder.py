@@ -1,4 +1,4 @@
-"""The folder of generated pictures: what is there, what is missing, its settings, its manifest, its upload."""
+"""The folder of generated pictures: its files, missing ones, settings, manifest and upload."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from groupdnet_hub import AppearanceCodes, GroupDNet, LabelSet
 from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.io.atomic import atomic_write
-from groupdnet_hub.runs.run_settings import refuse_other_settings
+from groupdnet_hub.runs.provenance import refuse_other_settings
 from groupdnet_hub.training.preview import save_picture
 
 _SETTINGS_FILE = "generate.json"
@@ -26,11 +26,13 @@ _FOLDERS = ("images", "labels", "instances", "codes")
 class GeneratedFolder:
     """``OUT/classes.json`` and ``OUT/SPLIT``: ``images/``, ``labels/``, ``metadata.jsonl`` and ``generate.json``.
 
-    A file under its final name is whole. Codes are files of one picture each, written before the picture, so that a
-    picture that is there has its codes, whichever process drew its neighbours.
+    All files are written atomically. Codes are files of one picture each, written before the picture, so that every
+    picture has its codes, whichever process drew its neighbours.
 
     Args:
-        instances, codes: whether the folder also has ``instances/`` and ``codes/``.
+        root: folder of the data set.
+        split: name of the split.
+        instances, codes: whether the split also has ``instances/`` and ``codes/``.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class GeneratedFolder:
     # -- names -----------------------------------------------------------------------------------------------
 
     def map_files(self, map_index: int) -> dict[str, str]:
-        """Files of one label map, by metadata column, relative to the split."""
+        """Return the files of one label map by metadata column, relative to the split."""
         name = f"{map_index:06d}.png"
         files = {"label_file_name": f"labels/{name}"}
         if self.has_instances:
@@ -50,21 +52,25 @@ class GeneratedFolder:
         return files
 
     def picture_files(self, map_index: int, number: int) -> dict[str, str]:
-        """Files of one picture, by metadata column, relative to the split."""
+        """Return the files of one picture by metadata column, relative to the split."""
         name = f"{map_index:06d}_{number:06d}"
         files = {"file_name": f"images/{name}.png"}
         if self.has_codes:
-            # Not "codes_file_name": datasets opens columns of such a name as pictures.
+            # Not "codes_file_name": datasets opens columns with such a name as pictures.
             files["codes"] = f"codes/{name}.safetensors"
         return files
 
-    # -- starting and going on -------------------------------------------------------------------------------
+    # -- starting and resuming -------------------------------------------------------------------------------
 
     def check(self, settings: Mapping[str, Any], labels: LabelSet) -> None:
-        """Refuse a folder that these settings cannot go on with. Writes nothing.
+        """Refuse a folder that a run with these settings cannot resume; nothing is written.
+
+        Args:
+            settings: settings of the run.
+            labels: label set of the model.
 
         Raises:
-            ValueError: for a folder of other settings or classes, or one that holds anything else.
+            ValueError: for a folder with other settings or classes, or with other files.
         """
         classes = self.root / "classes.json"
         if classes.exists() and LabelSet.from_file(classes) != labels:
@@ -84,10 +90,12 @@ class GeneratedFolder:
         refuse_other_settings(before, settings, self.split, "choose another --output_dir or --split")
 
     def begin(self, settings: Mapping[str, Any], sources: Mapping[str, str], labels: LabelSet) -> None:
-        """Make the folders and record the settings; what a killed run left half written is removed.
+        """Create the folders, record the settings, and remove half-written files of a killed run.
 
         Args:
-            sources: names of the model and the folders, for readers; they are not compared.
+            settings: settings of the run.
+            sources: names of the model and the folders for readers, which are not compared.
+            labels: label set of the model.
         """
         used = [True, True, self.has_instances, self.has_codes]
         for name, wanted in zip(_FOLDERS, used, strict=True):
@@ -102,7 +110,7 @@ class GeneratedFolder:
             _write_text(self.split / _SETTINGS_FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
     def missing(self, maps: int, num_per_map: int) -> set[tuple[int, int]]:
-        """(map, number) of the pictures that are not there, or whose label map or codes are not."""
+        """Return (map, number) of the missing pictures, and of those without their label map or codes."""
         there = {
             f"{name}/{file}"
             for name in _FOLDERS
@@ -138,20 +146,26 @@ class GeneratedFolder:
         save_picture(picture, self.split / files["file_name"])
 
     def write_manifest(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Write ``metadata.jsonl``, whole or not at all."""
+        """Write ``metadata.jsonl``, atomically."""
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         _write_text(self.split / "metadata.jsonl", text)
 
     # -- the Hub ---------------------------------------------------------------------------------------------
 
     def upload(self, repo_id: str, model: GroupDNet, model_name: str, *, private: bool = False) -> str:
-        """Upload the whole folder as a data set, with a card; a card that is there stays.
+        """Upload the folder as a data set, with a card; an existing card stays.
+
+        Args:
+            repo_id: ``user/name``.
+            model: model that drew the pictures.
+            model_name: its name.
+            private: whether to make the repository private.
 
         Returns:
-            Address of the commit.
+            URL of the commit.
 
         Raises:
-            ValueError: if that failed, for whatever reason.
+            ValueError: if the upload fails.
         """
         card = self.root / "README.md"
         if not card.exists():
@@ -166,7 +180,7 @@ class GeneratedFolder:
                 ignore_patterns=["*.partial", "*.lock"],
                 commit_message="Pictures drawn by GroupDNet",
             )
-        except Exception as error:  # the errors of whichever network library the Hub's client uses
+        except Exception as error:  # whatever network library the Hub's client uses
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
                 f"{self.root} is finished but was not uploaded to {repo_id} ({reason}): run the same command again, it "
@@ -176,7 +190,7 @@ class GeneratedFolder:
 
 
 def data_card(repo_id: str, model: GroupDNet, model_name: str) -> str:
-    """The text of a ``README.md`` that says what the data set is and how to load it."""
+    """Return the text of a ``README.md`` that describes the data set and how to load it."""
     height, width = model.config.image_size
     license_name, note = model.card_facts.get("license"), model.card_facts.get("license_note")
     front = ["---", "tags:", "- synthetic", "- groupdnet"]

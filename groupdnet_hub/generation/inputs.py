@@ -1,4 +1,4 @@
-"""What generated pictures start from: the label maps, and a gallery of photos whose appearances are mixed."""
+"""The inputs of generated pictures: label maps, and a gallery of photos whose appearances are mixed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from groupdnet_hub import GroupDNet, LabelSet, PairedImages
+from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import classes_present, resize_label_map
-from groupdnet_hub.data.paired import read_label_set
-from groupdnet_hub.runs.sharding import digest, in_shares
+from groupdnet_hub.data.splits import labels_in, open_split
+from groupdnet_hub.runs.provenance import digest
+from groupdnet_hub.runs.sharding import run_sharded
 
-# Photos of the gallery whose codes are kept, so that memory does not grow with the gallery.
-_KEPT_PHOTOS = 1024
+# Number of photos whose codes are cached, so that memory does not grow with the gallery.
+_CACHED_PHOTOS = 1024
 
 
 class LabelMaps:
@@ -28,12 +29,16 @@ class LabelMaps:
     The maps of a paired data set are resized as training resizes them; those of a plain folder must have the model's
     proportions.
 
+    Args:
+        folder: folder of the maps.
+        model: model that draws.
+
     Attributes:
-        names: files, relative to the folder; the position is the map's number.
+        names: files, relative to the folder, by index of the map.
 
     Raises:
-        ValueError: for a folder with no label map, with other classes than the model's, or without the instance maps
-            that the model needs.
+        ValueError: for a folder without label maps, with other classes than the model's, or without instance maps that
+            the model needs.
     """
 
     def __init__(self, folder: str | os.PathLike[str], model: GroupDNet) -> None:
@@ -41,7 +46,7 @@ class LabelMaps:
         self.instance_names: Sequence[str | None] | None = None
         self.paired = (self.folder / "metadata.jsonl").is_file()
         if self.paired:
-            pairs = paired_images(self.folder, model).pairs
+            pairs = open_split(self.folder, model.labels, self.size).pairs
             self.names = [os.path.relpath(pair[1], self.folder) for pair in pairs]
             if model.config.instance_edges:
                 self.instance_names = [pair[2] and os.path.relpath(pair[2], self.folder) for pair in pairs]
@@ -61,13 +66,13 @@ class LabelMaps:
                 "this model draws instance edges: --label_dir must be a split of a paired data set whose "
                 "metadata.jsonl has an instance_file_name on every line"
             )
-        self.labels = _labels_for(self.folder, model)
+        self.labels = labels_in(self.folder, model.labels)
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """One label map int64 [H, W], and its instance map [H, W] for a model that needs one.
+        """Return a label map int64 [H, W], and its instance map [H, W] for a model that needs one.
 
         Raises:
-            ValueError: for a file that is none; the message begins with its name.
+            ValueError: for a file that is not such a map; the message begins with its name.
         """
         name = self.names[index]
         try:
@@ -89,7 +94,7 @@ class LabelMaps:
             raise ValueError(f"{name}: {error}") from None
 
     def describe(self, index: int, num_classes: int) -> tuple[str, list[int]]:
-        """(digest, ids of the classes on it) of one map."""
+        """Return the SHA-256 of one map, and the ids of the classes on it."""
         label, instance = self.read(index)
         parts: list[bytes | str] = [self.names[index], label.numpy().tobytes()]
         if instance is not None:
@@ -100,15 +105,18 @@ class LabelMaps:
 class Gallery:
     """Photos of ``--gallery_dir`` as sources of appearance: each class of a picture from another photo.
 
+    Args:
+        folder: split of a paired data set.
+        model: model that draws.
+        accelerator: accelerator of the run.
+        classes: names of the classes to take from the gallery; by default all that it shows.
+
     Attributes:
         names: files of the photos, relative to the folder.
-        digest: changes with any photo or label map.
-
-    Args:
-        classes: names of the classes to take from the gallery; all that it shows by default.
+        digest: SHA-256 of all photos and label maps.
 
     Raises:
-        ValueError: for an unreadable photo or label map (named), and a class that no photo shows.
+        ValueError: for an unreadable photo or label map, which the message names, and a class that no photo shows.
     """
 
     def __init__(
@@ -119,10 +127,10 @@ class Gallery:
         classes: Sequence[str] | None,
     ) -> None:
         self.model = model
-        self.data = paired_images(Path(folder), model)
+        self.data = open_split(Path(folder), model.labels, model.config.image_size)
         self.names = [os.path.relpath(pair[0], folder) for pair in self.data.pairs]
         wanted = range(len(model.labels)) if classes is None else sorted(set(model.labels.ids_of(classes)))
-        found = in_shares(len(self.names), self._describe, accelerator, "reading the gallery")
+        found = run_sharded(len(self.names), self._describe, accelerator, "reading the gallery")
         self.digest = digest(*(one for one, _ in found))
         self.photos = {
             class_id: [photo for photo, (_, shown) in enumerate(found) if class_id in shown]
@@ -131,10 +139,10 @@ class Gallery:
         unseen = [model.labels.names[class_id] for class_id, photos in self.photos.items() if not photos]
         if classes is not None and unseen:
             raise ValueError(f"no photo of the gallery shows {', '.join(unseen)}")
-        self.codes = lru_cache(_KEPT_PHOTOS)(self._encode)
+        self.codes = lru_cache(_CACHED_PHOTOS)(self._encode)
 
     def choose(self, seed: int, classes: Sequence[int]) -> dict[int, int]:
-        """A photo for each of these classes, by class id; different ones while there are enough.
+        """Choose a photo for each class, by class id, different ones while there are enough.
 
         Classes that do not come from the gallery are left out. A class that few photos show chooses first.
         """
@@ -161,40 +169,7 @@ class Gallery:
         ), shown
 
     def _encode(self, photo: int) -> Tensor:
-        """Mean codes [C, z, h, w] of one photo, on the CPU; one at a time, so that no neighbour changes them."""
+        """Return mean codes [C, z, h, w] of one photo, on the CPU; one by one, so that no neighbour changes them."""
         item = self._item(photo)
         posterior = self.model.encode(item["image"][None].to(self.model.device), item["label"][None])
         return posterior.mode()[0].float().cpu()
-
-
-def paired_images(split: Path, model: GroupDNet, image_size: tuple[int, int] | None = None) -> PairedImages:
-    """The pairs of a split's folder, at the model's size or another.
-
-    Raises:
-        ValueError: for a folder that is no split of a paired data set, or has other classes than the model's.
-    """
-    split = Path(os.path.abspath(split))
-    labels = _labels_for(split, model)
-    size = image_size or model.config.image_size
-    return PairedImages.from_folder(split.parent, size, split=split.name, labels=labels)
-
-
-def _labels_for(folder: Path, model: GroupDNet) -> LabelSet:
-    """The label set that a folder's maps are written in: its own, or, where it has none, the model's.
-
-    Raises:
-        ValueError: if its classes are not the model's.
-    """
-    folder = Path(os.path.abspath(folder))
-    if not any((place / "classes.json").is_file() for place in (folder, folder.parent)):
-        return model.labels
-    labels = read_label_set(folder.parent, folder.name)
-    if labels.names != model.labels.names:
-        raise ValueError(
-            f"the model's classes are {_some(model.labels.names)}; those of {folder.name} are {_some(labels.names)}"
-        )
-    return labels
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (f", ... ({len(names)})" if len(names) > 12 else "")

@@ -13,16 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from groupdnet_hub.config.validation import MAX_CLASSES
-from groupdnet_hub.hub.files import check_tensors
-from groupdnet_hub.io.atomic import saved_file
+from groupdnet_hub.hub.files import check_tensors, find_extra
 from groupdnet_hub.io.strict_json import parse_json
-from groupdnet_hub.io.symlinks import check_link
 from groupdnet_hub.io.tensors import header_limit, open_tensors
 
 DISCRIMINATOR_FILE = "discriminator.safetensors"
@@ -70,18 +66,7 @@ def find_discriminator(name: str | os.PathLike[str], **options: Any) -> Path | N
     Raises:
         ValueError: for a link that leads out of the folder.
     """
-    source = os.fspath(name)
-    if Path(source).is_dir():
-        path = saved_file(source, DISCRIMINATOR_FILE)
-        if not path.is_file():
-            return None
-    else:
-        try:
-            path = Path(hf_hub_download(source, DISCRIMINATOR_FILE, **options))
-        except EntryNotFoundError:  # also where it is neither cached nor reachable
-            return None
-    check_link(path, Path(source) if Path(source).is_dir() else path.parent, source)
-    return path
+    return find_extra(name, DISCRIMINATOR_FILE, **options)
 
 
 def read_description(path: Path, source: str, wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,9 +53,81 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
         FileNotFoundError, ValueError: see ``StrictHubMixin.from_pretrained``.
     """
     source = os.fspath(name)
+    folder = model_folder(name)
+    if folder is not None:
+        return _files_in_folder(folder, source)
+    files = {}
+    for file_name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE):
+        path = _downloaded(source, file_name, options, required=file_name != FACTS_FILE)
+        if path is not None:
+            files[file_name] = path
+    for path in files.values():
+        check_link(path, path.parent, source)
+    return files
+
+
+def find_config(name: str | os.PathLike[str], **options: Any) -> Path:
+    """Return where the configuration of a model is, whose weights are not needed; downloaded if ``name`` is a Hub id.
+
+    Args:
+        name: a folder, or a Hub id, as for :func:`find_files`.
+        options: as for :func:`find_files`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder or repository, or it has no configuration.
+        ValueError: for a link that leads out of the folder.
+        OSError: if the Hub cannot be reached and the file is not in the cache.
+    """
+    source = os.fspath(name)
+    folder = model_folder(name)
+    if folder is None:
+        path = _downloaded(source, CONFIG_FILE, options)
+        assert path is not None
+    else:
+        path = saved_file(folder, CONFIG_FILE)
+        if not path.is_file():
+            raise FileNotFoundError(f"the folder {source} has no {CONFIG_FILE}: {_hint(os.listdir(folder))}")
+    check_link(path, folder or path.parent, source)
+    return path
+
+
+def find_extra(name: str | os.PathLike[str], file_name: str, **options: Any) -> Path | None:
+    """Return where a file is that not every model has; downloaded if ``name`` is a Hub id.
+
+    Args:
+        name: a folder, or a Hub id, as for :func:`find_files`.
+        file_name: its name, such as ``looks.json``.
+        options: as for :func:`find_files`.
+
+    Returns:
+        The file; None where the model has none, or where it is not in the cache and the Hub cannot be reached.
+
+    Raises:
+        FileNotFoundError: if there is no such folder or repository.
+        ValueError: for a link that leads out of the folder.
+    """
+    source = os.fspath(name)
+    folder = model_folder(name)
+    if folder is not None:
+        path: Path | None = saved_file(folder, file_name)
+    else:  # the Hub, or its cache
+        path = _downloaded(source, file_name, options, required=False)
+    if path is None or not path.is_file():
+        return None
+    check_link(path, folder or path.parent, source)
+    return path
+
+
+def model_folder(name: str | os.PathLike[str]) -> Path | None:
+    """Return the folder that the name of a model means; None for a Hub id. This alone tells one from the other.
+
+    Raises:
+        FileNotFoundError: for a name that is neither, a path that does not exist, and a file.
+    """
+    source = os.fspath(name)
     folder = Path(source)
     if source and folder.is_dir():
-        return _files_in_folder(folder, source)
+        return folder
     if source and folder.exists():
         raise FileNotFoundError(
             f"{source} is a file: name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}"
@@ -65,26 +137,28 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
         raise FileNotFoundError(
             f"there is no folder {source!r}: check the path, or name a model of the Hub as user/name"
         )
-    files = {}
-    for file_name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE):
-        try:
-            files[file_name] = Path(hf_hub_download(source, file_name, **options))
-        except LocalEntryNotFoundError as error:
-            if file_name == FACTS_FILE:  # not every model has one, and offline that is unknown
-                continue
-            raise LocalEntryNotFoundError(
-                f"{file_name} of {source} (revision {options['revision'] or 'main'}) is not in the cache and "
-                f"was not downloaded: load it once with the Hub in reach, or name a folder. {error}"
-            ) from error
-        except EntryNotFoundError as error:
-            if file_name == FACTS_FILE:
-                continue
-            raise FileNotFoundError(
-                f"the repository {source} has no {file_name}: {_hint(_names_on_hub(source, options))}"
-            ) from error
-    for path in files.values():
-        check_link(path, path.parent, source)
-    return files
+    return None
+
+
+def _downloaded(
+    source: str, file_name: str, options: Mapping[str, Any], *, required: bool = True
+) -> Path | None:
+    """Return where a file of a Hub id is; None where one that is not required is not there, or cannot be asked for."""
+    try:
+        return Path(hf_hub_download(source, file_name, **options))
+    except LocalEntryNotFoundError as error:
+        if not required:
+            return None
+        raise LocalEntryNotFoundError(
+            f"{file_name} of {source} (revision {options.get('revision') or 'main'}) is not in the cache and "
+            f"was not downloaded: load it once with the Hub in reach, or name a folder. {error}"
+        ) from error
+    except EntryNotFoundError as error:
+        if not required:
+            return None
+        raise FileNotFoundError(
+            f"the repository {source} has no {file_name}: {_hint(_names_on_hub(source, options))}"
+        ) from error
 
 
 def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
@@ -99,11 +173,11 @@ def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
 
 
 def _names_on_hub(source: str, options: Mapping[str, Any]) -> list[str]:
-    if options["local_files_only"]:
+    if options.get("local_files_only"):
         return []
     try:
-        info = HfApi(token=options["token"]).model_info(source, revision=options["revision"])
-    except (HfHubHTTPError, OSError):  # only the hint is lost; the missing file is still reported
+        info = HfApi(token=options.get("token")).model_info(source, revision=options.get("revision"))
+    except (HfHubHTTPError, OSError):  # only a hint is lost; the missing file is reported all the same
         return []
     return [entry.rfilename for entry in info.siblings or ()]
 

@@ -1,10 +1,11 @@
-"""Metrics with their uncertainty: what was measured on each image, and 95 % intervals over images."""
+"""Metrics with their uncertainty: what was measured on each image, 95 % intervals over images, and their texts."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -133,3 +134,28 @@ def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 def by_name(names: tuple[str, ...], values: list[Estimate]) -> Mapping[str, Estimate]:
     """Return per-class estimates by class name."""
     return dict(zip(names, values, strict=True))
+
+
+# -- texts ------------------------------------------------------------------------------------------------------
+
+# Text of a value that is undefined, or was not measured.
+NONE = "-"
+
+
+def estimate_text(estimate: Mapping[str, Any], digits: int, scale: float = 1.0) -> str:
+    """Return the value of an :class:`Estimate`, given as a dictionary, with its 95 % interval if it has one."""
+    text = number_text(estimate["value"], digits, scale)
+    if estimate["interval"] is None:
+        return text
+    low, high = (number_text(bound, digits, scale) for bound in estimate["interval"])
+    return f"{text} ({low} to {high})"
+
+
+def number_text(value: float | None, digits: int, scale: float = 1.0) -> str:
+    """Return a number with ``digits`` decimals; ``NONE`` for None."""
+    return NONE if value is None else f"{value * scale:.{digits}f}"
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction from 0 to 1 in percent, with one decimal; ``NONE`` for None."""
+    return number_text(fraction, 1, 100)

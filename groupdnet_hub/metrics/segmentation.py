@@ -18,6 +18,9 @@ from groupdnet_hub.metrics.estimates import (
     estimate_with_parts,
 )
 
+# Scores of a class that fewer photos show mean little.
+FREQUENT = 10
+
 
 @dataclass(frozen=True)
 class SegmentationScores:
@@ -120,3 +123,16 @@ class SegmentationMeter:
             iou=by_name(self.class_names, by_class),
             ignored=tuple(n for n, scored in zip(self.class_names, self.scored, strict=True) if not scored),
         )
+
+
+def frequent_miou(scores: SegmentationScores, photos: Mapping[str, int]) -> float | None:
+    """Return the mean IoU over the classes that at least :data:`FREQUENT` photos show; None if there are none.
+
+    Args:
+        scores: scores of some photos.
+        photos: number of photos that show a class, by class name.
+    """
+    values = [
+        one.value for name, one in scores.iou.items() if photos[name] >= FREQUENT and one.value is not None
+    ]
+    return float(np.mean(values)) if values else None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.data.labels import LabelSet
-from groupdnet_hub.data.people import PEOPLE, PEOPLE16, id_in
+from groupdnet_hub.data.people import BACKGROUND, merged_ids
 from groupdnet_hub.io.strict_json import read_json
 
 
@@ -58,8 +58,10 @@ class LabelTable:
             theirs: the model's labels. A model of the 16 classes of people fits the paper's 8 too: its labels stand for
                 the classes that they are merged into.
         """
-        if labels == PEOPLE and set(theirs or ()) == set(PEOPLE16.names):
-            return cls(labels, {name: id_in(PEOPLE, name) for name in PEOPLE16.names}, frozenset())
+        names = list(theirs or ())
+        merged = merged_ids(names, labels)
+        if merged is not None:
+            return cls(labels, dict(zip(names, merged, strict=True)), frozenset())
         return cls(labels, {name: class_id for class_id, name in enumerate(labels.names)}, frozenset())
 
     @classmethod
@@ -198,6 +200,27 @@ def parse_once(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
     pixels = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None]
     with torch.no_grad():
         return segmenter.probabilities(pixels)[0].numpy()
+
+
+def sureness(probabilities: np.ndarray, ids: np.ndarray) -> float:
+    """Return how sure a parser is of a label map, from 0 to 1.
+
+    It is the mean, over the classes that the map shows besides the background, of the mean probability of the class on
+    its pixels. The probabilities are means over the photo and its mirror image (:func:`parse`): where the two disagree,
+    no class is sure. The mean is by class, because a wrong face or shoe spoils a picture as much as a wrong coat and
+    has few pixels.
+
+    Args:
+        probabilities: float32 [C, H, W].
+        ids: int64 [H, W].
+
+    Returns:
+        The sureness; 0 where the map shows the background only.
+    """
+    shown = [class_id for class_id in np.unique(ids) if class_id != BACKGROUND]
+    if not shown:
+        return 0.0
+    return float(np.mean([probabilities[class_id][ids == class_id].mean() for class_id in shown]))
 
 
 def _padded(height: int, width: int, size: Mapping[str, int]) -> tuple[int, int, int, int]:

@@ -28,13 +28,13 @@ class ClassOrder(nn.Module):
         self.register_buffer("slot_of_class", ids.argsort(), persistent=False)
 
     def label_in_slots(self, label: Tensor) -> Tensor:
-        """Class ids int64 [B, H, W] -> slots."""
+        """Return the slots of class ids int64 [B, H, W]."""
         return self.slot_of_class[label] if self.order else label
 
     def codes_in_slots(self, codes: Tensor) -> Tensor:
-        """[B, C, ...] by class id -> by slot."""
+        """Return codes [B, C, ...] by slot, given by class id."""
         return codes[:, self.class_of_slot] if self.order else codes
 
     def codes_by_class(self, codes: Tensor) -> Tensor:
-        """[B, C, ...] by slot -> by class id."""
+        """Return codes [B, C, ...] by class id, given by slot."""
         return codes[:, self.slot_of_class] if self.order else codes

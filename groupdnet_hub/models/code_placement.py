@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from groupdnet_hub.models.class_boxes import occupied_range
+from groupdnet_hub.models.encoder import occupied_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class CodePlacement:
     columns: Tensor
 
     def paste(self, codes: Tensor) -> Tensor:
-        """codes [B, C, z, h, w] -> [B, C, z, gh, gw]; matrices of batch 1 serve any number of codes."""
+        """Lay codes [B, C, z, h, w] into the grid [B, C, z, gh, gw]; matrices of batch 1 serve any number of codes."""
         return self.rows[:, :, None] @ codes @ self.columns[:, :, None].transpose(-2, -1)
 
     @property
@@ -47,7 +47,7 @@ class CodePlacement:
 def code_placement(
     label: Tensor, num_classes: int, grid: tuple[int, int], code_size: tuple[int, int], dtype: torch.dtype
 ) -> CodePlacement:
-    """The placement of codes in their classes' bounding boxes.
+    """Return where codes lie: in their classes' bounding boxes.
 
     Args:
         label: int64 [B, H, W].
@@ -58,14 +58,14 @@ def code_placement(
     classes = torch.arange(num_classes, device=label.device)[:, None, None]
     masks = label[:, None] == classes
     rows, columns = (
-        _shares(masks.any(dim=dim), cells, places).to(dtype)
+        _fractions(masks.any(dim=dim), cells, places).to(dtype)
         for dim, cells, places in zip((3, 2), grid, code_size, strict=True)
     )
     return CodePlacement(rows, columns)
 
 
-def _shares(occupied: Tensor, cells: int, places: int) -> Tensor:
-    """The matrix of one axis.
+def _fractions(occupied: Tensor, cells: int, places: int) -> Tensor:
+    """Return the matrix of one axis.
 
     Args:
         occupied: bool [..., N], which pixels of the axis show the class.
@@ -73,7 +73,7 @@ def _shares(occupied: Tensor, cells: int, places: int) -> Tensor:
         places: of the code.
 
     Returns:
-        float32 [..., cells, places]. A row adds up to the share of the cell that the box covers.
+        float32 [..., cells, places]. A row adds up to the fraction of the cell that the box covers.
     """
     step = occupied.shape[-1] // cells
     first, extent = (value.float() for value in occupied_range(occupied))
@@ -90,6 +90,6 @@ def _shares(occupied: Tensor, cells: int, places: int) -> Tensor:
 
 
 def _tent_integral(x: Tensor) -> Tensor:
-    """Integral from -inf to x of the tent max(0, 1 - |x|), by which bilinear interpolation weighs a place."""
+    """Return the integral from -inf to x of the tent max(0, 1 - |x|), the weight of bilinear interpolation."""
     x = x.clamp(-1, 1)
     return 0.5 + x - 0.5 * x * x.abs()

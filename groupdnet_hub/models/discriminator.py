@@ -71,7 +71,7 @@ class PatchDiscriminator(nn.Module):
         self.last = GroupedConv2d(8 * width, 1, 4, padding=2, spectral_norm=outer)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """[B, channels, H, W] -> the four hidden features and the patch logits [B, 1, h, w]."""
+        """Return the four hidden features and the patch logits [B, 1, h, w] for x [B, channels, H, W]."""
         features = [leaky_relu(self.first(x))]
         for layer in self.middle:
             x = layer(features[-1])
@@ -99,7 +99,7 @@ class MultiScaleDiscriminator(nn.Module):
         initialise_network(self, generator)
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """Label input and picture [B, C (+ 1) + 3, H, W] -> for each scale its features, the logits last."""
+        """Return, for label input and picture [B, C (+ 1) + 3, H, W], each scale's features, the logits last."""
         outputs = []
         for i, scale in enumerate(self.scales):
             if i:

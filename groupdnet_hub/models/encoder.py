@@ -10,9 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
-from groupdnet_hub.models.class_boxes import occupied_range
-from groupdnet_hub.models.code_filling import filled, nearest_shown_cells
-from groupdnet_hub.models.encoder_colours import COLOUR_CHANNELS, cell_colours, with_colours
+from groupdnet_hub.models.encoder_options import (
+    COLOUR_CHANNELS,
+    cell_colours,
+    filled,
+    nearest_shown_cells,
+    with_colours,
+)
 from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
 
@@ -28,46 +32,41 @@ class Gaussian:
     logvar: Tensor
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Codes [B, C, z, h, w] by the reparameterisation trick; ``generator`` fixes the noise."""
+        """Draw codes [B, C, z, h, w] by the reparameterisation trick; ``generator`` fixes the noise."""
         # Noise is drawn on the generator's device: one seed then gives one code on every device.
         device = self.mean.device if generator is None else generator.device
         noise = torch.randn(self.mean.shape, generator=generator, device=device).to(self.mean)
         return self.with_noise(noise)
 
     def with_noise(self, noise: Tensor) -> Tensor:
-        """The codes that standard normal noise [B, C, z, h, w] stands for."""
+        """Return the codes that standard normal noise [B, C, z, h, w] stands for."""
         return self.mean + torch.exp(0.5 * self.logvar) * noise
 
     def mode(self) -> Tensor:
-        """The most probable codes: the mean."""
+        """Return the most probable codes: the mean."""
         return self.mean
 
     def kl(self) -> Tensor:
-        """KL divergence from N(0, 1) in nats for each picture and class [B, C] (section 3.5)."""
+        """Return the KL divergence from N(0, 1) in nats for each picture and class, [B, C] (Eq. 1)."""
         mean, logvar = self.mean.float(), self.logvar.float()
         return -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(dim=(2, 3, 4))
 
 
-def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) -> Tensor:
-    """The encoder's input: one picture for each class (Eq. 2).
+def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) -> tuple[Tensor, Tensor | None]:
+    """Return the encoder's input: one picture for each class, X_c = M_c X (Eq. 2).
 
     Args:
         image: [B, 3, H, W] in [-1, 1].
         label: int64 [B, H, W].
-        mode: ``crop``: the class's pixels (0 elsewhere), cut to their bounding box and resized (nearest) to the
-            full size, all zero for an absent class; ``mask``: the class's pixels in place, 0 elsewhere;
-            ``none``: the whole picture.
+        mode: ``mask``: the class's pixels in place, 0 elsewhere; ``crop``: these, cut to their bounding box and
+            resized (nearest) to the full size, as the authors' code does, all zero for an absent class; ``none``: the
+            whole picture.
 
     Returns:
-        [B, 3C, H, W], class by class.
+        ([B, 3C, H, W], class by class; where they show their class, bool [B, C, H, W], or None for ``none``).
     """
     if mode == "none":
-        return image.repeat(1, num_classes, 1, 1)
-    return split_and_shown(image, label, num_classes, mode)[0]
-
-
-def split_and_shown(image: Tensor, label: Tensor, num_classes: int, mode: str) -> tuple[Tensor, Tensor]:
-    """:func:`split_by_class`, and where its pictures show their class: bool [B, C, H, W]; not for ``none``."""
+        return image.repeat(1, num_classes, 1, 1), None
     B, _, H, W = image.shape
     classes = torch.arange(num_classes, device=label.device)[:, None, None]
     masks = label[:, None] == classes
@@ -77,12 +76,12 @@ def split_and_shown(image: Tensor, label: Tensor, num_classes: int, mode: str) -
     columns = _box_positions(masks.any(dim=2))  # [B, C, W]
     source = (rows[..., :, None] * W + columns[..., None, :]).flatten(1)  # [B, C*H*W]
     colours = image.flatten(2).gather(2, source[:, None].expand(-1, 3, -1)).view(B, 3, num_classes, H, W)
-    kept = label.flatten(1).gather(1, source).view(B, num_classes, H, W) == classes
-    return (colours * kept[:, None]).transpose(1, 2).flatten(1, 2), kept
+    shown = label.flatten(1).gather(1, source).view(B, num_classes, H, W) == classes
+    return (colours * shown[:, None]).transpose(1, 2).flatten(1, 2), shown
 
 
 def _box_positions(occupied: Tensor) -> Tensor:
-    """Source positions of a nearest resize of the occupied range [first, last] to the full length.
+    """Return source positions of a nearest resize of the occupied range [first, last] to the full length.
 
     Args:
         occupied: bool [..., N].
@@ -98,11 +97,32 @@ def _box_positions(occupied: Tensor) -> Tensor:
     return (first + torch.minimum(offset, (extent - 1).clamp(min=0))).clamp(max=length - 1)
 
 
+def occupied_range(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the range from the first to the last occupied place along the last axis.
+
+    Args:
+        occupied: bool [..., N].
+
+    Returns:
+        (first place, number of places), int64 [..., 1] each; (N, 0) where nothing is occupied.
+    """
+    length = occupied.shape[-1]
+    places = torch.arange(length, device=occupied.device)
+    first = torch.where(occupied, places, length).amin(dim=-1, keepdim=True)
+    last = torch.where(occupied, places, -1).amax(dim=-1, keepdim=True)
+    return first, (last - first + 1).clamp(min=0)
+
+
 class GroupEncoder(nn.Module):
-    """Stride-2 convolutions with one group per class (or one), then mean and log-variance of each class's code.
+    """Stride-2 convolutions with a group for each class (or one), then mean and log-variance of each code (Fig. 8).
 
     With ``encoder_colours`` the last two also see four channels of each class's own colours, in its group; with
-    ``code_filling`` cells that show little of their class have the code of the nearest one that does.
+    ``code_filling`` cells that show little of their class have the code of the nearest one that does
+    (:mod:`groupdnet_hub.models.encoder_options`).
+
+    Args:
+        config: the network.
+        generator: draws the weights; without one they come from a generator seeded with 0.
     """
 
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
@@ -125,23 +145,21 @@ class GroupEncoder(nn.Module):
         initialise_network(self, generator)
 
     def forward(self, image: Tensor, label: Tensor) -> Gaussian:
-        """image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W] -> Gaussian over codes [B, C, z, h, w]."""
-        how = (image, label, self.copies, self.config.split_mode)
-        fills = self.config.code_filling != "none"
-        looks = self.config.encoder_colours or fills
-        split, shown = split_and_shown(*how) if looks else (split_by_class(*how), None)
+        """Encode pictures [B, 3, H, W] in [-1, 1] with label maps int64 [B, H, W] -> codes [B, C, z, h, w]."""
+        config = self.config
+        split, shown = split_by_class(image, label, self.copies, config.split_mode)
         x = split
         for layer in self.layers:
             # Not in place: the norm's result is a view, whose gradient would be copied several times.
             x = F.leaky_relu(F.instance_norm(layer(x)), LEAKY_SLOPE)
-        if self.config.latent_mode == "vector":
+        if config.latent_mode == "vector":
             x = x.mean(dim=(2, 3), keepdim=True)
-        if shown is not None and self.config.encoder_colours:
-            x = with_colours(x, cell_colours(split, shown, (x.shape[2], x.shape[3])))
-        mean, logvar = self.mean(x).float(), self.logvar(x).float()
-        shape = (x.shape[0], self.config.num_classes, self.config.latent_channels, *x.shape[2:])
-        mean, logvar = mean.view(shape).to(image.dtype), logvar.view(shape).to(image.dtype)
-        if shown is not None and fills:
-            cells = nearest_shown_cells(shown, (x.shape[2], x.shape[3]))
+        size = x.shape[2], x.shape[3]
+        if shown is not None and config.encoder_colours:
+            x = with_colours(x, cell_colours(split, shown, size))
+        shape = (len(x), config.num_classes, config.latent_channels, *size)
+        mean, logvar = (layer(x).float().view(shape).to(image.dtype) for layer in (self.mean, self.logvar))
+        if shown is not None and config.code_filling != "none":
+            cells = nearest_shown_cells(shown, size)
             mean, logvar = filled(mean, cells), filled(logvar, cells)
         return Gaussian(mean, logvar)

@@ -1,4 +1,4 @@
-"""What every system checks of the tensors that it is given, each refusal in words."""
+"""What every system checks of the tensors that it is given, with a message that says how to fix it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from groupdnet_hub.data.labels import check_ids, instance_edges
 def checked_label(
     label: Tensor, num_classes: int | None, factor: int, image_size: tuple[int, int], device: torch.device
 ) -> Tensor:
-    """A label map as int64 [B, H, W] on ``device``.
+    """Return a label map as int64 [B, H, W] on ``device``.
 
     Args:
         num_classes: that ids must lie below; None where they are known to.
@@ -47,7 +47,7 @@ def check_image(image: Tensor, label: Tensor) -> None:
 
 
 def checked_edges(instance: Tensor | None, label: Tensor, wanted: bool) -> Tensor | None:
-    """The instance edge map float32 [B, 1, H, W] of an instance map, for a model that wants one.
+    """Return the instance edge map float32 [B, 1, H, W] of an instance map, for a model that wants one.
 
     Raises:
         ValueError: for a missing or an unused instance map, or one of another size.

@@ -30,7 +30,7 @@ class ImageSynthesisSystem(Protocol):
     def device(self) -> torch.device: ...
 
     def prepare(self, label: Tensor, instance: Tensor | None = None) -> Any:
-        """What :meth:`decode` takes in place of the label map, computed once for many codes."""
+        """Return what :meth:`decode` takes in place of the label map, computed once for many codes."""
 
     def sample_codes(
         self,
@@ -39,10 +39,10 @@ class ImageSynthesisSystem(Protocol):
         generator: torch.Generator | None = None,
         label_size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Codes [B, ...] from the prior; a system without any has an empty last axis."""
+        """Draw codes [B, ...] from the prior; a system without any has an empty last axis."""
 
     def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Codes [B, ...] with one class's drawn anew, or all of them where classes have none of their own."""
+        """Return codes [B, ...] with one class's drawn anew, or all of them where classes have none of their own."""
 
     def decode(self, codes: Tensor, label: Any, instance: Tensor | None = None) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] of label maps int64 [B, H, W], or of what :meth:`prepare` made."""
+        """Draw label maps int64 [B, H, W], or what :meth:`prepare` made of them -> pictures [B, 3, H, W] in [-1, 1]."""

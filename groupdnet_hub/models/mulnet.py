@@ -19,7 +19,7 @@ class SeparateConv2d(nn.Module):
     """
 
     def __init__(self, like: GroupedConv2d) -> None:
-        """As many convolutions as ``like`` has groups, with its weights."""
+        """Make as many convolutions as ``like`` has groups, with its weights."""
         super().__init__()
         self.groups = like.groups
         self.networks = nn.ModuleList(
@@ -49,7 +49,7 @@ class SeparateConv2d(nn.Module):
         return torch.cat([b for b in biases if b is not None]) if biases[0] is not None else None
 
     def normalised_weight(self) -> Tensor:
-        """[out, in / groups, k, k], each network's part spectrally normalised on its own, if so asked."""
+        """Return [out, in / groups, k, k], each network's part spectrally normalised on its own, if so asked."""
         return torch.cat([network.normalised_weight() for network in self._convolutions()])
 
     @torch.no_grad()
@@ -63,7 +63,7 @@ class SeparateConv2d(nn.Module):
                 network.bias.copy_(bias)
 
     def find_singular_vectors(self, generator: torch.Generator | None = None) -> None:
-        """See :meth:`GroupedConv2d.find_singular_vectors`."""
+        """Do as :meth:`GroupedConv2d.find_singular_vectors`."""
         for network in self._convolutions():
             if network.spectral_norm and not network.weight.is_meta:
                 network.find_singular_vectors(generator)

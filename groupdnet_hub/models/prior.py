@@ -24,15 +24,19 @@ CodeShape = tuple[int, int, int, int]
 def make_prior(
     code_shape: CodeShape, *, rank: int = 0, codes: int = 0, ties: Sequence[Sequence[int]] = ()
 ) -> CodePrior:
-    """The prior of a configuration: ``prior_rank`` and ``prior_codes``, of which one at least is 0, and the ids of
-    ``prior_ties``."""
+    """Return the prior of a configuration.
+
+    Args:
+        rank, codes: ``prior_rank`` and ``prior_codes``, of which one at least is 0.
+        ties: the ids of ``prior_ties``.
+    """
     if rank:
         return MainDirections(code_shape, rank)
     return EmpiricalPrior(code_shape, codes, ties) if codes else CodePrior(code_shape)
 
 
 def shown_together(shown: Tensor, ties: Sequence[Sequence[int]]) -> Tensor:
-    """Which classes count of pictures that show these, bool [B, C]: tied ones where all of their tie are shown."""
+    """Return which classes count of those shown, bool [B, C]: tied ones where all of their tie are shown."""
     together = shown.clone()
     for tie in ties:
         together[:, list(tie)] = shown[:, list(tie)].all(dim=1, keepdim=True)
@@ -46,14 +50,14 @@ class CodePrior(nn.Module):
     """
 
     def __init__(self, code_shape: CodeShape) -> None:
-        """``code_shape``: [C, z, h, w]."""
+        """Make a prior of codes of ``code_shape`` [C, z, h, w]."""
         super().__init__()
         self.code_shape = code_shape
 
     def sample(
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
     ) -> Tensor:
-        """Codes float32 [batch, C, z, h, w] on the generator's device.
+        """Draw codes float32 [batch, C, z, h, w] on the generator's device.
 
         Args:
             spatial: (h, w) of the codes, for label maps of another size; a fitted prior stretches its own.
@@ -106,7 +110,7 @@ class MainDirections(CodePrior):
     def sample(
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
     ) -> Tensor:
-        """As :meth:`CodePrior.sample`."""
+        """Draw codes as :meth:`CodePrior.sample`."""
         mean, factor, unfitted = (
             buffer.to(generator.device, torch.float32) for buffer in (self.mean, self.factor, self.unfitted)
         )
@@ -175,18 +179,18 @@ class EmpiricalPrior(CodePrior):
     def sample(
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
     ) -> Tensor:
-        """As :meth:`CodePrior.sample`."""
+        """Draw codes as :meth:`CodePrior.sample`."""
         device, classes = generator.device, self.code_shape[0]
         count = self.count.to(device, torch.float32)
-        share = torch.rand(batch, classes, generator=generator, device=device)
+        u = torch.rand(batch, classes, generator=generator, device=device)
         if self.ties:
-            share = share[:, self._followed]
-        # A share just below 1 may round up to the count, and a file may hold any count.
+            u = u[:, self._followed]
+        # A u just below 1 may round up to the count, and a file may hold any count.
         last = (count.long() - 1).clamp(0, self.mean.shape[1] - 1)
-        chosen = torch.minimum((share * count).long().clamp(min=0), last).to(self.mean.device)
+        chosen = torch.minimum((u * count).long().clamp(min=0), last).to(self.mean.device)
         rows = torch.arange(classes, device=self.mean.device)
         # Only what was chosen is converted and moved: the whole store is hundreds of times larger.
-        mean, std = (kept[rows, chosen].to(device, torch.float32) for kept in (self.mean, self.std))
+        mean, std = (store[rows, chosen].to(device, torch.float32) for store in (self.mean, self.std))
         noise = _noise(batch, *self.code_shape, generator=generator).flatten(2)
         codes = mean + std * noise
         return self._stretched(codes.view(batch, *self.code_shape), spatial)

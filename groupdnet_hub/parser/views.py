@@ -1,4 +1,4 @@
-"""Random views of pictures with their label maps, by which a parser learns from few."""
+"""Random views of pictures with their label maps, with which a parser learns from few."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Columns of a picture that are too few to be enlarged to a view.
+# Least number of columns that are enlarged to a view.
 _LEAST_EMPTY = 24
 
 
 @dataclass(frozen=True)
 class Views:
-    """How views are drawn.
+    """The distribution of views.
 
     Attributes:
         size: (height, width) of a view in pixels.
-        scale: range of its pixels for one of the picture, log-uniform.
+        scale: range of the magnification, log-uniform.
         stretch: largest ratio of width to height, and of height to width.
         rotation: largest angle, in degrees.
-        colour: how far brightness, contrast, saturation and each channel's strength may change.
-        plain_share: share of the views whose first class, the background, becomes a plain colour: studio pictures.
-        empty_share: share of the views that show only background, from beside the person, where there is room.
+        colour: largest relative change of brightness, contrast, saturation and each channel.
+        plain_fraction: fraction of the views whose first class, the background, becomes a plain colour, as in studios.
+        empty_fraction: fraction of the views that show only background, from beside the person, where there is room.
     """
 
     size: tuple[int, int] = (256, 160)
@@ -32,11 +32,11 @@ class Views:
     stretch: float = 1.15
     rotation: float = 8.0
     colour: float = 0.3
-    plain_share: float = 0.15
-    empty_share: float = 0.0
+    plain_fraction: float = 0.15
+    empty_fraction: float = 0.0
 
     def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One view of each picture.
+        """Draw one view of each picture.
 
         A view is centred near a pixel of a class drawn from those in the map, so that small classes are seen as often
         as large ones; half of the views are mirrored.
@@ -44,6 +44,7 @@ class Views:
         Args:
             images: float32 [B, 3, H, W] in [-1, 1].
             labels: int64 [B, H, W].
+            generator: generator of the draws, on the CPU.
 
         Returns:
             float32 [B, 3, *size] in [-1, 1] and int64 [B, *size].
@@ -57,7 +58,7 @@ class Views:
         return self._recolour(self._on_plain(views, maps, generator), generator), maps
 
     def _grid(self, label: Tensor, generator: torch.Generator) -> Tensor:
-        """Where each pixel of the view lies in the picture, float32 [*size, 2], x first, from -1 to 1."""
+        """Return the position in the picture of each pixel of a view, float32 [*size, 2], x first, from -1 to 1."""
         height, width = label.shape
 
         def uniform(low: float, high: float) -> float:
@@ -70,8 +71,8 @@ class Views:
         # Half of the view's height and width, in pixels of the picture.
         half = (self.size[0] / scale * stretch / 2, self.size[1] / scale / stretch / 2)
 
-        # Only where such views are asked for, so that all others are drawn as they were before there were any.
-        strip = _empty_columns(label) if self.empty_share and uniform(0, 1) < self.empty_share else None
+        # Drawn only where such views are wanted, so that the draws of others do not change.
+        strip = _empty_columns(label) if self.empty_fraction and uniform(0, 1) < self.empty_fraction else None
         if strip is not None:
             wide = (strip[1] - strip[0]) / 2
             half, angle = (wide * self.size[0] / self.size[1], wide), 0.0
@@ -93,9 +94,9 @@ class Views:
         return torch.stack((2 * x / width - 1, 2 * y / height - 1), dim=-1)
 
     def _on_plain(self, views: Tensor, maps: Tensor, generator: torch.Generator) -> Tensor:
-        """Some of the views on a plain colour, mostly a light one."""
+        """Put some of the views on a plain colour, mostly a light one."""
         count = len(views)
-        plain = torch.rand(count, 1, 1, 1, generator=generator) < self.plain_share
+        plain = torch.rand(count, 1, 1, 1, generator=generator) < self.plain_fraction
         grey = 1 - 1.2 * torch.rand(count, 1, 1, 1, generator=generator) ** 2
         colour = (grey + 0.1 * torch.randn(count, 3, 1, 1, generator=generator)).clamp(-1, 1)
         return torch.where(plain & (maps == 0)[:, None], colour, views)
@@ -113,7 +114,7 @@ class Views:
 
 
 def _empty_columns(label: Tensor) -> tuple[int, int] | None:
-    """First column, and the one after the last, of the wider side beside the person; None where that is no room."""
+    """Return the first column, and the one after the last, of the wider side beside the person; None if too narrow."""
     shown = (label != 0).any(dim=0).nonzero()
     if not len(shown):
         return 0, label.shape[1]

@@ -1,4 +1,4 @@
-"""Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014): its MATLAB label maps, in 8 or 16 classes."""
+"""The MATLAB label maps of Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014), in 8 or 16 classes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from scipy import ndimage
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.data.people import PEOPLE, id_in
-from groupdnet_hub.data.person_maps import BACKGROUND, body_rows, remove_specks, without_bags
+from groupdnet_hub.data.people import BACKGROUND, PEOPLE, id_in
+from groupdnet_hub.data.person_maps import body_rows, remove_specks, without_bags
 from groupdnet_hub.prepare.labels import CCP, rules_for
 from groupdnet_hub.prepare.matlab import read_numbers, read_texts
 from groupdnet_hub.prepare.people import UNDECIDED, fill_nearest, find_face, merge
 
-# Tags that are worn above the hips: a "dress" that begins low, under one of them, is a skirt.
+# Tags of garments above the hips: a "dress" that begins low, under one of them, is a skirt.
 _UPPER = {tag for tag, class_ in rules_for(PEOPLE, CCP).items() if class_ == "top-clothes"}
-# Percent of such a skirt's pixels that may lie higher: a corner of its outline beside the arm, say. Without any, as
-# maps of the 8 classes have always been made, 8 of 88 skirts stay dresses.
+# Percentage of such a skirt's pixels that may be higher, such as a corner of its outline beside the arm. At 0, as in
+# all maps of the 8 classes, 8 of 88 skirts stay dresses.
 _STRAY = {8: 0, 16: 2}
 
 
 def read_tags(path: Path) -> tuple[str, ...]:
-    """The tags of ``label_list.mat``, in the order of their ids.
+    """Read the tags of ``label_list.mat``, in the order of their ids.
 
     Raises:
         ValueError: if they are not the data set's tags.
@@ -39,15 +39,20 @@ def read_tags(path: Path) -> tuple[str, ...]:
 
 
 def read_tag_map(path: Path, tags: Sequence[str], size: tuple[int, int]) -> np.ndarray:
-    """A pixel-level annotation as tag ids, int64 [H, W].
+    """Read a pixel-level annotation as tag ids, int64 [H, W].
+
+    Args:
+        path: path of the ``.mat`` file.
+        tags: tags by id.
+        size: (height, width) that it must have.
 
     Raises:
-        ValueError: for a damaged file, another size than ``size`` = (height, width), or an id that is no tag.
+        ValueError: for a damaged file, another size, or an id that is not a tag.
     """
     values = read_numbers(path, "groundtruth", size)
     if not np.isfinite(values).all() or (values != np.floor(values)).any():
         raise ValueError(
-            f"the MATLAB file {path.name!r} holds {values.dtype} values that are no whole numbers"
+            f"the MATLAB file {path.name!r} holds {values.dtype} values that are not whole numbers"
         )
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= len(tags):
@@ -59,21 +64,23 @@ def read_tag_map(path: Path, tags: Sequence[str], size: tuple[int, int]) -> np.n
 
 
 def merge_tags(raw: np.ndarray, tags: Sequence[str], labels: LabelSet = PEOPLE) -> np.ndarray:
-    """Tag ids -> class ids, int64 [H, W].
+    """Merge tag ids to class ids, int64 [H, W].
 
-    The table is :data:`prepare_labels.CCP`; what it cannot say:
+    The table is :data:`groupdnet_hub.prepare.labels.CCP`, with these exceptions:
 
     - a ``dress`` is a skirt (of the 8 classes, bottom-clothes) where there is another top garment and the dress begins
       below a third of the body height: there the annotators used the tag for a skirt;
     - a ``suit`` that runs down to the feet, with no other trousers or skirt, is cut at half the body height;
-    - a large ``accessories`` piece that borders mostly on background, such as an umbrella, is background; all other
+    - a large piece of ``accessories`` that borders mostly on background, such as an umbrella, is background; all other
       accessories and jewellery become the nearest body or garment class;
     - labelled specks become background;
     - ``skin`` is face where :func:`groupdnet_hub.prepare.people.find_face` says so.
 
-    Bags do not count in the height of the body.
+    Bags have no effect on the height of the body.
 
     Args:
+        raw: tag ids [H, W].
+        tags: tags by id.
         labels: :data:`groupdnet_hub.data.people.PEOPLE` or :data:`groupdnet_hub.data.people.PEOPLE16`.
 
     Raises:
@@ -81,7 +88,7 @@ def merge_tags(raw: np.ndarray, tags: Sequence[str], labels: LabelSet = PEOPLE) 
     """
     ids = merge(raw, tags, rules_for(labels, CCP), labels)
     present = {tags[i] for i in np.unique(raw)}
-    # Before anything is measured: a stray speck would stretch the body.
+    # Before measuring, because a stray speck would stretch the body.
     decided = remove_specks(without_bags(np.where(ids == UNDECIDED, BACKGROUND, ids), labels))
     top, height = body_rows(decided)
 
@@ -110,7 +117,7 @@ def merge_tags(raw: np.ndarray, tags: Sequence[str], labels: LabelSet = PEOPLE) 
 
 
 def _loose_pieces(accessories: np.ndarray, decided: np.ndarray, height: int) -> np.ndarray:
-    """Pieces larger than 0.2 % of the squared body height whose rim is background for more than 55 %."""
+    """Return the pieces above 0.2 % of the squared body height whose rim is more than 55 % background."""
     pieces, count = ndimage.label(accessories)
     loose = np.zeros(accessories.shape, dtype=bool)
     for number in range(1, count + 1):

@@ -1,4 +1,4 @@
-"""Clothing Co-Parsing from its public repository, at one commit. Only the files that are needed are unpacked."""
+"""Downloading Clothing Co-Parsing from its public repository, at one commit; only the needed files are unpacked."""
 
 from __future__ import annotations
 
@@ -26,22 +26,25 @@ _NEEDED = re.compile(
     r"[^/]+/(LICENSE|README\.md|label_list\.mat|photos/\w+\.jpg|annotations/pixel-level/\w+\.mat)"
 )
 _TIMEOUT = 60
-# No file of the data set comes near this.
+# Far above any file of the data set.
 _MAX_FILE = 64 * 2**20
 
 
 def ccp_archive_url() -> str:
-    """Address of the archive of Clothing Co-Parsing."""
+    """Return the URL of the archive of Clothing Co-Parsing."""
     base = os.environ.get("GROUPDNET_ARCHIVES", _ARCHIVES).rstrip("/")
     return f"{base}/bearpaw/clothing-co-parsing/archive/{CCP_COMMIT}.tar.gz"
 
 
 def download_ccp(folder: Path, url: str | None = None) -> None:
-    """Fetch and unpack Clothing Co-Parsing as ``folder``, which appears whole or not at all. Does nothing if it is
-    there.
+    """Download and unpack Clothing Co-Parsing as ``folder``, atomically; do nothing if it exists.
+
+    Args:
+        folder: folder of the data set.
+        url: URL of the archive; by default :func:`ccp_archive_url`.
 
     Raises:
-        ValueError: if the download fails or brings something else, or the folder is in use for something else.
+        ValueError: if the download fails or is not the data set, or the folder holds something else.
     """
     if (folder / "label_list.mat").is_file() and (folder / "photos").is_dir():
         return
@@ -88,7 +91,7 @@ def _fetch(url: str, path: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack regular files of the known names only, each to its own known place: no link, no path out of ``folder``."""
+    """Unpack regular files of known names only, each to its known place: no links, no paths out of ``folder``."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tqdm(tar, desc="unpacking", unit="file"):

@@ -1,4 +1,4 @@
-"""One raw picture with its label map -> the files that training reads."""
+"""Preparing one raw picture with its label map: the files that training reads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from PIL import Image
 from groupdnet_hub import LabelSet
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import label_picture
+from groupdnet_hub.data.people import BACKGROUND
 from groupdnet_hub.data.person_frames import crop, find_frame
-from groupdnet_hub.data.person_maps import BACKGROUND, backdrop_of, cut_out, without_bags
+from groupdnet_hub.data.person_maps import backdrop_of, cut_out, without_bags
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.prepare.ccp import merge_tags, read_tag_map
@@ -27,25 +28,25 @@ from groupdnet_hub.prepare.labels import (
 from groupdnet_hub.prepare.people import fill_nearest, merge, smooth_edges
 from groupdnet_hub.prepare.sources import Item
 
-# A glove of fewer pixels than this share of the person is a parser's noise.
-_GLOVE_SHARE = 0.001
+# A glove with a smaller fraction of the person's pixels is noise of a parser.
+_GLOVE_FRACTION = 0.001
 _BYTES = LabelSet.from_names([f"value {i}" for i in range(256)])
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every picture of a data set is prepared.
+    """How the pictures of a data set are prepared.
 
     Attributes:
         source: ``deepfashion``, ``cityscapes``, ``ade20k``, ``ccp`` or ``folder``.
-        labels: the classes of the maps that are written.
-        raw_names: names of the ids of the raw maps, where they are merged.
+        labels: label set of the written maps.
+        raw_names: names of the raw maps' ids, where they are merged.
         label_set: ``lip``, ``cihp`` or ``atr`` (DeepFashion).
-        resolution: (height, width) of what is written; None keeps the native size.
+        resolution: (height, width) of the written files; None for the native size.
         aspect: height over width of the items' frames.
-        cut_out: put the person on a plain light backdrop.
-        smooth: side of the square over which label edges are smoothed (:func:`.people.smooth_edges`).
-        keep_gloves: keep pictures that show gloves.
+        cut_out: whether to put the person on a plain light backdrop.
+        smooth: side in pixels of the square over which label edges are smoothed (:func:`.people.smooth_edges`).
+        keep_gloves: whether to use pictures that show gloves.
     """
 
     source: str
@@ -59,15 +60,20 @@ class Recipe:
     keep_gloves: bool = False
 
     def prepare(self, item: Item, output: Path) -> Outcome:
-        """See :func:`prepare_item`."""
+        """Prepare one item; see :func:`prepare_item`."""
         return prepare_item(item, self, output)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item: ``entry``, its line of metadata.jsonl; or why it was left out or skipped.
+    """The outcome of an item.
 
-    ``counts`` holds what the summary adds up over all items.
+    Attributes:
+        item: the item.
+        entry: its line of metadata.jsonl, if it was prepared.
+        left_out: reason to leave it out.
+        problem, problem_path: reason to skip it, and the file concerned.
+        counts: counts that the summary adds up over all items.
     """
 
     item: Item
@@ -79,18 +85,17 @@ class Outcome:
 
 
 def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
-    """Read, merge, cut, resize and write one item below ``output``; each file appears whole or not at all.
+    """Read, merge, cut, resize and write one item below ``output``, each file atomically.
 
     Raises:
         OSError: if a file cannot be written.
     """
-    assert item.label is not None, "photos without label maps are PhotoRecipe's"
-    reading = item.picture
+    reading: Path | None = item.picture
     try:
         photo = read_photo(item.picture)
         reading = item.label
         counts: dict[str, int] = {}
-        ids, raw = _read_ids(item.label, recipe, (photo.height, photo.width), counts)
+        ids, raw = _read_ids(item, recipe, (photo.height, photo.width), counts)
         if not recipe.keep_gloves and _shows_gloves(raw, recipe.raw_names):
             return Outcome(item, left_out="gloves")
         instance = None
@@ -124,32 +129,33 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
 
 
 def _read_ids(
-    label: Path, recipe: Recipe, size: tuple[int, int], counts: dict[str, int]
+    item: Item, recipe: Recipe, size: tuple[int, int], counts: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Class ids and, for gloves, the raw ids they came from."""
+    """Return the class ids, and the raw ids that they were merged from (for gloves)."""
+    assert item.label is not None, "only a PhotoRecipe makes label maps"
     if recipe.source == "ccp":
-        raw = read_tag_map(label, recipe.raw_names, size)
+        raw = read_tag_map(item.label, recipe.raw_names, size)
         return merge_tags(raw, recipe.raw_names, recipe.labels), raw
     if recipe.label_set is not None:
-        raw = read_label_map(label, parser_label_set(recipe.label_set), size=size)
+        raw = read_label_map(item.label, parser_label_set(recipe.label_set), size=size)
         rules = rules_for(recipe.labels, PARSER_RULES[recipe.label_set])
         return fill_nearest(merge(raw, recipe.raw_names, rules, recipe.labels), recipe.labels), raw
     if recipe.source == "cityscapes":
-        raw = read_label_map(label, _BYTES, size=size)
+        raw = read_label_map(item.label, _BYTES, size=size)
         plate = raw == CITYSCAPES_PLATE_BYTE
         if plate.any():
             counts[f"pixels of value {CITYSCAPES_PLATE_BYTE} became {CITYSCAPES_PLATE}, license plate"] = int(
                 plate.sum()
             )
         return read_label_map(np.where(plate, CITYSCAPES_PLATE, raw), recipe.labels), raw
-    raw = read_label_map(label, recipe.labels, size=size)
+    raw = read_label_map(item.label, recipe.labels, size=size)
     return raw, raw
 
 
 def _shows_gloves(raw: np.ndarray, names: tuple[str, ...]) -> bool:
     gloves = [i for i, name in enumerate(names) if name in ("glove", "gloves")]
     person = (raw != BACKGROUND).sum()
-    return bool(gloves) and bool(np.isin(raw, gloves).sum() > _GLOVE_SHARE * person)
+    return bool(gloves) and bool(np.isin(raw, gloves).sum() > _GLOVE_FRACTION * person)
 
 
 def _check_size(ids: np.ndarray, photo: Image.Image, what: str) -> None:
@@ -161,7 +167,7 @@ def _check_size(ids: np.ndarray, photo: Image.Image, what: str) -> None:
 
 
 def resize_map(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Nearest, by pixel centres as Lanczos has them: picture and map stay in step."""
+    """Resize a map (nearest) to ``size`` = (width, height), by the same pixel centres as Lanczos for the picture."""
     picture = Image.fromarray(ids.astype(np.int32))
     return np.asarray(picture.resize(size, Image.Resampling.NEAREST)).astype(np.int64)
 
@@ -174,7 +180,7 @@ def write_item(
     output: Path,
     instance: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Write the files below ``output``, the label map last; return their names for metadata.jsonl."""
+    """Write an item's files below ``output``, the label map last, and return their names for metadata.jsonl."""
     folder = output / item.split
     jpeg = item.picture.suffix.lower() in (".jpg", ".jpeg")
     files: dict[str, Any] = {"file_name": f"images/{item.name}.{'jpg' if jpeg else 'png'}"}

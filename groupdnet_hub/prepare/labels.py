@@ -1,4 +1,4 @@
-"""Label sets of the raw data, and how each becomes the classes that a network is trained on. Tables only."""
+"""Tables of the raw data's label sets, and of the classes that each of their labels is merged into."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from groupdnet_hub import LabelSet
 from groupdnet_hub.data.people import PEOPLE, PEOPLE16, PEOPLE16_IN_PEOPLE8
 
 LABEL_SETS = {"people8": PEOPLE, "people16": PEOPLE16}
-# A merging rule's word for "the body or garment class that is nearest in the picture".
+# In a table: the body or garment class that is nearest in the picture.
 NEAREST = "nearest"
 
 # Look Into Person: the 20 ids in their published order, each with its class. The paper parses DeepFashion with a
@@ -67,7 +67,7 @@ ATR = {
 
 PARSER_RULES = {"lip": LIP, "cihp": CIHP, "atr": ATR}
 
-# The 59 tags of Clothing Co-Parsing. prepare_ccp.py splits `skin` into face and skin, and turns some dresses into
+# The 59 tags of Clothing Co-Parsing. ccp.py splits `skin` into face and skin, and turns some dresses into
 # skirts and the lower half of some suits into trousers. Photos with gloves are left out; with --keep_gloves a glove is
 # skin.
 CCP = {
@@ -93,14 +93,14 @@ CCP = {
 
 
 def rules_for(labels: LabelSet, rules: Mapping[str, str]) -> dict[str, str]:
-    """A table of raw names -> classes of :data:`PEOPLE16`, as a table to the classes of ``labels``.
+    """Return a table from raw names to the classes of ``labels``.
 
-    For the 8 classes they are merged by :data:`PEOPLE16_IN_PEOPLE8`, but for the belt: there it belongs to whatever
-    is nearest, as jewellery does.
+    For the 8 classes, the 16 are merged by :data:`PEOPLE16_IN_PEOPLE8`, except the belt, which becomes the nearest
+    class as jewellery does.
 
     Args:
         labels: :data:`PEOPLE` or :data:`PEOPLE16`.
-        rules: :data:`CCP`, or one of :data:`PARSER_RULES`.
+        rules: table to classes of :data:`PEOPLE16`: :data:`CCP`, or one of :data:`PARSER_RULES`.
     """
     if labels == PEOPLE16:
         return dict(rules)
@@ -111,7 +111,7 @@ def rules_for(labels: LabelSet, rules: Mapping[str, str]) -> dict[str, str]:
 
 
 def missing_classes(labels: LabelSet, parser: str) -> list[str]:
-    """The classes of ``labels`` that maps of a parser, ``lip``, ``cihp`` or ``atr``, cannot hold."""
+    """Return the classes of ``labels`` that maps of a parser, ``lip``, ``cihp`` or ``atr``, cannot hold."""
     given = set(rules_for(labels, PARSER_RULES[parser]).values())
     return [name for name in labels.names if name not in given]
 
@@ -130,7 +130,7 @@ CCP_SAME_OUTFIT = {
 }
 
 # Cityscapes: the names of the labelIds 0 to 33. The licence plate has the id -1 there; the official maps do not draw
-# it, and tools that do write 255. It gets the 35th id here, 34, as the paper's network of 35 classes has it.
+# it, and tools that do write 255. Here it has the 35th id, 34, as in the paper's network of 35 classes.
 CITYSCAPES = LabelSet.from_names(
     (
         *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground"),
@@ -145,13 +145,15 @@ CITYSCAPES_PLATE = CITYSCAPES.id_of("license plate")
 
 
 def parser_label_set(name: str) -> LabelSet:
-    """The raw ids of a parser's maps, ``lip``, ``cihp`` or ``atr``, in the colours that parsers write them with."""
+    """Return the label set of a parser's maps, ``lip``, ``cihp`` or ``atr``, in the colours that parsers write."""
     return LabelSet.from_names(list(PARSER_RULES[name]))
 
 
 def ade20k_label_set(folder: Path) -> LabelSet:
-    """The 151 classes of ADE20K's scene parsing maps (0 = other), with the names in ``objectInfo150.txt`` if it is
-    in ``folder``, else ``label-1`` to ``label-150``.
+    """Return the 151 classes of ADE20K's scene parsing maps, where 0 is "other".
+
+    Args:
+        folder: folder whose ``objectInfo150.txt`` has the names; without it they are ``label-1`` to ``label-150``.
 
     Raises:
         ValueError: if that file is not the table of 150 names.
@@ -170,6 +172,6 @@ def ade20k_label_set(folder: Path) -> LabelSet:
             "Download it again, or remove it to use the names label-1 to label-150"
         )
     first = [synonyms[i][0] for i in range(1, 151)]
-    # Where two classes share their first name, all synonyms tell them apart.
+    # Two classes with the same first name are named by all their synonyms.
     names = [", ".join(synonyms[i + 1]) if first.count(name) > 1 else name for i, name in enumerate(first)]
     return LabelSet.from_names(["other", *names])

@@ -1,6 +1,6 @@
-"""MATLAB files of level 5, as far as label maps and lists of names need them.
+"""Reading MATLAB files of level 5, as far as label maps and lists of names need it.
 
-Not by scipy.io: its compiled reader believes what a file says of itself, and a file that lies ends the process.
+Not by scipy.io: its compiled reader trusts the sizes that a file declares, and a false one ends the process.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ class _Array:
     """An array whose values are still bytes.
 
     Attributes:
-        kind: its class: a cell, characters, or numbers.
-        data: the elements of its values.
+        name: name in the file.
+        kind: class of the array: a cell, characters, or numbers.
+        shape: size along each dimension.
+        is_complex: whether its numbers are complex.
+        data: elements of its values.
     """
 
     name: str
@@ -42,11 +45,13 @@ class _Array:
 
 
 def read_numbers(path: Path, name: str, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """The matrix [H, W] of real numbers that a file holds under a name.
+    """Read the matrix [H, W] of real numbers with a name.
 
     Args:
-        shape: (height, width) that it must have; checked before its values are unpacked. None: any, of a matrix that
-            takes no more than a MiB.
+        path: path of the file.
+        name: name of the matrix.
+        shape: (height, width) that it must have, checked before its values are unpacked; None for any shape of at most
+            a MiB.
 
     Raises:
         ValueError: for another shape, a file that is damaged, and one without such a matrix.
@@ -56,17 +61,21 @@ def read_numbers(path: Path, name: str, shape: tuple[int, int] | None = None) ->
         array, order = _find(path, name, limit, shape)
         elements = list(_elements(array.data, order))
         if not _FIRST_NUMERIC <= array.kind <= _LAST_NUMERIC or array.is_complex or len(elements) != 1:
-            raise ValueError(f"{name} is no matrix of real numbers")
+            raise ValueError(f"{name} is not a matrix of real numbers")
         kind, content = elements[0]
         if kind not in _NUMBERS or len(content) != np.dtype(_NUMBERS[kind]).itemsize * math.prod(array.shape):
-            raise ValueError(f"{name} holds other values than its size says")
+            raise ValueError(f"{name} holds more or fewer values than its size says")
         return np.frombuffer(content, order + _NUMBERS[kind]).reshape(array.shape, order="F")
     except (ValueError, OSError) as error:
         raise ValueError(f"the MATLAB file {path.name!r} cannot be read: {error}") from None
 
 
 def read_texts(path: Path, name: str) -> tuple[str, ...]:
-    """The texts of the cell array that a file holds under a name.
+    """Read the texts of the cell array with a name.
+
+    Args:
+        path: path of the file.
+        name: name of the array.
 
     Raises:
         ValueError: for a file that is damaged, and one without such an array.
@@ -74,15 +83,15 @@ def read_texts(path: Path, name: str) -> tuple[str, ...]:
     try:
         array, order = _find(path, name, _LARGEST_LIST, None)
         if array.kind != _CELL:
-            raise ValueError(f"{name} is no list of texts")
+            raise ValueError(f"{name} is not a list of texts")
         texts = []
         for kind, content in _elements(array.data, order):
             if kind != _MATRIX:
-                raise ValueError(f"{name} is no list of texts")
+                raise ValueError(f"{name} is not a list of texts")
             cell = _array(content, order)
             parts = list(_elements(cell.data, order))
             if cell.kind != _CHARACTERS or len(parts) > 1 or any(part not in _TEXTS for part, _ in parts):
-                raise ValueError(f"{name} holds something that is no text")
+                raise ValueError(f"{name} holds something that is not a text")
             texts += [_text(*part, order) for part in parts] or [""]
         return tuple(texts)
     except (ValueError, OSError) as error:
@@ -97,12 +106,12 @@ def _text(kind: int, content: bytes, order: str) -> str:
 
 
 def _find(path: Path, name: str, limit: int, shape: tuple[int, int] | None) -> tuple[_Array, str]:
-    """The array of a name, and the byte order, ``<`` or ``>``; of a packed array at most ``limit`` bytes are read."""
+    """Return the array with a name, and the byte order, ``<`` or ``>``; at most ``limit`` bytes are unpacked."""
     with path.open("rb") as file:
         content = file.read(_LARGEST_FILE + 1)
     order = {b"IM": "<", b"MI": ">"}.get(content[126:_HEADER])
     if order is None or len(content) > _LARGEST_FILE:
-        raise ValueError("it is no MATLAB file of level 5 (save with -v6 or -v7)")
+        raise ValueError("it is not a MATLAB file of level 5 (save with -v6 or -v7)")
     names = []
     for kind, element in _elements(content[_HEADER:], order):
         cut = False
@@ -125,7 +134,7 @@ def _find(path: Path, name: str, limit: int, shape: tuple[int, int] | None) -> t
 
 
 def _unpacked(packed: bytes, order: str, limit: int) -> tuple[int, bytes, bool]:
-    """Type and content of a packed element, and whether it is cut off at ``limit`` bytes."""
+    """Return type and content of a packed element, and whether it was cut off at ``limit`` bytes."""
     try:
         content = zlib.decompressobj().decompress(packed, limit)
     except zlib.error as error:
@@ -137,7 +146,7 @@ def _unpacked(packed: bytes, order: str, limit: int) -> tuple[int, bytes, bool]:
 
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Type and content of each element."""
+    """Yield type and content of each element."""
     at = 0
     while at < len(content):
         kind, part, at = _element(content, at, order)
@@ -145,7 +154,7 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _element(content: bytes, at: int, order: str) -> tuple[int, bytes, int]:
-    """Type and content of the element at a place, and the place of the next."""
+    """Return type and content of the element at a position, and the position of the next."""
     if len(content) - at < 8:
         raise ValueError("it is damaged or cut off")
     kind, length = struct.unpack_from(f"{order}2I", content, at)
@@ -159,7 +168,7 @@ def _element(content: bytes, at: int, order: str) -> tuple[int, bytes, int]:
 
 
 def _array(content: bytes, order: str) -> _Array:
-    """An array element's head; its values are not looked at, and may be cut off."""
+    """Return an array with its header parsed; its values stay bytes, and may be cut off."""
     _, flags, at = _element(content, 0, order)
     _, sides, at = _element(content, at, order)
     _, name, at = _element(content, at, order)

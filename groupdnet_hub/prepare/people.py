@@ -1,4 +1,4 @@
-"""Label maps of one person from raw ones: merging, the face, smooth edges. Maps are int arrays [H, W]."""
+"""Label maps of one person from raw ones: merging, finding the face, smoothing. Maps are int arrays [H, W]."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import numpy as np
 from scipy import ndimage
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.data.person_maps import BACKGROUND, body_rows, ids_of, keep_main_person, without_bags
+from groupdnet_hub.data.people import BACKGROUND
+from groupdnet_hub.data.person_maps import body_rows, ids_of, keep_main_person, without_bags
 from groupdnet_hub.prepare.labels import NEAREST
 
 # Stands for "nearest class" until fill_nearest.
 UNDECIDED = -1
-# Of the main person's pixels, and of her face's, what a second person takes at least.
+# Least pixels of a second person, as a fraction of the main person's, and of her face.
 _SECOND_PERSON, _SECOND_FACE = 0.25, 0.2
-# No bracelet becomes a part of these, however near they are.
+# Classes that no jewellery is merged into, however near they are.
 _NO_NEIGHBOURS = ("bag", "glasses")
 
 
 def merge(raw: np.ndarray, names: Sequence[str], rules: Mapping[str, str], labels: LabelSet) -> np.ndarray:
-    """Raw ids -> class ids of ``labels``, and :data:`UNDECIDED` where the rule is the nearest class.
+    """Merge raw ids to class ids of ``labels``, with :data:`UNDECIDED` where the rule is the nearest class.
 
     Args:
         raw: ids 0..len(names) - 1.
-        names: the name of each raw id, keys of ``rules``.
-        rules: classes of ``labels``, or :data:`prepare_labels.NEAREST`, by raw name.
+        names: name of each raw id, a key of ``rules``.
+        rules: class of ``labels``, or :data:`~groupdnet_hub.prepare.labels.NEAREST`, by raw name.
+        labels: label set of the result.
     """
     table = [UNDECIDED if rules[name] == NEAREST else labels.id_of(rules[name]) for name in names]
     return np.asarray(table, dtype=np.int64)[raw]
@@ -44,14 +46,14 @@ def fill_nearest(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
 
 
 def smooth_edges(ids: np.ndarray, window: int) -> np.ndarray:
-    """The class that most pixels of a square around each pixel have.
+    """Give each pixel the most frequent class of the square around it.
 
-    It takes away the stair-steps of superpixels, and whatever is narrower than half the square. Where classes are
-    equally frequent, a pixel keeps its own if that is among them, else it gets the lowest id. Beyond the border the
-    map goes on as its border pixels are.
+    This removes the stair-steps of superpixels, and everything narrower than half the square. Among equally frequent
+    classes, a pixel keeps its own, or else gets the lowest id. Beyond the border the map repeats its border pixels.
 
     Args:
-        window: side of the square in pixels, odd; 0 or 1 changes nothing.
+        ids: label map.
+        window: side of the square in pixels, odd; 0 or 1 has no effect.
 
     Raises:
         ValueError: for an even or negative side.
@@ -79,12 +81,16 @@ def smooth_edges(ids: np.ndarray, window: int) -> np.ndarray:
 
 
 def shows_several_people(ids: np.ndarray, labels: LabelSet) -> bool:
-    """Whether the map of a whole photo shows somebody beside the main person who is about as near.
+    """Return whether the map of a photo shows a second person who is about as near as the main one.
 
-    That is a piece beside her (:func:`keep_main_person`) of at least a quarter of her pixels, or a second head: a piece
-    of hair, hat, glasses and face whose face is at least a fifth of the largest. In the first 221 of Clothing
-    Co-Parsing's photos with image-level tags, the latter is true of the seven pairs of people and of one person before
-    mirrors; the faces of passers-by come to an eighth at most.
+    That is a piece beside the main person (:func:`keep_main_person`) of at least a quarter of her pixels, or a second
+    head: a piece of hair, hat, glasses and face whose face is at least a fifth of the largest. In the first 221 photos
+    of Clothing Co-Parsing with image-level tags, the latter is true of the seven pairs of people and of one person in
+    front of mirrors; the faces of passers-by reach an eighth at most.
+
+    Args:
+        ids: label map of the photo.
+        labels: label set.
     """
     main = keep_main_person(ids)
     beside, count = ndimage.label((ids != BACKGROUND) & (main == BACKGROUND))
@@ -97,17 +103,17 @@ def shows_several_people(ids: np.ndarray, labels: LabelSet) -> bool:
 
 
 def find_face(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """Skin that belongs to the face, bool [H, W], by a geometric rule, for raw data with one class of skin.
+    """Return the skin that belongs to the face, bool [H, W], by a geometric rule, for raw data with one class of skin.
 
     The face is the largest piece of skin and glasses within the top 15 % of the body height, down to the chin. The
-    chin is the mean of two guesses: 13.5 % of the body height below the top of the body (weight 0.7), and 10.7 % of it
-    below the first row of that piece (weight 0.3), which allows for hats and high hair. It errs where a head is bowed,
-    and in photos that end above the feet. Against faces from a face detector on 797 photos of Clothing Co-Parsing, its
-    mean intersection over union is 0.93; the first guess alone gives 0.92.
+    chin is the weighted mean of two estimates: 13.5 % of the body height below the top of the body (weight 0.7), and
+    10.7 % of it below the first row of that piece (weight 0.3), which allows for hats and high hair. The rule fails
+    where a head is bowed, and in photos that end above the feet. Against faces from a face detector on 797 photos of
+    Clothing Co-Parsing, its mean intersection over union is 0.93; the first estimate alone gives 0.92.
     """
     top, height = body_rows(without_bags(ids, labels))
     row = np.arange(ids.shape[0])[:, None]
-    # Glasses, which may be face already, must not cut the forehead off.
+    # Glasses, which may be face already, must not separate the forehead.
     head = np.isin(ids, ids_of(labels, "skin", "face", "glasses")) & (row < top + 0.15 * height)
     pieces, count = ndimage.label(head)
     if not count:

@@ -1,7 +1,7 @@
-"""Which photos of Clothing Co-Parsing are fashion8, the data of the bundled model, and how they are split.
+"""The photos of Clothing Co-Parsing that make up fashion8, the data of the bundled model, and their split.
 
-By the numbers of the photos with a pixel-level annotation, 0001 to 1004. The split was drawn at random, pairs of photos
-that show the same outfit in the training part.
+Numbers are those of the photos with a pixel-level annotation, 0001 to 1004. The split was drawn at random, with pairs
+of photos of the same outfit in the training part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ def _numbers(text: str) -> frozenset[str]:
     return frozenset(f"{int(number):04d}" for number in text.split())
 
 
-# Which backdrop a photo is put on, by its number modulo 4; both of its crops on the same.
+# Backdrop of a photo by its number modulo 4; both of its crops have the same one.
 CCP_BACKDROPS = (1, 2, 0, 3)
 
 # 75 photos.
@@ -23,8 +23,8 @@ CCP_VALIDATION = _numbers(
     """
 )
 
-# 132 photos: those with gloves, those whose annotation is empty or broken or whose person a bag hides (judged by eye),
-# and 75 that are kept back from training and validation alike.
+# 132 photos: those with gloves, those with an empty or broken annotation or a person hidden by a bag (chosen by eye),
+# and 75 that are held out from training and validation alike.
 CCP_NOT_USED = _numbers(
     """
     23 34 45 53 56 57 90 100 104 109 121 127 137 141 142 159 161 163 178 192 203 205 206 213 225 230 236 238

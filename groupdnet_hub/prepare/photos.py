@@ -1,4 +1,4 @@
-"""Photos without label maps: a parser labels them, within what their tags allow, and the better ones are kept."""
+"""Photos without label maps: a parser labels them within the limits of their tags, and the good ones are used."""
 
 from __future__ import annotations
 
@@ -12,35 +12,46 @@ import numpy as np
 from PIL import Image
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.data.people import BACKGROUND
 from groupdnet_hub.data.person_frames import Box, crop, find_frame, upper_square
-from groupdnet_hub.data.person_maps import BACKGROUND, backdrop_of, cut_out, keep_main_person, without_bags
+from groupdnet_hub.data.person_maps import backdrop_of, cut_out, keep_main_person, without_bags
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.metrics import LabelTable, Segmenter
-from groupdnet_hub.metrics.segmenter import parse
+from groupdnet_hub.metrics.segmenter import parse, sureness
 from groupdnet_hub.prepare.items import Outcome, resize_map, write_item
 from groupdnet_hub.prepare.people import shows_several_people, smooth_edges
 from groupdnet_hub.prepare.photo_lists import CCP_BACKDROPS
 from groupdnet_hub.prepare.sources import Found, Item, picture_files, split_of
-from groupdnet_hub.prepare.tags import LISTING, RARE, Limits, Tags, limits_of, read_listed_tags
+from groupdnet_hub.prepare.tags import (
+    LISTING,
+    RARE,
+    Limits,
+    Tags,
+    limits_of,
+    names_upper_garment,
+    read_listed_tags,
+)
 
-# No person is so small or so large in a photo that is framed like the training data.
-_PERSON_SHARE = (0.03, 0.8)
+# Range of the fraction of pixels that the person has in a photo framed like the training data.
+_PERSON_FRACTION = (0.03, 0.8)
 _NOBODY = "without a person in sight"
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A whole photo as a parser sees it.
+class ParsedPhoto:
+    """An entire photo as a parser sees it.
 
     Attributes:
-        shares: probabilities of the classes, within what the tags allow, float32 [C, H, W].
-        ids: the main person's classes, int64 [H, W].
-        left_out: why the photo should not be trained on; None if it may.
-        missing: garments that its tags name and its map does not show.
+        probabilities: probabilities of the classes within the limits, float32 [C, H, W].
+        ids: classes of the main person, int64 [H, W].
+        limits: limits of the photo's tags; None for all classes.
+        left_out: reason not to train on the photo; None if it may be used.
+        missing: garments that the tags name and the map does not show.
     """
 
-    shares: np.ndarray
+    probabilities: np.ndarray
     ids: np.ndarray
+    limits: Limits | None = None
     left_out: str | None = None
     missing: tuple[str, ...] = ()
 
@@ -50,10 +61,10 @@ class Labelled:
     """A frame of a photo with its label map.
 
     Attributes:
-        photo: what the map is of.
+        photo: the frame's picture.
         ids: its classes, smoothed, int64 [H, W].
-        sureness: see :func:`sureness`.
-        box: the frame in the photo; None for all of it.
+        sureness: see :func:`groupdnet_hub.metrics.segmenter.sureness`.
+        box: position of the frame in the photo; None for the entire photo.
     """
 
     photo: Image.Image
@@ -67,16 +78,16 @@ class PhotoRecipe:
     """How photos are labelled and prepared.
 
     Attributes:
-        labels: the classes of the maps that are written.
-        parser: a segmentation model of transformers, folder or Hub id.
-        parser_labels: file of its labels in ours; None where they have the same names.
-        resolution: (height, width) of what is written.
+        labels: label set of the written maps.
+        parser: segmentation model of transformers, folder or Hub id.
+        parser_labels: file that maps its labels to our classes; None where they have the same names.
+        resolution: (height, width) of the written pictures and maps.
         aspect: height over width of the items' frames; a photo that is cut to one is parsed again.
-        cut_out: put the person on a plain light backdrop.
-        min_sureness: least :func:`sureness` of a photo that is kept.
-        smooth: side of the square over which label edges are smoothed (:func:`.people.smooth_edges`).
-        by_tags: limit the parser's answer to what the items' tags allow, and leave out photos with gloves, without
-            tags, of several people, and those of which the parser does not find a tagged garment.
+        cut_out: whether to put the person on a plain light backdrop.
+        min_sureness: least :func:`~groupdnet_hub.metrics.segmenter.sureness` of a photo that is used.
+        smooth: side in pixels of the square over which label edges are smoothed (:func:`.people.smooth_edges`).
+        by_tags: whether to limit the parser to the classes that the items' tags allow, and to leave out photos with
+            gloves, without tags, of several people, and those in which the parser does not find a tagged garment.
     """
 
     labels: LabelSet
@@ -90,27 +101,25 @@ class PhotoRecipe:
     by_tags: bool = False
 
     def prepare(self, item: Item, output: Path) -> Outcome:
-        """Label, judge, cut, resize and write one photo below ``output``; each file appears whole or not at all.
+        """Label, check, cut, resize and write one photo below ``output``, each file atomically.
 
         Raises:
             OSError: if a file cannot be written.
         """
         segmenter = _segmenter(self)
-        limits = None
         if self.by_tags:
             if RARE & set(item.tags or ()):
                 return Outcome(item, left_out="gloves")
-            limits = limits_of(item.tags or (), self.labels)
-            if not limits.clothed:
+            if not names_upper_garment(item.tags or (), self.labels):
                 return Outcome(
                     item, left_out="without a tagged upper garment" if item.tags else "without tags"
                 )
         try:
-            photo, whole = _whole(self, item.picture, item.tags)
-            if whole.left_out is not None:
-                counts = {f"pictures do not show the tagged {name}": 1 for name in whole.missing}
-                return Outcome(item, left_out=whole.left_out, counts=counts)
-            found = self.label(segmenter, photo, item.frame, whole, limits)
+            photo, parsed = _parsed(self, item.picture, item.tags)
+            if parsed.left_out is not None:
+                counts = {f"pictures do not show the tagged {name}": 1 for name in parsed.missing}
+                return Outcome(item, left_out=parsed.left_out, counts=counts)
+            found = self.label(segmenter, photo, item.frame, parsed)
         except ValueError as error:
             return Outcome(item, problem=" ".join(str(error).split()))
         if found is None:
@@ -129,28 +138,29 @@ class PhotoRecipe:
         return Outcome(item, entry={**files, **entry})
 
     def label(
-        self, segmenter: Segmenter, photo: Image.Image, frame: str, whole: Whole, limits: Limits | None
+        self, segmenter: Segmenter, photo: Image.Image, frame: str, parsed: ParsedPhoto
     ) -> Labelled | None:
-        """Cut a frame around the person of a photo, and parse that again.
+        """Cut a frame around the person of a photo, and parse it again.
 
         Args:
-            frame: one of ``person_frames.FRAMES``; with ``none``, the whole photo's map is the answer.
-            whole: from :func:`look`, where somebody was found.
-            limits: what the photo's tags allow; None for all classes.
+            segmenter: parser.
+            photo: photo.
+            frame: one of ``person_frames.FRAMES``; with ``none``, the map of the entire photo is the result.
+            parsed: result of :func:`find_person` for the photo, in which a person was found.
 
         Returns:
-            None where the person is too small or too large for a photo that is framed like the training data.
+            The frame; None where the person is too small or too large for a photo framed like the training data.
         """
-        box, shares, ids = None, whole.shares, whole.ids
+        box, probabilities, ids = None, parsed.probabilities, parsed.ids
         if frame != "none":
             box = self._frame(frame, without_bags(ids, self.labels))
             photo, _ = crop(photo, ids, box)
-            shares = _limited(parse(segmenter, photo), limits)
-            ids = keep_main_person(shares.argmax(0))
+            probabilities = _limited(parse(segmenter, photo), parsed.limits)
+            ids = keep_main_person(probabilities.argmax(0))
         person = float((ids != BACKGROUND).mean())
-        if not _PERSON_SHARE[0] <= person <= _PERSON_SHARE[1]:
+        if not _PERSON_FRACTION[0] <= person <= _PERSON_FRACTION[1]:
             return None
-        return Labelled(photo, smooth_edges(ids, self.smooth), sureness(shares, ids), box)
+        return Labelled(photo, smooth_edges(ids, self.smooth), sureness(probabilities, ids), box)
 
     def _frame(self, frame: str, ids: np.ndarray) -> Box:
         if frame == "upper" and self.aspect == 1:
@@ -159,50 +169,30 @@ class PhotoRecipe:
         return find_frame(frame, ids, self.aspect)
 
 
-def look(shares: np.ndarray, labels: LabelSet, limits: Limits | None) -> Whole:
-    """Find the main person in a whole photo, and judge by its tags whether it is one to train on.
+def find_person(probabilities: np.ndarray, labels: LabelSet, limits: Limits | None) -> ParsedPhoto:
+    """Find the main person in a photo, and decide by its tags whether to train on it.
 
-    Whether there are several people is seen before the classes are limited: others wear what the tags do not name.
+    Several people are detected before the classes are limited: the others may wear garments that the tags do not name.
 
     Args:
-        shares: from :func:`parse`.
-        limits: what the photo's tags allow; None for all classes and no judgement but whether somebody is there.
+        probabilities: result of :func:`~groupdnet_hub.metrics.segmenter.parse`, float32 [C, H, W].
+        labels: label set of the classes.
+        limits: limits of the photo's tags; None for all classes and no check but whether there is a person.
     """
-    limited = _limited(shares, limits)
+    limited = _limited(probabilities, limits)
     ids = keep_main_person(limited.argmax(0))
     if not ids.any():
-        return Whole(limited, ids, _NOBODY)
+        return ParsedPhoto(limited, ids, limits, _NOBODY)
     if limits is None:
-        return Whole(limited, ids)
-    if shows_several_people(shares.argmax(0), labels):
-        return Whole(limited, ids, "several people")
+        return ParsedPhoto(limited, ids)
+    if shows_several_people(probabilities.argmax(0), labels):
+        return ParsedPhoto(limited, ids, limits, "several people")
     missing = tuple(limits.missing(ids))
-    return Whole(limited, ids, "a tagged garment not found" if missing else None, missing)
+    return ParsedPhoto(limited, ids, limits, "a tagged garment not found" if missing else None, missing)
 
 
-def _limited(shares: np.ndarray, limits: Limits | None) -> np.ndarray:
-    return shares if limits is None else limits.apply(shares)
-
-
-def sureness(shares: np.ndarray, ids: np.ndarray) -> float:
-    """How sure a parser is of a label map, from 0 to 1: the mean over the classes that the map shows, the background
-    left out, of the mean probability of the class on its pixels.
-
-    The probabilities are means over the photo and its mirror image (:func:`parse`): where the two disagree, no class
-    is sure. The mean is by class, because a wrong face or shoe spoils a picture as much as a wrong coat and has few
-    pixels.
-
-    Args:
-        shares: float32 [C, H, W].
-        ids: int64 [H, W].
-
-    Returns:
-        0 where the map shows the background only.
-    """
-    shown = [class_id for class_id in np.unique(ids) if class_id != BACKGROUND]
-    if not shown:
-        return 0.0
-    return float(np.mean([shares[class_id][ids == class_id].mean() for class_id in shown]))
+def _limited(probabilities: np.ndarray, limits: Limits | None) -> np.ndarray:
+    return probabilities if limits is None else limits.apply(probabilities)
 
 
 def find_photos(
@@ -210,14 +200,18 @@ def find_photos(
     output: Path,
     *,
     split: str,
-    validation_share: float,
+    validation_fraction: float,
     tags: Mapping[str, Tags] | None = None,
 ) -> Found:
-    """The photos below a folder; of Clothing Co-Parsing's own folder, those without a pixel-level annotation.
+    """List the photos below a folder; in the folder of Clothing Co-Parsing, those without a pixel-level annotation.
 
     Args:
-        tags: of the photos, by their names; each item gets its own, and a photo of Clothing Co-Parsing the backdrop
-            that its annotated ones have in fashion8. None: a ``metadata.jsonl`` may give them, and photos with gloves
+        folder: folder of the photos.
+        output: folder to leave out.
+        split: split that the photos go into.
+        validation_fraction: fraction of them that goes into validation instead.
+        tags: tags by name of the photo. Each item gets its own, and a photo of Clothing Co-Parsing the backdrop that
+            the annotated ones have in fashion8. With None, a ``metadata.jsonl`` may give them, and photos with gloves
             are left out.
 
     Raises:
@@ -239,7 +233,7 @@ def find_photos(
         if RARE & set(listed.get(name, ())):
             rare += 1
             continue
-        item = Item(split_of(name, split, validation_share), f"ccp_{name}" if labelled else name, picture)
+        item = Item(split_of(name, split, validation_fraction), f"ccp_{name}" if labelled else name, picture)
         if tags is not None:
             backdrop = (
                 CCP_BACKDROPS[int(name) % len(CCP_BACKDROPS)] if labelled and name.isdecimal() else None
@@ -254,24 +248,26 @@ def find_photos(
 
 
 @functools.lru_cache(maxsize=1)
-def _whole(recipe: PhotoRecipe, picture: Path, tags: Tags | None) -> tuple[Image.Image, Whole]:
-    """A photo and what is found in all of it: kept for its next frame."""
+def _parsed(recipe: PhotoRecipe, picture: Path, tags: Tags | None) -> tuple[Image.Image, ParsedPhoto]:
+    """Read and parse a photo; cached for its next frame."""
     photo = read_photo(picture)
     limits = limits_of(tags or (), recipe.labels) if recipe.by_tags else None
-    return photo, look(parse(_segmenter(recipe), photo), recipe.labels, limits)
+    return photo, find_person(parse(_segmenter(recipe), photo), recipe.labels, limits)
 
 
 @functools.lru_cache(maxsize=1)
 def _segmenter(recipe: PhotoRecipe) -> Segmenter:
-    """Loaded once by each process."""
+    """Load the parser, once per process."""
     return segmenter_for(recipe.parser, recipe.parser_labels, recipe.labels)
 
 
 def segmenter_for(parser: str, parser_labels: Path | None, labels: LabelSet) -> Segmenter:
-    """A parser that answers in the classes of ``labels``.
+    """Load a parser that predicts the classes of ``labels``.
 
     Args:
-        parser_labels: file of its labels in these; None where they have the same names.
+        parser: segmentation model of transformers, folder or Hub id.
+        parser_labels: file that maps its labels to the classes; None where they have the same names.
+        labels: label set.
 
     Raises:
         ValueError: if it cannot be loaded, or its labels do not fit.

@@ -1,4 +1,4 @@
-"""A prepared folder as a data set on the Hugging Face Hub."""
+"""Uploading a prepared folder as a data set to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def require_datasets() -> Any:
-    """The optional library ``datasets``.
+    """Return the optional library ``datasets``.
 
     Raises:
-        ValueError: if it is not installed; the message says how to mend that.
+        ValueError: if it is not installed; the message names the install command.
     """
     try:
         import datasets
@@ -22,8 +22,14 @@ def require_datasets() -> Any:
 
 
 def load_prepared(folder: Path, cache_dir: Path | None = None) -> Any:
-    """A prepared folder as a ``datasets.DatasetDict``: ``image``, ``label``, perhaps ``instance``, and the rest of
-    metadata.jsonl as columns."""
+    """Return a prepared folder as a ``datasets.DatasetDict``.
+
+    Its columns are ``image``, ``label``, perhaps ``instance``, and the rest of metadata.jsonl.
+
+    Args:
+        folder: prepared folder.
+        cache_dir: cache of ``datasets``; its own by default.
+    """
     datasets = require_datasets()
     return datasets.load_dataset(
         "imagefolder", data_dir=str(folder.resolve()), cache_dir=None if cache_dir is None else str(cache_dir)
@@ -31,13 +37,18 @@ def load_prepared(folder: Path, cache_dir: Path | None = None) -> Any:
 
 
 def push(folder: Path, name: str, *, private: bool) -> str:
-    """Upload a prepared folder as the data set ``name``, and its ``classes.json``, which training asks for.
+    """Upload a prepared folder as a data set, with its ``classes.json``, which training needs.
+
+    Args:
+        folder: prepared folder.
+        name: Hub id of the data set.
+        private: whether to make it private.
 
     Returns:
-        The address of the data set.
+        The URL of the data set.
 
     Raises:
-        ValueError: if the Hub refuses; what is prepared stays.
+        ValueError: if the upload fails; the prepared folder stays.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError

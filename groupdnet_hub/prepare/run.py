@@ -1,4 +1,4 @@
-"""All items of a data set: over several processes, with a record by which a run that was stopped goes on."""
+"""Preparing all items of a data set, on several processes, with a record from which a stopped run resumes."""
 
 from __future__ import annotations
 
@@ -26,36 +26,44 @@ from groupdnet_hub.prepare.items import Outcome
 from groupdnet_hub.prepare.sources import Found, Item, Problem
 from groupdnet_hub.runs.output_lock import sole_writer
 
-# Beside the metadata of a split: the settings it is made with, and one line for each item that is done.
+# Beside the metadata of a split: the settings of the preparation, and a line for each finished item.
 _SETTINGS, _DONE = ".prepare.json", ".prepare.jsonl"
 
 
 class Preparation(Protocol):
-    """How one item becomes files; worker processes get copies of it."""
+    """How one item is prepared; worker processes get copies."""
 
     @property
     def labels(self) -> LabelSet:
-        """Classes of the label maps."""
+        """Label set of the written maps."""
 
     def prepare(self, item: Item, output: Path) -> Outcome:
-        """Write an item's files below ``output``; each appears whole or not at all."""
+        """Write an item's files below ``output``, each atomically."""
 
 
 @dataclass
 class Summary:
-    """What a run did."""
+    """Summary of a run.
+
+    Attributes:
+        prepared: number of items in the folder.
+        cached: number of these that an earlier run prepared.
+        left_out: number of items left out, by reason.
+        problems: files that were skipped.
+        remarks: further lines.
+    """
 
     prepared: int = 0
-    kept: int = 0
+    cached: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """The summary as it is printed."""
+        """Yield the lines of the summary."""
         text = f"prepared {self.prepared}"
-        if self.kept:
-            text += f" ({self.kept} of them before)"
+        if self.cached:
+            text += f" ({self.cached} of them before)"
         text += f", left out {self.left_out.total()}"
         if self.left_out:
             text += " (" + ", ".join(f"{count} {why}" for why, count in sorted(self.left_out.items())) + ")"
@@ -67,12 +75,14 @@ class Summary:
 def prepare_all(
     found: Found, recipe: Preparation, settings: dict[str, Any], output: Path, *, num_workers: int
 ) -> Summary:
-    """Prepare every item of ``found`` into ``output``, keep those that an earlier run with the same settings did, and
-    write ``classes.json`` and each split's ``metadata.jsonl``.
+    """Prepare the items that ``output`` lacks; write ``classes.json`` and each split's ``metadata.jsonl``.
 
     Args:
-        settings: what must be equal for two runs to share a folder; JSON values.
-        num_workers: processes; 0 works in this one.
+        found: items to prepare.
+        recipe: how an item is prepared.
+        settings: JSON values that must be equal for two runs that write to one folder.
+        output: folder to write.
+        num_workers: number of worker processes; 0 for none.
 
     Raises:
         ValueError: if the folder holds something else, another run writes to it, or a worker process died.
@@ -87,7 +97,7 @@ def prepare_all(
 
     check()  # before anything is written
     with sole_writer(output, "prepare", "choose another --output"), writing_to(output):
-        check()  # of another run, which may have ended meanwhile
+        check()  # another run may have ended meanwhile
         for leftover in output.glob(".*.partial"):
             leftover.unlink(missing_ok=True)
         for split in splits:
@@ -98,7 +108,7 @@ def prepare_all(
 def _prepare(found: Found, recipe: Preparation, output: Path, splits: list[str], num_workers: int) -> Summary:
     outcomes = {split: read_done(output / split, found.items) for split in splits}
     summary = Summary(problems=list(found.problems), remarks=list(found.remarks))
-    summary.kept = sum(outcome.entry is not None for done in outcomes.values() for outcome in done.values())
+    summary.cached = sum(outcome.entry is not None for done in outcomes.values() for outcome in done.values())
     waiting = [item for item in found.items if item.name not in outcomes[item.split]]
     journals = {split: (output / split / _DONE).open("a", encoding="utf-8") for split in splits}
     try:
@@ -140,7 +150,7 @@ def _check_classes(path: Path, labels: LabelSet) -> None:
 
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse a split's folder that was made with other settings, or by something else."""
+    """Refuse the folder of a split that was prepared with other settings, or by another program."""
     if not folder.exists() or not any(folder.iterdir()):
         return
     before = read_settings(folder)
@@ -157,10 +167,10 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """The settings that a split's folder was made with.
+    """Return the settings that the folder of a split was prepared with.
 
     Raises:
-        ValueError: if there are none, or they cannot be read.
+        ValueError: for a missing or damaged record.
     """
     record = folder / _SETTINGS
     if not record.is_file():
@@ -170,7 +180,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{record} cannot be read ({error}): delete {folder} and start again") from None
     if not isinstance(before, dict):
-        raise ValueError(f"{record} is no record of settings: delete {folder} and start again")
+        raise ValueError(f"{record} is not a record of settings: delete {folder} and start again")
     return before
 
 
@@ -180,7 +190,7 @@ def _short(value: Any) -> str:
 
 
 def _open_split(folder: Path, settings: dict[str, Any], *, with_instances: bool) -> None:
-    """Make the folders and the record, and clear away files that a killed run left half written."""
+    """Create the folders and the record, and remove half-written files of a killed run."""
     for part in ("images", "labels", *(["instances"] if with_instances else [])):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for partial in folder.glob("**/.*.partial"):
@@ -195,9 +205,13 @@ def _as_line(outcome: Outcome) -> dict[str, Any]:
 
 
 def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
-    """What earlier runs did, by name; an item counts only while all of its files are there.
+    """Return the outcomes of earlier runs by name, for items whose files all exist.
 
-    Lines that are none of ours are passed over: their items are prepared again.
+    Other lines are ignored: their items are prepared again.
+
+    Args:
+        folder: folder of the split.
+        items: items of the run.
     """
     path = folder / _DONE
     by_name = {item.name: item for item in items if item.split == folder.name}
@@ -205,9 +219,7 @@ def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
     if not path.is_file():
         return done
     text = path.read_text(encoding="utf-8", errors="replace")
-    if text and not text.endswith(
-        "\n"
-    ):  # the line that a kill cut short; the next one must not be glued to it
+    if text and not text.endswith("\n"):  # a line that a kill cut short: the next must not be appended to it
         text = text[: text.rfind("\n") + 1]
         _write_text(path, text)
     for line in text.splitlines():
@@ -229,7 +241,7 @@ def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
 
 
 def _outcomes(items: list[Item], recipe: Preparation, output: Path, num_workers: int) -> Iterator[Outcome]:
-    """Outcomes as they come, with a progress bar."""
+    """Yield the outcomes as they arrive, with a progress bar."""
     if not items:
         return
     bar: Callable[..., Any] = tqdm
@@ -242,7 +254,7 @@ def _outcomes(items: list[Item], recipe: Preparation, output: Path, num_workers:
         min(num_workers, len(items)), multiprocessing.get_context("spawn"), initializer=_start_worker
     )
     try:
-        # The frames of one picture by one worker, which need not parse it again for each.
+        # All frames of one picture go to one worker, which parses it once.
         pictures = [list(frames) for _, frames in itertools.groupby(items, lambda item: item.picture)]
         futures = [pool.submit(_prepare_frames, recipe, frames, output) for frames in pictures]
         with bar(total=len(items), desc="preparing", unit="picture") as progress:
@@ -252,8 +264,8 @@ def _outcomes(items: list[Item], recipe: Preparation, output: Path, num_workers:
                 yield from outcomes
     except BrokenProcessPool:
         raise ValueError(
-            "a worker process died, perhaps for want of memory: what is done is kept; run this again, with a smaller "
-            "--num_workers"
+            "a worker process died, perhaps for lack of memory: finished items are kept; run this again, with a "
+            "smaller --num_workers"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
@@ -264,20 +276,21 @@ def _prepare_frames(recipe: Preparation, frames: Sequence[Item], output: Path) -
 
 
 def _start_worker() -> None:
-    """One thread for each worker, no stack trace on Ctrl-C, and an end with the main process."""
+    """Give the worker one thread, no stack trace on Ctrl-C, and an end with the main process."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
 
+    def follow() -> None:
+        # A pool's workers outlive a killed main process: they wait for work that never comes.
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
 
-def _end_after(process: int) -> None:
-    """Wait for the end of a process, by its sentinel, and end this one."""
-    # A pool's workers outlive a main process that was killed: they wait for work that never comes.
-    multiprocessing.connection.wait([process])
-    os._exit(1)
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Which files of a raw data set belong together, and what is missing. Nothing is opened here."""
+"""Matching the files of a raw data set, without opening them: pairs, and files without a partner."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to prepare: its split, the name of the files to write (without ending), and its raw files.
+    """One picture to prepare.
 
-    There is no label map where a parser makes it. ``frame`` is one of ``person_frames.FRAMES``: which part of the
-    picture is written. ``backdrop`` is one of ``person_maps.cut_out``'s; None for that of the name. ``tags``
-    say what the picture shows, where that counts.
+    Attributes:
+        split: split that it goes into.
+        name: name of the written files, without suffix.
+        picture, label, instance: raw files; ``label`` is None where a parser makes the label map.
+        frame: part of the picture that is written, one of ``person_frames.FRAMES``.
+        backdrop: number of a backdrop of ``person_maps.cut_out``; None for the one that depends on the name.
+        tags: names of what the picture shows, where they are used.
     """
 
     split: str
@@ -34,7 +38,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that was skipped, and why."""
+    """A file that was skipped, and the reason."""
 
     path: Path
     reason: str
@@ -42,14 +46,14 @@ class Problem:
 
 @dataclass
 class Found:
-    """What a raw data set holds: pairs, files without a partner, and remarks for the summary."""
+    """The content of a raw data set: pairs, problems such as files without a partner, and remarks for the summary."""
 
     items: list[Item] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def limited(self, count: int | None) -> Found:
-        """The first ``count`` pairs of each split."""
+        """Return the first ``count`` pairs of each split; all for None."""
         seen: dict[str, int] = {}
         items = []
         for item in self.items:
@@ -59,7 +63,7 @@ class Found:
         return Found(items, self.problems, self.remarks)
 
     def framed(self, frames: Sequence[str]) -> Found:
-        """Every item in each of these frames; with several, ``NAME_FRAME`` is written for each."""
+        """Return every item in each of these frames; with several, ``NAME_FRAME`` is written for each."""
         items = [
             replace(item, frame=frame, name=item.name if len(frames) == 1 else f"{item.name}_{frame}")
             for item in self.items
@@ -68,12 +72,14 @@ class Found:
         return Found(items, self.problems, self.remarks)
 
 
-def split_of(group: str, split: str, validation_share: float) -> str:
-    """``split``, or ``validation`` for about ``validation_share`` of all groups; it depends on the group's name alone,
-    so that more pictures or a second run change nothing."""
+def split_of(group: str, split: str, validation_fraction: float) -> str:
+    """Return ``split``, or ``validation`` for about ``validation_fraction`` of all groups.
+
+    It depends on the group's name alone, so that more pictures or a second run have no effect on it.
+    """
     digest = hashlib.sha256(group.encode()).digest()
-    share = int.from_bytes(digest[:6], "big") / 2**48
-    return "validation" if share < validation_share else split
+    u = int.from_bytes(digest[:6], "big") / 2**48
+    return "validation" if u < validation_fraction else split
 
 
 def _need_folder(folder: Path, what: str) -> Path:
@@ -85,9 +91,13 @@ def _need_folder(folder: Path, what: str) -> Path:
 def picture_files(
     folder: Path, without: Iterable[Path], problems: list[Problem], ending: str = ""
 ) -> dict[str, Path]:
-    """Pictures below ``folder`` by their path in it, without ``ending`` or else their suffix.
+    """Return the pictures below ``folder`` by their path in it, without ``ending`` or else their suffix.
 
-    Folders of ``without`` are passed over where they lie inside ``folder``: label maps among the pictures, say.
+    Args:
+        folder: folder to search.
+        without: folders to leave out if they are inside ``folder``, such as label maps among the pictures.
+        problems: list to which pictures of equal names are added.
+        ending: end of the file names to find, including the suffix; any picture by default.
     """
     away = [path.resolve() for path in without if not folder.resolve().is_relative_to(path.resolve())]
     found: dict[str, Path] = {}
@@ -113,7 +123,7 @@ def _pairs(
     problems: list[Problem],
     also_called: Callable[[str], tuple[str, ...]] = lambda key: (),
 ) -> list[tuple[str, Path, Path]]:
-    """(key, picture, label map) by key; what has no partner goes into ``problems``."""
+    """Return (key, picture, label map) of each pair; files without a partner are added to ``problems``."""
     pairs, used = [], set()
     for key, picture in pictures.items():
         name = next((name for name in (key, *also_called(key)) if name in maps), None)
@@ -144,16 +154,24 @@ def find_folder_pair(
     *,
     instances: Path | None = None,
     split: str,
-    validation_share: float,
+    validation_fraction: float,
     same_garment: bool = False,
 ) -> Found:
-    """Pictures and label maps matched by their path in the folder, up to the ending.
+    """Match pictures and label maps by their path in the folder, without the suffix.
 
-    A map may also lie in one flat folder, as parsers write them: ``WOMEN/Dresses/id_1/02_1_front.jpg`` has
+    The maps may also be in one flat folder, as parsers write them: ``WOMEN/Dresses/id_1/02_1_front.jpg`` has
     ``WOMEN-Dresses-id_1-02_1_front.png``, or the same with ``_``.
 
     Args:
-        same_garment: pictures of one folder go into the same split (DeepFashion: a folder holds one garment).
+        pictures, maps: folders of the pictures and of the label maps.
+        output: folder to leave out.
+        instances: folder of the instance maps, if there are any.
+        split: split that the pictures go into.
+        validation_fraction: fraction of them that goes into validation instead.
+        same_garment: whether pictures of one folder go into the same split (DeepFashion: one garment per folder).
+
+    Raises:
+        ValueError: for a missing folder, and for pictures and label maps in the same one.
     """
     found = Found()
     seen: dict[tuple[str, str], Path] = {}
@@ -178,19 +196,22 @@ def find_folder_pair(
             found.problems.append(Problem(picture, "has no instance map"))
             continue
         group = key.rpartition("/")[0] if same_garment and "/" in key else key
-        where = split_of(group, split, validation_share)
+        where = split_of(group, split, validation_fraction)
         _add(found, Item(where, key.replace("/", "-"), picture, label, edges.get(key)), seen)
     return found
 
 
-def find_ccp(folder: Path, *, split: str, validation_share: float, chosen: bool = False) -> Found:
-    """Clothing Co-Parsing: photos with a pixel-level annotation. Those with tags only are counted, no more.
+def find_ccp(folder: Path, *, split: str, validation_fraction: float, chosen: bool = False) -> Found:
+    """Find the photos of Clothing Co-Parsing with a pixel-level annotation; those with tags only are just counted.
 
     Args:
-        chosen: only the photos of fashion8, in its split (:mod:`groupdnet_hub.prepare.photo_lists`).
+        folder: folder of the data set.
+        split: split that the photos go into.
+        validation_fraction: fraction of them that goes into validation instead.
+        chosen: whether to take only the photos of fashion8, in its split (:mod:`groupdnet_hub.prepare.photo_lists`).
 
     Raises:
-        ValueError: if the folder is not that data set.
+        ValueError: for a folder with another layout.
     """
     annotations = folder / "annotations" / "pixel-level"
     if not annotations.is_dir() or not (folder / "photos").is_dir():
@@ -215,7 +236,7 @@ def find_ccp(folder: Path, *, split: str, validation_share: float, chosen: bool 
             backdrop = CCP_BACKDROPS[int(path.stem) % len(CCP_BACKDROPS)]
             item = replace(item, split=where, backdrop=backdrop)
         else:
-            where = split_of(CCP_SAME_OUTFIT.get(path.stem, path.stem), split, validation_share)
+            where = split_of(CCP_SAME_OUTFIT.get(path.stem, path.stem), split, validation_fraction)
             item = replace(item, split=where)
         found.items.append(item)
     if not_used:
@@ -226,12 +247,16 @@ def find_ccp(folder: Path, *, split: str, validation_share: float, chosen: bool 
 
 
 def find_cityscapes(folder: Path, only: str | None) -> Found:
-    """Cityscapes: ``leftImg8bit/SPLIT/CITY/`` with ``gtFine/SPLIT/CITY/``; its ``val`` is our ``validation``.
+    """Find the pairs of Cityscapes: ``leftImg8bit/SPLIT/CITY/`` with ``gtFine/SPLIT/CITY/``.
 
-    The test split is not used: its public maps are dummies.
+    Its ``val`` is our ``validation``. The test split is not used: its public maps are dummies.
+
+    Args:
+        folder: folder of the data set.
+        only: the one split to take; None for both.
 
     Raises:
-        ValueError: if the folder is not that data set.
+        ValueError: for a folder with another layout.
     """
     found = Found()
     for part, split in (("train", "train"), ("val", "validation")):
@@ -254,10 +279,14 @@ def find_cityscapes(folder: Path, only: str | None) -> Found:
 
 
 def find_ade20k(folder: Path, only: str | None) -> Found:
-    """ADE20K scene parsing: ``images/training|validation`` with ``annotations/training|validation``.
+    """Find the pairs of ADE20K: ``images/training|validation`` with ``annotations/training|validation``.
+
+    Args:
+        folder: folder of the data set.
+        only: the one split to take; None for both.
 
     Raises:
-        ValueError: if the folder is not that data set.
+        ValueError: for a folder with another layout.
     """
     found = Found()
     for part, split in (("training", "train"), ("validation", "validation")):

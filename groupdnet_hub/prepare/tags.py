@@ -1,7 +1,7 @@
-"""What the tags of a whole photo say of its label map: which classes it may show, and which it has to.
+"""Image-level tags of a photo as limits of its label map: which classes it may show, and which it must show.
 
-Image-level tags name garments, not places. Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014) gives 1,094 of its
-photos no more than these.
+Image-level tags name garments, not places. Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014) has only these for
+1,094 of its photos.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.data.people import PEOPLE, PEOPLE16
-from groupdnet_hub.data.person_maps import BACKGROUND
+from groupdnet_hub.data.people import BACKGROUND, PEOPLE, PEOPLE16
 from groupdnet_hub.prepare.ccp import read_tags
 from groupdnet_hub.prepare.labels import CCP, NEAREST, rules_for
 from groupdnet_hub.prepare.matlab import read_numbers
@@ -24,19 +23,19 @@ Tags = tuple[str, ...]
 
 # Photos whose tags name one of these are left out, as the paper does for "rare attributes like a glove".
 RARE = frozenset({"glove", "gloves"})
-# Classes that no tag has to name: nearly every person shows them.
+# Classes that need no tag: nearly every person shows them.
 _ALWAYS = ("background", "hair", "face", "skin")
-# A photo whose tags name none of these is tagged incompletely: its parser must not be kept from labelling the chest.
+# Tags without any of these are incomplete: they must not prevent the parser from labelling the chest.
 _UPPER = frozenset({"top", "outerwear", "dress", "top-clothes"})
-# What image-level annotators also mean by a tag, besides its class.
+# Classes that image-level annotators also mean by a tag, besides its own.
 _ALSO = {"jumper": ("dress",), "vest": ("top",)}
-# The folder of image-level tags in Clothing Co-Parsing, and its list of all tags.
+# Folder of image-level tags in Clothing Co-Parsing, and its list of all tags.
 _IMAGE_LEVEL, _TAG_LIST = Path("annotations") / "image-level", "label_list.mat"
-# In any other folder of photos, a line for each.
+# File of tags in any other folder of photos, a line for each.
 LISTING = "metadata.jsonl"
-# Least share of the person's pixels at which a tagged class counts as found: half of what 99 % of the annotated photos
-# with that class give it. So a belt or a sock that is mostly hidden passes, and a coat of which the parser saw no more
-# than a sleeve does not.
+# Least fraction of the person's pixels at which a tagged class counts as found: half of the fraction that 99 % of the
+# annotated photos with that class exceed. A belt or a sock that is mostly hidden passes; a coat of which the parser saw
+# only a sleeve does not.
 _LEAST = {
     "hat": 0.007,
     "glasses": 0.002,
@@ -59,54 +58,54 @@ class Needed:
 
     Attributes:
         name: its class of :data:`groupdnet_hub.data.people.PEOPLE16`.
-        ids: the classes as which a map may show it.
-        share: least share of the person's pixels that these take where the garment was found.
+        ids: ids of the classes as which a map may show it.
+        fraction: least fraction of the person's pixels of these classes at which the garment counts as found.
     """
 
     name: str
     ids: tuple[int, ...]
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the tags of one photo allow.
+    """The limits that tags set to the label map of one photo.
 
     Attributes:
-        allowed: bool [C], the classes that its map may show.
-        clothed: whether the tags name an upper garment.
-        needed: the garments that its map has to show.
+        allowed: bool [C], whether the map may show a class.
+        needed: garments that the map must show.
     """
 
     allowed: np.ndarray
-    clothed: bool
     needed: tuple[Needed, ...]
 
-    def apply(self, shares: np.ndarray) -> np.ndarray:
-        """The probabilities [C, H, W] with 0 for each class that is not allowed. They are not scaled to a sum of 1:
-        where the parser is sure of something else, it is not sure of what is left either."""
-        return shares * self.allowed[:, None, None].astype(shares.dtype)
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return probabilities [C, H, W] with 0 for classes that are not allowed.
+
+        They are not normalised to a sum of 1: where the parser is sure of something else, it is not sure of the rest.
+        """
+        return probabilities * self.allowed[:, None, None].astype(probabilities.dtype)
 
     def missing(self, ids: np.ndarray) -> list[str]:
-        """The needed garments that a label map [H, W] of one person does not show enough of."""
+        """Return the needed garments of which a label map [H, W] of one person shows too little."""
         person = max(1, int((ids != BACKGROUND).sum()))
-        return [one.name for one in self.needed if np.isin(ids, one.ids).sum() < one.share * person]
+        return [one.name for one in self.needed if np.isin(ids, one.ids).sum() < one.fraction * person]
 
 
 def limits_of(tags: Iterable[str], labels: LabelSet) -> Limits:
-    """What the tags of a photo allow in label maps of ``labels``.
+    """Return the limits that the tags of a photo set to label maps of ``labels``.
 
-    A tag allows its class by :data:`prepare_labels.CCP`; hair, face, skin and background are always allowed, and
-    jewellery and accessories allow nothing more. Some tags are ambiguous, so they allow more; one of the two classes
-    has to be found:
+    A tag allows its class by :data:`groupdnet_hub.prepare.labels.CCP`; hair, face, skin and background are always
+    allowed, and jewellery and accessories allow nothing more. Ambiguous tags allow more classes, of which one must be
+    found:
 
     - ``dress`` beside another upper garment, where :func:`.ccp.merge_tags` may find a skirt: dress and skirt;
-    - ``suit`` without other trousers or a skirt, whose lower half is trousers there: outerwear, and also trousers;
+    - ``suit`` without other trousers or a skirt, whose lower half is trousers: outerwear, and also trousers;
     - ``jumper`` and ``vest``, by which Clothing Co-Parsing's pixel-level annotations mean sweaters and waistcoats, but
       its image-level ones as often dresses and sleeveless tops: both classes.
 
     Args:
-        tags: of one photo, all of them known (:func:`check_tags`).
+        tags: tags of one photo, all of them known (:func:`check_tags`).
         labels: :data:`groupdnet_hub.data.people.PEOPLE` or :data:`groupdnet_hub.data.people.PEOPLE16`.
     """
     merged = _merged(labels)
@@ -127,16 +126,21 @@ def limits_of(tags: Iterable[str], labels: LabelSet) -> Limits:
             needed.setdefault(ids, Needed(class_, ids, min(_LEAST[name] for name in names)))
     if "suit" in tags and not others & {"skirt", "trousers"}:
         allowed[labels.id_of(merged["trousers"])] = True
-    return Limits(allowed, bool(others & _UPPER or "dress" in tags), tuple(needed.values()))
+    return Limits(allowed, tuple(needed.values()))
+
+
+def names_upper_garment(tags: Iterable[str], labels: LabelSet) -> bool:
+    """Return whether some of the known tags of a photo is an upper garment or a dress."""
+    return bool({_class_of(tag, labels) for tag in set(tags) - RARE} & _UPPER)
 
 
 def _merged(labels: LabelSet) -> dict[str, str]:
-    """For each of the 16 classes the one of ``labels``, or :data:`prepare_labels.NEAREST`."""
+    """Return the class of ``labels``, or :data:`~groupdnet_hub.prepare.labels.NEAREST`, for each of the 16 classes."""
     return rules_for(labels, {name: name for name in PEOPLE16.names})
 
 
 def _class_of(tag: str, labels: LabelSet) -> str | None:
-    """The class of :data:`PEOPLE16`, or else of ``labels``, that a tag names; None for jewellery and accessories.
+    """Return the class of :data:`PEOPLE16`, or else of ``labels``, of a tag; None for jewellery and accessories.
 
     Raises:
         ValueError: for a tag that is neither one of Clothing Co-Parsing nor a class.
@@ -152,7 +156,7 @@ def check_tags(by_photo: Mapping[str, Tags], labels: LabelSet) -> None:
     """Refuse tags that :func:`limits_of` cannot use.
 
     Raises:
-        ValueError: for label sets other than those of people; for tags that are unknown, naming them and their photos.
+        ValueError: for label sets other than those of people, and for unknown tags; the message names their photos.
     """
     if labels not in (PEOPLE, PEOPLE16):
         raise ValueError("--tags knows the classes people8 and people16 only, and --classes are others")
@@ -173,12 +177,12 @@ def check_tags(by_photo: Mapping[str, Tags], labels: LabelSet) -> None:
 
 
 def find_tags(source: Path | None, photos: Path) -> dict[str, Tags]:
-    """The tags of each photo, by its name without the ending.
+    """Return the tags of each photo by its name without the suffix.
 
     Args:
-        source: a folder of ``.mat`` files as Clothing Co-Parsing's ``annotations/image-level``, or a ``metadata.jsonl``
-            whose lines have ``file_name`` and ``tags``. None: those in the folder of the photos, in this order.
-        photos: folder of the photos, or that data set's own.
+        source: folder of ``.mat`` files like Clothing Co-Parsing's ``annotations/image-level``, or a ``metadata.jsonl``
+            whose lines have ``file_name`` and ``tags``. None for the one in the folder of the photos, in this order.
+        photos: folder of the photos, or of that data set.
 
     Raises:
         ValueError: if there are none, or they cannot be read.
@@ -208,13 +212,17 @@ def find_tags(source: Path | None, photos: Path) -> dict[str, Tags]:
 
 
 def read_image_tags(path: Path, names: Tags) -> Tags:
-    """The tags of an image-level annotation: a ``.mat`` file with ``tags``, ids from 0 into ``label_list.mat``.
+    """Return the tags of an image-level annotation: a ``.mat`` file with ``tags``, ids from 0 into ``label_list.mat``.
 
-    That they are counted from 0 the files themselves tell: 0, ``null``, is in nearly all of them, as ``hair`` and
-    ``skin`` then are too.
+    That they count from 0 is evident from the files: 0, ``null``, is in nearly all of them, and so then are ``hair``
+    and ``skin``.
+
+    Args:
+        path: path of the file.
+        names: tags by id.
 
     Raises:
-        ValueError: for a damaged file, or an id that is no tag.
+        ValueError: for a damaged file, or an id that is not a tag.
     """
     ids = read_numbers(path, "tags")
     strange = [value for value in ids.ravel().tolist() if value not in range(len(names))]
@@ -226,10 +234,10 @@ def read_image_tags(path: Path, names: Tags) -> Tags:
 
 
 def read_listed_tags(path: Path) -> dict[str, Tags]:
-    """The ``tags`` of a ``metadata.jsonl``, by the photo's name without its ending; a line may have none.
+    """Return the ``tags`` of a ``metadata.jsonl`` by the photo's name without the suffix; a line may have none.
 
     Raises:
-        ValueError: if it cannot be read, or its tags are no lists of texts.
+        ValueError: if it cannot be read, or its tags are not lists of strings.
     """
     try:
         entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -1,19 +1,24 @@
-"""Where a figure was measured: the machine and the commit."""
+"""Where a result comes from: the machine, the commit, the inputs, and the settings that it was started with."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 import groupdnet_hub
 
 
 def machine() -> str:
-    """The device and its cores, and the version of torch."""
+    """Return the device and its cores, and the version of torch."""
     if torch.cuda.is_available():
         device = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     else:
@@ -22,7 +27,7 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout, marked where files were changed; the package's version outside of one."""
+    """Return the commit of the checkout, marked where files were changed; the package's version outside of one."""
     here = Path(__file__).resolve().parent
 
     def git(*command: str) -> str:
@@ -34,6 +39,50 @@ def commit() -> str:
         return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return f"version {groupdnet_hub.__version__}"
+
+
+def digest(*parts: bytes | str) -> str:
+    """Return the SHA-256 of several texts or bytes."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.hexdigest()
+
+
+def model_digest(model: nn.Module, *more: str) -> str:
+    """Return the SHA-256 of all tensors of a model, with their names, and of more texts."""
+    parts: list[bytes | str] = list(more)
+    for key, value in sorted(model.state_dict().items()):
+        parts += [key, value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()]
+    return digest(*parts)
+
+
+def refuse_other_settings(
+    before: Mapping[str, Any], now: Mapping[str, Any], place: Path | str, otherwise: str
+) -> None:
+    """Refuse to resume what was started with other settings.
+
+    Args:
+        before, now: settings by name, at the start and now.
+        place: what was started, for the message.
+        otherwise: what to do if these settings are meant, for the message.
+
+    Raises:
+        ValueError: naming the first setting that differs.
+    """
+    for key in {**now, **before}:
+        if before.get(key) != now.get(key):
+            raise ValueError(
+                f"{place} was started with {_setting(key, before.get(key))}, not {_setting(key, now.get(key))}: give "
+                f"the same again, or {otherwise}"
+            )
+
+
+def _setting(key: str, value: Any) -> str:
+    if isinstance(value, str) and len(value) == 64:  # a digest says nothing to people
+        return f"{key.replace('_', ' ')} {value[:8]}..."
+    return f"{key} {json.dumps(value, ensure_ascii=False)}"
 
 
 def _processor() -> str:

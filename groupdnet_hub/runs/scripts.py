@@ -53,8 +53,10 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
     """Run a script of ``train/`` to its end.
 
     Args:
-        script: its file name.
-        about: what it is run for, in the error's words.
+        script: file name of the script.
+        flags: its command line.
+        processes: number of processes.
+        about: subject of the run, in the message.
 
     Raises:
         ValueError: if it fails.
@@ -66,7 +68,7 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
     if done.returncode:
         raise ValueError(
             f"{script} ended with status {done.returncode} for {about}: fix the error above, and start this command "
-            "again to go on"
+            "again to resume"
         )
 
 

@@ -1,8 +1,7 @@
-"""Work shared out over processes, with the same result for any number of them, and what identifies a run's inputs."""
+"""Work sharded over processes, with the same result for any number of them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -13,30 +12,33 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
-from torch import nn
 from tqdm.auto import tqdm
 
 from groupdnet_hub.runs.accelerators import build_accelerator
 from groupdnet_hub.runs.output_lock import sole_writer
 
-# A process that has done its share waits for the slowest one, which may take long.
+# A process that has finished its shard waits for the slowest one, which may take long.
 _LONGEST_WAIT = timedelta(days=7)
 
 
 def start_accelerator(mixed_precision: str = "no") -> Accelerator:
-    """An accelerator for independent shares of work. On a CPU each process has one thread."""
+    """Return an accelerator for independent shards of work. On a CPU each process has one thread."""
     accelerator = build_accelerator(
         mixed_precision=mixed_precision,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
     )
     if accelerator.device.type == "cpu":
-        torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
+        torch.set_num_threads(1)  # the number of threads changes the rounding of sums
     return accelerator
 
 
 @contextmanager
 def sole_run(accelerator: Accelerator, folder: Path, name: str, otherwise: str) -> Iterator[None]:
-    """:func:`sole_writer`, held by the main process for all of a run's processes.
+    """Hold :func:`sole_writer` on the main process for all processes of a run.
+
+    Args:
+        accelerator: accelerator of the run.
+        folder, name, otherwise: as :func:`sole_writer` takes them.
 
     Raises:
         ValueError: on every process alike, if another run holds it or the folder cannot be written to.
@@ -54,27 +56,34 @@ def sole_run(accelerator: Accelerator, folder: Path, name: str, otherwise: str) 
         yield
 
 
-def share(count: int, accelerator: Accelerator) -> range:
-    """This process's part of ``range(count)``: one run of neighbours, so that few label maps are read twice.
+def shard(count: int, accelerator: Accelerator) -> range:
+    """Return this process's shard of ``range(count)``, contiguous so that few label maps are read twice.
 
-    Not ``split_between_processes``, which gives the last item to every process that would have none.
+    Not ``split_between_processes``, which gives the last item to every process whose shard would be empty.
     """
     index, processes = accelerator.process_index, accelerator.num_processes
     return range(count * index // processes, count * (index + 1) // processes)
 
 
-def in_shares(
-    count: int, look: Callable[[int], Any], accelerator: Accelerator, description: str
+def run_sharded(
+    count: int, fn: Callable[[int], Any], accelerator: Accelerator, description: str
 ) -> list[Any]:
-    """``look(i)`` for i in 0..count-1, each on one process; the answers, in order, on all of them.
+    """Return ``[fn(i) for i in range(count)]`` on all processes, each item computed by one of them.
+
+    Args:
+        count: number of items.
+        fn: function of the item's index.
+        accelerator: accelerator of the run.
+        description: text of the progress bar.
 
     Raises:
-        ValueError: the first one that a look raised, on every process alike.
+        ValueError: the first error that ``fn`` raised, on every process alike.
     """
-    answers, problem = [], None
-    for i in tqdm(share(count, accelerator), desc=description, disable=not accelerator.is_main_process):
+    answers: list[Any] = []
+    problem = None
+    for i in tqdm(shard(count, accelerator), desc=description, disable=not accelerator.is_main_process):
         try:
-            answers.append(look(i))
+            answers.append(fn(i))
         except (ValueError, OSError) as error:
             problem = str(error)
             break
@@ -85,24 +94,7 @@ def in_shares(
     return [answer for part, _ in gathered for answer in part]
 
 
-def digest(*parts: bytes | str) -> str:
-    """SHA-256 of several texts or bytes."""
-    total = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        total.update(len(data).to_bytes(8, "little") + data)
-    return total.hexdigest()
-
-
-def model_digest(model: nn.Module, *more: str) -> str:
-    """SHA-256 of all tensors of a model, with their names, and of more texts."""
-    parts: list[bytes | str] = list(more)
-    for key, value in sorted(model.state_dict().items()):
-        parts += [key, value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()]
-    return digest(*parts)
-
-
 def picture_seed(seed: int, map_index: int, number: int) -> int:
-    """The seed of one picture of a label map, below 2**53, so that every reader of JSON keeps it exactly."""
+    """Return the seed of one picture of a label map, below 2**53, so that every JSON reader keeps it exactly."""
     state = np.random.SeedSequence((seed, map_index, number)).generate_state(1, np.uint64)
     return int(state[0]) >> 11

@@ -1,4 +1,4 @@
-"""Training for so many seconds at most."""
+"""Training for up to n seconds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from accelerate.utils import broadcast_object_list
 
 
 class TimeLimit:
-    """Says when a run has trained long enough, and says the same to all of its processes.
+    """Ends a run after some time, on all of its processes at the same step.
 
     Args:
-        seconds: from now on; None for no limit.
-        processes: of the run. Several agree only at every ``interval``-th step, because asking the main process's
-            clock takes a message.
+        seconds: time limit from now; None for none.
+        processes: number of processes. Several agree only at every ``interval``-th step, because reading the main
+            process's clock takes a message.
+        interval: steps between two such readings.
     """
 
     def __init__(self, seconds: float | None, processes: int, interval: int) -> None:
@@ -21,7 +22,7 @@ class TimeLimit:
         self._processes, self._interval = processes, interval
 
     def reached(self, step: int) -> bool:
-        """Whether the run stops after this step; every process asks after every step."""
+        """Return whether the run stops after this step; every process calls it after every step."""
         if self._end is None or (self._processes > 1 and step % self._interval):
             return False
         reached = [time.monotonic() >= self._end]

@@ -49,11 +49,15 @@ def build_data(settings: TrainConfig, labels: LabelSet, image_size: tuple[int, i
 
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
     rows = load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
-    columns: dict[str, Any] = {"image_column": settings.image_column, "label_column": settings.label_column}
+    how: dict[str, Any] = {
+        "image_column": settings.image_column,
+        "label_column": settings.label_column,
+        "transform": transform,
+    }
     if settings.streaming:
         shuffled = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER)
-        return StreamedImages(shuffled, labels, image_size, **columns, transform=transform)
-    return PairedImages.from_rows(rows, labels, image_size, **columns, transform=transform)
+        return StreamedImages(shuffled, labels, image_size, **how)
+    return PairedImages.from_rows(rows, labels, image_size, **how)
 
 
 def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:

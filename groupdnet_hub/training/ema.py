@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from groupdnet_hub import GroupDNet, StreamedImages
 from groupdnet_hub.baselines import System
-from groupdnet_hub.models.layers import copy_all
+from groupdnet_hub.models.fast.working_weights import copy_all
 from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.data import Data
 

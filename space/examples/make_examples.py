@@ -11,7 +11,6 @@ under other names. No photo comes along. The script needs a clone of the reposit
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,16 +62,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def prepare(raw: Path, output: Path) -> list[Path]:
-    """The label maps of ``EXAMPLES``, prepared below ``output``.
+    """Prepare the label maps of ``EXAMPLES`` below ``output``.
 
     Raises:
         ValueError, OSError: if the data set, or one of the photos, cannot be read, or is not there.
     """
-    sys.path.append(str(HERE.parents[1]))
     from groupdnet_hub.prepare.config import CcpConfig
+    from groupdnet_hub.prepare.plan import conditions_of, find_items
     from groupdnet_hub.prepare.run import prepare_all
     from groupdnet_hub.prepare.sources import Found
-    from train.prepare import conditions_of, find_items
 
     settings = CcpConfig(
         input=raw,

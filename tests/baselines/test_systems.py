@@ -178,8 +178,8 @@ def test_networks_of_mulnet_do_not_see_each_other() -> None:
     assert isinstance(mulnet, GroupDNet)
     codes = mulnet.sample_codes(1, generator=torch.Generator().manual_seed(0))
     redrawn = mulnet.redraw(codes, 2, generator=torch.Generator().manual_seed(1))
-    scene = mulnet.prepare(some_labels()[:1])
-    before, after = (mulnet.decoder.activations(c, scene) for c in (codes, redrawn))
+    prepared = mulnet.prepare(some_labels()[:1])
+    before, after = (mulnet.decoder.activations(c, prepared) for c in (codes, redrawn))
     for one, other in list(zip(before, after, strict=True))[:-2]:
         changed = (one - other).abs().amax(dim=(0, 2, 3)).view(8, -1).amax(dim=1) > 0
         assert changed.nonzero().flatten().tolist() == [2]

@@ -160,13 +160,13 @@ def reroll_deepfashion(turn: Turn, args: argparse.Namespace) -> None:
     top = model.config.class_names.index("top-clothes")
     codes, others = (model.sample_codes(generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     with torch.inference_mode():
-        scene = model.prepare(label_map(args, model.config.image_size))
-        model.decode(codes, scene)
+        prepared = model.prepare(label_map(args, model.config.image_size))
+        model.decode(codes, prepared)
         for source in itertools.cycle((others, codes)):
             redrawn = codes.clone()
             redrawn[:, top] = source[:, top]
             turn()
-            model.decode(redrawn, scene)
+            model.decode(redrawn, prepared)
 
 
 def first_decode_deepfashion(turn: Turn, args: argparse.Namespace) -> None:

@@ -1,10 +1,10 @@
 """What the fast forms save against the paper's network: ``python tests/benchmarks/decode.py``.
 
 Every row is measured in one run, the forms of a case in turn, so that the ratios compare like with like also on a
-busy machine; times are medians. "plain" is our own plain path: dense convolutions of the whole label maps, nothing
-kept, spectral normalisation at every forward; its cost equals the original's. With ``--data_dir`` the label maps are
-real ones; without, people drawn by our own code. Peak memory is that of a process of its own for each form, above the
-model's.
+busy machine; times are medians. "plain" is the network as the paper has it (``groupdnet_hub/models/decoder.py``): it
+convolves the whole label maps, caches nothing, and normalises the weights in every forward. With ``--data_dir`` the
+label maps are real ones; without, people drawn by our own code. Peak memory is that of a process of its own for each
+form, above the model's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch import Tensor
 from groupdnet_hub import PRESETS, GroupDNet, GroupDNetConfig, LabelSet, PairedImages
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.labels import instance_edges
 
 FORMS = ("first decode", "another sample", "one-class reroll", "batch of 16")
 Draw = Callable[[], object]
@@ -114,7 +115,12 @@ def measure_training(args: argparse.Namespace, device: torch.device) -> None:
 
     def step(model: GroupDNet, lookup: bool) -> None:
         model.zero_grad()
-        (model.decode(codes, model.prepare(label, lookup=lookup)) * weights).sum().backward()
+        picture = (
+            model.decode(codes, model.prepare(label, lookup=True))
+            if lookup
+            else plain_decode(model, codes, label)
+        )
+        (picture * weights).sum().backward()
 
     forms: dict[str, Draw] = {"plain": lambda: step(as_published, False), "fast": lambda: step(model, True)}
     times = alternately(forms, args.repeats, device, gradients=True)
@@ -139,11 +145,11 @@ def measure_scaling(args: argparse.Namespace, device: torch.device, dtype: torch
         label = regions(classes, size, batch).to(device)
         codes = model.sample_codes(batch, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            scene = model.prepare(label, keep=0)
+            prepared = model.prepare(label, keep=0)
         forms: dict[str, Draw] = {
-            "plain": lambda: model.decode(codes, model.prepare(label, lookup=False)),  # noqa: B023
+            "plain": lambda: plain_decode(model, codes, label),  # noqa: B023
             "first": lambda: model.decode(codes, model.prepare(label, keep=0)),  # noqa: B023
-            "another": lambda: model.decode(codes, scene),  # noqa: B023
+            "another": lambda: model.decode(codes, prepared),  # noqa: B023
         }
         times = alternately(forms, args.repeats, device)
         ratios = [times["plain"] / times[form] for form in ("first", "another")]
@@ -155,7 +161,7 @@ def measure_scaling(args: argparse.Namespace, device: torch.device, dtype: torch
 
 
 def fast_options(args: Mapping[str, Any]) -> dict[str, bool]:
-    """How the fast forms prepare a scene."""
+    """How the fast forms prepare a label map."""
     return {name: args[name] for name in ("compiled", "cuda_graphs")}
 
 
@@ -165,34 +171,41 @@ def draws(
     """A function that draws once in one form; what the form takes for granted is done here, once.
 
     Args:
-        fast: how a scene is prepared; None for the paper's network.
+        fast: how a label map is prepared; None for the paper's network.
     """
     batch = 16 if form == "batch of 16" else 1
     codes, others = (
         model.sample_codes(batch, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)
     )
     if fast is None:  # the paper's network does all the work for every picture
-        return lambda: model.decode(codes, model.prepare(label, instance, lookup=False))
+        return lambda: plain_decode(model, codes, label, instance)
     if form == "first decode":
         return lambda: model.decode(codes, model.prepare(label, instance, **fast))
     if form != "one-class reroll":
-        scene = model.prepare(label, instance, keep=0, **fast)
+        prepared = model.prepare(label, instance, keep=0, **fast)
         if not fast["cuda_graphs"]:
-            return lambda: model.decode(codes, scene)
+            return lambda: model.decode(codes, prepared)
         turns = itertools.cycle((others, codes))  # nothing but the codes' difference is drawn
-        return lambda: model.decode(next(turns), scene)
-    rerolled, scene = codes.clone(), model.prepare(label, instance, **fast)
+        return lambda: model.decode(next(turns), prepared)
+    rerolled, prepared = codes.clone(), model.prepare(label, instance, **fast)
     shown = torch.unique(label).tolist()
-    model.decode(codes, scene)
+    model.decode(codes, prepared)
     turn = 0
 
     def reroll() -> Tensor:
         nonlocal turn
         rerolled[:, shown[-1]] = (others, codes)[turn % 2][:, shown[-1]]
         turn += 1
-        return model.decode(rerolled, scene)
+        return model.decode(rerolled, prepared)
 
     return reroll
+
+
+def plain_decode(model: GroupDNet, codes: Tensor, label: Tensor, instance: Tensor | None = None) -> Tensor:
+    """A picture by the paper's network."""
+    order = model.class_order
+    edges = None if instance is None else instance_edges(instance)
+    return model.decoder(order.codes_in_slots(codes), order.label_in_slots(label), edges)
 
 
 def alternately(

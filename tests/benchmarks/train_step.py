@@ -24,15 +24,15 @@ from torch import Tensor
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(_ROOT))
 
-from groupdnet_hub.training.trainer import Trainer  # noqa: E402
 
 from groupdnet_hub.training.config import TrainConfig  # noqa: E402
+from groupdnet_hub.training.fast.build_step import compile_networks  # noqa: E402
 from groupdnet_hub.training.fast.step_form import StepForm, choose_form  # noqa: E402
 from tests.benchmarks.decode import matrix_rate, resident_peak, synchronise  # noqa: E402
 from tests.helpers.host_waits import NoHostWaits  # noqa: E402
 from tests.helpers.launch_counts import CountedCompiler, counting  # noqa: E402
 from tests.helpers.operation_counts import MultiplyAccumulates, OperationCounts  # noqa: E402
-from tests.helpers.step_runs import step_run  # noqa: E402
+from tests.helpers.step_runs import StepRun, step_run  # noqa: E402
 
 # The bundled model's last run (docs/bundled_model.md) and the people16 run (docs/people16.md), with all their losses.
 _BUNDLED = (
@@ -98,19 +98,19 @@ def print_counts(case: str, args: argparse.Namespace) -> None:
     dtype = torch.bfloat16 if args.mixed_precision == "bf16" else None
     form = StepForm(working=True, dense=True, dtype=dtype)
     print(f"{case}, batch {args.batch_size}, {args.mixed_precision}:")
-    with run(case, args, form) as (trainer, batches):
+    with run(case, args, form) as (made, batches):
         for step in (0, 1):  # the first step of its kind says which random numbers it draws
-            trainer.step = step
-            trainer.update(batches[0])
+            made.step = step
+            made.update(batches[0])
         with NoHostWaits(collect=True) as waits, OperationCounts() as counts:
-            trainer.update(batches[1])
+            made.update(batches[1])
         print(f"operations without a compiler {counts.total}")
         compiler = CountedCompiler()
-        trainer.compile(backend=compiler, fullgraph=True)
+        compile_networks(made.learner, made.form, backend=compiler, fullgraph=True)
         for _ in range(3):
-            trainer.update(batches[0])
+            made.update(batches[0])
         with counting(compiler) as launches:
-            trainer.update(batches[1])
+            made.update(batches[1])
     print(f"operations {launches.total}")
     print(f"host waits {len(waits.waits)}")
     for wait in waits.waits:
@@ -132,19 +132,19 @@ def print_speed(case: str, args: argparse.Namespace) -> None:
         runs = {name: stack.enter_context(run(case, args, form)) for name, form in forms(args).items()}
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(args.warm_ups + args.steps):
-            for name, (trainer, batches) in runs.items():
+            for name, (made, batches) in runs.items():
                 synchronise(device)
                 start = time.perf_counter()
-                trainer.update(batches[turn % 2])
-                trainer.step += 1
+                made.update(batches[turn % 2])
+                made.step += 1
                 synchronise(device)
                 if turn >= args.warm_ups:
                     seconds[name].append(time.perf_counter() - start)
     with (
-        run(case, args, StepForm(working=True, dense=True)) as (trainer, batches),
+        run(case, args, StepForm(working=True, dense=True)) as (made, batches),
         MultiplyAccumulates() as macs,
     ):
-        trainer.update(batches[0])
+        made.update(batches[0])
     print(
         "| form | pictures/s | share of that rate, were all label maps whole | peak memory |\n|---|---|---|---|"
     )
@@ -164,22 +164,23 @@ def print_parts(case: str, args: argparse.Namespace) -> None:
     """Milliseconds of the parts of a step that is neither compiled nor recorded, each waited for."""
     device = torch.device(args.device)
     form = dataclasses.replace(forms(args)["fast"], compiled=False, recorded=False)
-    with run(case, args, form) as (trainer, batches):
-        model = trainer.accelerator.unwrap_model(trainer.model)
+    with run(case, args, form) as (made, batches):
+        learner, accelerator = made.learner, made.learner.accelerator
+        model = accelerator.unwrap_model(learner.model)
         parts = {
             "encoder": (model.encoder, "forward"),
             "label maps": (model, "prepare"),
             "decoder, forward": (model.decoder, "forward"),
-            "discriminator, forward": (trainer.accelerator.unwrap_model(trainer.discriminator), "forward"),
-            "perceptual net, forward": (trainer.perceptual, "forward"),
-            "both backwards": (trainer.accelerator, "backward"),
-            "generator's update": (trainer.optimizer, "step"),
-            "discriminator's update": (trainer.discr_optimizer, "step"),
-            "moving average": (trainer.shown, "follow"),
+            "discriminator, forward": (accelerator.unwrap_model(learner.discriminator), "forward"),
+            "perceptual net, forward": (learner.objective.parts.perceptual, "forward"),
+            "both backwards": (accelerator, "backward"),
+            "generator's update": (learner.optimizer, "step"),
+            "discriminator's update": (learner.discr_optimizer, "step"),
+            "moving average": (made.inference, "follow"),
         }
         spent = {name: timed(*part, device) for name, part in parts.items() if part[0] is not None}
         for turn in range(1 + args.steps):
-            trainer.update(batches[turn % 2])
+            made.update(batches[turn % 2])
             if not turn:
                 for values in spent.values():
                     values.clear()
@@ -217,9 +218,9 @@ def peak_memory(case: str, args: argparse.Namespace, form: str) -> float:
 
 def _peak_memory(case: str, args: argparse.Namespace, form: str) -> float:
     torch.set_num_threads(args.threads)
-    with run(case, args, forms(args)[form]) as (trainer, batches):
+    with run(case, args, forms(args)[form]) as (made, batches):
         for step in range(3):
-            trainer.update(batches[step % 2])
+            made.update(batches[step % 2])
     if args.device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resident_peak() / 2**20
@@ -242,7 +243,7 @@ def fast_form(args: argparse.Namespace) -> tuple[StepForm, tuple[str, ...]]:
 
 def run(
     case: str, args: argparse.Namespace, form: StepForm
-) -> contextlib.AbstractContextManager[tuple[Trainer, list[dict[str, Tensor]]]]:
+) -> contextlib.AbstractContextManager[tuple[StepRun, list[dict[str, Tensor]]]]:
     """A run of the case that is ready for its first step, and batches on its device."""
     classes, flags = CASES[case]
     asked = [

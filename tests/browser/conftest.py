@@ -62,9 +62,9 @@ def page_server(
 
 @pytest.fixture(scope="session")
 def upright_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``model``, of sixteen classes and 256x128, which knows one look of a hat, and its ``maps``."""
+    """``model``, of sixteen classes and 256x128, in which a hat is fixed, and its ``maps``."""
     folder = tmp_path_factory.mktemp("upright")
-    page_model(MORE_LABELS, UPRIGHT_SIZE, one_look=["hat"]).save_pretrained(folder / "model")
+    page_model(MORE_LABELS, UPRIGHT_SIZE, fixed_classes=["hat"]).save_pretrained(folder / "model")
     save_examples(folder / "maps", MORE_LABELS, UPRIGHT_SIZE)
     return folder
 

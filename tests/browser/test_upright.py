@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page.core.cutting import class_window
+from page.core.regions import class_window
 from page.core.studio import OPENING_SEEDS
 from PIL import Image
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page.core.cutting import class_window
+from page.core.regions import class_window
 
 from groupdnet_hub.data.label_maps import read_label_map
 from tests.browser.visitor import (
@@ -171,17 +171,17 @@ def test_candidates_are_windows_on_the_class(
     assert candidates_of(browser, 0)[0].shape == (*label.shape, 3)
 
 
-def test_a_class_with_one_look_says_so(browser: Any, upright_address: str) -> None:
+def test_a_fixed_class_says_so(browser: Any, upright_address: str) -> None:
     from gradio_client import Client
 
     client = Client(upright_address, verbose=False, analytics_enabled=False)
-    told = "hat has one look only in this model: redrawing it changes nothing."
+    told = "hat has only one appearance in this model: redrawing it changes nothing."
     assert client.predict("hat", 1, False, api_name="/candidates") == ([], told)
     assert client.predict("hat", 1, False, api_name="/reroll")[1] == told
     assert client.predict("hair", 1, False, api_name="/reroll")[1] == "Redrew hair."
     open_page(browser, upright_address)
     button = browser.find_element("css selector", f"#painter [data-class='{HAT}'] [data-tool=redraw]")
-    assert button.get_attribute("title") == "hat has one look only in this model"
+    assert button.get_attribute("title") == "hat has only one appearance in this model"
     other = browser.find_element("css selector", f"#painter [data-class='{OUTERWEAR}'] [data-tool=redraw]")
     assert other.get_attribute("title") == "Redraw outerwear"
     candidates_of(browser, OUTERWEAR)

@@ -7,25 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from groupdnet_hub import GroupDNet
-from tests.helpers.evaluate_runs import make_inputs
 from train import compare_models
 
 HEIGHT, GAP, HEADER, COLUMNS = 32, 8, 16, 3
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_inputs(tmp_path_factory.mktemp("compare"))
-    other = GroupDNet.from_pretrained(folder / "model")
-    with torch.no_grad():
-        for value in other.parameters():
-            value.mul_(1.5)
-    other.save_pretrained(folder / "other")
-    return folder
 
 
 def arguments(inputs: Path, output: Path, *further: str) -> list[str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,25 +19,15 @@ from groupdnet_hub.evaluation.config import parse_evaluate_config
 from groupdnet_hub.evaluation.report import report
 from groupdnet_hub.metrics import FeatureStatistics, TrunkFeatures, eight_bit, frechet_distance
 from tests.helpers.command_lines import refusal
-from tests.helpers.evaluate_runs import IMAGES, evaluate_command, figures, flags, make_inputs, write_inception
+from tests.helpers.evaluate_runs import IMAGES, SCRIPT, figures, flags, write_inception
 from tests.helpers.generate_runs import save_model
 from tests.helpers.processes import process_as_it_was
+from tests.helpers.script_runs import Running, run_script
 from tests.helpers.synthetic_systems import ChangesEverything
 from train import evaluate
 
 pytest.importorskip("lpips")
 pytest.importorskip("transformers")
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was() -> Iterator[None]:
-    with process_as_it_was():
-        yield
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +37,6 @@ def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with process_as_it_was():
         evaluate.main(flags(inputs, output))
     return output
-
-
-def run(arguments: list[str], processes: int = 1) -> subprocess.CompletedProcess[str]:
-    command, environment = evaluate_command(arguments, processes)
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_everything_is_measured(whole: Path, inputs: Path) -> None:
@@ -135,7 +118,7 @@ def test_each_class_has_a_contact_sheet_of_what_was_measured(whole: Path, inputs
 
 def test_two_processes_find_what_one_finds(inputs: Path, whole: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.json"
-    done = run(flags(inputs, output), 2)
+    done = run_script(SCRIPT, flags(inputs, output), processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = figures(whole), figures(output)
     # Sums of features are added in another order; their digits differ after the twelfth.
@@ -149,13 +132,11 @@ def test_two_processes_find_what_one_finds(inputs: Path, whole: Path, tmp_path: 
 
 def test_killed_it_goes_on_where_it_was(inputs: Path, whole: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.json"
-    command, environment = evaluate_command(flags(inputs, output))
-    running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = Running(SCRIPT, flags(inputs, output))
     rows = tmp_path / "results.parts" / "classes"
     while running.poll() is None and not (rows.is_dir() and any(rows.glob("[0-9]*.json"))):
         time.sleep(0.002)
     running.kill()
-    running.wait()
     before = {path: path.read_bytes() for path in rows.glob("[0-9]*.json")}
     assert 1 <= len(before) < 3
     assert json.loads(output.read_text())["parts"]["classes"]["result"] is None
@@ -277,7 +258,7 @@ def test_a_system_without_class_codes_splits_one_set_of_pairs(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--split", "train"], "there is no metadata.jsonl in"),
+        (["--split", "nowhere"], "there is no metadata.jsonl in"),
         (["--alexnet_weights", "/nowhere"], "--alexnet_weights: there is no file /nowhere"),
         (["--num_pairs", "0"], "--num_pairs is 0; it must be at least 1"),
         (["--num_images", "0"], "--num_images is 0"),
@@ -298,7 +279,7 @@ def test_wrong_flags_are_named(inputs: Path, given: list[str], message: str) -> 
 
 
 def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:
-    done = run(flags(inputs, tmp_path / "results.json", "--model", str(tmp_path)))
+    done = run_script(SCRIPT, flags(inputs, tmp_path / "results.json", "--model", str(tmp_path)))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("evaluate.py: the folder")
     assert "Traceback" not in done.stderr

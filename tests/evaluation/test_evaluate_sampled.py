@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -19,44 +17,16 @@ from groupdnet_hub.evaluation.inputs import Inputs, Sampled
 from groupdnet_hub.evaluation.report import comparison
 from groupdnet_hub.evaluation.sampled import choice as sampled_choice
 from groupdnet_hub.evaluation.sampled.choice import class_names
-from groupdnet_hub.figures import write_figures
 from groupdnet_hub.metrics import TrunkFeatures, faces, kernel_distance
 from tests.helpers.command_lines import refusal
-from tests.helpers.evaluate_runs import IMAGES, evaluate_command, figures, make_inputs
+from tests.helpers.evaluate_runs import IMAGES, SCRIPT, figures
+from tests.helpers.evaluate_runs import sampled_flags as flags
 from tests.helpers.processes import process_as_it_was
+from tests.helpers.script_runs import run_script
 from train import evaluate
 
 pytest.importorskip("lpips")
 pytest.importorskip("transformers")
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was() -> Iterator[None]:
-    with process_as_it_was():
-        yield
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_inputs(tmp_path_factory.mktemp("inputs"))
-    write_figures(folder / "data", 4, split="train", size=(48, 48), seed=9)
-    return folder
-
-
-def flags(inputs: Path, output: Path, *more: str) -> list[str]:
-    given = {
-        "--model": inputs / "model",
-        "--data_dir": inputs / "data",
-        "--output": output,
-        "--alexnet_weights": inputs / "alexnet.safetensors",
-        "--frechet_weights": inputs / "alexnet.safetensors",
-        "--frechet_net": "alexnet",
-        "--judged_size": 64,
-        "--batch_size": 2,
-        "--kid_seeds": 3,
-        "--sheet_rows": 0,
-    }
-    return [str(part) for pair in given.items() for part in pair] + list(more)
 
 
 def test_kid_is_of_the_pictures_that_the_seeds_draw_and_of_training_photos(
@@ -194,8 +164,7 @@ def test_every_measure_stands_beside_its_value_for_photos(whole: Path) -> None:
 def test_two_processes_measure_what_one_does(inputs: Path, whole: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.json"
     given = flags(inputs, output, "--pattern_seeds", "5", "--metrics", *MEASURES)
-    command, environment = evaluate_command(given, 2)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = run_script(SCRIPT, given, processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     assert figures(output) == figures(whole)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,33 +20,21 @@ from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.generation.inputs import Gallery
 from groupdnet_hub.io.images import read_photo
-from groupdnet_hub.runs.sharding import picture_seed, share
+from groupdnet_hub.runs.sharding import picture_seed, shard
 from tests.helpers.generate_runs import (
     MAPS,
-    accelerate_state,
-    command_line,
+    SCRIPT,
     contents,
     flags,
     lines_of,
-    make_inputs,
     run,
     save_model,
 )
-from tests.helpers.processes import process_as_it_was
+from tests.helpers.processes import reset_accelerate
+from tests.helpers.script_runs import Running
 from train import generate
 
 PER_MAP = 25
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was() -> Iterator[None]:
-    with process_as_it_was():
-        yield
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 # -- the same pictures -------------------------------------------------------------------------------------------
@@ -61,14 +47,14 @@ def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """200 pictures with appearances of a gallery, drawn by one process without a stop."""
     output = tmp_path_factory.mktemp("whole")
     more = (*GALLERY_RUN, "--gallery_dir", str(inputs / "gallery" / "train"))
-    said = run(flags(inputs, output, *more), OMP_NUM_THREADS="2")
+    said = run(flags(inputs, output, *more), threads=2)
     assert re.search(r"drew 200 of 200 pictures in .* pictures/s, 1 process\)", said)
     return output / "train"
 
 
 def test_two_processes_draw_what_one_draws(inputs: Path, tmp_path: Path, whole: Path) -> None:
     more = (*GALLERY_RUN, "--gallery_dir", str(inputs / "gallery" / "train"))
-    said = run(flags(inputs, tmp_path, *more), 2, OMP_NUM_THREADS="1")
+    said = run(flags(inputs, tmp_path, *more), 2)
     assert "drew 200 of 200" in said
     assert "2 processes" in said
     one, two = contents(whole), contents(tmp_path / "train")
@@ -78,15 +64,13 @@ def test_two_processes_draw_what_one_draws(inputs: Path, tmp_path: Path, whole: 
 
 
 def test_killed_and_restarted_none_is_missing_or_doubled(inputs: Path, tmp_path: Path, whole: Path) -> None:
-    """The killed run has one process and the one that goes on has two: the rest is shared anew."""
+    """The killed run has one process and the one that resumes has two: the rest is sharded again."""
     more = (*GALLERY_RUN, "--gallery_dir", str(inputs / "gallery" / "train"))
-    command, environment = command_line(flags(inputs, tmp_path, *more))
     images = tmp_path / "train" / "images"
-    running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = Running(SCRIPT, flags(inputs, tmp_path, *more))
     while running.poll() is None and (not images.is_dir() or len(list(images.glob("*.png"))) < 30):
         time.sleep(0.005)
     running.kill()
-    running.wait()
     before = {path: path.stat().st_mtime_ns for path in images.glob("[!.]*.png")}
     assert 30 <= len(before) < MAPS * PER_MAP
     assert not (tmp_path / "train" / "metadata.jsonl").exists()
@@ -143,7 +127,7 @@ def test_what_rounding_depends_on_stays_the_same(
     assert sizes == [3, 2]
 
 
-def test_shares_cover_everything_once() -> None:
+def test_shards_cover_everything_once() -> None:
     class Process:
         process_index, num_processes = 0, 1
 
@@ -153,7 +137,7 @@ def test_shares_cover_everything_once() -> None:
             for index in range(processes):
                 process = Process()
                 process.process_index, process.num_processes = index, processes
-                parts += share(count, process)
+                parts += shard(count, process)
             assert parts == list(range(count))
 
 
@@ -263,7 +247,7 @@ def test_mixed_precision(inputs: Path, tmp_path: Path) -> None:
     """bf16 changes pictures a little and codes, also those of the gallery's photos, not at all."""
     gallery = ("--gallery_dir", str(inputs / "gallery" / "train"), "--save_codes")
     generate.main(flags(inputs, tmp_path / "no", *gallery))
-    accelerate_state.AcceleratorState._reset_state(reset_partial_state=True)
+    reset_accelerate()
     generate.main(flags(inputs, tmp_path / "bf16", *gallery, "--mixed_precision", "bf16"))
     exact, half = contents(tmp_path / "no" / "train"), contents(tmp_path / "bf16" / "train")
     assert all(half[name] == value for name, value in exact.items() if name.startswith("codes/"))

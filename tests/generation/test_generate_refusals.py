@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +13,10 @@ from groupdnet_hub.figures import write_figures
 from groupdnet_hub.generation.config import parse_generate_config
 from tests.helpers.command_lines import refusal
 from tests.helpers.fake_hub import FakeHub
-from tests.helpers.generate_runs import MAPS, command_line, contents, flags, make_inputs, run, save_model
+from tests.helpers.generate_runs import MAPS, SCRIPT, contents, flags, run, run_with_hub, save_model
 from tests.helpers.hub_models import make_model
-from tests.helpers.processes import process_as_it_was
+from tests.helpers.script_runs import run_script
 from train import generate
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was() -> Iterator[None]:
-    with process_as_it_was():
-        yield
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +83,7 @@ def test_a_bad_label_map_or_photo_is_named(inputs: Path, tmp_path: Path) -> None
 
 
 def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:
-    command, environment = command_line(flags(inputs, tmp_path / "out", "--model", str(tmp_path)))
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = run_script(SCRIPT, flags(inputs, tmp_path / "out", "--model", str(tmp_path)))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("generate.py: the folder")
     assert "Traceback" not in done.stderr
@@ -144,7 +130,9 @@ def test_pushing_a_data_set(inputs: Path, started: Path, tmp_path: Path) -> None
     server = FakeHub()
     with server.serving():
         address = {"HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path)}
-        said = run(flags(inputs, started, "--push_to_hub", "user/people"), **HUB, **address)
+        done = run_with_hub(flags(inputs, started, "--push_to_hub", "user/people"), **HUB, **address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = done.stdout
     assert "drew 0 of 8" in said
     assert f"uploaded to {server.address}/datasets/user/people/commit/" in said
     assert list(server.repositories) == ["datasets/user/people"]
@@ -161,8 +149,7 @@ def test_pushing_a_data_set(inputs: Path, started: Path, tmp_path: Path) -> None
 def test_a_failed_upload_is_told(inputs: Path, started: Path, tmp_path: Path) -> None:
     arguments = flags(inputs, started, "--push_to_hub", "user/people")
     nobody = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
-    command, environment = command_line(arguments, **HUB, **nobody)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = run_with_hub(arguments, **HUB, **nobody)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("generate.py: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ from safetensors.torch import save_file
 
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
-from tests.helpers.generate_runs import command_line, save_model
+from tests.helpers.generate_runs import save_model
+from tests.helpers.shared_data import ROOT
 
+SCRIPT = ROOT / "train" / "evaluate.py"
 IMAGES = 5
 # Of their labels two are ours under another name, one is none of ours.
 THEIR_LABELS = ("hat", *(f"their {name}" for name in FIGURE_LABELS.names))
 
 
 def make_inputs(folder: Path) -> Path:
-    """``model``, ``data/validation``, drawn weights of AlexNet, a segmentation model and its table."""
+    """``model``, ``data`` with validation and training photos, weights of AlexNet, a segmentation model, its table."""
     save_model(folder / "model")
     write_figures(folder / "data", IMAGES, split="validation", size=(48, 48))
+    write_figures(folder / "data", 4, split="train", size=(48, 48), seed=9)
     write_alexnet(folder / "alexnet.safetensors")
     write_segmenter(folder / "segmenter")
     table = {f"their {name}": name for name in FIGURE_LABELS.names[1:]}
@@ -79,12 +83,7 @@ def write_inception(path: Path) -> torch.nn.Module:
 def flags(inputs: Path, output: Path, *more: str) -> list[str]:
     """A small evaluation with every metric but FID, whose network is large."""
     given = {
-        "--model": inputs / "model",
-        "--data_dir": inputs / "data",
-        "--output": output,
-        "--alexnet_weights": inputs / "alexnet.safetensors",
-        "--frechet_weights": inputs / "alexnet.safetensors",
-        "--frechet_net": "alexnet",
+        **_common(inputs, output),
         "--segmentation_model": inputs / "segmenter",
         "--segmentation_labels": inputs / "table.json",
         "--num_samples": 3,
@@ -95,11 +94,34 @@ def flags(inputs: Path, output: Path, *more: str) -> list[str]:
         "--sheet_columns": 2,
     }
     metrics = ["--metrics", "mcsd", "mocd", "lpips", "frechet", "miou", "fps", "macs", "params"]
-    return [str(part) for pair in given.items() for part in pair] + metrics + list(more)
+    return [*_listed(given), *metrics, *more]
 
 
-def evaluate_command(arguments: list[str], processes: int = 1) -> tuple[list[str], dict[str, str]]:
-    return command_line(arguments, processes, script="evaluate.py", OMP_NUM_THREADS="1")
+def sampled_flags(inputs: Path, output: Path, *more: str) -> list[str]:
+    """Measures of several pictures of each label map; which, ``more`` says."""
+    given = {
+        **_common(inputs, output),
+        "--judged_size": 64,
+        "--batch_size": 2,
+        "--kid_seeds": 3,
+        "--sheet_rows": 0,
+    }
+    return [*_listed(given), *more]
+
+
+def _common(inputs: Path, output: Path) -> dict[str, object]:
+    return {
+        "--model": inputs / "model",
+        "--data_dir": inputs / "data",
+        "--output": output,
+        "--alexnet_weights": inputs / "alexnet.safetensors",
+        "--frechet_weights": inputs / "alexnet.safetensors",
+        "--frechet_net": "alexnet",
+    }
+
+
+def _listed(given: Mapping[str, object]) -> list[str]:
+    return [str(part) for pair in given.items() for part in pair]
 
 
 def figures(output: Path) -> dict[str, Any]:

@@ -9,17 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from groupdnet_hub import AppearanceCodes, GroupDNet, GroupDNetConfig
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
-from tests.helpers.processes import torchrun
+from tests.helpers.script_runs import run_script
 from tests.helpers.shared_data import ROOT
 
-accelerate_state = pytest.importorskip("accelerate.state")
-
+SCRIPT = ROOT / "train" / "generate.py"
 MAPS = 8
 
 
@@ -43,23 +41,18 @@ def flags(inputs: Path, output: Path, *more: str) -> list[str]:
     return [str(part) for pair in given.items() for part in pair] + list(more)
 
 
-def command_line(
-    arguments: list[str], processes: int = 1, *, script: str = "generate.py", **extra: str
-) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", *torchrun(processes)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **extra}
-    # Several find each other by themselves, as a user's would.
-    environment |= {"ACCELERATE_USE_CPU": "true"} if processes == 1 else {"CUDA_VISIBLE_DEVICES": ""}
-    return [*command, str(ROOT / "train" / script), *arguments], environment
-
-
-def run(arguments: list[str], processes: int = 1, **extra: str) -> str:
-    command, environment = command_line(arguments, processes, **extra)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+def run(arguments: list[str], processes: int = 1, threads: int = 1) -> str:
+    """A run to its end in processes of its own; returns what it prints."""
+    done = run_script(SCRIPT, arguments, {"OMP_NUM_THREADS": str(threads)}, processes=processes)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def run_with_hub(arguments: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """A run of a process that reads where its Hub is when it imports what asks it."""
+    command = [sys.executable, str(SCRIPT), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", **variables}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def lines_of(split: Path) -> list[dict[str, Any]]:

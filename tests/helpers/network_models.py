@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
+from groupdnet_hub.data.labels import instance_edges
 from groupdnet_hub.models.layers import GroupedConv2d
 
 
@@ -36,8 +37,15 @@ def make_model(
     for module in model.modules():
         if isinstance(module, GroupedConv2d) and module.spectral_norm:
             for _ in range(10):
-                module._iterate()
+                module.iterate()
     return model
+
+
+def plain_decode(model: GroupDNet, codes: Tensor, label: Tensor, instance: Tensor | None = None) -> Tensor:
+    """The picture by the plain network, as the paper has it: nothing is prepared, looked up, folded or cached."""
+    order = model.class_order
+    edges = None if instance is None else instance_edges(instance)
+    return model.decoder(order.codes_in_slots(codes), order.label_in_slots(label), edges)
 
 
 def maps(kind: str, batch: int, count: int, size: tuple[int, int]) -> Tensor:

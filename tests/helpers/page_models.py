@@ -16,7 +16,7 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.labels import label_picture
-from groupdnet_hub.models.cg_norm import CGNorm
+from groupdnet_hub.models.blocks import CGNorm
 from tests.helpers.network_models import generator, make_model
 
 # People in more classes than figures are drawn in.
@@ -39,7 +39,9 @@ def save_examples(
     """Write label maps of drawn people, ``example_01.png`` and so on, with their ``classes.json``.
 
     Args:
+        folder: made if it is missing.
         labels: ``FIGURE_LABELS`` or ``MORE_LABELS``.
+        size: (height, width) of the maps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     labels.to_file(folder / "classes.json")
@@ -52,7 +54,7 @@ def save_examples(
 
 
 def dressed(label: np.ndarray, number: int) -> np.ndarray:
-    """A drawn person's map in ``MORE_LABELS``, each number in other clothes."""
+    """Return a drawn person's map in ``MORE_LABELS``, each number in other clothes."""
     tops, bottoms = ("top", "outerwear", "dress"), ("trousers", "skirt")
     names = ("background", "hair", "face", "skin", tops[number % 3], bottoms[number % 2], "legwear", "shoes")
     more = np.array([MORE_LABELS.id_of(name) for name in names])[label]
@@ -81,12 +83,14 @@ def dressed(label: np.ndarray, number: int) -> np.ndarray:
 
 @torch.no_grad()
 def page_model(
-    labels: LabelSet = FIGURE_LABELS, size: tuple[int, int] = (128, 128), one_look: Sequence[str] = ()
+    labels: LabelSet = FIGURE_LABELS, size: tuple[int, int] = (128, 128), fixed_classes: Sequence[str] = ()
 ) -> GroupDNet:
-    """A model in whose pictures each class has the look of its own code, to a few pixels.
+    """Make a model in whose pictures each class has the look of its own code, to a few pixels.
 
     Args:
-        one_look: classes whose codes do nothing.
+        labels: its classes.
+        size: (height, width) of its pictures.
+        fixed_classes: classes whose codes do nothing.
     """
     fields = GroupDNetConfig.for_labels(labels, size, 4)
     slots = fields.class_slots
@@ -96,7 +100,7 @@ def page_model(
         if name.endswith(("bias", "running_mean")):
             value.zero_()
     weights = model.decoder.fc.weight.unflatten(0, (slots, -1))
-    for name in one_look:
+    for name in fixed_classes:
         weights[labels.id_of(name)] = 0
     for module in model.modules():
         if isinstance(module, CGNorm):
@@ -112,7 +116,7 @@ def page_model(
 
 
 def _let_through(norm: CGNorm) -> None:
-    """``1 + gamma`` is 1 where the class of a channel's group is, and 0 elsewhere; beta is 0."""
+    """Make ``1 + gamma`` 1 where the class of a channel's group is, and 0 elsewhere; beta is 0."""
     for layer, centre, bias in ((norm.shared, 1.0, 0.0), (norm.gamma, None, -1.0), (norm.beta, 0.0, 0.0)):
         layer.weight.zero_()
         layer.weight[:, :, 1, 1] = 1 / layer.weight.shape[1] if centre is None else centre

@@ -21,17 +21,18 @@ def torchrun(processes: int) -> tuple[str, ...]:
 def process_as_it_was() -> Iterator[None]:
     """A run in this process on its CPU; it sets threads and seeds, and accelerate keeps its state."""
     threads = torch.get_num_threads()
-    _reset_accelerate()
+    reset_accelerate()
     try:
         with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
             patch.setenv("ACCELERATE_USE_CPU", "true")
             yield
     finally:
         torch.set_num_threads(threads)
-        _reset_accelerate()
+        reset_accelerate()
 
 
-def _reset_accelerate() -> None:
+def reset_accelerate() -> None:
+    """Let accelerate forget what the last run in this process chose."""
     from accelerate.state import AcceleratorState, GradientState
 
     AcceleratorState._reset_state(reset_partial_state=True)

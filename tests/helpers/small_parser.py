@@ -52,6 +52,5 @@ class ColourSegmenter:
 
 def colour_parser(labels: LabelSet) -> tuple[PhotoParser, ColourSegmenter]:
     """A parser for photos that are painted in the palette's colours, and its network."""
-    parser, segmenter = PhotoParser("colours"), ColourSegmenter(labels)
-    parser._loaded[labels] = segmenter
-    return parser, segmenter
+    segmenter = ColourSegmenter(labels)
+    return PhotoParser("colours", loaded={labels: segmenter}), segmenter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,16 @@ from groupdnet_hub.config.presets import numbered_palette
 from tests.helpers.shared_data import shared_folder
 
 PRESET_NAMES = ("deepfashion", "cityscapes", "ade20k")
+
+
+def discriminator_key(key: str) -> str | None:
+    """Return a key of the original discriminator as one of ``MultiScaleDiscriminator``; None where there is none."""
+    part = re.fullmatch(r"discriminator_(\d)\.model(\d)\.0\.(?:0\.)?(.+)", key)
+    if part is None:
+        return None
+    scale, layer, rest = part[1], int(part[2]), part[3]
+    name = {0: "first", 4: "last"}.get(layer, f"middle.{layer - 1}")
+    return f"scales.{scale}.{name}.{'weight' if rest == 'weight_orig' else rest}"
 
 
 def small_config(name: str) -> GroupDNetConfig:

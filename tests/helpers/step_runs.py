@@ -1,4 +1,4 @@
-"""Runs of the trainer that are ready for their first step, without a data set on the disk."""
+"""Runs that are ready for their first step, without a data set on the disk."""
 
 from __future__ import annotations
 
@@ -6,24 +6,64 @@ import contextlib
 import dataclasses
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torchvision
 from accelerate import Accelerator
-from groupdnet_hub.training.trainer import Trainer
 from PIL import Image
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from groupdnet_hub import LabelSet, PairedImages
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.training.build import build_model, objective_of
-from groupdnet_hub.training.config import parse_train_config
+from groupdnet_hub.training.config import ResolvedTrainConfig, parse_train_config
+from groupdnet_hub.training.ema import InferenceModel
+from groupdnet_hub.training.fast.build_step import build_step
 from groupdnet_hub.training.fast.step_form import StepForm
+from groupdnet_hub.training.step import Learner, MakeStep
+from train.train import build_learner, set_schedules
+
+
+@dataclasses.dataclass
+class StepRun:
+    """A run that is ready for its first step.
+
+    Attributes:
+        make_step: updates the networks on a batch.
+        step: updates made so far, on which rates and weights depend.
+    """
+
+    settings: ResolvedTrainConfig
+    learner: Learner
+    inference: InferenceModel
+    form: StepForm
+    make_step: MakeStep
+    step: int = 0
+
+    @property
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        """The model and the discriminator."""
+        return self.learner.model, self.learner.discriminator
+
+    @property
+    def optimizers(self) -> tuple[Any, Any]:
+        """Theirs."""
+        return self.learner.optimizer, self.learner.discr_optimizer
+
+    def update(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Make a step as the loop does, without counting it."""
+        steps = self.settings.max_train_steps or 0
+        weights, kind = set_schedules(self.settings, self.learner, self.step, steps)
+        losses = self.make_step(batch, weights, kind)
+        if kind.generator:
+            self.inference.follow(self.learner.accelerator.unwrap_model(self.learner.model))
+        return losses
 
 
 @contextlib.contextmanager
@@ -35,8 +75,8 @@ def step_run(
     batch_size: int = 2,
     device: str = "cpu",
     mixed_precision: str = "no",
-) -> Iterator[tuple[Trainer, list[dict[str, Tensor]]]]:
-    """A trainer that is ready for its first step, and two batches on its device.
+) -> Iterator[tuple[StepRun, list[dict[str, Tensor]]]]:
+    """A run that is ready for its first step, and two batches on its device.
 
     Args:
         flags: of train.py, but for those of the data; the perceptual net has random weights unless they say otherwise.
@@ -56,18 +96,17 @@ def step_run(
                 cpu=device == "cpu", mixed_precision="no" if form.dtype else mixed_precision
             )
             model, _ = build_model(settings, LabelSet.from_names([f"c{i}" for i in range(classes)]))
-            objective = objective_of(model.config)
-            resolved = settings.resolved(objective, accelerator.num_processes)
+            resolved = settings.resolved(objective_of(model.config), accelerator.num_processes)
             data = pictures(
                 model.labels, model.config.image_size, 2 * batch_size, model.config.instance_edges
             )
-            grid = torch.utils.data.default_collate([data[0]])
-            trainer = Trainer(resolved, accelerator, model, objective, data, grid, form, on_device=False)
-        trainer.model.train()
-        trainer.discriminator.train()
+            learner, inference = build_learner(resolved, accelerator, model, data, form)
+            run = StepRun(resolved, learner, inference, form, build_step(learner, form))
+        for network in run.networks:
+            network.train()
         halves = (range(start, start + batch_size) for start in (0, batch_size))
         batches = [torch.utils.data.default_collate([data[i] for i in half]) for half in halves]
-        yield trainer, [{k: v.to(accelerator.device) for k, v in batch.items()} for batch in batches]
+        yield run, [{k: v.to(accelerator.device) for k, v in batch.items()} for batch in batches]
 
 
 def pictures(labels: LabelSet, size: tuple[int, int], count: int, instances: bool) -> PairedImages:

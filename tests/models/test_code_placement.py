@@ -14,8 +14,8 @@ from torch import Tensor
 from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.baselines import build_system, system_config, system_preset
 from groupdnet_hub.models.code_placement import code_placement
-from groupdnet_hub.models.encoder import split_and_shown, split_by_class
-from groupdnet_hub.models.encoder_colours import cell_colours
+from groupdnet_hub.models.encoder import split_by_class
+from groupdnet_hub.models.encoder_options import cell_colours
 from tests.helpers.label_examples import numbered
 from tests.helpers.network_models import generator, make_model, maps
 
@@ -83,7 +83,7 @@ def test_what_the_encoder_sees_is_put_back_where_it_was(at: tuple[int, int]) -> 
     label = boxed((64, 64), 10, 21, 30, 24)
     image = torch.zeros(1, 3, 64, 64)
     image[:, :, at[0] : at[0] + 2, at[1] : at[1] + 2] = 1
-    crop = split_by_class(image, label, 2, "crop").view(1, 2, 3, 64, 64)[:, :, :1]
+    crop = split_by_class(image, label, 2, "crop")[0].view(1, 2, 3, 64, 64)[:, :, :1]
     codes = torch.nn.functional.avg_pool2d(crop.flatten(0, 1), 4).view(1, 2, 1, 16, 16)
     pasted = code_placement(label, 2, (32, 32), (16, 16), torch.float32).paste(codes)[0, 1, 0]
     places = torch.arange(32) * 2 + 1
@@ -136,11 +136,11 @@ def test_fast_forms_draw_what_the_plain_network_draws(
     instance = maps("noise", batch, 3, size) if "instance_edges" in fields else None
     codes = model.sample_codes(batch, generator=generator(0))
     redrawn = model.redraw(codes, count - 1, generator=generator(1))
-    scene = model.prepare(label, instance)
-    assert scene.folded
+    prepared = model.prepare(label, instance)
+    assert prepared.folded
     for drawn in (codes, redrawn, codes):
         expected = model.decode(drawn, model.prepare(label, instance, lookup=False))
-        torch.testing.assert_close(model.decode(drawn, scene), expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(model.decode(drawn, prepared), expected, rtol=0, atol=1e-4)
     one = (label[:1], None if instance is None else instance[:1])
     alone = [model.decode(code, *one) for code in redrawn.split(1)]
     one_map = model.prepare(*one)
@@ -152,11 +152,11 @@ def test_a_reroll_has_the_bits_of_a_picture_from_the_start() -> None:
     model = make_model(7, (64, 32), 4, **BOX, class_order=(4, 2, 3, 1, 0, 6, 5))
     label = maps("cells", 1, 7, (64, 32))
     codes = model.sample_codes(1, generator=generator(0))
-    scene = model.prepare(label, keep=2)
-    pictures = [model.decode(codes, scene)]
+    prepared = model.prepare(label, keep=2)
+    pictures = [model.decode(codes, prepared)]
     for class_id in (3, 6, 3, 0):
         codes = model.redraw(codes, class_id, generator=generator(class_id + len(pictures)))
-        pictures.append(model.decode(codes, scene))
+        pictures.append(model.decode(codes, prepared))
         assert pictures[-1].equal(model.decode(codes, model.prepare(label)))
         assert not pictures[-1].equal(pictures[-2])
 
@@ -168,13 +168,13 @@ def test_redrawing_a_class_that_the_map_lacks_changes_nothing(fields: dict) -> N
     label = maps("cells", 1, 4, (64, 32))
     codes = model.sample_codes(1, generator=generator(0))
     for lookup in (True, False):
-        scene = model.prepare(label, lookup=lookup)
-        before = model.decode(codes, scene)
+        prepared = model.prepare(label, lookup=lookup)
+        before = model.decode(codes, prepared)
         for absent in (4, 5):
             redrawn = model.redraw(codes, absent, generator=generator(absent))
             assert not redrawn.equal(codes)
-            assert model.decode(redrawn, scene).equal(before)
-        assert not model.decode(model.redraw(codes, 1, generator=generator(1)), scene).equal(before)
+            assert model.decode(redrawn, prepared).equal(before)
+        assert not model.decode(model.redraw(codes, 1, generator=generator(1)), prepared).equal(before)
 
 
 def test_gradients_reach_the_codes_of_classes_that_are_shown() -> None:
@@ -219,7 +219,7 @@ def test_nothing_breaks_a_compiled_graph_or_waits_for_values() -> None:
         return code_placement(label, 4, (16, 16), (4, 4), torch.float32).paste(codes)
 
     def seen(image: Tensor, label: Tensor) -> Tensor:
-        return cell_colours(*split_and_shown(image, label, 4, "crop"), (4, 4))
+        return cell_colours(*split_by_class(image, label, 4, "crop"), (4, 4))
 
     label, codes = maps("cells", 2, 4, (32, 32)), torch.randn(2, 4, 3, 4, 4, generator=generator(0))
     image = torch.rand(2, 3, 32, 32, generator=generator(1))
@@ -238,7 +238,7 @@ def test_a_model_is_saved_and_loaded_and_its_card_says_so(tmp_path: Path) -> Non
     assert again.config == model.config
     label, codes = maps("cells", 1, 4, (32, 16)), model.sample_codes(1, generator=generator(0))
     assert again.decode(codes, label).equal(model.decode(codes, label))
-    said = "in the class's bounding box of the label map"
+    said = "the class's bounding box in the label map"
     assert said in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     make_model(4, (32, 16), 4).save_pretrained(tmp_path / "frame")
     assert said not in (tmp_path / "frame" / "README.md").read_text(encoding="utf-8")
@@ -260,8 +260,8 @@ def test_systems_with_codes_of_classes_can_have_it(name: str) -> None:
     codes = posterior.mode()
     moved = codes.clone()
     moved[:, 2] += 1  # not on the map
-    scene = model.eval().prepare(label)
-    assert model.decode(moved, scene).equal(model.decode(codes, scene))
+    prepared = model.eval().prepare(label)
+    assert model.decode(moved, prepared).equal(model.decode(codes, prepared))
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.models.encoder import Gaussian, split_by_class
 from groupdnet_hub.models.fast import label_windows
 from groupdnet_hub.models.layers import GroupedConv2d
-from tests.helpers.network_models import generator, make_model, maps
+from tests.helpers.network_models import generator, make_model, maps, plain_decode
 from tests.helpers.shared_data import shared_folder
 
 
 @pytest.fixture
 def forced_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look up everywhere, also where windows are many."""
-    monkeypatch.setattr(label_windows, "DENSE_SHARE", 2.0)
+    monkeypatch.setattr(label_windows, "DENSE_FRACTION", 2.0)
     monkeypatch.setattr(label_windows, "DENSE_PIXELS", 0)
 
 
@@ -41,20 +41,25 @@ def test_lookup_equals_convolution(
     instance = maps("cells", batch, 5, size) if edges else None
     codes = model.sample_codes(batch, generator=generator())
     results = []
-    for lookup in (False, True):
+    for form in ("plain", "whole maps", "lookup"):
         model.zero_grad()
-        scene = model.prepare(label, instance, lookup=lookup)
-        assert all((m.index is not None) == lookup for block in scene.modulations for m in block.values())
-        picture = model.decode(codes, scene)
+        if form == "plain":
+            picture = plain_decode(model, codes, label, instance)
+        else:
+            prepared = model.prepare(label, instance, lookup=form == "lookup")
+            indices = [m.index for block in prepared.modulations for m in block.values()]
+            assert all((index is not None) == (form == "lookup") for index in indices)
+            picture = model.decode(codes, prepared)
         (picture * torch.randn(picture.shape, generator=generator(9))).sum().backward()
         gradients = {n: p.grad.clone() for n, p in model.decoder.named_parameters() if p.grad is not None}
         results.append((picture.detach(), gradients))
-    (plain, plain_gradients), (fast, fast_gradients) = results
-    torch.testing.assert_close(fast, plain, rtol=0, atol=1e-9)
-    assert plain_gradients.keys() == fast_gradients.keys()
-    for name, value in plain_gradients.items():
-        error = (fast_gradients[name] - value).norm() / value.norm().clamp(min=1e-3)
-        assert error < 1e-5, name  # the look-up adds gradients up in single precision
+    (plain, plain_gradients), *others = results
+    for fast, fast_gradients in others:
+        torch.testing.assert_close(fast, plain, rtol=0, atol=1e-9)
+        assert plain_gradients.keys() == fast_gradients.keys()
+        for name, value in plain_gradients.items():
+            error = (fast_gradients[name] - value).norm() / value.norm().clamp(min=1e-3)
+            assert error < 1e-5, name  # the look-up adds gradients up in single precision
 
 
 @pytest.mark.usefixtures("forced_lookup")
@@ -63,7 +68,10 @@ def test_lookup_with_more_symbols_than_fit_one_number() -> None:
     label = maps("noise", 1, 151, (32, 32))
     codes = model.sample_codes(generator=generator())
     with torch.no_grad():
-        fast, plain = (model.decode(codes, model.prepare(label, lookup=lookup)) for lookup in (True, False))
+        fast, plain = (
+            model.decode(codes, model.prepare(label, lookup=True)),
+            plain_decode(model, codes, label),
+        )
     torch.testing.assert_close(fast, plain, rtol=0, atol=2e-5)
 
 
@@ -86,21 +94,25 @@ def test_lookup_on_real_maps() -> None:
     label = torch.stack([data[i]["label"] for i in range(4)])
     model = make_model(8, (128, 128), 4)
     codes = model.sample_codes(4, generator=generator())
-    scene = model.prepare(label)
-    assert scene.modulations[-1]["norm_0"].index is not None
+    prepared = model.prepare(label)
+    assert prepared.modulations[-1]["norm_0"].index is not None
     torch.testing.assert_close(
-        model.decode(codes, scene), model.decode(codes, model.prepare(label, lookup=False)), rtol=0, atol=2e-5
+        model.decode(codes, prepared),
+        model.decode(codes, model.prepare(label, lookup=False)),
+        rtol=0,
+        atol=2e-5,
     )
 
 
 @torch.no_grad()
-def test_one_scene_serves_many_codes() -> None:
+def test_one_prepared_map_serves_many_codes() -> None:
     model = make_model()
     label = maps("cells", 1, 8, (64, 64))
     codes = model.sample_codes(3, generator=generator())
     together = model.decode(codes, model.prepare(label))
     for i in range(3):
         torch.testing.assert_close(model.decode(codes[i : i + 1], label)[0], together[i], rtol=0, atol=1e-5)
+    torch.testing.assert_close(plain_decode(model, codes, label), together, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("split_mode", ["crop", "mask"])
@@ -124,8 +136,8 @@ def test_a_code_reaches_its_own_group_only_until_groups_merge() -> None:
     codes = model.sample_codes(generator=generator())
     changed = codes.clone()
     changed[:, 5] = -changed[:, 5]
-    scene = model.prepare(label)
-    before, after = model.decoder.activations(codes, scene), model.decoder.activations(changed, scene)
+    prepared = model.prepare(label)
+    before, after = model.decoder.activations(codes, prepared), model.decoder.activations(changed, prepared)
     groups = [8, *(block.groups for block in model.config.blocks)]
     assert groups == [8, 8, 8, 4, 4, 2, 2, 1]
     for old, new, count in zip(before[:-1], after[:-1], groups, strict=True):
@@ -136,7 +148,7 @@ def test_a_code_reaches_its_own_group_only_until_groups_merge() -> None:
 def test_split_modes() -> None:
     image = torch.arange(1.0, 17).view(1, 1, 4, 4).expand(1, 3, 4, 4)
     label = torch.tensor([[[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]])
-    crop, mask, none = (split_by_class(image, label, 3, mode) for mode in ("crop", "mask", "none"))
+    crop, mask, none = (split_by_class(image, label, 3, mode)[0] for mode in ("crop", "mask", "none"))
     expected = torch.zeros(4, 4)
     expected[1, 1], expected[1, 2], expected[2, 1] = 6, 7, 10
     assert torch.equal(mask[0, 3], expected)

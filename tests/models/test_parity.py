@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig
-from groupdnet_hub.convert.smis_keys import BLOCK_NAMES, discriminator_key, encoder_key, generator_key
-from groupdnet_hub.convert.smis_weights import matched
+from groupdnet_hub.convert.smis import matched
+from groupdnet_hub.convert.smis_keys import BLOCK_NAMES, encoder_key, generator_key
 from groupdnet_hub.data.labels import instance_edges, one_hot
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.models.encoder import Gaussian, split_by_class
@@ -27,6 +27,7 @@ from groupdnet_hub.training.objectives.losses import (
 from tests.helpers.shared_data import shared_folder
 from tests.helpers.smis_recordings import (
     PRESET_NAMES,
+    discriminator_key,
     inputs,
     recipe_image,
     recipe_labels,
@@ -66,23 +67,26 @@ def test_encoder(name: str) -> None:
     tensors, _ = recording(name)
     model, _ = small_networks(name)
     image, label, _ = inputs(tensors)
-    split = split_by_class(image, label, model.config.num_classes, "crop")
+    split = split_by_class(image, label, model.config.num_classes, "crop")[0]
     assert torch.equal(strided(split, 16), tensors["eval.encoder_input_sub"])
     posterior = model.encode(image, label)
     close(posterior.mean.flatten(1, 2), tensors["eval.mu"], 2e-5)
     close(posterior.logvar.flatten(1, 2), tensors["eval.logvar"], 2e-5)
 
 
-@pytest.mark.parametrize("lookup", [False, True], ids=["dense", "lookup"])
+@pytest.mark.parametrize("form", ["plain", "whole maps", "lookup"])
 @pytest.mark.parametrize("name", PRESET_NAMES)
 @torch.no_grad()
-def test_decoder(name: str, lookup: bool) -> None:
+def test_decoder(name: str, form: str) -> None:
     tensors, _ = recording(name)
     model, _ = small_networks(name)
     _, label, instance = inputs(tensors)
-    shape = (2, *model.config.code_shape)
-    scene = model.prepare(label, instance, lookup=lookup)
-    outputs = model.decoder.activations(tensors["eval.z_rec"].view(shape), scene)
+    codes = tensors["eval.z_rec"].view(2, *model.config.code_shape)
+    if form == "plain":
+        edges = None if instance is None else instance_edges(instance)
+        outputs = model.decoder.activations(codes, label, edges)
+    else:
+        outputs = model.decoder.activations(codes, model.prepare(label, instance, lookup=form == "lookup"))
     for block, output in zip(("fc", *BLOCK_NAMES), outputs[:-1], strict=True):
         close(strided(output, 8), tensors[f"eval.probe.{block}"], 2e-5)
     step = 2 if name == "cityscapes" else 1
@@ -95,11 +99,11 @@ def test_redrawing_one_class(name: str) -> None:
     tensors, _ = recording(name)
     model, _ = small_networks(name)
     _, label, instance = inputs(tensors)
-    scene = model.prepare(label[:1], None if instance is None else instance[:1])
+    prepared = model.prepare(label[:1], None if instance is None else instance[:1])
     codes = tensors["z1"].view(1, *model.config.code_shape).clone()
-    close(model.decode(codes, scene)[:, :, ::4, ::4], tensors["eval.image_z1_sub"], 2e-5)
+    close(model.decode(codes, prepared)[:, :, ::4, ::4], tensors["eval.image_z1_sub"], 2e-5)
     codes[:, 1] = tensors["z_swap_class1"].view(codes.shape)[:, 1]
-    close(model.decode(codes, scene)[:, :, ::4, ::4], tensors["eval.image_swap_sub"], 2e-5)
+    close(model.decode(codes, prepared)[:, :, ::4, ::4], tensors["eval.image_swap_sub"], 2e-5)
 
 
 @pytest.mark.parametrize("name", PRESET_NAMES)

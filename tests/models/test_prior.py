@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.models.prior import make_prior
+from tests.helpers.script_runs import run_script
 from tests.helpers.shared_data import ROOT
 
 SHAPE = (3, 2, 2, 2)
@@ -210,7 +208,7 @@ def test_drawing_without_a_generator_leaves_the_global_one_alone() -> None:
 def test_the_command_gives_a_saved_model_a_prior(kind: str, tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 6, size=(32, 32))
     GroupDNet(small_config()).to(torch.float16).save_pretrained(tmp_path / "plain")
-    command = [sys.executable, str(ROOT / "train" / "fit_prior.py"), "--data_dir", str(tmp_path / "drawn")]
+    command = ["--data_dir", str(tmp_path / "drawn")]
     command += [
         "--model",
         str(tmp_path / "plain"),
@@ -221,8 +219,7 @@ def test_the_command_gives_a_saved_model_a_prior(kind: str, tmp_path: Path) -> N
         "--output_dir",
         str(tmp_path / "fitted"),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = run_script(ROOT / "train" / "tools" / "fit_prior.py", command)
     assert done.returncode == 0, done.stderr[-2000:]
     plain, fitted = (GroupDNet.from_pretrained(tmp_path / name, dtype="auto") for name in ("plain", "fitted"))
     assert fitted.dtype == torch.float16

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +14,15 @@ from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.models.encoder import Gaussian
-from groupdnet_hub.models.nearest_codes import nearest_decoded
 from groupdnet_hub.models.prior import EmpiricalPrior, make_prior
 from tests.helpers.command_lines import refusal
+from tests.helpers.script_runs import Ended, run_script
 from tests.helpers.shared_data import ROOT
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.config.network import read_ties
+from groupdnet_hub.training.prior_fitting import nearest_decoded
 
 # Hair, face and skin of four classes.
 SHAPE = (4, 2, 2, 2)
@@ -233,19 +231,11 @@ def test_ties_on_the_command_line_and_in_a_file(tmp_path: Path) -> None:
 def test_the_command_gives_a_saved_model_ties(tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 6, size=(32, 32))
     GroupDNet(tied_config(prior_codes=0, prior_ties=())).save_pretrained(tmp_path / "plain")
-    command = [
-        sys.executable,
-        str(ROOT / "train" / "tools" / "fit_prior.py"),
-        "--data_dir",
-        str(tmp_path / "drawn"),
-    ]
+    command = ["--data_dir", str(tmp_path / "drawn")]
     command += ["--model", str(tmp_path / "plain"), "--output_dir", str(tmp_path / "fitted")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
-    def run(*flags: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *flags], env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
+    def run(*flags: str) -> Ended:
+        return run_script(ROOT / "train" / "tools" / "fit_prior.py", [*command, *flags])
 
     refused = run("--prior_rank", "2", "--prior_ties", "face+skin")
     assert refused.returncode == 2

@@ -8,6 +8,7 @@ import pytest
 
 from groupdnet_hub.data.people import PEOPLE16
 from groupdnet_hub.figures import main as draw_figures
+from groupdnet_hub.metrics.segmentation import frequent_miou
 from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import write_segmenter
 
@@ -49,8 +50,8 @@ def test_a_mean_leaves_out_classes_of_few_photos() -> None:
     meter = SegmentationMeter(("street", "coat", "belt"))
     meter.update(0, torch.tensor([[0, 0, 1, 2]]), torch.tensor([[0, 0, 1, 1]]))
     scores = meter.result()
-    assert parser_scores.frequent_miou(scores, {"street": 90, "coat": 10, "belt": 9}) == pytest.approx(0.75)
-    assert parser_scores.frequent_miou(scores, {"street": 0, "coat": 0, "belt": 0}) is None
+    assert frequent_miou(scores, {"street": 90, "coat": 10, "belt": 9}) == pytest.approx(0.75)
+    assert frequent_miou(scores, {"street": 0, "coat": 0, "belt": 0}) is None
 
 
 def test_wrong_sizes_are_refused(tmp_path: Path) -> None:

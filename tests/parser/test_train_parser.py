@@ -38,12 +38,12 @@ def squares() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_picture_and_map_stay_in_step() -> None:
     images, labels = squares()
-    views, maps = Views((48, 40), colour=0.0, plain_share=0.0).draw(images, labels, generator())
+    views, maps = Views((48, 40), colour=0.0, plain_fraction=0.0).draw(images, labels, generator())
     assert views.shape == (4, 3, 48, 40)
     assert maps.shape == (4, 48, 40)
     # Bilinear at the edges, where the map is nearest.
     assert ((views[:, 0] + 1 - maps).abs() < 0.51).float().mean() > 0.995
-    whole = Views((64, 64), scale=(1, 1), stretch=1, rotation=0, colour=0, plain_share=0)
+    whole = Views((64, 64), scale=(1, 1), stretch=1, rotation=0, colour=0, plain_fraction=0)
     _, maps = whole.draw(images, labels, generator())
     for found, label in zip(maps, labels, strict=True):
         assert torch.equal(found, label) or torch.equal(found, label.flip(-1))
@@ -64,7 +64,7 @@ def test_some_views_are_on_a_plain_colour() -> None:
     noise = torch.rand(4, 3, 64, 64, generator=generator()) * 2 - 1
     _, labels = squares()
     for share, plain in ((1.0, True), (0.0, False)):
-        views, maps = Views((48, 48), plain_share=share, colour=0).draw(noise, labels, generator())
+        views, maps = Views((48, 48), plain_fraction=share, colour=0).draw(noise, labels, generator())
         for view, label in zip(views, maps, strict=True):
             assert bool(view[:, label == 0].std(dim=1).max() < 1e-6) is plain
             assert label.max() == 0 or view[:, label > 0].std() > 0.2, "the person is as she was"
@@ -74,7 +74,7 @@ def test_some_views_show_only_what_is_beside_the_person() -> None:
     images, labels = squares()
     labels = labels.clone()
     labels[:, 52:58, 3:9] = 0  # the small square would be the person's left end
-    views = Views((48, 24), empty_share=1.0, plain_share=0.0, colour=0.0)
+    views = Views((48, 24), empty_fraction=1.0, plain_fraction=0.0, colour=0.0)
     pictures, maps = views.draw(images, labels, generator())
     assert not maps.any()
     assert (pictures == -1).all(), (
@@ -178,7 +178,7 @@ def test_a_new_parser_begins_with_imagenet(tmp_path: Path, encoder: str) -> None
         (["--view", "8", "64"], "at least 32"),
         (["--view_scale", "2", "1"], "the lower first"),
         (["--encoder_weights", "absent.pth"], "no file absent.pth"),
-        (["--pretrained_model_name_or_path", "a/b", "--encoder_weights", "c"], "leave it out"),
+        (["--pretrained_model_name_or_path", "a/b", "--encoder_weights", __file__], "leave it out"),
         (["--frozen_stages", "9"], "has 7"),
         (["--ema_decay", "1"], "between 0 and 1"),
         (["--seed", "-1"], "--seed"),

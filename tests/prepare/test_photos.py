@@ -15,9 +15,8 @@ from groupdnet_hub.data.people import PEOPLE
 from groupdnet_hub.data.person_frames import upper_square
 from groupdnet_hub.data.person_maps import keep_main_person
 from groupdnet_hub.metrics import LabelTable
-from groupdnet_hub.metrics.segmenter import parse
+from groupdnet_hub.metrics.segmenter import parse, sureness
 from groupdnet_hub.prepare import photos as prepare_photos
-from groupdnet_hub.prepare.photos import sureness
 from tests.helpers.prepare_runs import TAGS, entries, ids_of, prepare
 from tests.helpers.raw_data import ccp_person, save, write_ccp
 

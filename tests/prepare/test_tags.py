@@ -339,7 +339,7 @@ def test_what_tags_are_worth_on_annotated_photos(
     assert rows["trousers"][0] == "4"
     assert float(rows["trousers"][1]) < 80
     assert float(rows["trousers"][2]) == 100
-    assert float(rows["person labelled right"][1]) < float(rows["person labelled right"][2])
+    assert float(rows["person labelled correctly"][1]) < float(rows["person labelled correctly"][2])
     assert rows["kept"][0] == "3"
     assert rows["a tagged garment not found"][0] == "1", "the bag"
     assert "| shoes | 0 |" in upper

@@ -31,7 +31,7 @@ print(fingerprint(GroupDNet.from_pretrained("user/model", cache_dir=sys.argv[1])
 
 
 class Counted(GroupDNetPipeline):
-    """Tells how many scenes were prepared."""
+    """Tells how many label maps were prepared."""
 
     def __init__(self, model: GroupDNet, kept_bytes: int) -> None:
         super().__init__(model, kept_bytes=kept_bytes)
@@ -46,7 +46,7 @@ class Counted(GroupDNetPipeline):
 
 
 def draw(pipe: GroupDNetPipeline, mask: np.ndarray, seed: int) -> list[bytes]:
-    """A sample, two rerolls, a morph and an edit: the scene is used again and again."""
+    """A sample, two rerolls, a morph and an edit: the prepared map is used again and again."""
     look = pipe.sample(mask, seed=seed)
     looks = [look, pipe.reroll(look, "class 0", seed=seed + 1), pipe.reroll(look, "class 7", seed=seed + 2)]
     looks += pipe.morph(looks[1], looks[2], steps=2, span=(0.3, 0.6))
@@ -55,7 +55,7 @@ def draw(pipe: GroupDNetPipeline, mask: np.ndarray, seed: int) -> list[bytes]:
 
 
 def test_sixteen_threads_draw_what_one_draws() -> None:
-    """Two precisions side by side, and a memory limit at which scenes leave while others use them."""
+    """Two precisions side by side, and a memory limit at which prepared maps leave while others use them."""
     masks = [maps(kind, 1, 8, (64, 64))[0].numpy() for kind in ("cells", "noise", "one pixel", "one class")]
     models = [make_model(8, (64, 64), 4), make_model(8, (64, 64), 4).to(torch.bfloat16)]
     jobs = [(number % 2, masks[number // 2 % 4], number % 3) for number in range(4 * THREADS)]
@@ -73,26 +73,26 @@ def test_sixteen_threads_draw_what_one_draws() -> None:
     for (which, mask, seed), pictures in zip(jobs, drawn, strict=True):
         assert pictures == expected[which, mask.tobytes(), seed]
     for pipe in pipes:
-        assert pipe.prepared > 2 * len(masks), "no scene had to leave"
-        pipe._scenes.tidy()
-        assert sum(scene.nbytes for scene in pipe._scenes._scenes.values()) <= 2**20
+        assert pipe.prepared > 2 * len(masks), "no prepared map had to leave"
+        pipe.prepared_maps.tidy()
+        assert sum(prepared.nbytes for prepared in pipe.prepared_maps.maps) <= 2**20
 
 
 def test_sixteen_threads_decode_what_one_decodes() -> None:
-    """The networks themselves, with batches, scenes that are shared and maps that are not prepared."""
+    """The networks themselves, with batches, prepared maps that are shared and maps that are not prepared."""
     model = make_model(8, (64, 64), 4).requires_grad_(False)
     labels = [maps(kind, 1, 8, (64, 64)) for kind in ("cells", "noise", "one pixel")]
     codes = [model.sample_codes(batch, generator=torch.Generator().manual_seed(batch)) for batch in (1, 2, 3)]
     shared = [model.prepare(label, keep=4) for label in labels]
-    jobs = [(i, j, way) for i in range(3) for j in range(3) for way in ("scene", "label")] * 3
+    jobs = [(i, j, way) for i in range(3) for j in range(3) for way in ("prepared", "label")] * 3
 
     def decode(job: tuple[int, int, str]) -> torch.Tensor:
         i, j, way = job
-        if way == "scene":
+        if way == "prepared":
             return model.decode(codes[i], shared[j])
         return model.decode(codes[i], labels[j].expand(len(codes[i]), -1, -1))
 
-    expected = {job: model.decode(codes[job[0]], labels[job[1]]) for job in jobs if job[2] == "scene"}
+    expected = {job: model.decode(codes[job[0]], labels[job[1]]) for job in jobs if job[2] == "prepared"}
     expected |= {job: decode(job) for job in jobs if job[2] == "label"}
     with ThreadPoolExecutor(THREADS) as pool:
         for job, image in zip(jobs, pool.map(decode, jobs), strict=True):

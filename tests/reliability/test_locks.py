@@ -20,7 +20,8 @@ from groupdnet_hub.runs.output_lock import sole_writer
 from tests.helpers.generate_runs import flags, make_inputs
 from tests.helpers.processes import process_as_it_was
 from tests.helpers.raw_data import write_folder_pair
-from tests.helpers.train_runs import PAIR, command_line, train
+from tests.helpers.script_runs import run_script
+from tests.helpers.train_runs import SCRIPT, start_training, train, train_flags
 from train import generate, prepare, reproduce
 from train.evaluate import main as evaluate
 
@@ -102,19 +103,18 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 8, size=(32, 32))
     output = tmp_path / "run"
     more = ["--perceptual_net", "none", "--checkpointing_steps", "1", "--dataloader_num_workers", "1"]
-    command, environment = command_line(tmp_path / "drawn", output, *more, "--max_train_steps", "100000")
-    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    long = (tmp_path / "drawn", output, *more, "--max_train_steps", "100000")
+    first = start_training(*long)
     try:
         while first.poll() is None and not list(output.glob("checkpoint-*")):
             time.sleep(0.05)
-        second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        second = run_script(SCRIPT, train_flags(*long))
         assert second.returncode == 1
         assert f"train.py: another run writes to {output} (process {first.pid} on " in second.stderr
         assert second.stderr.rstrip().endswith("choose another --output_dir")
         assert first.poll() is None
     finally:
         first.kill()
-        first.wait()
     step = max(int(path.name.split("-")[1]) for path in output.glob("checkpoint-*"))
     last = ["--max_train_steps", str(step + 1), "--resume_from_checkpoint", "latest"]
     train(tmp_path / "drawn", output, *more, *last)
@@ -126,15 +126,12 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_all_processes_of_the_second_training_refuse(tmp_path: Path) -> None:
     write_figures(tmp_path / "drawn", 8, size=(32, 32))
     more = ["--perceptual_net", "none", "--max_train_steps", "1"]
-    command, environment = command_line(tmp_path / "drawn", tmp_path / "run", *more)
-    command = [command[0], "-m", *PAIR, *command[1:]]
+    flags = train_flags(tmp_path / "drawn", tmp_path / "run", *more)
     with held(tmp_path / "run" / ".train.lock"):
-        second = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
+        second = run_script(SCRIPT, flags, processes=2)
         assert second.returncode == 1
         assert second.stderr.count(REFUSAL.format(tmp_path / "run")) >= 1
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = run_script(SCRIPT, flags, processes=2)
     assert done.returncode == 0, done.stderr[-2000:]  # only the main process holds it
 
 

@@ -26,6 +26,9 @@ from groupdnet_hub.runs.accelerators import build_accelerator
 accelerator = build_accelerator()
 found = f"{accelerator.device.type} {gather_object([accelerator.process_index])}"
 Path(sys.argv[1], f"process-{accelerator.process_index}.txt").write_text(found)
+# As every script ends: a process whose partner has gone while it still talks to it is aborted by gloo.
+accelerator.wait_for_everyone()
+accelerator.end_training()
 """
 
 

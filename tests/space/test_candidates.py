@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from page.core import actions
 from page.core import session as sessions
-from page.core.cutting import class_window
-from page.core.one_look import OneLookClasses, has_one_look, look_alike
+from page.core.fixed_classes import FixedClasses, indistinguishable, is_fixed
+from page.core.regions import class_window
 from page.core.session import Session, ShelfItem
 from PIL import Image
 
@@ -22,7 +22,7 @@ SHOES = FIGURE_LABELS.id_of("shoes")
 
 @pytest.fixture(scope="module")
 def pipeline() -> GroupDNetPipeline:
-    return GroupDNetPipeline(page_model(one_look=["hair"]))
+    return GroupDNetPipeline(page_model(fixed_classes=["hair"]))
 
 
 def region(height: int, width: int, rows: slice, columns: slice) -> np.ndarray:
@@ -67,12 +67,12 @@ def test_pictures_are_alike_by_what_is_seen_in_the_region() -> None:
     outside[~where] = 0
     inside[where] = 160
     for other, alike in ((hardly, True), (outside, True), (inside, False)):
-        assert look_alike([Image.fromarray(grey), Image.fromarray(other)], where) is alike
+        assert indistinguishable([Image.fromarray(grey), Image.fromarray(other)], where) is alike
 
 
-def test_a_class_whose_code_does_nothing_has_one_look(pipeline: GroupDNetPipeline, examples: Path) -> None:
+def test_a_class_whose_code_does_nothing_is_fixed(pipeline: GroupDNetPipeline, examples: Path) -> None:
     look = pipeline.sample(examples / "example_01.png", seed=3)
-    assert {name for name in look.classes if has_one_look(pipeline, look, name)} == {"hair"}
+    assert {name for name in look.classes if is_fixed(pipeline, look, name)} == {"hair"}
 
 
 def test_each_class_is_measured_once_where_most_of_it_is_seen(
@@ -83,9 +83,9 @@ def test_each_class_is_measured_once_where_most_of_it_is_seen(
 
     def run(action: object, look: object, name: str) -> bool:
         asked.append((look, name))
-        return has_one_look(pipeline, look, name)
+        return is_fixed(pipeline, look, name)
 
-    classes = OneLookClasses(run, lambda: [ShelfItem(f"example {n}", look) for n, look in enumerate(looks)])
+    classes = FixedClasses(run, lambda: [ShelfItem(f"example {n}", look) for n, look in enumerate(looks)])
     assert classes.known == []
     classes.find()
     assert classes.known == ["hair"]
@@ -106,10 +106,10 @@ def test_a_class_that_no_bundled_look_shows_enough_of_is_not_measured(
     look = pipeline.sample(examples / "example_01.png", seed=3)
     speck = look.mask.copy()
     speck[64, 60:64] = SHOES
-    classes = OneLookClasses(pytest.fail, lambda: [ShelfItem("example 1", pipeline.edit(look, speck))])
+    classes = FixedClasses(pytest.fail, lambda: [ShelfItem("example 1", pipeline.edit(look, speck))])
     assert not classes.holds("shoes")
     assert not classes.holds("socks")
-    assert not OneLookClasses(pytest.fail, list).holds("hair")
+    assert not FixedClasses(pytest.fail, list).holds("hair")
 
 
 def test_candidates_come_to_the_page_cut_to_their_class(pipeline: GroupDNetPipeline, examples: Path) -> None:

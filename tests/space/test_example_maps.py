@@ -16,6 +16,7 @@ from PIL import Image
 from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.data.people import PEOPLE16, merge_people16
 from tests.helpers.fake_hub import FakeHub
 from tests.helpers.page_models import MORE_LABELS, save_examples
@@ -83,6 +84,17 @@ def test_a_studio_of_eight_classes_and_its_evaluation_show_them(
     evaluation = Evaluation.from_environment(studio, upright, tmp_path / "answers.sqlite3")
     assert list(evaluation.maps) == [path.name for path in studio.examples]
     assert evaluation.maps["example_04.png"].max() < 8
+
+
+def test_maps_are_merged_by_the_names_of_their_classes(upright: Path, tmp_path: Path) -> None:
+    """Not by their ids, which a folder may number otherwise."""
+    turned = LabelSet(MORE_LABELS.names[::-1], MORE_LABELS.palette[::-1])
+    turned.to_file(tmp_path / "classes.json")
+    for path in sorted(upright.glob("*.png")):
+        ids = read_label_map(path, MORE_LABELS)
+        label_picture(len(turned) - 1 - ids, turned).save(tmp_path / path.name)
+        merged = example_map(tmp_path / path.name, FIGURE_LABELS, (128, 128))
+        assert np.array_equal(merged, example_map(path, FIGURE_LABELS, (128, 128)))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +218,9 @@ def test_looks_that_are_a_link_out_of_the_folder_are_refused(tmp_path: Path) -> 
 def test_looks_of_a_model_on_the_hub(tmp_path: Path) -> None:
     """And of one that has none, also without a network."""
     script = "import sys; sys.path.append(sys.argv[1]); from page.core.opening_looks import read_looks; " + (
-        "print([(look.map, look.seed) for name in sys.argv[2:] for look in read_looks(name)])"
+        "from groupdnet_hub.hub.files import find_config; "
+        "print([(look.map, look.seed) for name in sys.argv[2:] for look in read_looks(name)], "
+        "*(find_config(name).read_text() for name in sys.argv[2:]))"
     )
     hub = FakeHub()
     hub.add("user/named", {"looks.json": b'[{"map": "a.png", "seed": 3}]', "config.json": b"{}"})
@@ -221,4 +235,4 @@ def test_looks_of_a_model_on_the_hub(tmp_path: Path) -> None:
                 text=True,
                 timeout=300,
             )
-            assert done.stdout == "[('a.png', 3)]\n", done.stderr[-2000:]
+            assert done.stdout == "[('a.png', 3)] {} {}\n", done.stderr[-2000:]

@@ -138,7 +138,7 @@ def test_the_first_answer_counts(tmp_path: Path) -> None:
     assert not answers.add(question("r", 0), False)
     assert answers.next_number("r") == 1
     (score,) = answers.scores()
-    assert (score.model, score.raters, score.answers, score.share) == (question("r", 0).model, 1, 1, 1.0)
+    assert (score.model, score.raters, score.answers, score.fraction) == (question("r", 0).model, 1, 1, 1.0)
 
 
 def test_csv_has_a_line_for_each_answer(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_the_interval_is_wilsons(yes: int, count: int) -> None:
     assert wilson_interval(yes, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
-def test_answers_that_cannot_be_written_are_refused_in_words(tmp_path: Path) -> None:
+def test_answers_that_cannot_be_written_are_refused_with_a_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     answers = Answers(tmp_path / "file" / "answers.sqlite3")
     with pytest.raises(

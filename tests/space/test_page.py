@@ -352,6 +352,22 @@ def test_a_save_that_was_stopped_half_way_is_read_as_the_model_would_be(tmp_path
     assert read_config(str(tmp_path / "old")).blocks[-1].out_channels == 8
 
 
+def test_a_configuration_is_looked_for_as_a_model_is(tmp_path: Path) -> None:
+    """Under one rule of what is a folder and what a Hub id."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    for source, expected in (
+        (tmp_path / "empty", r"empty has no config\.json: was it saved with save_pretrained"),
+        (tmp_path / "file", "file is a file: name the folder"),
+        (tmp_path / "missing", "there is no folder .*missing'"),
+        ("user/name/more", "there is no folder 'user/name/more': check the path, or name a model of the Hub"),
+        ("", "there is no folder ''"),
+    ):
+        for find in (read_config, GroupDNet.from_pretrained):
+            with pytest.raises(FileNotFoundError, match=expected):
+                find(str(source))
+
+
 def test_a_configuration_that_is_a_link_out_of_its_folder_is_refused(tmp_path: Path, examples: Path) -> None:
     tiny_studio(tmp_path / "model", FIGURE_LABELS, examples)
     (tmp_path / "model" / "config.json").rename(tmp_path / "elsewhere.json")

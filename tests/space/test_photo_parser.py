@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from page.core import photo_parser
 from page.core.example_maps import example_map
 from page.core.person_check import NoPersonError, check_person
 from page.core.photo_parser import BUNDLED, PhotoParser, why_no_parser
@@ -25,6 +24,7 @@ from groupdnet_hub.data.people import PEOPLE16, merge_people16
 from groupdnet_hub.data.person_frames import Box, cut_map, find_frame
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, Segmenter
+from groupdnet_hub.metrics.segmenter import parse
 from tests.helpers.hostile_files import Payload
 from tests.helpers.page_models import MORE_LABELS
 from tests.helpers.shared_data import shared_folder
@@ -79,16 +79,16 @@ def test_a_photo_keeps_its_proportions_and_all_names_of_a_class_count(folder: Pa
 
 def test_sixteen_classes_serve_models_of_the_eight_by_their_table(tmp_path: Path) -> None:
     parser = PhotoParser(str(save_small_parser(tmp_path, PEOPLE16.names)))
-    targets = parser._targets(dict(enumerate(PEOPLE16.names)), FIGURE_LABELS)
+    targets = parser.targets(PEOPLE16.names, FIGURE_LABELS)
     merged = merge_people16(np.arange(16))
     assert [targets[name] for name in PEOPLE16.names] == merged.tolist()
     assert FIGURE_LABELS.names[targets["belt"]] == "bottom-clothes", "to others a belt is worn above"
     pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     theirs = logits_of(tmp_path, Image.fromarray(pixels), 64).softmax(dim=1).mean(dim=0)
     expected = torch.zeros(8, 64, 64).index_add_(0, torch.from_numpy(merged), theirs)
-    shares = photo_parser._shares(parser._segmenter(FIGURE_LABELS), Image.fromarray(pixels))
+    shares = parse(parser.segmenter(FIGURE_LABELS), Image.fromarray(pixels))
     np.testing.assert_allclose(shares, expected.numpy(), atol=1e-4)
-    told = PhotoParser("any", {"belt": "skin"})._targets(dict(enumerate(PEOPLE16.names)), FIGURE_LABELS)
+    told = PhotoParser("any", {"belt": "skin"}).targets(PEOPLE16.names, FIGURE_LABELS)
     assert FIGURE_LABELS.names[told["belt"]] == "skin", "what the environment says comes first"
 
 
@@ -166,7 +166,7 @@ def test_a_photo_without_a_person_is_refused_with_what_is_in_it(photo: Image.Ima
     with pytest.raises(NoPersonError, match="no person was found in this photo: ") as refused:
         parser.parse(photo, FIGURE_LABELS, (128, 128))
     assert found in str(refused.value)
-    assert "Use a photo of one person with her head in view" in str(refused.value)
+    assert "Use a photo of one person with their head in view" in str(refused.value)
 
 
 def test_a_parser_must_be_sure_of_the_head_and_of_the_rest() -> None:
@@ -215,7 +215,7 @@ def test_further_names_are_given_by_the_environment(folder: Path, monkeypatch: p
     parser = PhotoParser.from_environment(FIGURE_LABELS)
     assert parser is not None
     labels = LabelSet.from_names(["other", "sky", "ground"])
-    assert list(parser._targets(dict(enumerate(NAMES)), labels).values()) == [0, 0, 0, 2, 1]
+    assert list(parser.targets(NAMES, labels).values()) == [0, 0, 0, 2, 1]
     monkeypatch.setenv("GROUPDNET_PARSER_CLASSES", "[1]")
     with pytest.raises(ValueError, match="GROUPDNET_PARSER_CLASSES"):
         PhotoParser.from_environment(FIGURE_LABELS)
@@ -253,16 +253,16 @@ def test_a_model_of_other_classes_has_no_bundled_parser_and_is_told_why(
 def test_a_parser_of_less_than_half_of_the_classes_is_refused() -> None:
     """One of eight for a model of sixteen: all clothes would be background, without a word."""
     parser = PhotoParser(str(BUNDLED))
-    names = dict(enumerate(FIGURE_LABELS.names))
+    names = FIGURE_LABELS.names
     with pytest.raises(
         ValueError, match="the parser knows only background, hair, face, skin, legwear, shoes of"
     ) as no:
-        parser._targets(names, MORE_LABELS)
+        parser.targets(names, MORE_LABELS)
     assert "but top-clothes, bottom-clothes: name what they become in GROUPDNET_PARSER_CLASSES." in str(
         no.value
     )
     told = PhotoParser(str(BUNDLED), {"top-clothes": "top", "bottom-clothes": "Trousers"})
-    assert [MORE_LABELS.names[i] for i in told._targets(names, MORE_LABELS).values()] == [
+    assert [MORE_LABELS.names[i] for i in told.targets(names, MORE_LABELS).values()] == [
         *("background", "hair", "face", "skin", "top", "trousers", "legwear", "shoes")
     ]
 
@@ -284,7 +284,7 @@ def test_names_of_lip_are_known_in_both_label_sets_of_people() -> None:
     }
     for labels, row in rows.items():
         expected = [*row.split(), *["skin"] * 4, *["shoes"] * 2]
-        assert [labels.names[i] for i in parser._targets(dict(enumerate(LIP)), labels).values()] == expected
+        assert [labels.names[i] for i in parser.targets(LIP, labels).values()] == expected
 
 
 def test_the_bundled_parser_is_small_and_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from page.core import actions, photos
 from page.core import session as sessions
-from page.core.compositing import keep_other_pixels
+from page.core.regions import keep_other_pixels
 from page.core.session import CURRENT, MAX_SEED, SHELF_SIZE, UNDO_STEPS, Session, ShelfItem
 from PIL import Image, ImageFilter
 

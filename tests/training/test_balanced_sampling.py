@@ -18,10 +18,11 @@ pytest.importorskip("accelerate")
 from safetensors.torch import load_file
 
 from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+from groupdnet_hub.training.batches import build_loader
 from groupdnet_hub.training.config import parse_train_config
-from groupdnet_hub.training.data import build_data, build_loader
+from groupdnet_hub.training.data import build_data
 from tests.helpers.command_lines import refusal, train_settings
-from tests.helpers.train_runs import PAIR, train
+from tests.helpers.train_runs import train
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +145,7 @@ def test_two_processes_see_and_redraw_what_one_does(tmp_path: Path) -> None:
     flags += ["--redraw_weight", "5", "--redraw_memory", "3"]
     one, two = tmp_path / "one", tmp_path / "two"
     train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8", sgd=True)
-    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR, sgd=True)
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", processes=2, sgd=True)
     # Statistics are measured on one process's batches, and are those of the pictures in them.
     weights, of_two = (
         dict(GroupDNet.from_pretrained(run / "model").named_parameters()) for run in (one, two)

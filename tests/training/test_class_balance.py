@@ -31,11 +31,11 @@ def test_a_small_class_has_its_say(balance: float, share: float) -> None:
     image, label, noise = drawn(CONFIG)
     label = torch.zeros_like(label)
     label[:, :8, :8] = 1
-    batch, judge = {"image": image, "label": label}, SaysYesToClassOne()
+    batch, discriminator = {"image": image, "label": label}, SaysYesToClassOne()
     objective = MultiScaleObjective(CONFIG, ObjectiveParts(class_balance=balance))
-    losses, pictures = objective.generator_losses(model, judge, batch, noise, LossWeights())
+    losses, pictures = objective.generator_losses(model, discriminator, batch, noise, LossWeights())
     assert float(losses["adversarial"].detach()) == pytest.approx(-share)
-    on_both = objective.discriminator_losses(judge, pictures, batch)
+    on_both = objective.discriminator_losses(discriminator, pictures, batch)
     assert float(on_both["discriminator_fake"]) == pytest.approx(1 + share)
     assert float(on_both["discriminator_real"]) == pytest.approx(1 - share)
 

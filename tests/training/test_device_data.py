@@ -28,11 +28,12 @@ from accelerate.utils import DataLoaderConfiguration
 from safetensors.torch import load_file
 
 from groupdnet_hub.training import device_data as kept_data
+from groupdnet_hub.training.batches import batch_of, build_loader
 from groupdnet_hub.training.config import TrainConfig, parse_train_config
-from groupdnet_hub.training.data import batch_of, build_data, build_loader
+from groupdnet_hub.training.data import build_data
 from groupdnet_hub.training.device_data import keep_pictures
 from tests.helpers.processes import process_as_it_was
-from tests.helpers.train_runs import PAIR, train
+from tests.helpers.train_runs import train
 
 CPU = torch.device("cpu")
 CACHES = ("none", "memory", "device")
@@ -252,7 +253,7 @@ def test_runs_are_the_same_and_resumed_with_another_cache(drawn: Path, tmp_path:
 def test_two_processes_share_out_the_same_batches(drawn: Path, tmp_path: Path) -> None:
     flags = [*ALL_MOVES, "--perceptual_net", "none", "--max_train_steps", "3", "--seed", "1"]
     for cache in ("none", "device"):
-        train(drawn, tmp_path / cache, *flags, "--cache_data", cache, launcher=PAIR)
+        train(drawn, tmp_path / cache, *flags, "--cache_data", cache, processes=2)
     one, other = (load_file(tmp_path / cache / "model" / "model.safetensors") for cache in ("none", "device"))
     assert [key for key, value in one.items() if not torch.equal(other[key], value)] == []
 

@@ -17,7 +17,7 @@ from groupdnet_hub.figures import write_figures
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.data import build_data
-from groupdnet_hub.training.ema import ShownModel
+from groupdnet_hub.training.ema import InferenceModel
 from tests.helpers.command_lines import train_settings
 
 ALONE = SimpleNamespace(num_processes=1, device=torch.device("cpu"), autocast=nullcontext)
@@ -34,9 +34,9 @@ def resolved(drawn: Path, *flags: str) -> ResolvedTrainConfig:
     return train_settings(drawn, "--train_batch_size", "4", *flags).resolved("hinge", 1)
 
 
-def shown_model(settings: ResolvedTrainConfig, model: GroupDNet) -> ShownModel:
+def inference_model(settings: ResolvedTrainConfig, model: GroupDNet) -> InferenceModel:
     data = build_data(settings, FIGURE_LABELS, model.config.image_size)
-    return ShownModel(settings, ALONE, model, data, model.config.code_shape)
+    return InferenceModel(settings, ALONE, model, data, model.config.code_shape)
 
 
 def running_statistics(model: GroupDNet) -> Tensor:
@@ -61,7 +61,7 @@ def test_statistics_are_those_of_the_pictures_as_they_are(
         return forward(self, image, label, *others)
 
     monkeypatch.setattr(GroupDNet, "forward", watched)
-    shown = shown_model(settings, model)
+    shown = inference_model(settings, model)
     measured = shown.at(7, model)
     plain = build_data(resolved(drawn), FIGURE_LABELS, (32, 32))
     files = {
@@ -81,7 +81,7 @@ def test_statistics_are_those_of_the_pictures_as_they_are(
 def test_live_weights_are_measured_anew_at_each_step(drawn: Path) -> None:
     settings = resolved(drawn, "--balanced_sampling", "1")
     model = GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4)).train()
-    shown = shown_model(settings, model)
+    shown = inference_model(settings, model)
     first = running_statistics(shown.at(1, model)).clone()
     with torch.no_grad():
         model.decoder.fc.weight.mul_(3)
@@ -95,13 +95,13 @@ def test_pictures_are_drawn_as_they_come_without(drawn: Path) -> None:
     """Plain training shows the very model that is trained."""
     settings = resolved(drawn)
     model = GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4)).train()
-    assert shown_model(settings, model).at(1, model) is model
+    assert inference_model(settings, model).at(1, model) is model
 
 
 def test_the_prior_is_fitted_to_them_too(drawn: Path) -> None:
     settings = resolved(drawn, "--balanced_sampling", "1", "--random_turn", "30", "--simplified_maps", "1")
     model = GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4, prior_codes=12)).train()
-    shown = shown_model(settings, model).at(1, model)
+    shown = inference_model(settings, model).at(1, model)
     plain = build_data(resolved(drawn), FIGURE_LABELS, (32, 32))
     assert shown.prior.count[0] == 12
     with torch.no_grad():

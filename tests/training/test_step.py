@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from groupdnet_hub.training.trainer import Trainer
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from groupdnet_hub.models.layers import GroupedConv2d
+from groupdnet_hub.training.fast.build_step import compile_networks
 from groupdnet_hub.training.fast.draws_ahead import DrawsAhead
 from groupdnet_hub.training.fast.recorded_step import RecordedStep
 from groupdnet_hub.training.fast.step_form import StepForm
-from groupdnet_hub.training.step import TrainingStep
+from groupdnet_hub.training.fast.working_step import WorkingStep
 from tests.helpers.host_waits import NoHostWaits
-from tests.helpers.step_runs import step_run
+from tests.helpers.step_runs import StepRun, step_run
 
 PLAIN = StepForm(working=False)
 FORMS = {"working": StepForm(working=True), "dense": StepForm(working=True, dense=True)}
@@ -50,7 +50,7 @@ def settle(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, GroupedConv2d) and layer.spectral_norm:
             for _ in range(400):
-                layer._iterate()
+                layer.iterate()
 
 
 def gradients_of(optimizer: Any) -> list[dict[int, Tensor]]:
@@ -72,23 +72,24 @@ def one_step(flags: str, form: StepForm) -> tuple[dict[str, Tensor], list[dict[i
     rounding has gradients of rounding errors.
     """
     rates = ["--learning_rate", "0", "--discr_learning_rate", "0"]
-    with step_run([*flags.split(), *rates], form) as (trainer, batches):
-        for network in (trainer.model, trainer.discriminator):
+    with step_run([*flags.split(), *rates], form) as (run, batches):
+        for network in run.networks:
             network.double()
             settle(network)
-        if trainer.perceptual is not None:
-            trainer.perceptual.double()
-        found = [gradients_of(optimizer) for optimizer in (trainer.optimizer, trainer.discr_optimizer)]
+        perceptual = run.learner.objective.parts.perceptual
+        if perceptual is not None:
+            perceptual.double()
+        found = [gradients_of(optimizer) for optimizer in run.optimizers]
         for batch in batches:
-            losses = trainer.update({**batch, "image": batch["image"].double()})
+            losses = run.update({**batch, "image": batch["image"].double()})
         return losses, [of_network[1] for of_network in found]
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_losses_and_gradients_are_those_of_the_plain_form(run: str) -> None:
-    plain = one_step(RUNS[run], PLAIN)
+@pytest.mark.parametrize("flags_of", RUNS)
+def test_losses_and_gradients_are_those_of_the_plain_form(flags_of: str) -> None:
+    plain = one_step(RUNS[flags_of], PLAIN)
     for form in FORMS.values():
-        assert_alike(one_step(RUNS[run], form), plain)
+        assert_alike(one_step(RUNS[flags_of], form), plain)
 
 
 def assert_alike(
@@ -107,32 +108,32 @@ def assert_alike(
             assert (network[i] - value).norm() <= 1e-5 * value.norm() + 1e-9 * whole, i
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_no_step_of_the_dense_form_waits_for_the_device(run: str) -> None:
-    with step_run(RUNS[run].split(), FORMS["dense"]) as (trainer, batches):
-        trainer.update(batches[0])
-        trainer.step = 1
-        trainer.update(batches[1])
+@pytest.mark.parametrize("flags_of", RUNS)
+def test_no_step_of_the_dense_form_waits_for_the_device(flags_of: str) -> None:
+    with step_run(RUNS[flags_of].split(), FORMS["dense"]) as (run, batches):
+        run.update(batches[0])
+        run.step = 1
+        run.update(batches[1])
         with NoHostWaits():
-            trainer.update(batches[0])
+            run.update(batches[0])
 
 
 def test_the_look_up_does_wait() -> None:
     """What the test above would find."""
     started = step_run(RUNS["everything"].split(), FORMS["working"])
-    with started as (trainer, batches), NoHostWaits(collect=True) as waits:
-        trainer.update(batches[0])
+    with started as (run, batches), NoHostWaits(collect=True) as waits:
+        run.update(batches[0])
     assert any("_unique2" in wait for wait in waits.waits)
 
 
 def test_rounded_networks_learn_the_same_but_for_rounding() -> None:
     losses: list[Mapping[str, Tensor]] = []
     for form in (PLAIN, StepForm(working=True, dense=True, dtype=torch.bfloat16)):
-        with step_run(RUNS["everything"].split(), form) as (trainer, batches):
-            for network in (trainer.model, trainer.discriminator):
+        with step_run(RUNS["everything"].split(), form) as (run, batches):
+            for network in run.networks:
                 settle(network)
-            losses.append(trainer.update(batches[0]))
-            assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+            losses.append(run.update(batches[0]))
+            assert all(p.dtype == torch.float32 for p in run.learner.model.parameters())
     for name, loss in losses[0].items():
         torch.testing.assert_close(losses[1][name].float(), loss, rtol=0.05, atol=0.02, msg=name)
 
@@ -142,10 +143,10 @@ def test_networks_compile_whole() -> None:
     flags = [*EVERYTHING.replace("--resolution 32", "--resolution 64").split(), "--redraw_window", "0.5"]
     results = []
     for compiled in (False, True):
-        with step_run(flags, FORMS["dense"]) as (trainer, batches):
+        with step_run(flags, FORMS["dense"]) as (run, batches):
             if compiled:
-                trainer.compile(backend="aot_eager", fullgraph=True)
-            results.append(trainer.update(batches[0]))
+                compile_networks(run.learner, run.form, backend="aot_eager", fullgraph=True)
+            results.append(run.update(batches[0]))
     for name, loss in results[0].items():
         torch.testing.assert_close(results[1][name], loss, rtol=1e-4, atol=1e-5, msg=name)
 
@@ -193,19 +194,19 @@ def taped(state: Callable[[], list[Tensor]]) -> Callable[[Callable[[], None]], C
     return record
 
 
-def state_of(trainer: Trainer) -> list[Tensor]:
+def state_of(run: StepRun) -> list[Tensor]:
     """All tensors that a step changes."""
-    found = [*trainer.model.state_dict().values(), *trainer.discriminator.state_dict().values()]
-    for optimizer in (trainer.optimizer, trainer.discr_optimizer):
+    found = [*(value for network in run.networks for value in network.state_dict().values())]
+    for optimizer in run.optimizers:
         found += [v for values in optimizer.state.values() for v in values.values() if isinstance(v, Tensor)]
-    for part in trainer.streams.parts().values():
+    for part in run.learner.streams.parts().values():
         found += [value for name, value in part.state_dict().items() if name != "generator"]
     return found
 
 
-def rates_on_the_device(trainer: Trainer) -> None:
+def rates_on_the_device(run: StepRun) -> None:
     """As :func:`groupdnet_hub.training.schedules.make_optimizer` has it on CUDA."""
-    for optimizer in (trainer.optimizer, trainer.discr_optimizer):
+    for optimizer in run.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]))
 
@@ -216,31 +217,29 @@ SCHEDULE = (
 )
 
 
-@pytest.mark.parametrize("run", ["everything", "redraw window"])
-def test_a_recorded_run_is_the_run_itself(run: str) -> None:
+@pytest.mark.parametrize("flags_of", ["everything", "redraw window"])
+def test_a_recorded_run_is_the_run_itself(flags_of: str) -> None:
     """With rates, weights and random numbers that change, of several kinds of steps in turn."""
-    flags = (RUNS[run] + SCHEDULE).replace("--r1_interval 1", "").split()
+    flags = (RUNS[flags_of] + SCHEDULE).replace("--r1_interval 1", "").split()
     found = []
     for recorded in (False, True):
-        with step_run(flags, FORMS["dense"]) as (trainer, batches):
-            rates_on_the_device(trainer)
+        with step_run(flags, FORMS["dense"]) as (run, batches):
+            rates_on_the_device(run)
             recordings = 0
             if recorded:
-                own = taped(lambda trainer=trainer: state_of(trainer))
+                own = taped(lambda run=run: state_of(run))
 
                 def counted(work: Callable[[], None], own: Any = own) -> Callable[[], None]:
                     nonlocal recordings
                     recordings += 1
                     return own(work)
 
-                trainer.make_step = record_step(trainer, counted)
+                run.make_step = record_step(run, counted)
             losses = []
             for step in range(18):
-                trainer.step = step % 9
-                losses.append(
-                    {name: value.clone() for name, value in trainer.update(batches[step % 2]).items()}
-                )
-            found.append((losses, [tensor.clone() for tensor in state_of(trainer)]))
+                run.step = step % 9
+                losses.append({name: value.clone() for name, value in run.update(batches[step % 2]).items()})
+            found.append((losses, [tensor.clone() for tensor in state_of(run)]))
             if recorded:
                 assert recordings >= 2
     for step, (plain, replayed) in enumerate(zip(found[0][0], found[1][0], strict=True)):
@@ -250,28 +249,19 @@ def test_a_recorded_run_is_the_run_itself(run: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
 
 
-def record_step(trainer: Trainer, record: Any) -> RecordedStep:
-    step = TrainingStep(
-        trainer.accelerator,
-        trainer.form,
-        trainer.model,
-        trainer.discriminator,
-        (trainer.optimizer, trainer.discr_optimizer),
-        trainer.objective,
-        trainer.streams,
-        trainer.penalty,
-    )
+def record_step(run: StepRun, record: Any) -> RecordedStep:
+    step = WorkingStep(run.learner, run.form)
     draws = DrawsAhead(torch.device("cpu"))
-    trainer.streams.draw_ahead(draws)
+    run.learner.streams.draw_ahead(draws)
     return RecordedStep(step, draws, record, torch.device("cpu"))
 
 
 def test_a_batch_of_another_size_is_trained_on_unrecorded() -> None:
-    with step_run(RUNS["paper"].split(), FORMS["dense"]) as (trainer, batches):
-        rates_on_the_device(trainer)
-        trainer.make_step = record_step(trainer, taped(lambda: state_of(trainer)))
+    with step_run(RUNS["paper"].split(), FORMS["dense"]) as (run, batches):
+        rates_on_the_device(run)
+        run.make_step = record_step(run, taped(lambda: state_of(run)))
         for _ in range(5):
-            trainer.update(batches[0])
+            run.update(batches[0])
         with pytest.warns(UserWarning, match="without CUDA graphs"):
-            losses = trainer.update({name: value[:1] for name, value in batches[0].items()})
+            losses = run.update({name: value[:1] for name, value in batches[0].items()})
     assert all(torch.isfinite(loss) for loss in losses.values())

@@ -24,7 +24,7 @@ from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.schedules import kl_weight_at, learning_rate_factor
 from groupdnet_hub.training.state import checkpoints
 from groupdnet_hub.training.state.checkpoints import list_checkpoints, load_checkpoint, read_progress
-from tests.helpers.train_runs import PAIR, command_line, train
+from tests.helpers.train_runs import command_line, start_training, train
 
 
 def test_training_survives_a_kill_and_ends_with_a_model(
@@ -43,12 +43,10 @@ def test_training_survives_a_kill_and_ends_with_a_model(
     flags += ["--logging_steps", "1"]
     train(drawn, tmp_path / "whole", *flags)
 
-    command, environment = command_line(drawn, tmp_path / "killed", *flags)
-    running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = start_training(drawn, tmp_path / "killed", *flags)
     while running.poll() is None and not list_checkpoints(tmp_path / "killed"):
         time.sleep(0.05)
     running.kill()
-    running.wait()
     assert list_checkpoints(tmp_path / "killed")
     train(
         drawn,
@@ -97,8 +95,9 @@ def test_a_stream_goes_on_where_it_stopped(drawn: Path, tmp_path: Path) -> None:
 
 def test_fine_tuning_starts_from_the_given_weights(drawn: Path, tmp_path: Path) -> None:
     flags = ["--perceptual_net", "none", "--max_train_steps", "1"]
-    launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "1")
-    train(drawn, tmp_path / "first", *flags, launcher=launcher)
+    command, environment = command_line(drawn, tmp_path / "first", *flags)
+    launcher = [command[0], "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+    subprocess.run([*launcher, *command[1:]], env=environment, check=True, timeout=600)
     start = tmp_path / "first" / "model"
     train(
         drawn,
@@ -133,7 +132,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path, accumulati
     start, one, two = (tmp_path / name for name in ("start", "one", "two"))
     train(tmp_path / "drawn", start, *flags, "--learning_rate", "0", "--max_train_steps", "1", sgd=True)
     train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8", sgd=True)
-    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR, sgd=True)
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", processes=2, sgd=True)
     weights, of_two, before = (load_file(run / "model" / "model.safetensors") for run in (one, two, start))
     moved = max(float((weights[k] - before[k]).abs().max()) for k in weights if k.endswith("weight"))
     assert moved > 4e-4

@@ -13,7 +13,7 @@ from groupdnet_hub import GroupDNet, LabelSet
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
-from tests.helpers.train_runs import PAIR, train, train_here
+from tests.helpers.train_runs import train, train_here
 from tests.training.test_train import logged
 
 pytest.importorskip("accelerate")
@@ -61,7 +61,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
     flags += ("--gradient_accumulation_steps", "2", "--r1_weight", "100", "--discriminator_norm", "instance")
     one, two = tmp_path / "one", tmp_path / "two"
     train(tmp_path / "drawn", one, *flags, "--train_batch_size", "8", sgd=True)
-    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", launcher=PAIR, sgd=True)
+    train(tmp_path / "drawn", two, *flags, "--train_batch_size", "4", processes=2, sgd=True)
     for name in ("model.safetensors", DISCRIMINATOR_FILE):
         of_two = load_file(two / "model" / name)
         for key, value in load_file(one / "model" / name).items():

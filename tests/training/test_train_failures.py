@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,8 @@ from PIL import Image
 
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.training.state.checkpoints import read_progress
-from tests.helpers.train_runs import command_line, train
+from tests.helpers.script_runs import run_script
+from tests.helpers.train_runs import SCRIPT, train, train_flags
 
 FLAGS = (
     "--perceptual_net",
@@ -41,16 +40,8 @@ def half_way(drawn: Path, tmp_path: Path) -> Path:
 
 
 def stopped(drawn: Path, output: Path, *flags: str, file_size: int | None = None) -> str:
-    """The one line that a run ends with."""
-
-    def limit() -> None:
-        if file_size is not None:  # as on a full disk, a write beyond it fails
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-
-    command, environment = command_line(drawn, output, *FLAGS, *flags)
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=600, check=False, preexec_fn=limit
-    )
+    """The one line that a run ends with; ``file_size``: as on a full disk, a write beyond it fails."""
+    done = run_script(SCRIPT, train_flags(drawn, output, *FLAGS, *flags), file_size=file_size)
     assert done.returncode == 1, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("train.py: ")]

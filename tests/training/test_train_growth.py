@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,9 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.baselines import build_system, system_config
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
+from tests.helpers.script_runs import run_script
 from tests.helpers.shared_data import shared_folder
-from tests.helpers.train_runs import command_line, train
+from tests.helpers.train_runs import SCRIPT, train, train_flags
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import parse_train_config
@@ -34,10 +34,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_model_grows_and_is_trained_on(drawn: Path, small: Path, tmp_path: Path) -> None:
-    flags = ["--perceptual_net", "none", "--diffaugment", "--max_train_steps", "2"]
+    flags = [
+        "--perceptual_net",
+        "none",
+        "--diffaugment",
+        "--max_train_steps",
+        "2",
+        "--discriminator_width",
+        "8",
+    ]
     first, second = tmp_path / "first", tmp_path / "second"
-    more = ["--grow", "--discriminator_width", "8"]
-    train(drawn, first, "--pretrained_model_name_or_path", str(small), *more, *flags)
+    train(drawn, first, "--pretrained_model_name_or_path", str(small), "--grow", *flags)
     grown = GroupDNet.from_pretrained(first / "model")
     assert grown.config.image_size == (64, 64)
     assert grown.config.discriminator_width == 8
@@ -68,8 +75,7 @@ def test_a_run_with_windows_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_pa
 def test_only_a_groupdnet_grows(drawn: Path, tmp_path: Path) -> None:
     build_system(system_config("SPADE", FIGURE_LABELS, (32, 32), 4)).save_pretrained(tmp_path / "spade")
     flags = ["--pretrained_model_name_or_path", str(tmp_path / "spade"), "--grow", "--perceptual_net", "none"]
-    command, environment = command_line(drawn, tmp_path / "run", *flags)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = run_script(SCRIPT, train_flags(drawn, tmp_path / "run", *flags))
     assert done.returncode != 0
     assert "--grow makes a larger GroupDNet: this is a SPADE" in done.stderr
 

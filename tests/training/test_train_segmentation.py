@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from safetensors.torch import load_file
 from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.baselines import build_system, system_config
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
-from tests.helpers.train_runs import command_line, train
+from tests.helpers.script_runs import run_script
+from tests.helpers.train_runs import SCRIPT, train, train_flags
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.build import build_model, objective_of
@@ -39,10 +39,8 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> 
     assert "| Discriminator | segmentation of pixels |" in card
 
     refused = [*flags, "--discriminator", "multiscale", "--max_train_steps", "6"]
-    command, environment = command_line(
-        drawn, tmp_path / "halves", *refused, "--resume_from_checkpoint", "latest"
-    )
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    refused += ["--resume_from_checkpoint", "latest"]
+    done = run_script(SCRIPT, train_flags(drawn, tmp_path / "halves", *refused))
     assert done.returncode != 0
     assert "was it written with other flags?" in done.stderr or "must stay as they were" in done.stderr
 

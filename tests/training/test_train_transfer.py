@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from safetensors.torch import load_file
 from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
-from tests.helpers.train_runs import command_line
+from tests.helpers.script_runs import run_script
+from tests.helpers.train_runs import SCRIPT, train_flags
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import parse_train_config
@@ -41,8 +41,7 @@ def test_a_ninth_class_is_trained(with_bags: Path, pretrained: Path, tmp_path: P
     """With a rate of zero the carried weights come out as they went in; the table says what they are."""
     flags = ["--pretrained_model_name_or_path", str(pretrained), "--init_class", "bag=top-clothes"]
     flags += ["--perceptual_net", "none", "--max_train_steps", "2", "--learning_rate", "0"]
-    command, environment = command_line(with_bags, tmp_path, *flags)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = run_script(SCRIPT, train_flags(with_bags, tmp_path, *flags))
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["hair", "itself", "all", "layers"] in lines

@@ -65,12 +65,9 @@ def network_macs(config: GroupDNetConfig) -> NetworkMacs:
         codes = torch.zeros(1, *config.code_shape)
         seen = torch.zeros(1, config.discriminator_label_channels + 3, height, width)
 
-        def draw() -> torch.Tensor:
-            return model.decoder(codes, model.decoder.prepare(label, edges, lookup=False))
-
         return NetworkMacs(
             encoder=_macs(lambda: model.encoder(image, label)),
-            decoder=_macs(draw),
+            decoder=_macs(lambda: model.decoder(codes, label, edges)),
             discriminator=_macs(lambda: discriminator(seen)),
             perceptual=_macs(lambda: trunk(image)),
         )

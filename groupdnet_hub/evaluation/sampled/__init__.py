@@ -1,1 +1,1 @@
-"""Metrics that look at several pictures of each label map."""
+"""Metrics of several pictures of each label map."""

@@ -1,4 +1,4 @@
-"""Which figure of several pictures a metric's name stands for."""
+"""The part that measures a metric of several pictures, by the metric's name."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from groupdnet_hub.metrics import (
     summarise_sharpness,
     summarise_tone,
 )
-from groupdnet_hub.runs.sharding import model_digest
+from groupdnet_hub.runs.provenance import model_digest
 
-# Of each figure the flag of its classes, the function of a label map, and that of all of them.
+# By metric: flag of its classes, function of one label map, and function of all rows.
 _MEASURES: dict[str, tuple[str, Callable[..., np.ndarray], Callable[..., Any]]] = {
     "sharpness": ("garment_classes", measure_sharpness, summarise_sharpness),
     "fixed_pattern": ("pattern_classes", measure_pattern, summarise_pattern),
@@ -41,7 +41,7 @@ _MEASURES: dict[str, tuple[str, Callable[..., np.ndarray], Callable[..., Any]]] 
     "tone": ("tone_classes", measure_tone, summarise_tone),
     "chroma": ("chroma_classes", measure_chroma, summarise_chroma),
 }
-# Classes of people8 and people16 that a figure is about; those are taken that a label set has.
+# Default classes by flag, of people8 and people16; those that a label set lacks are left out.
 _DEFAULT_CLASSES = {
     "garment_classes": (
         *("top-clothes", "bottom-clothes"),
@@ -55,11 +55,13 @@ _DEFAULT_CLASSES = {
 
 
 class FunctionPart(SampledPart):
-    """A figure that two functions make of pictures, photo and label map alone.
+    """A metric that two functions compute from pictures, photo and label map alone.
 
     Args:
-        measure: takes pictures, photo and label map, and gives a row.
-        summarise: takes the rows of all label maps, and gives a dataclass.
+        seeds: number of pictures of each label map.
+        settings: settings that the metric depends on.
+        measure: function of pictures, photo and label map that returns a row.
+        summarise: function of the rows of all label maps that returns a dataclass.
     """
 
     def __init__(
@@ -73,19 +75,25 @@ class FunctionPart(SampledPart):
         self._measure, self._summarise = measure, summarise
 
     def measure(self, sampled: Sampled) -> np.ndarray:
-        """The row of a label map."""
+        """Return the row of a label map."""
         return self._measure(sampled.pictures, sampled.photo, sampled.label)
 
     def summarise(self, rows: np.ndarray) -> dict[str, Any]:
-        """The fields of the result."""
+        """Return the fields of the result."""
         return asdict(self._summarise(rows))
 
 
 def sampled_part(name: str, settings: EvaluateConfig, inputs: Inputs, networks: Networks) -> SampledPart:
-    """The part of one of ``SAMPLED_METRICS``, with what it needs loaded.
+    """Return the part of one of ``SAMPLED_METRICS``, with its networks and photos loaded.
+
+    Args:
+        name: name of the metric.
+        settings: settings of the run.
+        inputs: what is measured.
+        networks: networks of the run.
 
     Raises:
-        ValueError: for weights, training photos or classes that are not there.
+        ValueError: for missing weights, training photos or classes.
         ImportError: for faces without mediapipe.
     """
     seeds = settings.pattern_seeds if name == "fixed_pattern" else settings.kid_seeds
@@ -110,7 +118,7 @@ def sampled_part(name: str, settings: EvaluateConfig, inputs: Inputs, networks: 
 
 
 def _as_many_training_photos(settings: EvaluateConfig, inputs: Inputs) -> TrainingPhotos | None:
-    """As many as label maps are measured; ``None`` where the data set has no training split."""
+    """Return as many training photos as label maps are measured; None without a training split."""
     split = settings.training_split
     if not (split / "metadata.jsonl").is_file():
         return None
@@ -118,10 +126,15 @@ def _as_many_training_photos(settings: EvaluateConfig, inputs: Inputs) -> Traini
 
 
 def class_names(flag: str, given: Sequence[str] | None, labels: LabelSet) -> tuple[str, ...]:
-    """The names of the classes of a flag: those given, those of people8 or people16, or else all but the first.
+    """Return the class names of a flag: the given ones, those of people8 or people16, or else all but the first.
+
+    Args:
+        flag: name of the flag.
+        given: its value.
+        labels: label set.
 
     Raises:
-        ValueError: for a class that the label set lacks; and without a head, or face and skin, where they are needed.
+        ValueError: for a class that the label set lacks, and for a default of which it has too few.
     """
     default = _DEFAULT_CLASSES[flag]
     if given is not None:

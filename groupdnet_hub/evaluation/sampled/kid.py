@@ -14,18 +14,18 @@ from groupdnet_hub.evaluation.inputs import Sampled
 from groupdnet_hub.evaluation.sampled.parts import SampledPart
 from groupdnet_hub.evaluation.training_photos import TrainingPhotos
 from groupdnet_hub.metrics import kernel_distance
-from groupdnet_hub.runs.sharding import in_shares
+from groupdnet_hub.runs.sharding import run_sharded
 
 
 class KidPart(SampledPart):
-    """``kid`` and ``kid_inception``.
+    """The metrics ``kid`` and ``kid_inception``.
 
     Args:
         network: ``TrunkFeatures`` or ``InceptionFeatures``.
-        seeds: pictures of each label map.
-        settings: what else the figure depends on.
-        photos: as many training photos as there are label maps: their distance to the photos of the maps is what a
-            perfect model would have. ``None`` leaves it open.
+        seeds: number of pictures of each label map.
+        settings: other settings that the metric depends on.
+        photos: as many training photos as label maps, whose distance from the photos of the maps is that of a perfect
+            model; None to leave this value out.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class KidPart(SampledPart):
             return
         batches = photos.batches()
 
-        def look(position: int) -> Tensor:
+        def features(position: int) -> Tensor:
             return self._of(photos.pictures(batches[position]))
 
-        self._features = torch.cat(in_shares(len(batches), look, accelerator, "training photos"))
+        self._features = torch.cat(run_sharded(len(batches), features, accelerator, "training photos"))
 
     def measure(self, sampled: Sampled) -> np.ndarray:
-        """Features of the photo, then of the pictures [1 + K, D]."""
+        """Return features of the photo, then of the pictures [1 + K, D]."""
         return self._of(torch.cat([sampled.photo[None], sampled.pictures])).numpy()
 
     def summarise(self, rows: np.ndarray) -> dict[str, Any]:
-        """The kernel distance, and that of the training photos."""
+        """Return the kernel distance, and that of the training photos."""
         features = torch.from_numpy(rows)
         found = asdict(kernel_distance(features[:, 1:], features[:, 0]))
         photos = None
@@ -62,4 +62,5 @@ class KidPart(SampledPart):
         return {"name": self.network.kernel_name, **found, "photos": photos}
 
     def _of(self, pictures: Tensor) -> Tensor:
-        return self.network(pictures).float().cpu()
+        features: Tensor = self.network(pictures)
+        return features.float().cpu()

@@ -1,7 +1,8 @@
-"""Memory: how near drawn pictures come to their nearest training photo, beside new photos."""
+"""Memorisation: the distance of drawn pictures from their nearest training photo, beside that of new photos."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,19 +15,19 @@ from groupdnet_hub.evaluation.inputs import Sampled
 from groupdnet_hub.evaluation.sampled.parts import SampledPart
 from groupdnet_hub.evaluation.training_photos import TrainingPhotos
 from groupdnet_hub.metrics import LpipsEmbedding, NearestPhotos, summarise_memory
-from groupdnet_hub.runs.sharding import in_shares
+from groupdnet_hub.runs.sharding import run_sharded
 
 
 class MemoryPart(SampledPart):
-    """``memory``.
+    """The metric ``memory``.
 
-    It costs a pass of AlexNet over each training photo, whose descriptions (74 KB each) all processes keep, and one
-    over some 16 to 40 photos a label map.
+    It costs a pass of AlexNet over each training photo, whose descriptions (74 KB each) are in the memory of all
+    processes, and one over about 16 to 40 photos per label map.
 
     Args:
-        network: gives descriptions and embeddings.
-        seeds: pictures of each label map.
-        settings: what else the figure depends on.
+        network: network of descriptions and embeddings.
+        seeds: number of pictures of each label map.
+        settings: other settings that the metric depends on.
         photos: all training photos.
     """
 
@@ -41,25 +42,25 @@ class MemoryPart(SampledPart):
         """Describe the training photos."""
         batches = self.photos.batches()
 
-        def look(position: int) -> Tensor:
+        def describe(position: int) -> Tensor:
             return self.network.describe(self.photos.pictures(batches[position])).cpu()
 
-        descriptions = torch.cat(in_shares(len(batches), look, accelerator, "training photos"))
+        descriptions = torch.cat(run_sharded(len(batches), describe, accelerator, "training photos"))
 
-        def of_numbers(numbers: Any) -> Tensor:
-            return self.photos.pictures([self.photos.items[number] for number in numbers])
+        def photos_at(positions: Sequence[int]) -> Tensor:
+            return self.photos.pictures([self.photos.items[position] for position in positions])
 
         self._nearest = NearestPhotos(
-            descriptions, of_numbers, describe=self.network.describe, embed=self.network
+            descriptions, photos_at, describe=self.network.describe, embed=self.network
         )
 
     def measure(self, sampled: Sampled) -> np.ndarray:
-        """Mean distance of the pictures to their nearest training photo, and that of the photo."""
+        """Return the mean distance of the pictures from their nearest training photo, and that of the photo."""
         if self._nearest is None:
             raise RuntimeError("begin comes first")
         photo, *pictures = self._nearest.distances(torch.cat([sampled.photo[None], sampled.pictures]))
         return np.array([np.mean(pictures), photo])
 
     def summarise(self, rows: np.ndarray) -> dict[str, Any]:
-        """The ratio, with both distances."""
+        """Return the ratio, with both distances."""
         return {**asdict(summarise_memory(rows)), "training_photos": len(self.photos.items)}

@@ -1,4 +1,4 @@
-"""Figures of several pictures of each label map, which are drawn once for all of them."""
+"""Metrics of several pictures of each label map, which are drawn once for all of them."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from accelerate.utils import broadcast_object_list
 
 from groupdnet_hub.evaluation.inputs import Inputs, Sampled
 from groupdnet_hub.evaluation.results import ResultsFile
-from groupdnet_hub.runs.sharding import in_shares
+from groupdnet_hub.runs.sharding import run_sharded
 
 
 class SampledPart(ABC):
-    """How one of these figures is measured.
+    """How one of these metrics is measured.
 
     Attributes:
-        seeds: pictures of each label map that it looks at.
-        settings: what its figures depend on.
+        seeds: number of pictures of each label map.
+        settings: settings that the metric depends on.
     """
 
     seeds: int
     settings: dict[str, Any]
 
     def begin(self, accelerator: Accelerator) -> None:  # noqa: B027
-        """Compute what is needed of other photos; all processes come here together, before pictures are drawn."""
+        """Compute what is needed of other photos; all processes call it together, before pictures are drawn."""
 
     @abstractmethod
     def measure(self, sampled: Sampled) -> np.ndarray:
-        """What is kept of a label map, from its first ``seeds`` pictures."""
+        """Return the row of a label map, from its first ``seeds`` pictures."""
 
     @abstractmethod
     def summarise(self, rows: np.ndarray) -> dict[str, Any]:
-        """The result, from what was kept of each label map [N, ...], in the order of their numbers."""
+        """Return the result of the rows of all label maps [N, ...], in the order of their indices."""
 
 
 @torch.inference_mode()
@@ -47,7 +47,15 @@ def measure_sampled(
     parts: Mapping[str, SampledPart],
     indices: Sequence[int],
 ) -> None:
-    """Measure all parts on these items and record their results; what an earlier run measured is not drawn again."""
+    """Measure parts on some items and record their results, without drawing again what an earlier run measured.
+
+    Args:
+        inputs: what is measured.
+        accelerator: accelerator of the run.
+        results: file of the results.
+        parts: parts by name.
+        indices: items to draw.
+    """
     for part in parts.values():
         part.begin(accelerator)
     missing: list[Any] = [None]
@@ -55,15 +63,15 @@ def measure_sampled(
         done = {name: results.rows(name) for name in parts}
         unfinished = {index: [name for name in parts if index not in done[name]] for index in indices}
         missing = [[(index, names) for index, names in unfinished.items() if names]]
-    broadcast_object_list(missing)  # a row that a faster process writes meanwhile must not change the shares
+    broadcast_object_list(missing)  # a row that a faster process writes meanwhile must not change the shards
 
-    def look(position: int) -> None:
+    def measure(position: int) -> None:
         index, names = missing[0][position]
         found = inputs.sampled(index, max(parts[name].seeds for name in names))
         for name in names:
             results.write_row(name, index, parts[name].measure(found.first(parts[name].seeds)))
 
-    in_shares(len(missing[0]), look, accelerator, ", ".join(parts))
+    run_sharded(len(missing[0]), measure, accelerator, ", ".join(parts))
     if accelerator.is_main_process:
         for name, part in parts.items():
             rows = results.rows(name)

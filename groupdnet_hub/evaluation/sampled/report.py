@@ -1,21 +1,21 @@
-"""The figures of several pictures of each label map as people read them, each beside its value for photos."""
+"""The metrics of several pictures of each label map as people read them, each beside its value for photos."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from groupdnet_hub.evaluation.report_figures import NONE, estimate_text
+from groupdnet_hub.metrics.estimates import NONE, estimate_text
 
 
 class Cell(NamedTuple):
-    """A figure of a model, and of photos."""
+    """A metric of a model, and of photos."""
 
     value: str
     photos: str
 
 
-# Ratios to what photos have, which is 1.
+# Titles of ratios to the value of photos, which is 1.
 _RATIOS = {
     "sharpness": "Sharpness, of photos' (1 is right)",
     "faces": "Faces found, of photos' ↑",
@@ -25,10 +25,10 @@ _RATIOS = {
 
 
 def sampled_rows(results: Mapping[str, Any]) -> dict[str, Cell]:
-    """By title, those that are done.
+    """Return the cells of the finished metrics by title.
 
     Args:
-        results: of the parts that are done.
+        results: results of the finished parts.
     """
     rows: dict[str, Cell] = {}
     for part in ("kid", "kid_inception"):
@@ -40,10 +40,10 @@ def sampled_rows(results: Mapping[str, Any]) -> dict[str, Cell]:
             rows[title] = Cell(estimate_text(results[part]["ratio"], 2), _photos(part, results[part]))
     pattern = results.get("fixed_pattern") or {"pattern": {}}
     for name in pattern["pattern"]:
-        whole, single, photos = (
+        mean, single, photos = (
             estimate_text(pattern[kind][name], 1) for kind in ("pattern", "single", "photos")
         )
-        rows[f"Fixed pattern of {name} ↓"] = Cell(f"{whole}; single {single}", f"single {photos}")
+        rows[f"Fixed pattern of {name} ↓"] = Cell(f"{mean}; single {single}", f"single {photos}")
     if results.get("chroma"):
         found = results["chroma"]
         cell = Cell(*(f"{estimate_text(found[kind], 1, 100)} %" for kind in ("pictures", "photos")))
@@ -52,7 +52,7 @@ def sampled_rows(results: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def _photos(part: str, found: Mapping[str, Any]) -> str:
-    """1, and what it stands for."""
+    """Return 1, and the value that it stands for."""
     if part == "sharpness":
         return f"1 ({found['photos']:.1f} of 255)"
     value = found["photos"]["value"]

@@ -1,4 +1,4 @@
-"""Prepared scenes of the last label maps, within a limit of memory."""
+"""Prepared maps of the last label maps, within a limit of memory."""
 
 from __future__ import annotations
 
@@ -7,57 +7,66 @@ from threading import Lock
 
 from torch import Tensor
 
-from groupdnet_hub.models.fast.prepared_map import PreparedMap
+from groupdnet_hub.models.fast.prepared_map import PreparedMap, weights_state
 from groupdnet_hub.models.groupdnet import GroupDNet
-from groupdnet_hub.models.layers import weights_state
 
-# Pictures that each scene keeps: several people may draw on one map in turn.
+# Pictures that are cached on each map: several people may draw on one in turn.
 _PICTURES = 4
 
 
 class PreparedMapCache:
-    """Scenes by their label map, the longest unused leaving first; threads may share it.
+    """Prepared maps by their label map, the longest unused leaving first; threads may share it.
 
     Args:
-        limit: bytes that all scenes together may hold.
+        limit: bytes that all prepared maps together may hold.
         compiled, cuda_graphs: of :meth:`groupdnet_hub.GroupDNet.prepare`.
     """
 
     def __init__(self, limit: int, *, compiled: bool = False, cuda_graphs: bool = False) -> None:
-        self._limit = limit
+        self.limit = limit
         self._compiled, self._cuda_graphs = compiled, cuda_graphs
-        self._scenes: OrderedDict[object, PreparedMap] = OrderedDict()
+        self._maps: OrderedDict[object, PreparedMap] = OrderedDict()
         self._lock = Lock()
 
-    def scene(self, model: GroupDNet, label: Tensor, instance: Tensor | None) -> PreparedMap:
-        """The scene of a label map (CPU, int64 [1, H, W]) and its instance map: a kept one, or a new one.
+    @property
+    def maps(self) -> tuple[PreparedMap, ...]:
+        """What is cached, the longest unused first."""
+        with self._lock:
+            return tuple(self._maps.values())
+
+    def prepared(self, model: GroupDNet, label: Tensor, instance: Tensor | None) -> PreparedMap:
+        """Return the prepared map of a label map and its instance map: a cached one, or a new one.
 
         A model whose weights changed in the meantime gets new ones.
+
+        Args:
+            label: int64 [1, H, W], on the CPU.
+            instance: the same, or None.
         """
-        if not self._limit:
+        if not self.limit:
             return model.prepare(label, instance, compiled=self._compiled)
         maps = [label] if instance is None else [label, instance]
         key = (weights_state(model.decoder), *((tuple(m.shape), m.numpy().tobytes()) for m in maps))
         with self._lock:
-            found = self._scenes.get(key)
+            found = self._maps.get(key)
             if found is not None:
-                self._scenes.move_to_end(key)
+                self._maps.move_to_end(key)
                 return found
-        scene = model.prepare(
+        prepared = model.prepare(
             label, instance, keep=_PICTURES, compiled=self._compiled, cuda_graphs=self._cuda_graphs
         )
         with self._lock:
-            return self._scenes.setdefault(key, scene)
+            return self._maps.setdefault(key, prepared)
 
     def tidy(self) -> None:
-        """Let scenes' partial sums, and then the scenes, go until the limit is kept, of the longest unused first."""
+        """Let partial sums, and then prepared maps, go until the limit is kept, of the longest unused first."""
         with self._lock:
-            sizes = {key: scene.nbytes for key, scene in self._scenes.items()}
+            sizes = {key: prepared.nbytes for key, prepared in self._maps.items()}
             for key in sizes:
-                if sum(sizes.values()) <= self._limit:
+                if sum(sizes.values()) <= self.limit:
                     break
-                self._scenes[key].forget_sums()
-                sizes[key] = self._scenes[key].nbytes
-                if sum(sizes.values()) > self._limit:
-                    del self._scenes[key]
+                self._maps[key].forget_sums()
+                sizes[key] = self._maps[key].nbytes
+                if sum(sizes.values()) > self.limit:
+                    del self._maps[key]
                     sizes[key] = 0

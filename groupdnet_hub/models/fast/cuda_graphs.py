@@ -1,4 +1,4 @@
-"""Single pictures on one scene as CUDA graphs: the host asks for a whole decode at once, not for each kernel."""
+"""Single pictures on one prepared map as CUDA graphs: the host asks for a decode at once, not for each kernel."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from groupdnet_hub.models.fast.incremental import FoldedNetwork
+from groupdnet_hub.models.decoder import GroupDecoder
+from groupdnet_hub.models.fast.incremental import draw, groups_of
 from groupdnet_hub.models.fast.partial_sums import PartialSums
 from groupdnet_hub.models.fast.prepared_map import CachedDecode, PreparedMap, bytes_of
 
 # Makes of some work, which always uses the same memory, a function that repeats it.
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 
-# Recorded sets of groups of a scene: every single class of a usual model, and some combinations.
+# Recorded sets of groups of a prepared map: every single class of a usual model, and some combinations.
 _RECORDINGS = 32
 _WARM_UPS = 3
 
@@ -26,36 +27,37 @@ class RecordedDecode:
     """What :func:`~groupdnet_hub.models.fast.incremental.decode_folded` does for one picture, recorded.
 
     There is one recording for each set of groups that changed codes reach. All of them work in the memory of one
-    kept picture, so threads take turns.
+    cached picture, so threads take turns.
 
     Args:
+        prepared: a folded map.
         record: how work is recorded; by default as a CUDA graph.
     """
 
-    def __init__(self, network: FoldedNetwork, scene: PreparedMap, record: Record | None = None) -> None:
-        self._network, self._scene = network, replace(scene, recorded=None)
+    def __init__(self, decoder: GroupDecoder, prepared: PreparedMap, record: Record | None = None) -> None:
+        self._decoder, self._prepared = decoder, replace(prepared, recorded=None)
         self._record = record or CudaGraphs()
         self._shown: CachedDecode | None = None
-        self._sums = tuple(PartialSums() for _ in network.blocks)
+        self._sums = tuple(PartialSums() for _ in decoder.blocks)
         self._recordings: OrderedDict[frozenset[int], Callable[[], None]] = OrderedDict()
         self._lock = Lock()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the kept picture and its sums; CUDA graphs hold one decode's working memory besides."""
-        kept = [] if self._shown is None else self._shown.tensors()
-        return bytes_of([*kept, *(tensor for sums in self._sums for tensor in sums.tensors())])
+        """Bytes of the cached picture and its sums; CUDA graphs hold one decode's working memory besides."""
+        cached = [] if self._shown is None else self._shown.tensors()
+        return bytes_of([*cached, *(tensor for sums in self._sums for tensor in sums.tensors())])
 
     def draw(self, codes: Tensor) -> Tensor:
-        """The picture [1, 3, H, W] of codes [1, C, z, h, w]."""
+        """Return the picture [1, 3, H, W] of codes [1, C, z, h, w]."""
         # What inference mode makes could not be written to outside of it.
         with self._lock, torch.inference_mode(False), torch.no_grad():
             if self._shown is None:
-                pieces, image = self._network.draw(codes, self._scene, sums=self._sums)
+                pieces, image = draw(self._decoder, codes, self._prepared, sums=self._sums)
                 self._shown = CachedDecode(codes.clone(), pieces, image)
             elif changed := self._shown.changed_classes(codes):
                 self._shown.codes.copy_(codes)
-                self._recording(self._network.groups_of(changed))()
+                self._recording(groups_of(self._decoder, changed))()
             return self._shown.image.clone()
 
     def _recording(self, reached: frozenset[int]) -> Callable[[], None]:
@@ -67,11 +69,11 @@ class RecordedDecode:
         return self._recordings[reached]
 
     def _redraw(self, reached: frozenset[int]) -> None:
-        """Bring the kept picture, in place, to its changed codes; doing it again changes nothing."""
+        """Bring the cached picture, in place, to its changed codes; doing it again changes nothing."""
         shown = self._shown
         assert shown is not None
         sums = tuple(own.copy() for own in self._sums)
-        pieces, image = self._network.draw(shown.codes, self._scene, shown.pieces, reached, sums)
+        pieces, image = draw(self._decoder, shown.codes, self._prepared, shown.pieces, reached, sums)
         for new_block, own_block in zip(pieces, shown.pieces, strict=True):
             for new, own in zip(new_block, own_block, strict=True):
                 if new is not own:

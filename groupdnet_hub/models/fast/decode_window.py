@@ -1,4 +1,4 @@
-"""Decoding a window of each picture: the low resolutions whole, and from some block on what the window needs.
+"""Decoding a window of each picture: all of the low resolutions, and from some block on what the window needs.
 
 A picture is divided into equal tiles. To draw one of them, each block needs a little more around it than the next one,
 since its two 3x3 convolutions look two pixels far; where that reaches a picture's border, there is nothing beyond. What
@@ -14,8 +14,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-# A block draws windows where they are at most this share of its pixels: below, whole pictures cost little more.
-LARGEST_SHARE = 0.35
+# A block draws windows where they are at most this fraction of its pixels: below, whole pictures cost little more.
+LARGEST_FRACTION = 0.35
 # Pixels that a block's two convolutions look beyond a pixel.
 _REACH = 2
 
@@ -35,7 +35,7 @@ class AxisTiles:
 
 
 def axis_tiles(length: int, tiles: int, blocks: int, border: int) -> AxisTiles:
-    """The windows of ``tiles`` equal tiles along a side of ``length`` pixels.
+    """Return the windows of ``tiles`` equal tiles along a side of ``length`` pixels.
 
     Args:
         blocks: of the decoder; all but the first double the side.
@@ -71,11 +71,15 @@ class TilePlan:
 
     @property
     def tiles(self) -> int:
-        """How many tiles a picture has along each side."""
+        """Number of tiles along each side of a picture."""
         return len(self.rows.edges) - 1
 
     def tables(self) -> Tensor:
-        """int64 [2, blocks + 1, tiles]: along rows and columns the start of each block's window, then of the tiles."""
+        """Return, along rows and columns, the start of each block's window, then the tiles' start and end.
+
+        Returns:
+            int64 [2, blocks + 1, tiles].
+        """
         return torch.tensor(
             [
                 [axis.windows[block][0] for block in sorted(axis.windows)] + [axis.edges[:-1], axis.edges[1:]]
@@ -85,7 +89,7 @@ class TilePlan:
 
 
 def plan_tiles(size: tuple[int, int], tiles: int, blocks: int, border: int) -> TilePlan | None:
-    """The plan for pictures of ``size``; None where windows would be hardly smaller than the pictures.
+    """Return the plan for pictures of ``size``; None where windows would be hardly smaller than the pictures.
 
     Args:
         tiles: along each side.
@@ -95,7 +99,7 @@ def plan_tiles(size: tuple[int, int], tiles: int, blocks: int, border: int) -> T
     for block in range(1, blocks):
         factor = 2 ** (blocks - block)
         pixels = (size[0] // factor) * (size[1] // factor)
-        if rows.windows[block][1] * columns.windows[block][1] <= LARGEST_SHARE * pixels:
+        if rows.windows[block][1] * columns.windows[block][1] <= LARGEST_FRACTION * pixels:
             return TilePlan(block, rows, columns, size)
     return None
 
@@ -113,22 +117,24 @@ class Places:
     size: tuple[int, int]
 
     def of(self, x: Tensor) -> Tensor:
-        """The windows [B, C, h, w], channels_last, of x [B, C, H, W]; differentiable."""
+        """Return the windows [B, C, h, w], channels_last, of x [B, C, H, W]; differentiable."""
         flat = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
         taken = flat.index_select(0, self.pixels.flatten())
         return taken.view(len(self.pixels), *self.size, -1).permute(0, 3, 1, 2)
 
     def of_maps(self, maps: Tensor) -> Tensor:
-        """The windows [B, h, w] of maps [B, H, W] (or [1, H, W], the same for all)."""
+        """Return the windows [B, h, w] of maps [B, H, W] (or [1, H, W], the same for all)."""
         maps = maps.expand(len(self.pixels), -1, -1)
         return maps.reshape(-1).index_select(0, self.pixels.flatten()).view(-1, *self.size)
 
 
-def places(rows: Tensor, columns: Tensor, size: tuple[int, int], whole: tuple[int, int]) -> Places:
-    """Windows of ``size`` that begin at rows and columns int64 [B] of maps of size ``whole``."""
+def places(rows: Tensor, columns: Tensor, size: tuple[int, int], full_size: tuple[int, int]) -> Places:
+    """Return windows of ``size`` that begin at rows and columns int64 [B] of maps of ``full_size``."""
     device = rows.device
-    first = (torch.arange(len(rows), device=device) * whole[0] + rows) * whole[1] + columns
-    inside = torch.arange(size[0], device=device)[:, None] * whole[1] + torch.arange(size[1], device=device)
+    first = (torch.arange(len(rows), device=device) * full_size[0] + rows) * full_size[1] + columns
+    inside = torch.arange(size[0], device=device)[:, None] * full_size[1] + torch.arange(
+        size[1], device=device
+    )
     return Places(first[:, None] + inside.flatten(), size)
 
 
@@ -139,7 +145,7 @@ class DecodeWindow:
     Attributes:
         inputs: for each block from the first windowed one on, the windows of its input, in what the block before
             it draws.
-        outputs: the same of the whole maps at the block's resolution.
+        outputs: the same of the maps at the block's resolution.
         counted: bool [B, 1, h, w], what of the last of ``outputs`` lies in the picture's tile.
         chance: float32 [B], how likely the picture's tile was.
     """
@@ -158,7 +164,7 @@ class DecodeWindow:
 def decode_window(
     plan: TilePlan, tables: Tensor, rows: Tensor, columns: Tensor, chance: Tensor
 ) -> DecodeWindow:
-    """The windows of tiles.
+    """Return the windows of tiles.
 
     Args:
         tables: :meth:`TilePlan.tables`, on the device of the pictures.
@@ -172,15 +178,15 @@ def decode_window(
         size = plan.rows.windows[block][1], plan.columns.windows[block][1]
         begin = starts[:, block - 1]
         factor = 2 ** (blocks - 1 - block)
-        whole = plan.size[0] // factor, plan.size[1] // factor
-        given = whole[0] // 2, whole[1] // 2
+        full_size = plan.size[0] // factor, plan.size[1] // factor
+        given = full_size[0] // 2, full_size[1] // 2
         inner = begin
         if block > plan.first:
             inner = begin - 2 * starts[:, block - 2]
             given = 2 * plan.rows.windows[block - 1][1], 2 * plan.columns.windows[block - 1][1]
         inputs[block] = places(inner[0], inner[1], size, given)
         doubled = 2 * begin
-        outputs[block] = places(doubled[0], doubled[1], (2 * size[0], 2 * size[1]), whole)
+        outputs[block] = places(doubled[0], doubled[1], (2 * size[0], 2 * size[1]), full_size)
     counted = [
         _between(2 * starts[axis, blocks - 2], outputs[blocks - 1].size[axis], *starts[axis, -2:])
         for axis in (0, 1)
@@ -189,6 +195,6 @@ def decode_window(
 
 
 def _between(start: Tensor, length: int, first: Tensor, end: Tensor) -> Tensor:
-    """bool [B, length]: which of the places from ``start`` on lie from ``first`` up to before ``end``, all [B]."""
+    """Return which of the places from ``start`` on lie from ``first`` up to before ``end``, all [B]."""
     at = start[:, None] + torch.arange(length, device=start.device)
     return (at >= first[:, None]) & (at < end[:, None])

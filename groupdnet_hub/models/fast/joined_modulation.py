@@ -24,7 +24,7 @@ class JoinedModulation:
     both: Tensor
 
     def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
-        """x [B, C, H, W] -> x * scale + shift, and LeakyReLU if ``slope`` is given. Differentiable."""
+        """Return x * scale + shift for x [B, C, H, W], and LeakyReLU of it if ``slope`` is given; differentiable."""
         return _ScaleAndShift.apply(x.to(self.both.dtype), self.both, slope)
 
     @property
@@ -33,13 +33,13 @@ class JoinedModulation:
         return self.both.numel() * self.both.element_size()
 
     def at(self, places: Places) -> JoinedModulation:
-        """The modulation of windows of the maps."""
+        """Return the modulation of windows of the maps."""
         both = places.of(self.both.flatten(1, 3))
         return JoinedModulation(both.unflatten(1, self.both.shape[1:4]))
 
 
 def joined_modulation(hidden: Tensor, weight: Tensor, bias: Tensor, groups: int) -> JoinedModulation:
-    """Scale and shift from the hidden layer [B, hidden, H, W].
+    """Return scale and shift from the hidden layer [B, hidden, H, W].
 
     Args:
         weight, bias: of both: of each group first the rows of its scales, then those of its shifts.

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from groupdnet_hub.models.blocks import label_input
+
 # Where more of the windows than this differ, convolving the whole map is cheaper.
-DENSE_SHARE = 0.3
+DENSE_FRACTION = 0.3
 # Maps of fewer pixels (the whole batch) are not worth a search.
 DENSE_PIXELS = 1024
 
@@ -44,7 +46,7 @@ class LabelLevel:
         symbols: int64 [B, H, W]: class id, plus the number of classes where the instance edge map is 1.
         num_classes: C.
         instance_edges: whether symbols carry the edge map.
-        windows: the different windows, or None where the dense path is cheaper.
+        windows: the different windows, or None where it is cheaper to convolve the maps.
     """
 
     symbols: Tensor
@@ -57,28 +59,26 @@ class LabelLevel:
         """Number of symbols inside the map."""
         return self.num_classes * (2 if self.instance_edges else 1)
 
-    def label_input(self, class_slots: int, dtype: torch.dtype) -> Tensor:
-        """The dense label input [B, channels, H, W] of CG-Norm's first convolution.
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(B, H, W) of the maps."""
+        B, H, W = self.symbols.shape
+        return B, H, W
 
-        One channel per slot; with instance edges each is followed by the edge map (c0, edge, c1, edge, ...).
-        """
+    def label_input(self, class_slots: int, dtype: torch.dtype) -> Tensor:
+        """Return the maps as CG-Norm's first convolution reads them, [B, label channels, H, W]."""
         classes = self.symbols % self.num_classes
-        B, H, W = classes.shape
-        one_hot = torch.zeros(B, class_slots, H, W, dtype=dtype, device=classes.device)
-        one_hot.scatter_(1, classes[:, None], 1)
-        if not self.instance_edges:
-            return one_hot
-        edges = (self.symbols >= self.num_classes).to(dtype)[:, None].expand_as(one_hot)
-        return torch.stack((one_hot, edges), dim=2).flatten(1, 2)
+        edges = (self.symbols >= self.num_classes)[:, None] if self.instance_edges else None
+        return label_input(classes, edges, class_slots, dtype)
 
 
 def label_level(
     label: Tensor, edges: Tensor | None, size: tuple[int, int], num_classes: int, *, lookup: bool = True
 ) -> LabelLevel:
-    """Label maps int64 [B, H, W] (and instance edges [B, 1, H, W]) resized (nearest) to ``size``.
+    """Return label maps int64 [B, H, W] (and instance edges [B, 1, H, W]) resized (nearest) to ``size``.
 
     Args:
-        lookup: search for the different windows; without it the level always takes the dense path.
+        lookup: search for the different windows; without it the level never has any.
     """
     symbols = label if edges is None else label + num_classes * edges[:, 0].to(label.dtype)
     if tuple(symbols.shape[-2:]) != tuple(size):
@@ -87,25 +87,25 @@ def label_level(
     level = LabelLevel(symbols, num_classes, edges is not None, None)
     if lookup and symbols.numel() >= DENSE_PIXELS:
         windows = find_windows(symbols, level.num_symbols)
-        if windows.hidden.shape[0] <= DENSE_SHARE * symbols.numel():
+        if windows.hidden.shape[0] <= DENSE_FRACTION * symbols.numel():
             return LabelLevel(symbols, num_classes, edges is not None, windows)
     return level
 
 
 def searches_windows(device: torch.device) -> bool:
-    """Whether windows are searched for by default: only on a CPU, since another device makes the host wait for them."""
+    """Return whether windows are searched for by default: on a CPU alone, since others have to be waited for."""
     return device.type == "cpu"
 
 
 def find_windows(symbols: Tensor, num_symbols: int) -> LabelWindows:
-    """The different 5x5 windows of ``symbols`` int64 [B, H, W] with values below ``num_symbols``."""
+    """Return the different 5x5 windows of ``symbols`` int64 [B, H, W] with values below ``num_symbols``."""
     inner, inner_index = _different_windows(symbols, num_symbols)
     hidden, index = _different_windows(inner_index, inner.shape[0])
     return LabelWindows(inner, hidden, index)
 
 
 def _different_windows(values: Tensor, outside: int) -> tuple[Tensor, Tensor]:
-    """The different 3x3 windows of ``values`` [B, H, W], padded with the value ``outside``, one above the largest.
+    """Return the different 3x3 windows of ``values`` [B, H, W], padded with ``outside``, one above the largest.
 
     Returns:
         (windows [U, 9], number of the window around each place [B, H, W]).
@@ -128,7 +128,7 @@ def _different_windows(values: Tensor, outside: int) -> tuple[Tensor, Tensor]:
 
 
 def window_hidden(level: LabelLevel, weight: Tensor, bias: Tensor | None, label_groups: int) -> Tensor:
-    """The hidden layer (3x3 convolution of the label input, ReLU) at the centre of each different 3x3 window.
+    """Return the hidden layer (3x3 convolution of the label input, ReLU) at the centre of each 3x3 window.
 
     Args:
         level: with ``windows``.
@@ -139,7 +139,7 @@ def window_hidden(level: LabelLevel, weight: Tensor, bias: Tensor | None, label_
     """
     windows = level.windows
     if windows is None:
-        raise ValueError("this label level takes the dense path: it has no windows to look up")
+        raise ValueError("this label level is convolved as a whole: it has no windows to look up")
     table = _symbol_table(weight, level, label_groups)
     places = torch.arange(9, device=table.device) * table.shape[1]
     hidden = F.embedding_bag(windows.symbols + places, table.flatten(0, 1), mode="sum")
@@ -148,7 +148,7 @@ def window_hidden(level: LabelLevel, weight: Tensor, bias: Tensor | None, label_
 
 
 def window_patches(level: LabelLevel, hidden: Tensor, out_groups: int) -> Tensor:
-    """The hidden layer around the centre of each different 5x5 window.
+    """Return the hidden layer around the centre of each different 5x5 window.
 
     Args:
         level: with ``windows``.
@@ -160,14 +160,14 @@ def window_patches(level: LabelLevel, hidden: Tensor, out_groups: int) -> Tensor
     """
     windows = level.windows
     if windows is None:
-        raise ValueError("this label level takes the dense path: it has no windows to look up")
+        raise ValueError("this label level is convolved as a whole: it has no windows to look up")
     count, width = windows.hidden.shape[0], hidden.shape[1] // out_groups
     patches = F.embedding(windows.hidden, hidden).view(count, 9, out_groups, width)
     return patches.permute(2, 0, 1, 3).reshape(out_groups, count, 9 * width)
 
 
 def rows_from_patches(patches: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The second 3x3 convolution at the centre of each different window: a matrix product for each group.
+    """Return the second 3x3 convolution at the centre of each different window: a matrix product for each group.
 
     Args:
         patches: [groups, U5, 9 * hidden / groups] of :func:`window_patches`.
@@ -183,7 +183,7 @@ def rows_from_patches(patches: Tensor, weight: Tensor, bias: Tensor | None) -> T
 
 
 def _symbol_table(weight: Tensor, level: LabelLevel, groups: int) -> Tensor:
-    """[9, symbols + 1, hidden]: what each symbol at each of nine places adds to the hidden layer."""
+    """Return what each symbol at each of nine places adds to the hidden layer, [9, symbols + 1, hidden]."""
     out_channels, width = weight.shape[:2]
     grouped = weight.view(groups, out_channels // groups, width, 9)
     # Block-diagonal: a channel of the label input reaches only the hidden channels of its own group.

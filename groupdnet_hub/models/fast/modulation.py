@@ -1,6 +1,6 @@
-"""Scale and shift of features at every pixel, by a table of the label map's different windows (Eq. 4).
+"""Scale and shift of features at every pixel, by a table of the label map's different windows (Eq. 5).
 
-Work goes on in strips of a few image rows, so that what is looked up stays in the processor's cache.
+The work proceeds in strips of a few image rows, so that what is looked up stays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Modulation:
     index: Tensor | None
 
     def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
-        """x [B, C, H, W] -> x * scale + shift, and LeakyReLU if ``slope`` is given.
+        """Return x * scale + shift for x [B, C, H, W], and LeakyReLU of it if ``slope`` is given.
 
         Maps of batch 1 serve any number of x. Differentiable.
         """
@@ -49,7 +49,7 @@ class Modulation:
         return 2 * self.scale.numel() * self.scale.element_size()
 
     def at(self, places: Places) -> Modulation:
-        """The modulation of windows of the maps, of which there are as many as windows, or one."""
+        """Return the modulation of windows of the maps, of which there are as many as windows, or one."""
         if self.index is not None:
             return Modulation(self.scale, self.shift, places.of_maps(self.index))
         scale, shift = (
@@ -78,8 +78,13 @@ class FixedModulation:
     modulation: Modulation | JoinedModulation
     statistics: BatchStatistics
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of scales and shifts."""
+        return self.modulation.nbytes
+
     def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
-        """As :meth:`Modulation.apply`, of the normalised x; differentiable."""
+        """Normalise x, then do as :meth:`Modulation.apply`; differentiable."""
         modulation, deviation = self.modulation, self.statistics.deviation
         offset = -self.statistics.mean * deviation
         if (
@@ -115,7 +120,7 @@ class FoldedModulation:
     compiled: bool = False
 
     def apply(self, x: Tensor, slope: float | None = None) -> Tensor:
-        """As :meth:`Modulation.apply`, for all groups at once; differentiable with respect to x."""
+        """Do as :meth:`Modulation.apply`, for all groups at once; differentiable with respect to x."""
         rows = torch.cat(self.tables, dim=2)
         if self.index is not None:
             return scale_and_shift(x, rows[:, 0], rows[:, 1], self.index, slope)
@@ -130,7 +135,7 @@ class FoldedModulation:
         slope: float | None = None,
         overwrite: bool = False,
     ) -> Tensor:
-        """The features of one table scaled, shifted and, with ``slope``, activated; not differentiable.
+        """Scale, shift and, with ``slope``, activate the features of one table; not differentiable.
 
         Args:
             pieces: [B, c, h, w] each, the table's channels in order; B is the maps', or anything for one map.
@@ -177,7 +182,7 @@ class FoldedModulation:
         return out.permute(0, 3, 1, 2)
 
     def _rows(self, table: Tensor, number: int, top: int, bottom: int) -> Tensor:
-        """Scale and shift [pixels, 2, C] of a strip of one map."""
+        """Return scale and shift [pixels, 2, C] of a strip of one map."""
         _, H, W = self.size
         if self.index is None:
             return table[(number * H + top) * W : (number * H + bottom) * W]
@@ -200,7 +205,7 @@ AnyModulation = Modulation | JoinedModulation | FixedModulation | FoldedModulati
 def _scale_and_shift_all(
     x: Tensor, rows: Tensor, size: tuple[int, int, int], upsample: bool, slope: float | None
 ) -> Tensor:
-    """x [B, C, H, W], or half of it with ``upsample``, by a row [2, C] for every pixel of maps of ``size``."""
+    """Return scale and shift x [B, C, H, W], or half of it with ``upsample``, by a row [2, C] for every pixel."""
     pixels = x.permute(0, 2, 3, 1)
     if upsample:
         pixels = pixels.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
@@ -213,7 +218,7 @@ def _scale_and_shift_all(
 def _scale_and_shift_looked_up(
     x: Tensor, table: Tensor, index: Tensor, size: tuple[int, int, int], upsample: bool, slope: float | None
 ) -> Tensor:
-    """:func:`_scale_and_shift_all` by rows of a table."""
+    """Do as :func:`_scale_and_shift_all`, by rows of a table."""
     return _scale_and_shift_all(x, table[index.flatten()], size, upsample, slope)
 
 
@@ -226,7 +231,7 @@ def _compiled_kernels() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
 
 
 def _strips(height: int, row_bytes: int, step: int, device: torch.device) -> Iterator[tuple[int, int]]:
-    """First and last row of each strip; all rows at once where there is no cache to fit."""
+    """Yield first and last row of each strip; all rows at once where there is no cache to fit."""
     rows = height if device.type != "cpu" else max(step, _STRIP_BYTES // row_bytes // step * step)
     for top in range(0, height, rows):
         yield top, min(top + rows, height)
@@ -270,7 +275,7 @@ class _ScaleAndShift(torch.autograd.Function):
 
 
 def _pixel_strips(table: Tensor, index: Tensor, *features: Tensor) -> Iterator[tuple[Any, ...]]:
-    """(slice of pixels, the features there [n, C] ...) of each strip; features are [B, C, H, W]."""
+    """Yield (slice of pixels, the features there [n, C] ...) of each strip; features are [B, C, H, W]."""
     flat = []
     for tensor in features:
         pixels = tensor.permute(0, 2, 3, 1)
@@ -283,7 +288,7 @@ def _pixel_strips(table: Tensor, index: Tensor, *features: Tensor) -> Iterator[t
 def scale_and_shift(
     x: Tensor, scale: Tensor, shift: Tensor, index: Tensor, slope: float | None = None
 ) -> Tensor:
-    """``x * scale[index] + shift[index]`` per pixel, [B, C, H, W] in and out, then LeakyReLU if ``slope`` is given.
+    """Return ``x * scale[index] + shift[index]`` per pixel, and LeakyReLU of it if ``slope`` is given.
 
     Args:
         x: [B, C, H, W]; fastest when channels_last.

@@ -24,7 +24,7 @@ _LEAST_PIXELS = 1024
 def part_widths(
     channels: int, groups: int, groups_before: int, kernel_area: int, pixels: int
 ) -> tuple[int, ...]:
-    """Channels of each part of a grouped convolution's input, in order: one part for each group, or two.
+    """Return the channels of each part of a grouped convolution's input: one part for each group, or two.
 
     Args:
         channels: of the input, made by ``groups_before`` groups.
@@ -59,7 +59,7 @@ class Part(NamedTuple):
 
 
 def split_into_parts(pieces: Sequence[Tensor], widths: Sequence[int]) -> list[Part]:
-    """Parts of the given numbers of channels of the pieces laid end to end."""
+    """Split pieces, laid end to end, into parts of the given numbers of channels."""
     parts = []
     starts = list(accumulate((piece.shape[1] for piece in pieces), initial=0))
     for last, width in zip(accumulate(widths), widths, strict=True):
@@ -81,40 +81,40 @@ class PartialSums:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], tuple[tuple[Tensor, ...], Tensor]] = {}
+        self._sums: dict[tuple[str, int], tuple[tuple[Tensor, ...], Tensor]] = {}
 
     def find(self, convolution: str, number: int, part: Part, compute: Callable[[], Tensor]) -> Tensor:
-        """The kept sum of a numbered part, or what ``compute`` returns, which replaces it. It is not to be changed."""
-        sources, total = self._kept.get((convolution, number), ((), None))
+        """Return the last sum of a numbered part, or what ``compute`` returns, which replaces it; not to be changed."""
+        sources, total = self._sums.get((convolution, number), ((), None))
         if total is None or not _same_tensors(sources, part.sources):
             total = compute()
-            self._kept[convolution, number] = (part.sources, total)
+            self._sums[convolution, number] = (part.sources, total)
         return total
 
     def copy(self) -> PartialSums:
-        """Another holder of the same sums."""
+        """Return another holder of the same sums."""
         other = PartialSums()
-        other._kept = dict(self._kept)
+        other._sums = dict(self._sums)
         return other
 
     def overwrite(self, newer: PartialSums) -> None:
         """Copy ``newer``'s values into the memory of these; the sources stay, for the caller to overwrite likewise."""
-        for key, (_, total) in self._kept.items():
-            _, new = newer._kept[key]
+        for key, (_, total) in self._sums.items():
+            _, new = newer._sums[key]
             if new is not total:
                 total.copy_(new)
 
     def clear(self) -> None:
-        """Keep none; the next picture computes those it needs."""
-        self._kept.clear()
+        """Forget all; the next picture computes those it needs."""
+        self._sums.clear()
 
     def tensors(self) -> list[Tensor]:
-        """All tensors that it keeps alive."""
-        return [tensor for sources, total in tuple(self._kept.values()) for tensor in (*sources, total)]
+        """Return all tensors that it keeps alive."""
+        return [tensor for sources, total in tuple(self._sums.values()) for tensor in (*sources, total)]
 
 
 def total_of(sums: Sequence[Tensor], *, overwrite: bool) -> Tensor:
-    """The sum of [B, c, H, W] each, in their order; ``overwrite`` allows to write it over the first."""
+    """Return the sum of [B, c, H, W] each, in their order; ``overwrite`` allows to write it over the first."""
     total = sums[0]
     for number, other in enumerate(sums[1:]):
         total = total.add_(other) if overwrite or number else total + other

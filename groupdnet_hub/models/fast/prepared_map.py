@@ -1,4 +1,4 @@
-"""A scene: the label map's part of the decoder's work, done once for any number of codes."""
+"""A prepared map: the label map's part of the decoder's work, done once for any number of codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from groupdnet_hub.models.code_placement import CodePlacement
 from groupdnet_hub.models.fast.decode_window import DecodeWindow
@@ -41,23 +41,23 @@ class CachedDecode:
     image: Tensor
 
     def changed_classes(self, codes: Tensor) -> list[int]:
-        """The classes whose codes differ from those drawn."""
+        """Return the classes whose codes differ from those drawn."""
         return (self.codes != codes).flatten(2).any(dim=2)[0].nonzero().flatten().tolist()
 
     def tensors(self) -> list[Tensor]:
-        """All tensors that it keeps alive."""
+        """Return all tensors that it keeps alive."""
         return [self.codes, self.image, *(piece for pieces in self.pieces for piece in pieces)]
 
 
 class SingleDraw(Protocol):
-    """A quicker way to draw one picture on a scene."""
+    """A quicker way to draw one picture on a prepared map."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it keeps alive."""
+        """Return how many bytes it keeps alive."""
 
     def draw(self, codes: Tensor) -> Tensor:
-        """The picture [1, 3, H, W] of codes [1, C, z, h, w]."""
+        """Return the picture [1, 3, H, W] of codes [1, C, z, h, w]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +69,17 @@ class PreparedMap:
     single pictures, which share what they have in common; and, where groups merge, two partial sums for each
     convolution of the newest picture, each as large as its result. :attr:`nbytes` is their sum.
 
-    A scene belongs to the weights it was made with: after these change, prepare it anew.
+    It belongs to the weights it was made with: after these change, prepare the maps anew.
 
     Attributes:
         label: int64 [B, H, W].
-        modulations: for each block, gamma and beta of each of its CG-Norms.
+        modulations: for each block, scale and shift of each of its CG-Norms.
         latent_size: (h, w) of the codes that fit.
-        kept: the last single pictures, the newest last. Each is replaced whole, and which are there changes no
-            picture, so that threads may share a scene.
-        sums: the partial sums of each block, for all kept pictures together; none where no picture is kept.
+        first_input: what the decoder's ``first_input`` made of the label maps.
+        cached: the last single pictures, the newest last. Each is replaced at once, and which are there changes no
+            picture, so that threads may share a prepared map.
+        sums: the partial sums of each block, for all cached pictures together; none where no picture is cached.
         recorded: draws single pictures instead, where there is one.
-        placement: where codes lie, with ``code_placement="box"``.
         statistics: for some blocks, what their batch norms normalised by in the last decode, which writes it here.
         window: what is decoded of each picture, if not all of it.
     """
@@ -87,22 +87,22 @@ class PreparedMap:
     label: Tensor
     modulations: tuple[Mapping[str, AnyModulation], ...]
     latent_size: tuple[int, int]
-    kept: deque[CachedDecode] = field(default_factory=lambda: deque(maxlen=1))
+    first_input: CodePlacement | Tensor | None = None
+    cached: deque[CachedDecode] = field(default_factory=lambda: deque(maxlen=1))
     sums: tuple[PartialSums, ...] = ()
     recorded: SingleDraw | None = None
-    placement: CodePlacement | None = None
     statistics: Mapping[int, dict[str, BatchStatistics]] | None = None
     window: DecodeWindow | None = None
 
     def with_statistics(self, first: int) -> PreparedMap:
-        """The same scene of training mode, on which a decode leaves the statistics of block ``first`` and all behind.
+        """Return a copy on which a decode of training mode leaves the statistics of block ``first`` and all behind.
 
         See :meth:`at`.
         """
         return replace(self, statistics={block: {} for block in range(first, len(self.modulations))})
 
     def at(self, window: DecodeWindow) -> PreparedMap:
-        """A scene on which a window of each picture is decoded, after a decode of whole pictures.
+        """Return a copy on which a window of each picture is decoded, after a decode of whole pictures.
 
         The blocks that draw windows normalise by the statistics of that decode, since those of windows would be of
         some places only; gradients flow through them, too.
@@ -115,8 +115,8 @@ class PreparedMap:
             found = (self.statistics or {}).get(block)
             if not found:
                 raise ValueError(
-                    f"no decode left the statistics of block {block} behind: prepare a scene in training mode, take "
-                    "its with_statistics, and decode whole pictures on it first"
+                    f"no decode left the statistics of block {block} behind: prepare the label maps in training mode, "
+                    "take its with_statistics, and decode whole pictures on it first"
                 )
             fixed = {}
             for name, modulation in modulations[block].items():
@@ -126,45 +126,46 @@ class PreparedMap:
         return replace(self, modulations=tuple(modulations), statistics=None, window=window)
 
     def pixels_at(self, block: int) -> int:
-        """Pixels of one map at the resolution of a block."""
+        """Return the pixels of one map at the resolution of a block."""
         return self.latent_size[0] * self.latent_size[1] * 4**block
 
     @property
     def folded(self) -> bool:
-        """Whether evaluation mode's statistics are folded in; such a scene cannot be trained on."""
+        """Whether evaluation mode's statistics are folded in; such a map cannot be trained on."""
         return isinstance(self.modulations[0]["norm_0"], FoldedModulation)
 
     def forget_sums(self) -> None:
-        """Keep no partial sums until the next picture: they are the largest part, and the least is lost by it."""
+        """Forget partial sums until the next picture: they are the largest part, and the least is lost by it."""
         for sums in self.sums:
             sums.clear()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tables and of what is kept."""
-        tensors = [tensor for kept in tuple(self.kept) for tensor in kept.tensors()]
+        """Bytes of the tables and of what is cached."""
+        tensors = [tensor for cached in tuple(self.cached) for tensor in cached.tensors()]
         size = bytes_of([*tensors, *(tensor for sums in self.sums for tensor in sums.tensors())])
         size += 0 if self.recorded is None else self.recorded.nbytes
-        size += 0 if self.placement is None else self.placement.nbytes
-        for block in self.modulations:
-            for modulation in block.values():
-                if isinstance(modulation, FixedModulation):
-                    modulation = modulation.modulation
-                size += modulation.nbytes
-        return size
+        size += 0 if self.first_input is None else self.first_input.nbytes
+        return size + sum(modulation.nbytes for block in self.modulations for modulation in block.values())
 
 
-def closest_cached(scene: PreparedMap, codes: Tensor) -> tuple[CachedDecode | None, Sequence[int]]:
-    """The kept picture from which the fewest classes differ, the newest of several, and these classes."""
+def closest_cached(prepared: PreparedMap, codes: Tensor) -> tuple[CachedDecode | None, Sequence[int]]:
+    """Return the cached picture from which the fewest classes differ, the newest of several, and these classes."""
     best: tuple[CachedDecode | None, Sequence[int]] = (None, ())
-    for kept in tuple(scene.kept):
-        changed = kept.changed_classes(codes)
+    for cached in tuple(prepared.cached):
+        changed = cached.changed_classes(codes)
         if best[0] is None or len(changed) <= len(best[1]):
-            best = (kept, changed)
+            best = (cached, changed)
     return best
 
 
 def bytes_of(tensors: Iterable[Tensor]) -> int:
-    """Bytes of all the different tensors."""
+    """Return the bytes of all the different tensors."""
     different = {id(tensor): tensor for tensor in tensors}
     return sum(tensor.numel() * tensor.element_size() for tensor in different.values())
+
+
+def weights_state(module: nn.Module) -> tuple[object, ...]:
+    """Return a value that is another one once a weight was replaced, moved, converted or written to."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return tuple((t.data_ptr(), t.dtype, None if t.is_inference() else t._version) for t in tensors)

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from groupdnet_hub.models.blocks import CGBlock
-from groupdnet_hub.models.cg_norm import CGNorm
-from groupdnet_hub.models.layers import SHORTEST, GroupedConv2d, copy_all, from_stored, stored_matrix
+from groupdnet_hub.models.blocks import CGBlock, CGNorm
+from groupdnet_hub.models.layers import GroupedConv2d
+from groupdnet_hub.models.spectral_norm import SHORTEST, from_stored, stored_matrix
 
-# Working copies begin at multiples of so many values: convolutions read whole lines of memory.
+# Working copies begin at multiples of this many values: convolutions read whole lines of memory.
 _ALIGNMENT = 64
 
 
@@ -47,7 +47,7 @@ class WorkingWeights:
         self.biased = [layer for layer in rounded if layer.bias is not None]
         blocks = [m for m in network.modules() if isinstance(m, CGBlock)] if joined else []
         norms = [norm.norm for block in blocks for norm in (block.norm_0, block.norm_1)]
-        # Those whose forward CGNorm.joined_normalised takes the place of.
+        # Those that unfolded_blocks runs itself, without counting batches.
         self.counted = [norm for norm in norms if type(norm) is nn.BatchNorm2d]
         self.followers = [(b.norm_s.norm, b.norm_0.norm) for b in blocks if b.has_skip_convolution]
         if self.normalised:
@@ -86,7 +86,7 @@ class WorkingWeights:
         return SingularVectors(u, v, singular, (rows, columns))
 
     def make(self, vectors: SingularVectors | None) -> tuple[Tensor, ...]:
-        """The working weights, as tensors through which gradients flow to the parameters.
+        """Return the working weights, as tensors through which gradients flow to the parameters.
 
         Args:
             vectors: of :meth:`iterate`, of this network at the present weights.
@@ -121,7 +121,7 @@ class WorkingWeights:
 
     @torch.no_grad()
     def _follow_norms(self) -> None:
-        """Bring up to date what blocks leave aside in their joined form: see :meth:`CGBlock.joined_forward`."""
+        """Bring up to date what blocks leave aside in their joined form (:mod:`.unfolded_blocks`)."""
         counters = [norm.num_batches_tracked for norm in self.counted if norm.num_batches_tracked is not None]
         if counters:
             torch._foreach_add_(counters, 1)
@@ -130,7 +130,7 @@ class WorkingWeights:
             copy_all(*([b for norm in side for b in norm.buffers()] for side in sides))
 
     def _parameters(self) -> list[Tensor]:
-        """What the copies are made of: normalised weights, other weights, biases, and gamma and beta of norms."""
+        """Return what the copies are made of: normalised weights, others, biases, and gamma and beta of norms."""
         found: list[Tensor] = [layer.weight for layer in (*self.normalised, *self.copied)]
         found += [layer.bias for layer in self.biased if layer.bias is not None]
         for norm in self.norms:
@@ -140,15 +140,15 @@ class WorkingWeights:
         return found
 
     def of_rows(self, values: Tensor) -> Tensor:
-        """A number for each normalised layer, repeated for each of its rows."""
+        """Return a number for each normalised layer, repeated for each of its rows."""
         return values[self._row_owner]
 
     def of_blocks(self, vectors: SingularVectors) -> Tensor:
-        """What each normalised weight is multiplied by, for each of its blocks of memory, [blocks, 1]."""
+        """Return what each normalised weight is multiplied by, for each of its blocks of memory, [blocks, 1]."""
         return (self.gains / vectors.singular)[self._block_owner, None]
 
     def sums(self, values: Tensor) -> Tensor:
-        """A number for each block of memory, added up for each normalised layer."""
+        """Return a number for each block of memory, added up for each normalised layer."""
         return values.new_zeros(len(self.gains)).index_add_(0, self._block_owner, values)
 
 
@@ -219,7 +219,7 @@ class _Make(torch.autograd.Function):
 def _copies(
     working: WorkingWeights, parameters: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Memory for the working weights, these, and where in it the copy of each parameter goes."""
+    """Return memory for the working weights, these, and where in it the copy of each parameter goes."""
     alone = len(parameters) - 4 * len(working.norms)
     pairs = [parameters[i : i + 2] for i in range(alone, len(parameters), 2)]  # gamma's and beta's
     sizes = [_aligned(parameter.numel()) for parameter in parameters[:alone]]
@@ -236,7 +236,7 @@ def _copies(
 
 
 def _laid_out(memory: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors of the shapes and strides of ``like``, one behind the other from the start of ``memory``."""
+    """Return tensors of the shapes and strides of ``like``, one behind the other from the start of ``memory``."""
     found, start = [], 0
     for tensor in like:
         found.append(memory.as_strided(tensor.shape, tensor.stride(), start))
@@ -245,12 +245,12 @@ def _laid_out(memory: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _blocks(memory: Tensor) -> Tensor:
-    """[n * 64] -> [n, 64]; a block belongs to one tensor."""
+    """View [n * 64] as [n, 64]; a block belongs to one tensor."""
     return memory.view(-1, _ALIGNMENT)
 
 
 def _split_joined(working: WorkingWeights, grads: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients of working weights, as one for each parameter."""
+    """Return gradients of working weights, as one for each parameter."""
     alone = len(grads) - 2 * len(working.norms)
     found = list(grads[:alone])
     for i, grad in enumerate(grads[alone:]):
@@ -259,13 +259,13 @@ def _split_joined(working: WorkingWeights, grads: Sequence[Tensor]) -> list[Tens
 
 
 def _gamma_and_beta(joined: Tensor, norm: CGNorm) -> tuple[Tensor, Tensor]:
-    """Of a joined weight or bias [2 * channels, ...], the parts [groups, channels / groups, ...]."""
+    """Return the parts [groups, channels / groups, ...] of a joined weight or bias [2 * channels, ...]."""
     gamma, beta = joined.unflatten(0, (norm.gamma.groups, 2, -1)).unbind(1)
     return gamma, beta
 
 
 def _by_groups(working: WorkingWeights, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """One tensor for each parameter; those of norms by group, as :func:`_gamma_and_beta` gives them."""
+    """Return one tensor for each parameter; those of norms by group, as :func:`_gamma_and_beta` gives them."""
     alone = len(tensors) - 4 * len(working.norms)
     groups = [norm.gamma.groups for norm in working.norms for _ in range(4)]
     return [
@@ -275,13 +275,20 @@ def _by_groups(working: WorkingWeights, tensors: Sequence[Tensor]) -> list[Tenso
 
 
 def _lengths(vectors: Sequence[Tensor]) -> Tensor:
-    """Euclidean lengths [n] of n vectors, none of them zero."""
+    """Return euclidean lengths [n] of n vectors, none of them zero."""
     return torch.stack(torch._foreach_norm(list(vectors))).clamp(min=SHORTEST)
 
 
 def _owners(sizes: Sequence[int], device: torch.device) -> Tensor:
-    """For vectors of these sizes, one behind the other: the number of the vector that each value is of."""
+    """Return, for vectors of these sizes, one behind the other, the number of the vector that each value is of."""
     return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).to(device)
+
+
+def copy_all(into: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy tensors of any types and shapes into others of the same, in one operation for each type."""
+    for dtype in dict.fromkeys(tensor.dtype for tensor in into):
+        pairs = [(a, b) for a, b in zip(into, values, strict=True) if a.dtype == dtype]
+        torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
 
 
 def _aligned(size: int) -> int:

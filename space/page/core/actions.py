@@ -12,7 +12,7 @@ from PIL import Image
 from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, Look
 from groupdnet_hub.data.label_maps import read_label_map
 
-from .compositing import keep_other_pixels
+from .regions import keep_other_pixels
 from .session import MAX_SEED, Session, current, mixable, show
 
 LabelMap = str | os.PathLike[str] | np.ndarray
@@ -22,7 +22,7 @@ MORPH_SPAN = (-0.5, 1.5)
 
 
 def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap, seed: int) -> Session:
-    """A sample on another label map.
+    """Show a sample on another label map.
 
     Raises:
         ValueError: if it cannot be read as a label map of the model's classes.
@@ -31,12 +31,12 @@ def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap,
 
 
 def draw_maps(pipeline: GroupDNetPipeline, wanted: Sequence[tuple[LabelMap, int]]) -> list[Look]:
-    """A look for each label map and its seed."""
+    """Return a look for each label map and its seed."""
     return [_sampled(pipeline, label_map, seed) for label_map, seed in wanted]
 
 
 def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
-    """Every class that is not locked drawn anew on the same label map."""
+    """Draw every class that is not locked anew on the same label map."""
     look = _own(pipeline, current(session))
     if not session.locked:
         return show(session, pipeline.sample(look.mask, seed, instance=look.instance))
@@ -45,7 +45,7 @@ def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
 
 
 def redrawable(config: GroupDNetConfig, session: Session, class_: str | int) -> str:
-    """The name of a class that a model of this configuration can redraw now.
+    """Return the name of a class that a model of this configuration can redraw now.
 
     Raises:
         ValueError: for a class that is unknown, not on the label map, or locked.
@@ -64,9 +64,13 @@ def redrawable(config: GroupDNetConfig, session: Session, class_: str | int) -> 
 def reroll(
     pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int, keep_pixels: bool = False
 ) -> Session:
-    """One class drawn anew; every other class keeps its code.
+    """Draw one class anew; every other class keeps its code.
 
     Args:
+        pipeline: the model.
+        session: with the picture that changes.
+        class_: name or id of the class.
+        seed: 0 to ``MAX_SEED``.
         keep_pixels: outside of the class, the picture keeps its pixels too.
 
     Raises:
@@ -79,7 +83,7 @@ def reroll(
 def candidates(
     pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int, keep_pixels: bool = False
 ) -> Session:
-    """Four ways to redraw a class, with ``seed`` and those after it; :func:`pick` shows one of them.
+    """Draw four candidates of a class, with ``seed`` and those after it; :func:`pick` shows one of them.
 
     Raises:
         ValueError: as :func:`reroll`.
@@ -91,7 +95,7 @@ def candidates(
 
 
 def pick(session: Session, index: int) -> Session:
-    """One of the candidates as the picture on the page; all stay, to try another.
+    """Show one of the candidates as the picture on the page; all stay, to try another.
 
     Raises:
         ValueError: if there is no such candidate.
@@ -107,22 +111,25 @@ def pick(session: Session, index: int) -> Session:
 
 
 def edit(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap) -> Session:
-    """The same appearance on a changed label map (semantic manipulation)."""
+    """Draw the same appearance on a changed label map (semantic manipulation)."""
     label = read_map(pipeline, label_map)
     return show(session, pipeline.edit(current(session), label, instance=instances_of(pipeline, label)))
 
 
 def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mapping[str, str]) -> Session:
-    """The look ``base``, on its label map, with the appearance of some classes taken from other looks.
+    """Draw the look ``base``, on its label map, with the appearance of some classes taken from other looks.
 
     Args:
+        pipeline: the model.
+        session: with the looks.
         base: a name of ``session.names``.
         sources: class name to name of a look; several looks may be mixed at once.
 
     Raises:
         ValueError: for an unknown class or look, a class that is not on both label maps, and if nothing is taken.
     """
-    look, taken = _own(pipeline, session.named(base)), {}
+    look = _own(pipeline, session.named(base))
+    taken: dict[str | int, Look] = {}
     for class_, name in sources.items():
         class_name = pipeline.labels.names[pipeline.labels.id_of(class_)]
         other = _own(pipeline, session.named(name))
@@ -148,9 +155,13 @@ def between(
     t: float,
     classes: Sequence[str] | None = None,
 ) -> Look:
-    """The look at ``t`` of the way from one look (0) to another (1), on the first one's label map.
+    """Return the look at ``t`` of the way from one look (0) to another (1), on the first one's label map.
 
     Args:
+        pipeline: the model.
+        session: with the looks.
+        first: a name of ``session.names``.
+        second: another one, or the same.
         t: within ``MORPH_SPAN``.
         classes: those that change; all by default.
 
@@ -173,7 +184,7 @@ def morph(
     t: float,
     classes: Sequence[str] | None = None,
 ) -> Session:
-    """:func:`between` as the picture on the page."""
+    """Show :func:`between` as the picture on the page."""
     return show(session, between(pipeline, session, first, second, t, classes))
 
 
@@ -185,17 +196,17 @@ def morph_frames(
     positions: Sequence[float],
     classes: Sequence[str] | None = None,
 ) -> list[Image.Image]:
-    """Pictures at several positions of a morph, for a film."""
+    """Return pictures at several positions of a morph, for a film."""
     return [between(pipeline, session, first, second, t, classes).image for t in positions]
 
 
 def read_map(pipeline: GroupDNetPipeline, label_map: LabelMap) -> np.ndarray:
-    """A label map at the model's size, int64 [H, W]."""
+    """Return a label map at the model's size, int64 [H, W]."""
     return read_label_map(label_map, pipeline.labels, size=pipeline.model.config.image_size, resize=True)
 
 
 def instances_of(pipeline: GroupDNetPipeline, label: np.ndarray) -> np.ndarray | None:
-    """What takes the place of an instance map for a model that draws instance edges.
+    """Return what takes the place of an instance map for a model that draws instance edges; None for other models.
 
     A painted map knows no instances: the edges lie where classes meet, and things of one class that touch are one.
     """
@@ -208,7 +219,7 @@ def _sampled(pipeline: GroupDNetPipeline, label_map: LabelMap, seed: int) -> Loo
 
 
 def _own(pipeline: GroupDNetPipeline, look: Look) -> Look:
-    """The look, unless another model made it: its label map alone would be read as one of this model's classes."""
+    """Return the look, unless another model made it: its label map would be read as one of this model's classes."""
     look.check_fits(pipeline.model.config)
     return look
 

@@ -9,7 +9,7 @@ import numpy as np
 from groupdnet_hub import LabelSet
 from groupdnet_hub.data.label_maps import read_label_map
 from groupdnet_hub.data.labels import describe_difference
-from groupdnet_hub.data.people import PEOPLE, PEOPLE16, merge_people16
+from groupdnet_hub.data.people import merged_ids
 
 _CLASSES_FILE = "classes.json"
 
@@ -19,7 +19,7 @@ class ExamplesError(ValueError):
 
 
 def example_maps(folder: Path, labels: LabelSet) -> list[Path]:
-    """The label maps of a folder, for a model of their classes: among others their ids would be other things.
+    """Return the label maps of a folder, for a model of their classes: among others their ids would be other things.
 
     Maps of people in sixteen classes are for models of the paper's eight as well.
 
@@ -31,12 +31,13 @@ def example_maps(folder: Path, labels: LabelSet) -> list[Path]:
 
 
 def example_map(path: Path, labels: LabelSet, size: tuple[int, int]) -> np.ndarray:
-    """A label map as a model takes it, int64 [height, width].
+    """Return a label map as a model takes it, int64 [height, width].
 
     Where its folder's ``classes.json`` says that it has sixteen classes of people and the model has the paper's eight,
     classes are merged, and background is added on two sides until the map has the model's proportions.
 
     Args:
+        path: a PNG file.
         labels: the model's classes.
         size: (height, width) of the model's pictures.
 
@@ -45,14 +46,16 @@ def example_map(path: Path, labels: LabelSet, size: tuple[int, int]) -> np.ndarr
         ExamplesError: if the ``classes.json`` cannot be read.
     """
     classes = _classes_of(path.parent)
-    if classes is None or not _are_merged(classes, labels):
+    merged = None if classes is None else merged_ids(classes.names, labels)
+    if classes is None or merged is None:
         return read_label_map(path, labels, size=size, resize=True)
-    merged = merge_people16(read_label_map(path, classes))
-    return read_label_map(_padded(merged, size[1] / size[0]), labels, size=size, resize=True)
+    ids = np.array(merged, np.int64)[read_label_map(path, classes)]
+    padded = _padded(ids, size[1] / size[0], labels.id_of("background"))
+    return read_label_map(padded, labels, size=size, resize=True)
 
 
 def fitting_maps(folder: Path, labels: LabelSet, size: tuple[int, int]) -> list[Path]:
-    """Those of :func:`example_maps` that also have the model's proportions.
+    """Return those of :func:`example_maps` that also have the model's proportions.
 
     Raises:
         ExamplesError: as :func:`example_maps`.
@@ -71,6 +74,8 @@ def check_examples(folder: Path, labels: LabelSet, size: tuple[int, int]) -> Non
     """Refuse a folder that was asked for by name and does not fit the model throughout.
 
     Args:
+        folder: the folder of the maps.
+        labels: the model's classes.
         size: (height, width) of the model's pictures.
 
     Raises:
@@ -96,24 +101,20 @@ def check_examples(folder: Path, labels: LabelSet, size: tuple[int, int]) -> Non
 
 
 def _serve(classes: LabelSet, labels: LabelSet) -> bool:
-    """Whether maps of ``classes`` can be shown to a model of ``labels``."""
-    return classes.names == labels.names or _are_merged(classes, labels)
+    """Return whether maps of ``classes`` can be shown to a model of ``labels``."""
+    return classes.names == labels.names or merged_ids(classes.names, labels) is not None
 
 
-def _are_merged(classes: LabelSet, labels: LabelSet) -> bool:
-    return classes.names == PEOPLE16.names and labels.names == PEOPLE.names
-
-
-def _padded(ids: np.ndarray, ratio: float) -> np.ndarray:
-    """Background left and right, or above and below, until width over height is ``ratio``, to a pixel."""
+def _padded(ids: np.ndarray, ratio: float, background: int) -> np.ndarray:
+    """Add background left and right, or above and below, until width over height is ``ratio``, to a pixel."""
     height, width = ids.shape
     rows, columns = max(height, round(width / ratio)) - height, max(width, round(height * ratio)) - width
     sides = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
-    return np.pad(ids, sides, constant_values=PEOPLE.id_of("background"))
+    return np.pad(ids, sides, constant_values=background)
 
 
 def _classes_of(folder: Path) -> LabelSet | None:
-    """What the folder's ``classes.json`` says, if it has one."""
+    """Return the label set of the folder's ``classes.json``, if it has one."""
     path = folder / _CLASSES_FILE
     if not path.is_file():
         return None

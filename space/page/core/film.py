@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,16 +19,16 @@ _STEPS = 20
 _PORTION = 5
 
 
-def film_positions(whole: bool) -> list[list[float]]:
-    """Positions of a film's pictures, from 0 to 1 or over the whole span, in portions to be drawn at once."""
-    start, end = MORPH_SPAN if whole else (0.0, 1.0)
+def film_positions(full_range: bool) -> list[list[float]]:
+    """Return positions of a film's pictures, from 0 to 1 or over the full range, in portions to be drawn at once."""
+    start, end = MORPH_SPAN if full_range else (0.0, 1.0)
     steps = round(_STEPS * (end - start))
     positions = [start + (end - start) * i / steps for i in range(steps + 1)]
     return [positions[i : i + _PORTION] for i in range(0, len(positions), _PORTION)]
 
 
 def write_film(pictures: Sequence[Image.Image], kind: str) -> Path:
-    """The pictures there and back again, as a file of its own in the temporary folder.
+    """Write the pictures there and back again as a film, a file of its own in the temporary folder.
 
     Args:
         pictures: RGB, of one size with even sides.
@@ -41,7 +42,7 @@ def write_film(pictures: Sequence[Image.Image], kind: str) -> Path:
     frames = [*pictures, *reversed(pictures[1:-1])]
     path = Path(tempfile.mkdtemp(prefix="film-", dir=served_folder())) / f"morph.{kind}"
     if kind == "gif":
-        options = {"duration": round(1000 / FRAMES_PER_SECOND), "loop": 0, "optimize": False}
+        options: dict[str, Any] = {"duration": round(1000 / FRAMES_PER_SECOND), "loop": 0, "optimize": False}
         frames[0].save(path, save_all=True, append_images=frames[1:], **options)
     else:
         _write_mp4(frames, path)

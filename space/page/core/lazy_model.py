@@ -8,20 +8,15 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
-import torch
-from huggingface_hub import hf_hub_download
 
 from groupdnet_hub.baselines import SystemConfig, system_from_file
-from groupdnet_hub.io.atomic import saved_file
-from groupdnet_hub.io.symlinks import check_link
+from groupdnet_hub.hub.files import find_config
 
-from .zero_gpu import on_gpu
+from .gpu import device_options, on_gpu
 
-_CONFIG_FILE = "config.json"
 ModelT = TypeVar("ModelT")
 ResultT = TypeVar("ResultT")
 
@@ -48,12 +43,7 @@ class LazyModel(Generic[ModelT]):
 
     @functools.cached_property
     def _loaded(self) -> ModelT:
-        on_cuda = torch.cuda.is_available()
-        return self._load(
-            self.source,
-            device="cuda" if on_cuda else "cpu",
-            dtype=torch.bfloat16 if on_cuda else torch.float32,
-        )
+        return self._load(self.source, **device_options())
 
     @property
     def is_loaded(self) -> bool:
@@ -71,7 +61,7 @@ class LazyModel(Generic[ModelT]):
             return self._loaded
 
     def run(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT:
-        """``action(model, *arguments)``, on the GPU where there is one.
+        """Return ``action(model, *arguments)``, run on the GPU where there is one.
 
         Raises:
             gradio.Error: with the sentence of the action's ValueError, or if the model cannot be loaded.
@@ -91,10 +81,11 @@ class LazyModel(Generic[ModelT]):
 def refusing(
     action: Callable[..., ResultT], but: tuple[type[ValueError], ...] = ()
 ) -> Callable[..., ResultT]:
-    """An action whose ValueError is shown as a sentence on the page; the session stays as it was.
+    """Return an action whose ValueError is shown as a sentence on the page; the session stays as it was.
 
     Args:
-        but: errors that the caller deals with.
+        action: what may refuse.
+        but: errors that the caller handles.
     """
 
     @functools.wraps(action)
@@ -111,19 +102,9 @@ def refusing(
 
 
 def read_config(source: str) -> SystemConfig:
-    """The configuration of a folder or a Hub id, without the weights.
+    """Return the configuration of a folder or a Hub id, without the weights.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if it cannot be read.
     """
-    folder = Path(source)
-    if folder.is_dir():
-        path = saved_file(folder, _CONFIG_FILE)
-        if not path.is_file():
-            raise FileNotFoundError(f"the folder {source} has no {_CONFIG_FILE}")
-        check_link(path, folder, source)
-    elif source.startswith((".", "~", "/")) or folder.exists():
-        raise FileNotFoundError(f"there is no folder {source}")
-    else:
-        path = Path(hf_hub_download(source, _CONFIG_FILE))
-    return system_from_file(path)
+    return system_from_file(find_config(source))

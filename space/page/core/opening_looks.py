@@ -15,12 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
-
-from groupdnet_hub.io.atomic import saved_file
+from groupdnet_hub.hub.files import find_extra
 from groupdnet_hub.io.strict_json import read_json, shown
-from groupdnet_hub.io.symlinks import check_link
 
 from .session import MAX_SEED
 
@@ -44,7 +40,7 @@ class OpeningLook:
 
 
 def read_looks(source: str) -> list[OpeningLook]:
-    """The looks that a model names; none if it has no ``looks.json``.
+    """Return the looks that a model names; none if it has no ``looks.json``.
 
     Args:
         source: folder or Hub id of the model.
@@ -53,17 +49,9 @@ def read_looks(source: str) -> list[OpeningLook]:
         ValueError: if there is one that cannot be used; the message says what is wrong with it.
         OSError: if it cannot be read.
     """
-    path, folder = None, Path(source)
-    if folder.is_dir():
-        path = saved_file(folder, LOOKS_FILE)
-        if not path.is_file():
-            return []
-        check_link(path, folder, source)
-    else:
-        try:
-            path = Path(hf_hub_download(source, LOOKS_FILE))
-        except EntryNotFoundError:  # nor is there one in the cache of a machine without a network
-            return []
+    path = find_extra(source, LOOKS_FILE)
+    if path is None:
+        return []
     what = f"{LOOKS_FILE} of {source}"
     entries = read_json(path, what)
     if not isinstance(entries, list) or not 1 <= len(entries) <= _MOST:
@@ -75,7 +63,7 @@ def read_looks(source: str) -> list[OpeningLook]:
 
 
 def opening_looks(named: Sequence[OpeningLook], examples: Sequence[Path]) -> list[tuple[Path, int]]:
-    """Label maps with the seeds that are drawn on them.
+    """Return label maps with the seeds that are drawn on them.
 
     Args:
         named: those of the model. What is about other maps is left out, which the log says; if nothing is left, or

@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.data.person_maps import BACKGROUND, ids_of
+from groupdnet_hub.data.people import BACKGROUND
+from groupdnet_hub.data.person_maps import ids_of
 
-# A person covers at least this share of the part of the photo that is framed around her; people in photos cover 0.2
+# A person covers at least this fraction of the part of the photo that is framed around them; people in photos cover 0.2
 # to 0.65 of it.
-MIN_SHARE = 0.05
-# Face or hair, glasses and hats among them, must be found, each on at least this share of the person's pixels, ...
+MIN_AREA = 0.05
+# Face or hair, glasses and hats among them, must be found, each on at least this fraction of the person's pixels, ...
 MIN_FACE, MIN_HAIR = 0.003, 0.005
 # ... and be as probable as this there, on average. Street photos reach 0.83 at least (0.92 with sixteen classes);
 # photos of other things 0.67 at most, though a bear or a bench is "clothes" with up to 0.93.
-MIN_HEAD_SURENESS = 0.75
+MIN_HEAD_CONFIDENCE = 0.75
 # That it is no background must be as probable as this on the person's pixels, whichever class each of them is; street
 # photos reach 0.9.
-MIN_SURENESS = 0.75
+MIN_CONFIDENCE = 0.75
 
 _HEAD = ((("face", "glasses"), MIN_FACE), (("hair", "hat"), MIN_HAIR))
 
@@ -31,17 +32,18 @@ class NoPersonError(ValueError):
 
     def __init__(self, found: str = "nothing in it looks like one") -> None:
         super().__init__(
-            f"no person was found in this photo: {found}. Use a photo of one person with her head in view, or bring "
+            f"no person was found in this photo: {found}. Use a photo of one person with their head in view, or bring "
             "the photo's label map (upload it, or paint it over the photo)."
         )
 
 
-def check_person(ids: np.ndarray, shares: np.ndarray, labels: LabelSet) -> None:
+def check_person(ids: np.ndarray, probabilities: np.ndarray, labels: LabelSet) -> None:
     """Refuse what is not a person.
 
     Args:
         ids: int64 [H, W], the label map of the part around what looks like a person.
-        shares: float32 [C, H, W], the probabilities of the classes there.
+        probabilities: float32 [C, H, W], those of the classes there.
+        labels: the classes.
 
     Raises:
         NoPersonError: by the constants of this module.
@@ -49,21 +51,21 @@ def check_person(ids: np.ndarray, shares: np.ndarray, labels: LabelSet) -> None:
     person = ids != BACKGROUND
     if not person.any():
         raise NoPersonError
-    if person.mean() < MIN_SHARE:
+    if person.mean() < MIN_AREA:
         raise NoPersonError("what looks most like one is a few scattered pixels")
-    head = max(_sureness(ids, shares, ids_of(labels, *names), least) for names, least in _HEAD)
+    head = max(_confidence(ids, probabilities, ids_of(labels, *names), least) for names, least in _HEAD)
     if head == 0:
         raise NoPersonError("what looks most like one has neither a face nor hair")
-    if head < MIN_HEAD_SURENESS:
+    if head < MIN_HEAD_CONFIDENCE:
         raise NoPersonError(f"the parser is only {head:.0%} sure of the face or hair that it sees")
-    sureness = 1 - float(shares[BACKGROUND][person].mean())
-    if sureness < MIN_SURENESS:
-        raise NoPersonError(f"the parser is only {sureness:.0%} sure that it sees more than background")
+    confidence = 1 - float(probabilities[BACKGROUND][person].mean())
+    if confidence < MIN_CONFIDENCE:
+        raise NoPersonError(f"the parser is only {confidence:.0%} sure that it sees more than background")
 
 
-def _sureness(ids: np.ndarray, shares: np.ndarray, classes: list[int], least: float) -> float:
-    """How probable these classes are where the map has them; 0 on less than this share of the person."""
+def _confidence(ids: np.ndarray, probabilities: np.ndarray, classes: list[int], least: float) -> float:
+    """Return how probable these classes are where the map has them; 0 on less than this fraction of the person."""
     there = np.isin(ids, classes)
     if there.sum() < least * (ids != BACKGROUND).sum():
         return 0.0
-    return float(shares[classes].sum(axis=0)[there].mean())
+    return float(probabilities[classes].sum(axis=0)[there].mean())

@@ -8,16 +8,17 @@ from groupdnet_hub import LabelSet
 from groupdnet_hub.data.person_frames import Box, find_frame, frame_of_part
 from groupdnet_hub.data.person_maps import body_rows, ids_of, without_bags
 
-# A person whose lowest pixels are this close to the photo's lower edge, as a share of the photo's height, is cut off
-# there, unless this share of her pixels are shoes.
+# A person whose lowest pixels are this close to the photo's lower edge, as a fraction of the photo's height, is cut off
+# there, unless this fraction of the person's pixels are shoes.
 _EDGE, _SHOES = 0.015, 0.003
 
 
 def middle_frame(photo: tuple[int, int], size: tuple[int, int]) -> Box:
-    """The largest part of a photo's middle that has the proportions of ``size``.
+    """Return the largest part of a photo's middle that has the proportions of ``size``.
 
     Args:
         photo: (width, height), as Pillow has it.
+        size: (height, width) of the model's pictures.
     """
     width, height = photo
     wanted = size[1] / size[0]
@@ -26,12 +27,13 @@ def middle_frame(photo: tuple[int, int], size: tuple[int, int]) -> Box:
 
 
 def person_frame(ids: np.ndarray, labels: LabelSet, aspect: float) -> Box:
-    """The frame around the person of a label map that training data has: all of her, or the part that a photo shows.
+    """Return the frame around the person of a label map that training data has: all of it, or what the photo shows.
 
-    A photo that ends above her feet shows a part; then the frame ends where the photo does.
+    A photo that ends above the feet shows a part; then the frame ends where the photo does.
 
     Args:
-        ids: int [H, W], of the whole photo.
+        ids: int [H, W], of the uncropped photo.
+        labels: the classes.
         aspect: height of the frame over its width.
 
     Raises:
@@ -48,7 +50,7 @@ def person_frame(ids: np.ndarray, labels: LabelSet, aspect: float) -> Box:
 
 
 def scaled(box: Box, factor: float, aspect: float) -> Box:
-    """The same frame in a picture that is ``factor`` times as large; its sides still have that ratio, rounded."""
+    """Return the same frame in a picture that is ``factor`` times as large; its sides keep their ratio, rounded."""
     width = max(1, round(box.width * factor))
     height = max(1, round(width * aspect))
     middle, centre = box.left + box.width / 2, box.top + box.height / 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.data.labels import describe_difference
-from groupdnet_hub.data.people import PEOPLE, PEOPLE16, PEOPLE16_IN_PEOPLE8, shows_people
+from groupdnet_hub.data.people import PEOPLE16_IN_PEOPLE8, merged_ids, shows_people
 from groupdnet_hub.data.person_frames import Box, cut, plain_colour
 from groupdnet_hub.data.person_maps import keep_main_person
 
@@ -79,15 +79,21 @@ class PhotoParser:
     Args:
         source: a folder or a Hub id.
         classes: further names of the parser, each with the class that it becomes.
+        loaded: networks that are there already, by the classes in which they answer.
     """
 
-    def __init__(self, source: str, classes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        classes: Mapping[str, str] | None = None,
+        loaded: Mapping[LabelSet, Segmenter] | None = None,
+    ) -> None:
         self.source, self.classes = source, dict(classes or {})
-        self._loaded: dict[LabelSet, Segmenter] = {}
+        self._loaded = dict(loaded or {})
 
     @classmethod
     def from_environment(cls, labels: LabelSet) -> PhotoParser | None:
-        """The parser that ``GROUPDNET_PARSER`` names, with the classes of ``GROUPDNET_PARSER_CLASSES`` (JSON).
+        """Return the parser that ``GROUPDNET_PARSER`` names, with the classes of ``GROUPDNET_PARSER_CLASSES`` (JSON).
 
         By default it is the bundled one, if it knows the classes of ``labels`` and what it needs is installed.
         ``none`` is no parser.
@@ -112,44 +118,49 @@ class PhotoParser:
         return cls(source, classes)
 
     def parse(self, photo: Image.Image, labels: LabelSet, size: tuple[int, int]) -> ParsedPhoto:
-        """The part of a photo that becomes a picture, and its label map.
+        """Return the part of a photo that becomes a picture, and its label map.
 
         With a label set of people it is the part around the person, framed as training data is; of other photos it is
         the middle. The photo keeps its proportions on the way into the parser.
 
         Args:
+            photo: the photo, RGB.
+            labels: the classes of the map.
             size: (height, width) of the map.
 
         Raises:
             NoPersonError: if the labels are of people and the photo shows nobody.
             ValueError: if the parser cannot be loaded, or has less than half of our classes.
         """
-        segmenter = self._segmenter(labels)
+        segmenter = self.segmenter(labels)
         side = _side(segmenter)
         small, colour, box = photo, (0, 0, 0), middle_frame(photo.size, size)
         if shows_people(labels):
             aspect = size[0] / size[1]
             small = _reduced(photo, side)
-            rough = keep_main_person(_shares(segmenter, small, mirrored=False).argmax(axis=0))
+            rough = keep_main_person(_probabilities(segmenter, small, mirrored=False).argmax(axis=0))
             if not rough.any():
                 raise NoPersonError
             near = person_frame(rough, labels, aspect)
             box, colour = scaled(near, photo.width / small.width, aspect), plain_colour(small, rough)
         part = cut(photo, box, colour)
-        shares = _shares(segmenter, _fitted(part, side))
-        shares = F.interpolate(torch.from_numpy(shares)[None], size=size, mode="bilinear", antialias=True)[
-            0
-        ].numpy()
+        fine = torch.from_numpy(_probabilities(segmenter, _fitted(part, side)))[None]
+        probabilities = F.interpolate(fine, size=size, mode="bilinear", antialias=True)[0].numpy()
         if shows_people(labels):
-            shares[:, ~_inside(box, photo, size)] = np.eye(len(labels), 1, dtype=shares.dtype)
-            label = keep_main_person(shares.argmax(axis=0))
-            check_person(label, shares, labels)
+            certain = np.eye(len(labels), 1, dtype=probabilities.dtype)
+            probabilities[:, ~_inside(box, photo, size)] = certain
+            label = keep_main_person(probabilities.argmax(axis=0))
+            check_person(label, probabilities, labels)
         else:
-            label = shares.argmax(axis=0)
+            label = probabilities.argmax(axis=0)
         return ParsedPhoto(box, label)
 
-    def _segmenter(self, labels: LabelSet) -> Segmenter:
-        """The network, answering in our classes."""
+    def segmenter(self, labels: LabelSet) -> Segmenter:
+        """Return the network, answering in our classes.
+
+        Raises:
+            ValueError: if it cannot be loaded, or has less than half of our classes.
+        """
         if labels not in self._loaded:
             try:
                 from transformers import AutoConfig
@@ -163,7 +174,7 @@ class PhotoParser:
                 config = AutoConfig.from_pretrained(self.source, trust_remote_code=False)
             except (OSError, ValueError):
                 raise _cannot_be_loaded() from None
-            targets = self._targets(config.id2label, labels)
+            targets = self.targets(config.id2label.values(), labels)
             ignored = frozenset(range(len(labels))) - set(targets.values())
             try:
                 self._loaded[labels] = Segmenter(self.source, LabelTable(labels, targets, ignored))
@@ -171,15 +182,19 @@ class PhotoParser:
                 raise _cannot_be_loaded() from None
         return self._loaded[labels]
 
-    def _targets(self, id2label: Mapping[int, str], labels: LabelSet) -> dict[str, int]:
-        """The class of each of the parser's names."""
+    def targets(self, names: Collection[str], labels: LabelSet) -> dict[str, int]:
+        """Return the id of our class for each of the parser's names.
+
+        Raises:
+            ValueError: if these are less than half of our classes.
+        """
         ours = {_plain(name): class_id for class_id, name in enumerate(labels.names)}
         words = dict(WORDS)
-        if _merges({_plain(name) for name in id2label.values()}, labels):
+        if merged_ids([_plain(name) for name in names], labels) is not None:
             words |= {theirs: (class_,) for theirs, class_ in PEOPLE16_IN_PEOPLE8.items()}
         words |= {_plain(theirs): (class_,) for theirs, class_ in self.classes.items()}
         targets, known, strange = {}, set(), []
-        for name in id2label.values():
+        for name in names:
             candidates = map(_plain, (name, *words.get(_plain(name), ())))
             found = next((ours[plain] for plain in candidates if plain in ours), None)
             if found is None:
@@ -196,15 +211,15 @@ class PhotoParser:
         return targets
 
 
-def _shares(segmenter: Segmenter, photo: Image.Image, *, mirrored: bool = True) -> np.ndarray:
-    """Probabilities of our classes, float32 [C, H, W]: the mean over the photo and, ``mirrored``, its mirror image."""
+def _probabilities(segmenter: Segmenter, photo: Image.Image, *, mirrored: bool = True) -> np.ndarray:
+    """Return those of our classes, float32 [C, H, W]: the mean over the photo and, ``mirrored``, its mirror image."""
     from groupdnet_hub.metrics.segmenter import parse, parse_once
 
     return parse(segmenter, photo) if mirrored else parse_once(segmenter, photo)
 
 
 def _side(segmenter: Segmenter) -> int:
-    """How large pictures are to the network, in pixels of the longer side."""
+    """Return how large pictures are to the network, in pixels of the longer side."""
     size = dict(segmenter.processor.size)
     return max(size.get("height") or _SIDE, size.get("width") or 0)
 
@@ -214,14 +229,14 @@ def _reduced(photo: Image.Image, side: int) -> Image.Image:
 
 
 def _fitted(photo: Image.Image, side: int) -> Image.Image:
-    """The photo with a longer side of ``side`` pixels."""
+    """Return the photo with a longer side of ``side`` pixels."""
     scale = side / max(photo.size)
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     return photo.resize(size, Image.Resampling.LANCZOS)
 
 
 def _inside(box: Box, photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """bool [H, W] at ``size``: which pixels of the framed part the photo has."""
+    """Return bool [H, W] at ``size``: which pixels of the framed part the photo has."""
     rows = box.top + (np.arange(size[0]) + 0.5) * box.height / size[0]
     columns = box.left + (np.arange(size[1]) + 0.5) * box.width / size[1]
     return ((rows >= 0) & (rows < photo.height))[:, None] & ((columns >= 0) & (columns < photo.width))
@@ -234,13 +249,8 @@ def _cannot_be_loaded() -> ValueError:
     )
 
 
-def _merges(names: set[str], labels: LabelSet) -> bool:
-    """Whether a parser's names are those of the sixteen classes of people, and the labels are the eight."""
-    return names == set(PEOPLE16.names) and set(labels.names) == set(PEOPLE.names)
-
-
 def _bundled_parses(labels: LabelSet) -> bool:
-    """Whether the bundled parser can be loaded here and has all these classes. Nothing is loaded to find out."""
+    """Return whether the bundled parser can be loaded here and has all these classes. Nothing is loaded to find out."""
     if not (BUNDLED / "config.json").is_file() or not all(
         find_spec(name) for name in ("transformers", "timm")
     ):
@@ -249,8 +259,8 @@ def _bundled_parses(labels: LabelSet) -> bool:
 
 
 def _serves(names: Sequence[str], labels: LabelSet) -> bool:
-    """Whether a parser of these classes has all of the labels, by itself or merged."""
-    return set(labels.names) <= set(names) or _merges(set(names), labels)
+    """Return whether a parser of these classes has all of the labels, by itself or merged."""
+    return set(labels.names) <= set(names) or merged_ids(names, labels) is not None
 
 
 def _bundled_names() -> tuple[str, ...]:
@@ -258,7 +268,7 @@ def _bundled_names() -> tuple[str, ...]:
 
 
 def why_no_parser(labels: LabelSet) -> str:
-    """Why :meth:`PhotoParser.from_environment` gives none, as a sentence that says what to do."""
+    """Return why :meth:`PhotoParser.from_environment` gives none, as a sentence that says what to do."""
     known = _bundled_names() if (BUNDLED / "config.json").is_file() else labels.names
     if os.environ.get("GROUPDNET_PARSER") == "none" or _serves(known, labels):
         return (

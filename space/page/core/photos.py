@@ -25,7 +25,7 @@ OFFERED = 4
 _FINER = 4
 # Which of the plain backdrops a person is put on: a neutral light grey.
 _BACKDROP = 1
-# A label map whose proportions differ from the photo's by no more than this is one of the whole photo.
+# A label map whose proportions differ from the photo's by no more than this fraction is one of the uncropped photo.
 _SAME_PROPORTIONS = 0.02
 
 
@@ -35,9 +35,12 @@ def put_photo(
     source: str | os.PathLike[str] | Image.Image,
     box: Box | None = None,
 ) -> Session:
-    """A photo to take a look from.
+    """Put a photo into the session, to take a look from.
 
     Args:
+        pipeline: the model.
+        session: the visitor's.
+        source: the photo, or its file.
         box: the part that is cut out, of the model's proportions; it may reach beyond the photo. By default the middle.
 
     Raises:
@@ -53,7 +56,7 @@ def put_photo(
 
 
 def put_example(session: Session, index: int) -> Session:
-    """One of :func:`examples`, a picture that the model has drawn itself, as the photo.
+    """Put one of :func:`examples`, a picture that the model has drawn itself, into the session as the photo.
 
     Raises:
         ValueError: if there is no such picture.
@@ -62,12 +65,12 @@ def put_example(session: Session, index: int) -> Session:
     if not isinstance(index, int) or not 0 <= index < len(offered):
         raise ValueError(f"there is no example {index!r}; they are 0 to {len(offered) - 1}.")
     picture = offered[index].look.image
-    whole = Box(0, 0, picture.width, picture.height)
-    return replace(session, photo=Photo(picture, picture.size, whole, _digest(picture)))
+    full = Box(0, 0, picture.width, picture.height)
+    return replace(session, photo=Photo(picture, picture.size, full, _digest(picture)))
 
 
 def examples(session: Session) -> tuple[ShelfItem, ...]:
-    """Bundled looks to try as photos, as different ones as there are: example maps are sorted by kind."""
+    """Return bundled looks to try as photos, as different ones as there are: example maps are sorted by kind."""
     step = max(1, len(session.bundled) // OFFERED)
     return session.bundled[::step][:OFFERED]
 
@@ -75,7 +78,7 @@ def examples(session: Session) -> tuple[ShelfItem, ...]:
 def photo_map(
     pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str] | np.ndarray
 ) -> np.ndarray:
-    """The label map of the session's photo at the model's size, cropped as the photo was.
+    """Return the label map of the session's photo at the model's size, cropped as the photo was.
 
     Raises:
         ValueError: if it is no label map of the model's classes, or fits neither the photo nor its crop.
@@ -83,14 +86,14 @@ def photo_map(
     photo, size = photo_of(session), pipeline.model.config.image_size
     ids = read_label_map(path, pipeline.labels)
     height, width = ids.shape
-    whole = photo.uncropped
-    if abs((width / height) / (whole[0] / whole[1]) - 1) < _SAME_PROPORTIONS:
-        ids = cut_map(ids, whole, photo.box)
+    full_width, full_height = photo.uncropped
+    if abs((width / height) / (full_width / full_height) - 1) < _SAME_PROPORTIONS:
+        ids = cut_map(ids, photo.uncropped, photo.box)
     return read_label_map(ids, pipeline.labels, size=size, resize=True)
 
 
 def photo_of(session: Session) -> Photo:
-    """The photo that waits for its label map.
+    """Return the photo that waits for its label map.
 
     Raises:
         ValueError: if there is none.
@@ -101,7 +104,7 @@ def photo_of(session: Session) -> Photo:
 
 
 def is_photo_of(session: Session, source: str | os.PathLike[str]) -> bool:
-    """Whether this is the session's photo, which is framed already.
+    """Return whether this is the session's photo, which is framed already.
 
     Raises:
         ValueError: if it cannot be read as a photo.
@@ -112,11 +115,13 @@ def is_photo_of(session: Session, source: str | os.PathLike[str]) -> bool:
 def encode(
     pipeline: GroupDNetPipeline, session: Session, label_map: np.ndarray, plain_backdrop: bool = False
 ) -> Session:
-    """The look of the session's photo, on the shelf.
+    """Put the look of the session's photo on the shelf.
 
     Args:
-        label_map: of the photo, at the model's size.
-        plain_backdrop: cut the person out along the map and put her on plain light grey first, as models of people
+        pipeline: the model.
+        session: with the photo.
+        label_map: of the photo, int64 [H, W] at the model's size.
+        plain_backdrop: cut the person out along the map and put them on plain light grey first, as models of people
             have seen people.
 
     Raises:
@@ -131,13 +136,13 @@ def encode(
 
 
 def _enlarged(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A label map at a photo's (width, height): only which pixels are the person, with smooth outlines."""
+    """Return a label map at a photo's (width, height): only which pixels are the person, with smooth outlines."""
     person = Image.fromarray(np.where(label_map != 0, 255, 0).astype(np.uint8))
     return np.asarray(person.resize(size, Image.Resampling.BICUBIC)) >= 128
 
 
 def _colour_beyond(photo: Image.Image, box: Box) -> tuple[int, int, int]:
-    """The colour of what a frame shows beyond the photo: the median of the photo's border."""
+    """Return the colour of what a frame shows beyond the photo: the median of the photo's border."""
     if (
         box.left >= 0
         and box.top >= 0

@@ -14,14 +14,14 @@ from groupdnet_hub.io.atomic import atomic_write
 
 
 def served_folder() -> Path:
-    """gradio's folder of files."""
+    """Return gradio's folder of files, which is made if it is missing."""
     folder = Path(os.environ.get("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "gradio")))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def served_picture(picture: Image.Image) -> str:
-    """The PNG file of a picture, which is written once and whole.
+    """Return the PNG file of a picture, which is written once, and atomically.
 
     gradio itself would write it anew for every session that shows the same picture, while another one reads it.
     """

@@ -81,24 +81,24 @@ class Session:
     @property
     def names(self) -> list[str]:
         """What the looks are called where one of them is chosen."""
-        return [kept.name for kept in self.named_looks]
+        return [item.name for item in self.named_looks]
 
     def named(self, name: str) -> Look:
-        """A look by one of :attr:`names`.
+        """Return a look by one of :attr:`names`.
 
         Raises:
             ValueError: for another name, or if there is no picture yet.
         """
         if name == CURRENT:
             return current(self)
-        for kept in self.named_looks:
-            if kept.name == name:
-                return kept.look
+        for item in self.named_looks:
+            if item.name == name:
+                return item.look
         raise ValueError(f"there is no look {name!r}; there are {', '.join(self.names)}.")
 
 
 def checked_seed(value: float | None) -> int:
-    """A seed as a visitor may type it.
+    """Return the seed that a visitor typed.
 
     Raises:
         ValueError: for an empty field, and outside 0 to ``MAX_SEED``.
@@ -109,7 +109,7 @@ def checked_seed(value: float | None) -> int:
 
 
 def current(session: Session) -> Look:
-    """The look on the page.
+    """Return the look on the page.
 
     Raises:
         ValueError: if there is none yet.
@@ -120,7 +120,7 @@ def current(session: Session) -> Look:
 
 
 def show(session: Session, look: Look) -> Session:
-    """Another picture on the page; the one before can be brought back by :func:`undo`."""
+    """Show another picture on the page; the one before can be brought back by :func:`undo`."""
     earlier = session.earlier
     if session.look is not None:
         earlier = (*earlier, session.look)
@@ -130,7 +130,7 @@ def show(session: Session, look: Look) -> Session:
 
 
 def undo(session: Session) -> Session:
-    """The picture before this one.
+    """Go back to the picture before this one.
 
     Raises:
         ValueError: if there is none.
@@ -141,7 +141,7 @@ def undo(session: Session) -> Session:
 
 
 def redo(session: Session) -> Session:
-    """The picture that undo went back from.
+    """Go forward to the picture that undo went back from.
 
     Raises:
         ValueError: if there is none.
@@ -152,12 +152,12 @@ def redo(session: Session) -> Session:
 
 
 def history(session: Session) -> tuple[Look, ...]:
-    """All pictures that undo and redo reach, the oldest first, the one on the page among them."""
+    """Return all pictures that undo and redo reach, the oldest first, the one on the page among them."""
     return (*session.earlier, current(session), *reversed(session.later))
 
 
 def go_to(session: Session, index: int) -> Session:
-    """A picture of the history by its place in :func:`history`; none is lost.
+    """Show a picture of the history by its place in :func:`history`; none is lost.
 
     Raises:
         ValueError: for a place that the history does not have.
@@ -176,7 +176,7 @@ def go_to(session: Session, index: int) -> Session:
 
 
 def lock(session: Session, labels: LabelSet, classes: Iterable[str | int]) -> Session:
-    """Exactly these classes are locked from now on.
+    """Lock exactly these classes from now on.
 
     Raises:
         ValueError: for an unknown class, and if no class would be left to draw.
@@ -190,22 +190,22 @@ def lock(session: Session, labels: LabelSet, classes: Iterable[str | int]) -> Se
 def keep(session: Session) -> Session:
     """Put the look on the shelf."""
     number = session.looks_so_far + 1
-    kept = ShelfItem(f"look {number}", current(session))
-    return replace(session, shelf=(*session.shelf, kept)[-SHELF_SIZE:], looks_so_far=number)
+    item = ShelfItem(f"look {number}", current(session))
+    return replace(session, shelf=(*session.shelf, item)[-SHELF_SIZE:], looks_so_far=number)
 
 
 def keep_photo(session: Session, look: Look) -> Session:
     """Put the look of a photo on the shelf."""
     number = session.photos_so_far + 1
-    kept = ShelfItem(f"photo {number}", look)
-    return replace(session, shelf=(*session.shelf, kept)[-SHELF_SIZE:], photos_so_far=number)
+    item = ShelfItem(f"photo {number}", look)
+    return replace(session, shelf=(*session.shelf, item)[-SHELF_SIZE:], photos_so_far=number)
 
 
 def take_back(session: Session, name: str) -> Session:
-    """A named look as the picture on the page; it stays where it was."""
+    """Show a named look as the picture on the page; it stays where it was."""
     return show(session, session.named(name))
 
 
 def mixable(base: Look, other: Look) -> tuple[str, ...]:
-    """The classes that both looks show: only these can be taken from the other."""
+    """Return the classes that both looks show: only these can be taken from the other."""
     return tuple(name for name in base.classes if name in other.classes)

@@ -15,12 +15,12 @@ from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet
 
 from . import actions
 from .example_maps import example_map, fitting_maps
+from .fixed_classes import FixedClasses
+from .gpu import IS_LENT
 from .lazy_model import LazyModel, read_config
-from .one_look import OneLookClasses
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
 from .photo_parser import PhotoParser
 from .session import Session, ShelfItem
-from .zero_gpu import IS_LENT
 
 ResultT = TypeVar("ResultT")
 
@@ -54,7 +54,7 @@ class Studio:
         self.first_seed = self.opening[0][1] if self.opening else OPENING_SEEDS[0]
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.model = LazyModel(source, GroupDNetPipeline.from_pretrained, self.worker)
-        self.one_look = OneLookClasses(self.run, lambda: self.enter(Session()).bundled)
+        self.fixed_classes = FixedClasses(self.run, lambda: self.enter(Session()).bundled)
         self._lock = threading.RLock()
 
     @functools.cached_property
@@ -68,21 +68,21 @@ class Studio:
         self.model.loaded  # noqa: B018
         if not IS_LENT:  # a GPU is lent for a visitor's call only
             self.enter(Session())
-            self.one_look.find()
+            self.fixed_classes.find()
 
     def enter(self, session: Session) -> Session:
-        """The session of a visitor, which starts with the first example drawn and others beside it as bundled looks."""
+        """Return a visitor's session, which starts with the first example drawn and others as bundled looks."""
         if session != Session():
             return session
         with self._lock:
             return self._opening
 
     def example(self, path: Path) -> np.ndarray:
-        """One of ``examples`` as the model takes it, int64 [H, W]."""
+        """Return one of ``examples`` as the model takes it, int64 [H, W]."""
         return example_map(path, self.labels, self.size)
 
     def run(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT:
-        """``action(pipeline, *arguments)``, on the GPU where there is one.
+        """Return ``action(pipeline, *arguments)``, run on the GPU where there is one.
 
         Raises:
             gradio.Error: as :meth:`LazyModel.run`.

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 import numpy as np
+from gradio.components import Navbar
 from PIL import Image
 
 from groupdnet_hub import GroupDNetPipeline, LabelSet, load_system
@@ -66,7 +67,7 @@ class Evaluation:
 
     @classmethod
     def from_environment(cls, studio: Studio, examples: Path, default_file: Path) -> Evaluation:
-        """What ``GROUPDNET_EVALUATION_MODELS``, ``_MAPS`` and ``_ANSWERS`` say; else the page's model and examples.
+        """Make what ``GROUPDNET_EVALUATION_MODELS``, ``_MAPS`` and ``_ANSWERS`` say; else use the page's own.
 
         Raises:
             ValueError, OSError: for systems of different label sets or sizes, two of one name, and a configuration
@@ -96,19 +97,19 @@ class Evaluation:
         return cls(systems, labels, configs[0].image_size, paths, Answers(file))
 
     def question(self, rater: str, number: int) -> Question:
-        """The question with this number, 0 to ``QUESTIONS`` - 1."""
+        """Return the question with this number, 0 to ``QUESTIONS`` - 1."""
         return make_question(rater, number, list(self.systems), self.shown)
 
     def draw(self, question: Question) -> tuple[Any, Any, Any]:
-        """The label map in its colours, and the two pictures."""
+        """Draw the label map in its colours, and the two pictures."""
         label = self.maps[question.label_map]
         pair = self.systems[question.model](question, label)
         return colour_picture(label, self.labels), *pair
 
 
 def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
-    """The questions. A rater who comes back in the same browser goes on where they were."""
-    gr.Navbar(main_page_name=MAIN_PAGE)
+    """Lay out the questions. A rater who comes back in the same browser resumes where they stopped."""
+    Navbar(main_page_name=MAIN_PAGE)
     gr.HTML(
         "<h1>Do the two pictures differ in one class only?</h1>"
         "<p>Both were drawn for the same label map. One class, hair for example, may look different. "
@@ -128,7 +129,7 @@ def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
             picture("question-b", size, "Another picture", waiting),
         ]
     with gr.Row(elem_id="answers"):
-        # Of one look: neither answer is to be suggested.
+        # Both buttons look the same: neither answer is to be suggested.
         yes = gr.Button("Yes, only one class differs", elem_id="answer-yes")
         no = gr.Button("No, more than that differs", elem_id="answer-no")
     _legend(evaluation)
@@ -162,7 +163,7 @@ def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
 
 
 def _telling(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
-    """An action that says on the page when answers cannot be written; why is for whoever runs it."""
+    """Return an action that says on the page when answers cannot be written; why is for whoever runs it."""
 
     @functools.wraps(action)
     def wrapped(*arguments: Any) -> ResultT:
@@ -171,7 +172,7 @@ def _telling(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
         except AnswersError:
             logging.getLogger(__name__).exception("The human evaluation stands still")
             raise gr.Error(
-                "Answers cannot be saved at the moment; those given before are safe. Answer again later.",
+                "Answers cannot be saved at the moment; earlier answers are safe. Try again later.",
                 print_exception=False,
             ) from None
 
@@ -179,34 +180,34 @@ def _telling(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
 
 
 def add_results_page(page: gr.Blocks, evaluation: Evaluation) -> None:
-    """The share of "yes" for each model, and all answers as CSV."""
-    gr.Navbar(main_page_name=MAIN_PAGE)
+    """Lay out the fraction of "yes" for each model, and all answers as CSV."""
+    Navbar(main_page_name=MAIN_PAGE)
     results = gr.HTML(elem_id="results", apply_default_css=False)
     page.load(lambda: results_html(evaluation.answers), None, results, api_visibility="private", **WORKER)
 
 
 def results_html(answers: Answers) -> str:
-    """A table of all models, and a link with the CSV in it."""
+    """Return a table of all models, and a link with the CSV in it."""
     scores = answers.scores()
     if not scores:
         return "<h1>Human evaluation</h1><p>No question has been answered yet.</p>"
     table = base64.b64encode(answers.as_csv().encode()).decode()
     return (
-        "<h1>Human evaluation</h1><p>Share of the pairs that people saw differ in one class only (SHE), with its 95 % "
-        "interval (Wilson).</p><table><thead><tr><th>model</th><th>SHE</th><th>interval</th><th></th><th>answers</th>"
-        f"<th>raters</th></tr></thead><tbody>{''.join(map(_row, scores))}</tbody></table>"
+        "<h1>Human evaluation</h1><p>Fraction of the pairs that people saw differ in one class only (SHE), with its "
+        "95% interval (Wilson).</p><table><thead><tr><th>model</th><th>SHE</th><th>interval</th><th></th>"
+        f"<th>answers</th><th>raters</th></tr></thead><tbody>{''.join(map(_row, scores))}</tbody></table>"
         f'<p><a id="csv" download="answers.csv" href="data:text/csv;base64,{table}">All answers as CSV</a></p>'
     )
 
 
 def _row(score: Score) -> str:
-    share, low, high = 100 * score.share, 100 * score.low, 100 * score.high
+    percent, low, high = 100 * score.fraction, 100 * score.low, 100 * score.high
     bar = (
         f'<div class="interval" role="img" aria-label="{low:.1f} to {high:.1f} of 100">'
-        f'<i style="left: {low:.1f}%; width: {high - low:.1f}%"></i><b style="left: {share:.1f}%"></b></div>'
+        f'<i style="left: {low:.1f}%; width: {high - low:.1f}%"></i><b style="left: {percent:.1f}%"></b></div>'
     )
     return (
-        f"<tr><td>{escape(score.model)}</td><td><b>{share:.1f} %</b></td>"
+        f"<tr><td>{escape(score.model)}</td><td><b>{percent:.1f} %</b></td>"
         f"<td>{low:.1f} to {high:.1f} %</td><td>{bar}</td><td>{score.answers}</td><td>{score.raters}</td></tr>"
     )
 
@@ -220,7 +221,7 @@ def _legend(evaluation: Evaluation) -> None:
 
 
 def _checked_rater(name: Any) -> str:
-    """A rater's name as a browser keeps it, or a new one."""
+    """Return a rater's name as a browser keeps it, or a new one."""
     return name if isinstance(name, str) and _RATER.fullmatch(name) else secrets.token_hex(16)
 
 

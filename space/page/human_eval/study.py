@@ -1,7 +1,8 @@
 """SHE, the paper's human evaluation (section 4.2): people say whether two pictures differ in one class alone.
 
 A question is a label map and two pictures of it by one model; in the second, one class, chosen at random, was redrawn.
-People do not see which model it is, nor which class. The share of "yes" is the model's SHE. Nothing here knows a page.
+People do not see which model it is, nor which class. The fraction of "yes" is the model's SHE. Nothing here knows a
+page.
 """
 
 from __future__ import annotations
@@ -69,13 +70,14 @@ class Score:
     """The answers about one model.
 
     Attributes:
-        share: of "yes"; with its 95 % interval by Wilson.
+        fraction: of "yes".
+        low, high: its 95% interval by Wilson.
     """
 
     model: str
     raters: int
     answers: int
-    share: float
+    fraction: float
     low: float
     high: float
 
@@ -83,9 +85,11 @@ class Score:
 def make_question(
     rater: str, number: int, models: Sequence[str], maps: Sequence[tuple[str, Sequence[str]]]
 ) -> Question:
-    """The question with this number.
+    """Return the question with this number.
 
     Args:
+        rater: random name of the person who is asked.
+        number: 0 to ``QUESTIONS`` - 1.
         models: names of the models that are compared; a rater's questions go to all of them equally often.
         maps: names of label maps, each with the classes that it shows.
     """
@@ -107,22 +111,24 @@ def make_question(
 
 @torch.inference_mode()
 def draw_pair(system: System, question: Question, label_map: np.ndarray) -> tuple[Image.Image, Image.Image]:
-    """The two pictures of a question; which of them is the redrawn one is left to chance as well.
+    """Draw the two pictures of a question; which of them is the redrawn one is left to chance as well.
 
     A system without codes for single classes redraws its whole code, as when the paper measures one (section 4.2).
     One that draws instance edges has them along the classes.
 
     Args:
+        system: the model that the question is about.
+        question: which class is redrawn, and the seeds.
         label_map: int64 [H, W].
     """
     maps = torch.from_numpy(label_map)[None]
-    scene = system.prepare(maps, maps if system.config.instance_edges else None)
+    prepared = system.prepare(maps, maps if system.config.instance_edges else None)
     size = (label_map.shape[0], label_map.shape[1])
     # On the CPU: one seed then means one question on every device.
     first, second = (torch.Generator().manual_seed(seed) for seed in (question.seed, question.reroll_seed))
     codes = system.sample_codes(1, generator=first, label_size=size)
     redrawn = system.redraw(codes, system.labels.id_of(question.class_), generator=second)
-    pair = [tensor_to_picture(system.decode(one, scene)[0].float().cpu()) for one in (codes, redrawn)]
+    pair = [tensor_to_picture(system.decode(one, prepared)[0].float().cpu()) for one in (codes, redrawn)]
     random.Random(f"{question.rater}/order {question.number}").shuffle(pair)
     return pair[0], pair[1]
 
@@ -142,7 +148,7 @@ class Answers:
         self.path = Path(path)
 
     def add(self, question: Question, answer: bool) -> bool:
-        """Write an answer; the first one to a question counts. False if there was one."""
+        """Write an answer, unless there is one to this question; return whether it was written."""
         values = (
             *(question.rater, question.number, question.model, question.label_map, question.class_),
             *(question.seed, question.reroll_seed, int(answer)),
@@ -153,14 +159,14 @@ class Answers:
             return file.execute(f"INSERT OR IGNORE INTO answers VALUES ({places})", values).rowcount == 1
 
     def next_number(self, rater: str) -> int:
-        """The first question that a rater has not answered; ``QUESTIONS`` if none is left."""
+        """Return the first question that a rater has not answered; ``QUESTIONS`` if none is left."""
         with self._open() as file:
             rows = file.execute("SELECT number FROM answers WHERE rater = ?", (rater,)).fetchall()
         answered = {number for (number,) in rows}
         return next(number for number in range(QUESTIONS + 1) if number not in answered)
 
     def scores(self) -> list[Score]:
-        """One for each model that was asked about, by name."""
+        """Return one for each model that was asked about, by name."""
         with self._open() as file:
             rows = file.execute(
                 "SELECT model, COUNT(DISTINCT rater), COUNT(*), SUM(answer) FROM answers GROUP BY model ORDER BY model"
@@ -171,7 +177,7 @@ class Answers:
         ]
 
     def as_csv(self) -> str:
-        """All answers, with a line of column names."""
+        """Return all answers, with a line of column names."""
         with self._open() as file:
             columns = ", ".join(_COLUMNS)  # names of our own, no input
             rows = file.execute(f"SELECT {columns} FROM answers ORDER BY rowid").fetchall()  # nosec B608
@@ -183,10 +189,10 @@ class Answers:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own for each use: SQLite's locks then hold between threads and between processes.
+        """Open a connection of its own for each use: SQLite's locks then hold between threads and between processes.
 
         Raises:
-            AnswersError: on a full disk, in a read-only folder and the like; what was answered before is whole.
+            AnswersError: on a full disk, in a read-only folder and the like; earlier answers are safe.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,11 +206,13 @@ class Answers:
 
 
 def wilson_interval(yes: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """The score interval of a share (Wilson, 1927); 95 % with the default z.
+    """Return the score interval of a fraction (Wilson, 1927); 95% with the default z.
 
     It takes the answers as independent of each other.
     """
-    share = yes / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    fraction = yes / count
+    middle = (fraction + z * z / (2 * count)) / (1 + z * z / count)
+    half = (
+        z / (1 + z * z / count) * math.sqrt(fraction * (1 - fraction) / count + z * z / (4 * count * count))
+    )
     return max(0.0, middle - half), min(1.0, middle + half)

@@ -15,6 +15,8 @@ from groupdnet_hub import LabelSet
 
 STATIC = Path(__file__).resolve().parent / "static"
 THUMBNAIL = 112
+# What the package reads; phones offer the right files by it.
+PICTURE_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
 _PICTURE = (
     '<figure class="picture" style="aspect-ratio: {{width}} / {{height}}">'
     '{{#if value}}<img src="{{value}}" alt="{{alt}}" width="{{width}}" height="{{height}}">'
@@ -25,17 +27,17 @@ _PICTURE = (
 
 
 def script(*names: str) -> str:
-    """Files of JavaScript as one script; those that are named later use the ones before."""
+    """Return files of JavaScript as one script; those that are named later use the ones before."""
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("dom.js", *names))
 
 
 def data_url(picture: Image.Image) -> str:
-    """A picture as a PNG that is part of the page: exact, and on no disk."""
+    """Return a picture as a PNG that is part of the page: exact, and on no disk."""
     return _encoded(picture, "PNG", compress_level=1)
 
 
 def thumbnail(picture: Image.Image, *, sharp: bool = False) -> str:
-    """A small picture as a data URL; ``sharp`` for label maps, whose colours must not mix."""
+    """Return a small picture as a data URL; ``sharp`` for label maps, whose colours must not mix."""
     side = THUMBNAIL
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -54,11 +56,14 @@ def _encoded(picture: Image.Image, picture_format: str, **options: Any) -> str:
 def picture(
     elem_id: str, size: tuple[int, int], alt: str, empty: str, value: Image.Image | None = None
 ) -> gr.HTML:
-    """A picture that keeps its place while it changes; its value is a data URL.
+    """Lay out a picture that keeps its place while it changes; its value is a data URL.
 
     Args:
+        elem_id: its id on the page.
         size: (height, width).
+        alt: what it shows, for screen readers.
         empty: what stands there without a picture.
+        value: the picture at first.
     """
     return gr.HTML(
         None if value is None else data_url(value),
@@ -83,9 +88,10 @@ def strip(
     places: int = 0,
     reveal: bool = False,
 ) -> gr.HTML:
-    """A row of pictures to press; ``pick`` is sent with the ``index`` of the one that was.
+    """Lay out a row of pictures to press; ``pick`` is sent with the ``index`` of the one that was.
 
     Args:
+        elem_id: its id on the page.
         label: what the row is, for screen readers.
         empty: what stands there without pictures.
         value: dicts with ``src`` (a data URL), ``alt``, ``caption`` and ``selected``.
@@ -105,7 +111,7 @@ def strip(
 
 
 def sentence(elem_id: str, text: str = "") -> gr.HTML:
-    """One line that screen readers announce when it changes. Its value is plain text."""
+    """Lay out one line that screen readers announce when it changes. Its value is plain text."""
     return gr.HTML(
         text,
         html_template='<p class="sentence" role="status"></p>',
@@ -115,8 +121,15 @@ def sentence(elem_id: str, text: str = "") -> gr.HTML:
     )
 
 
+def upload_button(text: str, elem_id: str) -> gr.UploadButton:
+    """Lay out a button that uploads one picture; its value is the file's path."""
+    return gr.UploadButton(
+        text, file_types=PICTURE_FILES, file_count="single", type="filepath", size="md", elem_id=elem_id
+    )
+
+
 def named_colours(labels: LabelSet) -> list[dict[str, Any]]:
-    """The classes as the scripts take them: ``name`` and ``colour``."""
+    """Return the classes as the scripts take them: ``name`` and ``colour``."""
     return [
         {"name": name, "colour": list(colour)}
         for name, colour in zip(labels.names, labels.palette, strict=True)
@@ -124,9 +137,11 @@ def named_colours(labels: LabelSet) -> list[dict[str, Any]]:
 
 
 def mixing_board(elem_id: str, labels: LabelSet, value: dict[str, Any]) -> gr.HTML:
-    """A table of looks and classes in which the visitor chooses whose appearance each class takes.
+    """Lay out a table of looks and classes in which the visitor chooses whose appearance each class takes.
 
     Args:
+        elem_id: its id on the page.
+        labels: the classes.
         value: ``looks``, dicts with ``name``, ``src`` (a data URL) and ``classes``. The browser adds ``base``, the
             look that gives the label map, and ``sources``, class name to look name.
     """

@@ -23,13 +23,17 @@ _BYTES_PER_PIXEL = 5
 def painter(
     elem_id: str, labels: LabelSet, size: tuple[int, int], value: str | None = None, *, actions: bool = False
 ) -> gr.HTML:
-    """The canvas with its tools and a button for each class.
+    """Lay out the canvas with its tools and a button for each class.
 
     Its value is the map as the data URL of a PNG in the palette's colours. It sends ``paint`` when the map was
     changed, and with ``actions`` also ``reroll`` (``class``: a name) and ``lock`` (``locked``: names).
 
     Args:
+        elem_id: its id on the page.
+        labels: the classes.
         size: (height, width) of the map.
+        value: the map at first.
+        actions: whether classes can be redrawn and locked.
     """
     # gradio learns the names of a component's events from its script: "paint", "reroll", "lock".
     return gr.HTML(
@@ -44,17 +48,17 @@ def painter(
         classes=named_colours(labels),
         actions=actions,
         backdrop=None,
-        one_look=[],
+        fixed_classes=[],
     )
 
 
 def canvas_value(label: np.ndarray, labels: LabelSet) -> str:
-    """A label map int [H, W] as the canvas takes it."""
+    """Return a label map int [H, W] as the canvas takes it."""
     return data_url(colour_picture(label, labels))
 
 
 def read_canvas(value: object, labels: LabelSet, size: tuple[int, int]) -> np.ndarray:
-    """The label map int64 [H, W] that a canvas holds.
+    """Return the label map int64 [H, W] that a canvas holds.
 
     Raises:
         ValueError: for anything but a PNG of the canvas's size in the palette's colours; values come from the

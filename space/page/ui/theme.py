@@ -11,12 +11,12 @@ _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Rob
 
 
 def proportions(size: tuple[int, int]) -> str:
-    """CSS that tells the layout the proportions of the model's pictures, (height, width)."""
+    """Return CSS that tells the layout the proportions of the model's pictures, (height, width)."""
     return f":root {{ --aspect: {size[1] / size[0]:.6g}; }}"
 
 
 def theme() -> gr.themes.Base:
-    """Quiet, with the fonts of the reader's system: nothing is fetched from elsewhere."""
+    """Return a quiet theme with the fonts of the reader's system: nothing is fetched from elsewhere."""
     return gr.themes.Default(
         primary_hue="indigo",
         neutral_hue="slate",

@@ -1,8 +1,9 @@
-"""What the page shows of a session: values for its components, in the order of ``Parts``' lists."""
+"""What the page shows of a session, as updates by component."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -12,51 +13,116 @@ from groupdnet_hub import LabelSet
 
 from ..core import photos
 from ..core import session as sessions
-from ..core.cutting import class_window
+from ..core.regions import class_window
 from ..core.session import CURRENT, Session, ShelfItem
 from .components import data_url, thumbnail
 from .painter import canvas_value
+from .stage import Stage
+
+# What an event returns: component -> its value or a ``gr.update``. Components that are left out stay as they are.
+Updates = dict[Any, Any]
 
 
-def stage_view(
-    session: Session,
-    labels: LabelSet,
-    message: str,
-    *,
-    before: np.ndarray | None = None,
-    seed: int | None = None,
-    one_look: Sequence[str] | None = None,
-) -> list[Any]:
-    """For ``Parts.stage``: the picture and all that depends on it.
+@dataclass(frozen=True)
+class SessionView:
+    """The components that show a session.
 
-    Args:
-        message: one sentence on what has just happened.
-        before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
-            which the visitor has begun meanwhile stays.
-        seed: what the seed field is to show; None leaves it.
-        one_look: the classes whose buttons say that redrawing them changes nothing; None leaves them.
+    Attributes:
+        state: the session itself.
+        board: the mixing board.
+        morph_ends: the lists of the two looks to morph between.
     """
-    look = session.look
-    if look is None:
-        return [gr.skip(), gr.skip(), message, *([gr.skip()] * 9)]
-    canvas = {} if one_look is None else {"one_look": list(one_look)}
-    if before is None or not np.array_equal(before, look.mask):
-        canvas["value"] = canvas_value(look.mask, labels)
-    return [
-        data_url(look.image),
-        gr.update(**canvas) if canvas else gr.skip(),
-        message,
-        gr.skip() if seed is None else seed,
-        gr.update(interactive=bool(session.earlier)),
-        gr.update(interactive=bool(session.later)),
-        candidates_view(session),
-        history_view(session),
-        *looks_view(session),
-    ]
+
+    labels: LabelSet
+    state: gr.State
+    stage: Stage
+    board: gr.HTML
+    morph_ends: tuple[gr.Dropdown, gr.Dropdown]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What :meth:`session` may change."""
+        picture, controls, memory = self.stage.picture, self.stage.controls, self.stage.memory
+        return [
+            *(picture.picture, self.stage.map.painter, picture.status, picture.candidates),
+            *(controls.seed, controls.undo, controls.redo, memory.history),
+            *self.looks_outputs,
+        ]
+
+    @property
+    def looks_outputs(self) -> list[Any]:
+        """What :meth:`looks` changes."""
+        return [self.state, self.stage.memory.shelf, self.board, *self.morph_ends]
+
+    def changed(
+        self,
+        old: Session,
+        new: Session,
+        message: str,
+        *,
+        seed: int | None = None,
+        fixed_classes: Sequence[str] | None = None,
+    ) -> Updates:
+        """Return :meth:`session` of a new session, on a page that shows the old one."""
+        before = None if old.look is None else old.look.mask
+        return self.session(new, message, before=before, seed=seed, fixed_classes=fixed_classes)
+
+    def session(
+        self,
+        session: Session,
+        message: str,
+        *,
+        before: np.ndarray | None = None,
+        seed: int | None = None,
+        fixed_classes: Sequence[str] | None = None,
+    ) -> Updates:
+        """Return updates for the picture and all that depends on it.
+
+        Args:
+            session: the session to show.
+            message: one sentence on what has just happened.
+            before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
+                which the visitor has begun meanwhile stays.
+            seed: what the seed field is to show; None leaves it.
+            fixed_classes: the classes whose buttons say that redrawing them changes nothing; None leaves them.
+        """
+        picture, controls, look = self.stage.picture, self.stage.controls, session.look
+        if look is None:
+            return {self.state: session, picture.status: message}
+        updates: Updates = {
+            picture.picture: data_url(look.image),
+            picture.status: message,
+            picture.candidates: candidates_view(session),
+            controls.undo: gr.update(interactive=bool(session.earlier)),
+            controls.redo: gr.update(interactive=bool(session.later)),
+            self.stage.memory.history: history_view(session),
+        }
+        if seed is not None:
+            updates[controls.seed] = seed
+        canvas: dict[str, Any] = {} if fixed_classes is None else {"fixed_classes": list(fixed_classes)}
+        if before is None or not np.array_equal(before, look.mask):
+            canvas["value"] = canvas_value(look.mask, self.labels)
+        if canvas:
+            updates[self.stage.map.painter] = gr.update(**canvas)
+        return updates | self.looks(session)
+
+    def looks(self, session: Session) -> Updates:
+        """Return updates for the shelf, the mixing board, and the lists of the morph."""
+        sources = {item.name: thumbnail(item.look.image) for item in session.named_looks}
+        board = [
+            {"name": item.name, "src": sources[item.name], "classes": list(item.look.classes)}
+            for item in session.named_looks
+        ]
+        return {
+            self.state: session,
+            self.stage.memory.shelf: [_on_shelf(item, sources[item.name]) for item in session.shelf],
+            self.board: {"looks": board},
+            **{ends: gr.update(choices=session.names) for ends in self.morph_ends},
+        }
 
 
 def candidates_view(session: Session) -> list[dict[str, Any]]:
-    """The candidates, all cut to the same window on the redrawn class, and which of them is on the page."""
+    """Return the candidates, all cut to the same window on the redrawn class, and which of them is on the page."""
     drawn = session.candidates
     if not drawn:
         return []
@@ -73,7 +139,7 @@ def candidates_view(session: Session) -> list[dict[str, Any]]:
 
 
 def history_view(session: Session) -> list[dict[str, Any]]:
-    """The pictures that undo and redo reach."""
+    """Return the pictures that undo and redo reach."""
     return [
         {
             "src": thumbnail(look.image),
@@ -86,39 +152,23 @@ def history_view(session: Session) -> list[dict[str, Any]]:
 
 
 def photo_examples_view(session: Session) -> list[dict[str, Any]]:
-    """Pictures of the model's own, to try as photos."""
+    """Return pictures of the model's own, to try as photos."""
     return [
         {
-            "src": thumbnail(kept.look.image),
+            "src": thumbnail(item.look.image),
             "alt": f"Picture {number} to try as a photo",
             "caption": "",
             "selected": False,
         }
-        for number, kept in enumerate(photos.examples(session), start=1)
-    ]
-
-
-def looks_view(session: Session) -> list[Any]:
-    """For ``Parts.looks``: the shelf, the mixing board, and the lists of the morph."""
-    sources = {kept.name: thumbnail(kept.look.image) for kept in session.named_looks}
-    board = [
-        {"name": kept.name, "src": sources[kept.name], "classes": list(kept.look.classes)}
-        for kept in session.named_looks
-    ]
-    shelf = [_on_shelf(kept, sources[kept.name]) for kept in session.shelf]
-    return [
-        shelf,
-        {"looks": board},
-        gr.update(choices=session.names),
-        gr.update(choices=session.names),
+        for number, item in enumerate(photos.examples(session), start=1)
     ]
 
 
 def first_choices(session: Session) -> list[str]:
-    """What the morph's two lists hold when a page opens: the picture, and a look that is not the same one."""
-    others = [kept.name for kept in session.named_looks if kept.look is not session.look]
+    """Return what the morph's two lists hold when a page opens: the picture, and a look that is not the same one."""
+    others = [item.name for item in session.named_looks if item.look is not session.look]
     return [CURRENT, others[0] if others else CURRENT]
 
 
-def _on_shelf(kept: ShelfItem, source: str) -> dict[str, Any]:
-    return {"src": source, "alt": f"Bring {kept.name} back", "caption": kept.name, "selected": False}
+def _on_shelf(item: ShelfItem, source: str) -> dict[str, Any]:
+    return {"src": source, "alt": f"Bring {item.name} back", "caption": item.name, "selected": False}

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline
-from groupdnet_hub.models import decoder
-from groupdnet_hub.models.fast import dense_folding, partial_sums
+from groupdnet_hub.models.fast import decoder, folding, partial_sums
 from groupdnet_hub.models.fast.cuda_graphs import RecordedDecode
 from groupdnet_hub.models.fast.modulation import FoldedModulation
 from tests.helpers.network_models import generator, make_model, maps
@@ -57,10 +56,10 @@ def codes_to_draw(model: GroupDNet) -> list[Tensor]:
 @torch.no_grad()
 def test_recorded_pictures_are_those_of_a_decode_from_the_start(placement: str) -> None:
     model, label = model_and_map(code_placement=placement)
-    scene, recorder = model.prepare(label, keep=0), Recorder()
-    recorded = RecordedDecode(model.decoder.folded_network(), scene, recorder)
+    prepared, recorder = model.prepare(label, keep=0), Recorder()
+    recorded = RecordedDecode(model.decoder, prepared, recorder)
     for codes in codes_to_draw(model):
-        assert torch.equal(recorded.draw(codes), model.decode(codes, scene))
+        assert torch.equal(recorded.draw(codes), model.decode(codes, prepared))
     # {5}, {0, 5}, all but these, all of them, and {5} again.
     assert (recorder.recorded, recorder.played) == (4, 5)
 
@@ -71,11 +70,11 @@ def test_recorded_pictures_with_partial_sums(monkeypatch: pytest.MonkeyPatch) ->
     for limit in ("_WORTH_KEEPING", "_LEAST_PIXELS"):
         monkeypatch.setattr(partial_sums, limit, 1)
     model, label = model_and_map()
-    scene, recorder = model.prepare(label, keep=0), Recorder()
-    recorded = RecordedDecode(model.decoder.folded_network(), scene, recorder)
+    prepared, recorder = model.prepare(label, keep=0), Recorder()
+    recorded = RecordedDecode(model.decoder, prepared, recorder)
     places: set[tuple[int, ...]] = set()
     for codes in [*codes_to_draw(model), *codes_to_draw(model)]:
-        assert torch.equal(recorded.draw(codes), model.decode(codes, scene))
+        assert torch.equal(recorded.draw(codes), model.decode(codes, prepared))
         places.add(tuple(t.data_ptr() for sums in recorded._sums for t in sums.tensors()))
     assert len(places) == 1
     assert len(next(iter(places))) > 0
@@ -86,8 +85,8 @@ def test_recorded_pictures_with_partial_sums(monkeypatch: pytest.MonkeyPatch) ->
 @torch.no_grad()
 def test_a_picture_is_the_callers_own() -> None:
     model, label = model_and_map()
-    scene = model.prepare(label, keep=0)
-    recorded = RecordedDecode(model.decoder.folded_network(), scene, Recorder())
+    prepared = model.prepare(label, keep=0)
+    recorded = RecordedDecode(model.decoder, prepared, Recorder())
     codes = model.sample_codes(1, generator=generator())
     expected = recorded.draw(codes).clone()
     recorded.draw(codes).zero_()
@@ -100,18 +99,18 @@ def test_recordings_outlive_inference_mode() -> None:
     model, label = model_and_map()
     codes = codes_to_draw(model)
     with torch.inference_mode():
-        scene = model.prepare(label, keep=0)
-        recorded = RecordedDecode(model.decoder.folded_network(), scene, Recorder())
+        prepared = model.prepare(label, keep=0)
+        recorded = RecordedDecode(model.decoder, prepared, Recorder())
         recorded.draw(codes[0])
     with torch.no_grad():
-        assert torch.equal(recorded.draw(codes[2]), model.decode(codes[2], scene))
+        assert torch.equal(recorded.draw(codes[2]), model.decode(codes[2], prepared))
 
 
 @torch.no_grad()
 def test_old_recordings_leave() -> None:
     model, label = model_and_map()
     recorder = Recorder()
-    recorded = RecordedDecode(model.decoder.folded_network(), model.prepare(label, keep=0), recorder)
+    recorded = RecordedDecode(model.decoder, model.prepare(label, keep=0), recorder)
     codes = model.sample_codes(1, generator=generator())
     recorded.draw(codes)
     for number in range(1, 60):
@@ -126,9 +125,9 @@ def test_threads_take_turns() -> None:
     model, label = model_and_map()
     codes = codes_to_draw(model)
     with torch.no_grad():
-        scene = model.prepare(label, keep=0)
-        recorded = RecordedDecode(model.decoder.folded_network(), scene, Recorder())
-        expected = [model.decode(c, scene) for c in codes]
+        prepared = model.prepare(label, keep=0)
+        recorded = RecordedDecode(model.decoder, prepared, Recorder())
+        expected = [model.decode(c, prepared) for c in codes]
     with ThreadPoolExecutor(8) as pool:
         drawn = list(pool.map(recorded.draw, codes * 6))
     for i, image in enumerate(drawn):
@@ -146,11 +145,11 @@ def test_cuda_graphs_need_cuda() -> None:
 def test_cuda_graphs(device: str, placement: str) -> None:
     model, label = model_and_map(device, code_placement=placement)
     with torch.no_grad():
-        plain, scene = model.prepare(label, keep=0), model.prepare(label, cuda_graphs=True)
+        plain, prepared = model.prepare(label, keep=0), model.prepare(label, cuda_graphs=True)
         assert plain.folded
         for codes in codes_to_draw(model):
             torch.testing.assert_close(
-                model.decode(codes, scene), model.decode(codes, plain), rtol=0, atol=1e-4
+                model.decode(codes, prepared), model.decode(codes, plain), rtol=0, atol=1e-4
             )
 
 
@@ -161,10 +160,13 @@ def test_compiled_kernels(device: str) -> None:
     model, label = model_and_map(device)
     with torch.no_grad():
         plain = model.prepare(label, keep=0)
-        for scene in (model.prepare(label, compiled=True), model.prepare(label, lookup=True, compiled=True)):
+        for prepared in (
+            model.prepare(label, compiled=True),
+            model.prepare(label, lookup=True, compiled=True),
+        ):
             for codes in codes_to_draw(model)[1:4]:
                 torch.testing.assert_close(
-                    model.decode(codes, scene), model.decode(codes, plain), rtol=0, atol=1e-4
+                    model.decode(codes, prepared), model.decode(codes, plain), rtol=0, atol=1e-4
                 )
 
 
@@ -177,17 +179,17 @@ def test_whole_maps_compile_as_one_graph_of_few_variants(monkeypatch: pytest.Mon
         graphs.append(graph)
         return graph.forward
 
-    whole = torch.compile(dense_folding._rows, dynamic=True, fullgraph=True, backend=counted)
-    monkeypatch.setattr(dense_folding, "_compiled_rows", lambda: whole)
+    whole = torch.compile(folding._rows, dynamic=True, fullgraph=True, backend=counted)
+    monkeypatch.setattr(folding, "_compiled_rows", lambda: whole)
     monkeypatch.setattr(decoder, "searches_windows", lambda device: False)
     torch._dynamo.reset()
     for size, width in (((64, 64), 4), ((32, 32), 6)):
         model, label = make_model(8, size, width), maps("cells", 1, 8, size)
         codes = model.sample_codes(1, generator=generator())
         expected = model.decode(codes, model.prepare(label, lookup=False))
-        scene = model.prepare(label, compiled=True)
-        scene = replace(scene, modulations=tuple(map(not_compiled, scene.modulations)))
-        torch.testing.assert_close(model.decode(codes, scene), expected, rtol=0, atol=1e-4)
+        prepared = model.prepare(label, compiled=True)
+        prepared = replace(prepared, modulations=tuple(map(not_compiled, prepared.modulations)))
+        torch.testing.assert_close(model.decode(codes, prepared), expected, rtol=0, atol=1e-4)
     assert 1 <= len(graphs) <= 4
 
 

@@ -1,4 +1,4 @@
-"""The fast forms of the decoder against the paper's: look-up, folded statistics, kept groups; bits and gradients."""
+"""The fast forms of the decoder against the paper's: look-up, folded statistics, cached groups; bits and gradients."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, PairedImages
-from groupdnet_hub.models.fast import partial_sums
-from groupdnet_hub.models.fast.incremental import _groups_reached
+from groupdnet_hub.models.fast import decoder, folded_blocks, partial_sums
+from groupdnet_hub.models.fast.cache import PreparedMapCache
+from groupdnet_hub.models.fast.incremental import groups_reached
 from groupdnet_hub.models.fast.partial_sums import part_widths
+from groupdnet_hub.models.layers import GroupedConv2d
 from tests.helpers.host_waits import NoHostWaits
-from tests.helpers.network_models import generator, make_model, maps
+from tests.helpers.network_models import generator, make_model, maps, plain_decode
 from tests.helpers.shared_data import shared_folder
-
-
-def plain(model: GroupDNet, codes: Tensor, label: Tensor, instance: Tensor | None = None) -> Tensor:
-    return model.decode(codes, model.prepare(label, instance, lookup=False))
 
 
 def check_all_forms(model: GroupDNet, label: Tensor, instance: Tensor | None = None) -> None:
@@ -34,12 +32,12 @@ def check_all_forms(model: GroupDNet, label: Tensor, instance: Tensor | None = N
         )
     redrawn = codes.clone()
     redrawn[:, [0, C - 1]] = others[:, [0, C - 1]]
-    scene = model.prepare(label, instance)
-    assert scene.folded
+    prepared = model.prepare(label, instance)
+    assert prepared.folded
     for drawn in (codes, others, codes, redrawn):
-        expected = plain(model, drawn, label, instance)
+        expected = plain_decode(model, drawn, label, instance)
         assert expected.std() > 0.01
-        torch.testing.assert_close(model.decode(drawn, scene), expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(model.decode(drawn, prepared), expected, rtol=0, atol=1e-4)
 
 
 @settings(max_examples=30, deadline=None)
@@ -123,14 +121,14 @@ def test_a_redrawn_class_gives_the_same_bits_as_a_decode_from_the_start() -> Non
     model = make_model(8, (128, 128), 4)
     label = maps("cells", 1, 8, (128, 128))
     codes, others = (model.sample_codes(generator=generator(seed)) for seed in (0, 1))
-    scene = model.prepare(label, keep=2)
-    model.decode(codes, scene)
+    prepared = model.prepare(label, keep=2)
+    model.decode(codes, prepared)
     for classes in ([4], [0], [1, 6], list(range(8)), []):
         redrawn = codes.clone()
         redrawn[:, classes] = others[:, classes]
         fresh = model.decode(redrawn, model.prepare(label))
-        assert torch.equal(model.decode(redrawn, scene), fresh)
-        assert len(scene.kept) <= 2
+        assert torch.equal(model.decode(redrawn, prepared), fresh)
+        assert len(prepared.cached) <= 2
 
 
 @pytest.fixture
@@ -143,9 +141,9 @@ def merging(monkeypatch: pytest.MonkeyPatch) -> GroupDNet:
 
 @torch.no_grad()
 def test_redrawn_bits_do_not_depend_on_which_partial_sums_are_at_hand(merging: GroupDNet) -> None:
-    """Classes of one group and of several in turn, back to an older picture, without sums, and without a scene."""
+    """Classes of one group and of several in turn, back to an older picture, without sums, and with nothing cached."""
     model, label = merging, maps("cells", 1, 8, (64, 64))
-    scene = model.prepare(label, keep=2)
+    prepared = model.prepare(label, keep=2)
     drawn = [model.sample_codes(generator=generator())]
     for seed, classes in enumerate(([4], [4], [0], [1, 6], [], [7], list(range(8)), [3])):
         redrawn = drawn[-1].clone()
@@ -153,11 +151,11 @@ def test_redrawn_bits_do_not_depend_on_which_partial_sums_are_at_hand(merging: G
         drawn.append(redrawn)
     for number, codes in enumerate([*drawn, drawn[-3], drawn[-2], drawn[0]]):
         expected = model.decode(codes, model.prepare(label, keep=0))
-        assert torch.equal(model.decode(codes, scene), expected)
-        assert any(sums.tensors() for sums in scene.sums)
+        assert torch.equal(model.decode(codes, prepared), expected)
+        assert any(sums.tensors() for sums in prepared.sums)
         if number == 5:
-            scene.forget_sums()
-    torch.testing.assert_close(expected, plain(model, codes, label), rtol=0, atol=1e-4)
+            prepared.forget_sums()
+    torch.testing.assert_close(expected, plain_decode(model, codes, label), rtol=0, atol=1e-4)
 
 
 @torch.no_grad()
@@ -166,12 +164,12 @@ def test_partial_sums_of_batches_are_those_of_single_pictures(merging: GroupDNet
     label = torch.cat([maps(kind, 1, 8, (64, 64)) for kind in ("cells", "one pixel")])
     codes = model.sample_codes(2, generator=generator())
     found = model.decode(codes, label)
-    torch.testing.assert_close(found, plain(model, codes, label), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found, plain_decode(model, codes, label), rtol=0, atol=1e-4)
     assert all(not sums.tensors() for sums in model.prepare(label).sums)
 
 
 @torch.no_grad()
-def test_a_scene_counts_its_partial_sums_once(merging: GroupDNet) -> None:
+def test_a_prepared_map_counts_its_partial_sums_once(merging: GroupDNet) -> None:
     model, label = merging, maps("cells", 1, 8, (64, 64))
     codes = model.sample_codes(generator=generator())
     one, four = model.prepare(label, keep=1), model.prepare(label, keep=4)
@@ -192,22 +190,26 @@ def test_a_scene_counts_its_partial_sums_once(merging: GroupDNet) -> None:
     assert len(merging_blocks) == 3
     assert with_sums - one.nbytes == expected
     # The other kept pictures share with the newest what they have in common with it.
-    assert four.nbytes - with_sums < 3 * sum(t.numel() * 4 for t in one.kept[0].tensors())
+    assert four.nbytes - with_sums < 3 * sum(t.numel() * 4 for t in one.cached[0].tensors())
 
 
-def test_a_shelf_gives_up_partial_sums_before_pictures(merging: GroupDNet) -> None:
-    pipe = GroupDNetPipeline(merging)
-    mask = maps("cells", 1, 8, (64, 64))[0].numpy()
-    look = pipe.sample(mask, seed=0)
-    (scene,) = pipe._scenes._scenes.values()
-    pipe._scenes._limit = scene.nbytes - 1
-    pipe._scenes.tidy()
-    assert list(pipe._scenes._scenes.values()) == [scene]
-    assert scene.kept
-    assert not any(sums.tensors() for sums in scene.sums)
-    redrawn = pipe.reroll(look, "class 3", seed=1)
-    fresh = GroupDNetPipeline(pipe.model, kept_bytes=0).reroll(look, "class 3", seed=1)
-    assert redrawn.image.tobytes() == fresh.image.tobytes()
+@torch.no_grad()
+def test_a_cache_gives_up_partial_sums_before_pictures(merging: GroupDNet) -> None:
+    model, label = merging, maps("cells", 1, 8, (64, 64))
+    codes, other = (model.sample_codes(generator=generator(seed)) for seed in (0, 1))
+    cache = PreparedMapCache(2**30)
+    prepared = cache.prepared(model, label, None)
+    model.decode(codes, prepared)
+    cache.limit = prepared.nbytes - 1
+    cache.tidy()
+    assert cache.maps == (prepared,)
+    assert prepared.cached
+    assert not any(sums.tensors() for sums in prepared.sums)
+    codes[:, 3] = other[:, 3]
+    assert torch.equal(
+        model.decode(codes, cache.prepared(model, label, None)),
+        model.decode(codes, model.prepare(label, keep=0)),
+    )
 
 
 def test_parts_of_groups_that_merge() -> None:
@@ -223,37 +225,33 @@ def test_parts_of_groups_that_merge() -> None:
 
 @torch.no_grad()
 def test_a_redrawn_class_redoes_its_groups_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from groupdnet_hub.models.layers import GroupedConv2d
-
     model = make_model(8, (256, 256), 2)
     label = maps("cells", 1, 8, (256, 256))
     codes = model.sample_codes(generator=generator())
     work: list[int] = []
-    compute = GroupedConv2d.forward_groups
+    compute = folded_blocks.convolve_groups
 
-    def counted(self: GroupedConv2d, input: Tensor, first: int, count: int) -> Tensor:
-        out = compute(self, input, first, count)
-        work.append(out.numel() * self.weight[0].numel())
+    def counted(layer: GroupedConv2d, x: Tensor, first: int, count: int) -> Tensor:
+        out = compute(layer, x, first, count)
+        work.append(out.numel() * layer.weight[0].numel())
         return out
 
-    monkeypatch.setattr(GroupedConv2d, "forward_groups", counted)
-    scene = model.prepare(label)
-    model.decode(codes, scene)
+    monkeypatch.setattr(folded_blocks, "convolve_groups", counted)
+    prepared = model.prepare(label)
+    model.decode(codes, prepared)
     everything, codes[:, 5] = sum(work), -codes[:, 5]
     work.clear()
-    model.decode(codes, scene)
+    model.decode(codes, prepared)
     # Groups 8, 8, 4, 4, 2, 2, 1: the last block is whole, half of the two before it (section 3 of the schedule).
     assert 0.5 < sum(work) / everything < 0.72
     work.clear()
-    model.decode(codes, scene)
+    model.decode(codes, prepared)
     assert not work
 
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """No search for windows by default, as on a device that the host would have to wait for."""
-    from groupdnet_hub.models import decoder
-
     assert decoder.searches_windows(torch.device("cpu"))
     assert not decoder.searches_windows(torch.device("cuda"))
     monkeypatch.setattr(decoder, "searches_windows", lambda device: False)
@@ -315,23 +313,23 @@ def test_singular_values_are_looked_at_again_when_weights_change() -> None:
 
 def test_groups_that_do_not_nest() -> None:
     # 20 groups over 35: group 0 has channels of the first 1.75 of them.
-    assert _groups_reached([0], 35, 20) == {0}
-    assert _groups_reached([1], 35, 20) == {0, 1}
-    assert _groups_reached([34], 35, 20) == {19}
-    assert _groups_reached([3], 8, 8) == {3}
-    assert _groups_reached([0, 7], 8, 4) == {0, 3}
-    assert _groups_reached([5], 151, 1) == {0}
+    assert groups_reached([0], 35, 20) == {0}
+    assert groups_reached([1], 35, 20) == {0, 1}
+    assert groups_reached([34], 35, 20) == {19}
+    assert groups_reached([3], 8, 8) == {3}
+    assert groups_reached([0, 7], 8, 4) == {0, 3}
+    assert groups_reached([5], 151, 1) == {0}
 
 
-def test_gradients_to_the_codes_through_a_scene() -> None:
+def test_gradients_to_the_codes_through_a_prepared_map() -> None:
     model = make_model(8, (64, 64), 4).requires_grad_(False)
     label = maps("cells", 1, 8, (64, 64))
     codes = model.sample_codes(generator=generator()).requires_grad_()
     gradients = []
     for lookup in (True, False):
-        scene = model.prepare(label, lookup=lookup)
-        assert scene.folded == lookup
-        picture = model.decode(codes, scene)
+        prepared = model.prepare(label, lookup=lookup)
+        assert prepared.folded == lookup
+        picture = model.decode(codes, prepared)
         (picture * torch.randn(picture.shape, generator=generator(3))).sum().backward()
         gradients.append(codes.grad.clone())
         codes.grad = None
@@ -339,13 +337,13 @@ def test_gradients_to_the_codes_through_a_scene() -> None:
 
 
 @torch.no_grad()
-def test_training_does_not_take_a_scene_of_evaluation_mode() -> None:
+def test_training_does_not_take_a_map_of_evaluation_mode() -> None:
     model = make_model(3, (32, 32))
     codes = model.sample_codes(generator=generator())
-    scene = model.prepare(maps("cells", 1, 3, (32, 32)))
+    prepared = model.prepare(maps("cells", 1, 3, (32, 32)))
     model.train()
     with pytest.raises(ValueError, match="prepare it again"):
-        model.decode(codes, scene)
+        model.decode(codes, prepared)
     assert not model.prepare(maps("cells", 1, 3, (32, 32))).folded
 
 
@@ -354,7 +352,7 @@ def test_half_precision_stays_near() -> None:
     model = make_model(8, (64, 64), 6)
     label = maps("cells", 2, 8, (64, 64))
     codes = model.sample_codes(2, generator=generator())
-    expected = plain(model, codes, label)
+    expected = plain_decode(model, codes, label)
     half = model.to(torch.bfloat16)
     assert (half.decode(codes, label).float() - expected).abs().mean() < 0.03
 
@@ -373,7 +371,7 @@ def test_a_picture_does_not_depend_on_what_was_drawn_before() -> None:
             assert look.image.tobytes() == alone.image.tobytes()
 
 
-def test_new_weights_make_new_scenes() -> None:
+def test_new_weights_make_new_prepared_maps() -> None:
     model = make_model(3, (32, 32))
     pipe = GroupDNetPipeline(model)
     mask = maps("cells", 1, 3, (32, 32))[0].numpy()
@@ -385,16 +383,20 @@ def test_new_weights_make_new_scenes() -> None:
     assert after.image.tobytes() == GroupDNetPipeline(model).sample(mask, seed=0).image.tobytes()
 
 
-def test_kept_scenes_stay_within_their_limit() -> None:
-    model = make_model(8, (64, 64), 4)
-    pipe = GroupDNetPipeline(model, kept_bytes=3 * 2**20)
+@torch.no_grad()
+def test_cached_maps_stay_within_their_limit() -> None:
+    model, cache = make_model(8, (64, 64), 4), PreparedMapCache(3 * 2**20)
+    codes, left = model.sample_codes(generator=generator()), 0
     for seed in range(8):
-        mask = torch.randint(0, 8, (64, 64), generator=generator(seed)).numpy()
-        pipe.sample(mask, seed=seed)
-        assert sum(scene.nbytes for scene in pipe._scenes._scenes.values()) <= 3 * 2**20
+        label = torch.randint(0, 8, (1, 64, 64), generator=generator(seed))
+        model.decode(codes, cache.prepared(model, label, None))
+        cache.tidy()
+        assert sum(prepared.nbytes for prepared in cache.maps) <= cache.limit
+        left = max(left, len(cache.maps))
+    assert 0 < left < 8
 
 
-def test_threads_share_a_model_and_its_scenes() -> None:
+def test_threads_share_a_model_and_its_prepared_maps() -> None:
     pipe = GroupDNetPipeline(make_model(8, (64, 64), 4))
     masks = [maps(kind, 1, 8, (64, 64))[0].numpy() for kind in ("cells", "noise", "one pixel")]
     jobs = [(masks[i % 3], i % 5) for i in range(24)]

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from groupdnet_hub.models.fast import folding
+from groupdnet_hub.models.fast.convolutions import convolve_groups, convolve_to_few_channels
 from groupdnet_hub.models.fast.label_windows import label_level
-from groupdnet_hub.models.layers import GroupedConv2d, few_channels
+from groupdnet_hub.models.layers import GroupedConv2d
 from tests.helpers.network_models import generator, maps
 
 
@@ -31,7 +32,7 @@ def test_channels_that_fill_no_register(
     monkeypatch.setattr(
         F, "conv2d", lambda x, w, *rest, **named: widths.append(len(w)) or plain(x, w, *rest, **named)
     )
-    out = layer.forward_groups(x, groups - 1, 1)
+    out = convolve_groups(layer, x, groups - 1, 1)
     assert widths == [48 if kernel_size == 3 else 40]
     rows = slice(40 * (groups - 1), None)
     expected = plain(x, layer.weight[rows], layer.bias[rows], padding=kernel_size // 2)
@@ -43,7 +44,7 @@ def test_channels_that_fill_no_register(
 def test_few_channels(size: tuple[int, int]) -> None:
     layer = convolution(20, 3)
     x = torch.randn(2, 20, *size, generator=generator(2))
-    torch.testing.assert_close(few_channels(x, layer), layer(x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(convolve_to_few_channels(layer, x), layer(x), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

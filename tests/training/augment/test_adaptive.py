@@ -23,7 +23,7 @@ def example(batch: int = 6) -> torch.Tensor:
 
 
 def augment(seed: int = 0, rank: int = 0, processes: int = 1, rise: int = 400) -> AdaptiveDiffAugment:
-    return AdaptiveDiffAugment(0.6, rise, seed, rank, processes, torch.device("cpu"))
+    return AdaptiveDiffAugment(0.6, rise, RunSeed(seed, rank, processes), torch.device("cpu"))
 
 
 def test_it_begins_with_nothing_and_ends_with_all() -> None:

@@ -111,12 +111,12 @@ def test_the_loss_is_measured_every_so_many_steps_and_then_counts_as_often() -> 
     image, label, noise = drawn(model.config)
     memory = CodeMemory(model.config.code_shape, 4, RunSeed(0))
     objective = MultiScaleObjective(model.config, ObjectiveParts(exchange=memory))
-    judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
     batch = {"image": image, "label": label}
     seen, state = [], memory.generator.get_state()
     for step in range(3):
         losses, _ = objective.generator_losses(
-            model, judge, batch, noise, with_redraw_every(weights, step, 3)
+            model, discriminator, batch, noise, with_redraw_every(weights, step, 3)
         )
         seen.append(int(memory.seen.sum()))
         assert ("redraw" in losses) == (step == 2)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from groupdnet_hub.training.objectives.discriminator_io import judged
 from torch import Tensor, nn
 
 from groupdnet_hub import GroupDNetConfig, PairedImages
@@ -16,11 +15,13 @@ from groupdnet_hub.training.augment.class_crops import DiscriminatorCrops
 from groupdnet_hub.training.augment.diffaugment import DiffAugment
 from groupdnet_hub.training.augment.label_mix import LabelMix
 from groupdnet_hub.training.build import build_objective
+from groupdnet_hub.training.objectives.discriminator_inputs import frozen_features
 from groupdnet_hub.training.objectives.discriminator_means import DiscriminatorMeans
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
-from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective, ReconstructionObjective
+from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.objective import ObjectiveParts
+from groupdnet_hub.training.objectives.reconstruction import ReconstructionObjective
 from groupdnet_hub.training.objectives.segmentation import SegmentationObjective
 from groupdnet_hub.training.shared_stream import RunSeed
 
@@ -151,16 +152,20 @@ def test_real_pictures_are_judged_without_gradients_as_in_one_batch_with_the_oth
     fake, real = torch.zeros_like(batch["image"]).requires_grad_(), batch["image"].clone().requires_grad_()
     objective, found = objective_of("multiscale", None), {}
     for how in ("apart", "together"):
-        judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False).train()
+        discriminator = (
+            objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False).train()
+        )
         augment = DiffAugment(RunSeed(0))
-        fakes, reals, shown = judged(judge, condition, fake, real, augment, together=how == "together")
+        fakes, reals, shown = frozen_features(
+            discriminator, condition, fake, real, augment, together=how == "together"
+        )
         if how == "apart":
             assert not any(feature.requires_grad for scale in reals for feature in scale)
-        assert judge.training
+        assert discriminator.training
         loss = torch.stack(
             [(a - b.detach()).square().mean() for a, b in zip(fakes[0], reals[0], strict=True)]
         )
-        vectors = {name: value for name, value in judge.state_dict().items() if name.endswith("_u")}
+        vectors = {name: value for name, value in discriminator.state_dict().items() if name.endswith("_u")}
         found[how] = (
             shown.detach(),
             loss.detach(),

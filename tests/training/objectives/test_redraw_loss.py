@@ -82,10 +82,10 @@ def test_training_on_it_keeps_the_code_of_a_class_to_its_region() -> None:
     start = exchange.state_dict()
     objective = MultiScaleObjective(model.config, ObjectiveParts(exchange=exchange))
     assert "redraw" in objective.used
-    judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
 
     def loss() -> Tensor:
-        losses, _ = objective.generator_losses(model, judge, batch, noise, LossWeights(redraw=1.0))
+        losses, _ = objective.generator_losses(model, discriminator, batch, noise, LossWeights(redraw=1.0))
         return losses["redraw"]
 
     def average() -> float:
@@ -116,10 +116,10 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
 
     monkeypatch.setattr(GroupDNet, "prepare", counted)
     objective = MultiScaleObjective(model.config, ObjectiveParts(exchange=exchange))
-    judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
     state = copy.deepcopy(model.state_dict())
     losses, _ = objective.generator_losses(
-        model, judge, {"image": image, "label": label}, noise, LossWeights(0, 0, 0, 0, redraw=1.0)
+        model, discriminator, {"image": image, "label": label}, noise, LossWeights(0, 0, 0, 0, redraw=1.0)
     )
     losses["redraw"].backward()
     assert len(prepared) == 1
@@ -165,9 +165,9 @@ def part_gradients(part: int, meeting: Path | None = None) -> dict[str, Tensor]:
     objective = MultiScaleObjective(
         model.config, ObjectiveParts(exchange=ClassExchange(4, RunSeed(0, part, 2)))
     )
-    judge = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
     batch = {"image": image, "label": label}
-    losses, _ = objective.generator_losses(wrapped, judge, batch, noise, LossWeights(redraw=10.0))
+    losses, _ = objective.generator_losses(wrapped, discriminator, batch, noise, LossWeights(redraw=10.0))
     torch.stack(list(losses.values())).sum().backward()
     if meeting is not None:
         dist.destroy_process_group()

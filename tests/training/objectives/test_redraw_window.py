@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig
-from groupdnet_hub.models.cg_norm import CGNorm
 from groupdnet_hub.models.fast.decode_window import (
     DecodeWindow,
     TilePlan,
@@ -23,6 +22,7 @@ from groupdnet_hub.models.fast.decode_window import (
     plan_tiles,
 )
 from groupdnet_hub.models.fast.prepared_map import PreparedMap
+from groupdnet_hub.models.fast.unfolded_blocks import normalise
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.distributed import synchronise_batch_norm
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
@@ -68,8 +68,8 @@ def case(**fields: object) -> tuple[GroupDNet, Tensor, Tensor, Tensor, Tensor]:
 def decoded_before(
     model: GroupDNet, label: Tensor, codes: Tensor, first: int, *, lookup: bool
 ) -> tuple[PreparedMap, Tensor]:
-    scene = model.prepare(label, lookup=lookup).with_statistics(first)
-    return scene, model.decode(codes, scene)
+    prepared = model.prepare(label, lookup=lookup).with_statistics(first)
+    return prepared, model.decode(codes, prepared)
 
 
 @pytest.mark.parametrize("tiles", [2, 3])
@@ -78,14 +78,14 @@ def test_a_window_is_drawn_as_in_the_whole_picture(tiles: int, lookup: bool, fie
     model, label, codes, mixed, _ = case(**fields)
     plan, whole = plan_of(model.config, tiles), plan_of(model.config, 1)
     with torch.no_grad():
-        scene, _ = decoded_before(model, label, codes, plan.first, lookup=lookup)
+        prepared, _ = decoded_before(model, label, codes, plan.first, lookup=lookup)
         start = copy.deepcopy(model.state_dict())
         (all_of_it,) = windows_of_all_tiles(whole, 2)
-        expected = model.decode(mixed, scene.at(all_of_it))
+        expected = model.decode(mixed, prepared.at(all_of_it))
         seen = torch.zeros(2, 1, *SIZE)
         for window in windows_of_all_tiles(plan, 2):
             model.load_state_dict(start)  # where the power iterations stand
-            found = model.decode(mixed, scene.at(window))
+            found = model.decode(mixed, prepared.at(window))
             inside = window.counted.expand_as(found)
             torch.testing.assert_close(found[inside], window.pictures.of(expected)[inside], rtol=0, atol=1e-9)
             seen.view(-1)[window.pictures.pixels] += window.counted.flatten(1)
@@ -100,8 +100,8 @@ def test_the_mean_over_windows_is_the_loss_of_whole_pictures() -> None:
     def measured(window: DecodeWindow, first: int) -> tuple[Tensor, dict[str, Tensor]]:
         model.load_state_dict(start)
         model.zero_grad()
-        scene, fake = decoded_before(model, label, codes, first, lookup=True)
-        loss = change_in_window(fake, model.decode(mixed, scene.at(window)), label, classes, window)
+        prepared, fake = decoded_before(model, label, codes, first, lookup=True)
+        loss = change_in_window(fake, model.decode(mixed, prepared.at(window)), label, classes, window)
         loss.backward()
         grads = {n: p.grad.clone() for n, p in model.decoder.named_parameters() if p.grad is not None}
         return loss.detach(), grads
@@ -125,11 +125,15 @@ def test_its_gradient_points_where_that_of_whole_pictures_does() -> None:
         model.load_state_dict(start)
         model.zero_grad()
         if window is None:
-            scene = model.prepare(label)
-            change_outside(model.decode(codes, scene), model.decode(mixed, scene), label, classes).backward()
+            prepared = model.prepare(label)
+            change_outside(
+                model.decode(codes, prepared), model.decode(mixed, prepared), label, classes
+            ).backward()
         else:
-            scene, fake = decoded_before(model, label, codes, len(model.config.blocks) - 2, lookup=True)
-            change_in_window(fake, model.decode(mixed, scene.at(window)), label, classes, window).backward()
+            prepared, fake = decoded_before(model, label, codes, len(model.config.blocks) - 2, lookup=True)
+            change_in_window(
+                fake, model.decode(mixed, prepared.at(window)), label, classes, window
+            ).backward()
         return torch.cat([p.grad.flatten() for p in model.decoder.parameters() if p.grad is not None])
 
     whole = gradient(None)
@@ -139,22 +143,22 @@ def test_its_gradient_points_where_that_of_whole_pictures_does() -> None:
 
 
 def test_what_a_norm_tells_has_gradients() -> None:
-    norm = CGNorm(3, 4, 4, 4, 1, 1).double().train()
+    norm = nn.BatchNorm2d(3, affine=False).double().train()
     x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)).double() * 2 + 1
-    expected = copy.deepcopy(norm).norm(x)
-    result, told = norm.normalised(x)
+    expected = copy.deepcopy(norm)(x)
+    result, told = normalise(norm, x)
     assert torch.equal(result, expected)
     torch.testing.assert_close(told.mean, x.mean(dim=(0, 2, 3)))
     variance = x.var(dim=(0, 2, 3), unbiased=False)
-    torch.testing.assert_close(told.deviation, torch.rsqrt(variance + norm.norm.eps))
+    torch.testing.assert_close(told.deviation, torch.rsqrt(variance + norm.eps))
 
     def outputs(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        result, told = norm.normalised(x)
+        result, told = normalise(norm, x)
         return result, told.mean, told.deviation
 
     assert torch.autograd.gradcheck(outputs, (x.requires_grad_(),))
     with pytest.raises(TypeError, match="GroupNorm has no batch statistics"):
-        CGNorm(4, 4, 4, 4, 1, 1, "group", 2).normalised(torch.zeros(1, 4, 2, 2))
+        normalise(nn.GroupNorm(2, 4, affine=False), torch.zeros(1, 4, 2, 2))
 
 
 def test_a_window_needs_a_decode_of_whole_pictures_before() -> None:
@@ -244,11 +248,13 @@ def test_training_on_windows_keeps_the_code_of_a_class_to_its_region() -> None:
         how: MultiScaleObjective(model.config, ObjectiveParts(exchange=exchange, redraw_windows=given))
         for how, given in (("whole", None), ("windows", windows))
     }
-    judge = objectives["whole"].make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    discriminator = (
+        objectives["whole"].make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
+    )
 
     def loss(how: str) -> Tensor:
         weights = LossWeights(redraw=1.0)
-        return objectives[how].generator_losses(model, judge, batch, noise, weights)[0]["redraw"]
+        return objectives[how].generator_losses(model, discriminator, batch, noise, weights)[0]["redraw"]
 
     def average() -> float:
         exchange.load_state_dict(ClassExchange(4, RunSeed(0)).state_dict())
@@ -268,7 +274,7 @@ def test_processes_tell_what_one_would(tmp_path: Path) -> None:
     """Statistics of both parts of a batch together, and the gradients that come back through them."""
     with get_context("spawn").Pool(2) as processes:
         parts = processes.starmap(told_by_part, [(part, tmp_path / "meeting") for part in range(2)], 1)
-    mean, deviation, grad = told(SHARED_X, CGNorm(3, 4, 4, 4, 1, 1).double().train())
+    mean, deviation, grad = told(SHARED_X, batch_norm())
     for found, *_ in parts:
         torch.testing.assert_close(found, mean)
     for _, found, _ in parts:
@@ -280,10 +286,14 @@ def test_processes_tell_what_one_would(tmp_path: Path) -> None:
 SHARED_X = torch.randn(4, 3, 4, 5, generator=torch.Generator().manual_seed(0)).double() * 2 + 1
 
 
-def told(x: Tensor, norm: CGNorm) -> tuple[Tensor, Tensor, Tensor]:
+def batch_norm() -> nn.Module:
+    return nn.BatchNorm2d(3, affine=False).double().train()
+
+
+def told(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     """(mean, deviation, gradient at x of something that both have a part in)."""
     x = x.clone().requires_grad_()
-    result, statistics = norm.normalised(x)
+    result, statistics = normalise(norm, x)
     weight = torch.arange(x[0].numel()).view(x[0].shape) / 60
     part = (result * weight).sum() + len(x) / 4 * (statistics.mean * 3 + statistics.deviation**2).sum()
     (grad,) = torch.autograd.grad(part, x)
@@ -296,7 +306,7 @@ def told_by_part(part: int, meeting: Path) -> tuple[Tensor, Tensor, Tensor]:
     dist.init_process_group(
         "gloo", init_method=meeting.as_uri(), rank=part, world_size=2, timeout=timedelta(minutes=2)
     )
-    norm = synchronise_batch_norm(CGNorm(3, 4, 4, 4, 1, 1).double().train(), "cpu")
+    norm = synchronise_batch_norm(nn.Sequential(batch_norm()), "cpu")[0]
     found = told(SHARED_X[2 * part :][:2], norm)
     dist.destroy_process_group()
     return found

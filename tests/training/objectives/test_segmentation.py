@@ -21,7 +21,8 @@ from groupdnet_hub.models.layers import GroupedConv2d
 from groupdnet_hub.training.augment.class_crops import ClassCrops
 from groupdnet_hub.training.augment.diffaugment import DiffAugment
 from groupdnet_hub.training.augment.label_mix import LabelMix, mix
-from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective, label_input
+from groupdnet_hub.training.objectives.discriminator_inputs import label_input
+from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.segmentation import SegmentationObjective
@@ -48,8 +49,10 @@ class Same(nn.Module):
         return self.logits
 
 
-def judged(objective: SegmentationObjective, discriminator: nn.Module) -> tuple[dict[str, Tensor], Tensor]:
-    """What the objective says of a picture and of noise; and the label map."""
+def discriminator_losses(
+    objective: SegmentationObjective, discriminator: nn.Module
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Its losses on a picture and on noise; and the label map."""
     image, label, _ = drawn(CONFIG)
     fake = torch.rand(image.shape, generator=torch.Generator().manual_seed(9)) * 2 - 1
     return objective.discriminator_losses(discriminator, (fake,), {"image": image, "label": label}), label
@@ -95,15 +98,15 @@ def test_only_who_looks_across_edges_is_inconsistent(kernel: int, consistent: bo
     )
     network = GroupedConv2d(3, 5, kernel)
     network.initialise(1.0, torch.Generator().manual_seed(0))
-    losses, _ = judged(objective, network)
+    losses, _ = discriminator_losses(objective, network)
     found = float(losses["discriminator_mixed"].detach())
     assert found < 1e-12 if consistent else found > 1e-3
     twice = SegmentationObjective(
         CONFIG, ObjectiveParts(label_mix=LabelMix(4, RunSeed(0)), labelmix_weight=4.0)
     )
-    losses, _ = judged(twice, network)
+    losses, _ = discriminator_losses(twice, network)
     assert float(losses["discriminator_mixed"].detach()) == pytest.approx(2 * found)
-    without, _ = judged(SegmentationObjective(CONFIG), network)
+    without, _ = discriminator_losses(SegmentationObjective(CONFIG), network)
     assert set(without) == {"discriminator_fake", "discriminator_real"}
 
 
@@ -112,15 +115,15 @@ def test_losses_by_hand() -> None:
     image, label, noise = drawn(CONFIG)
     label = torch.zeros_like(label)
     label[:, :8, :8] = 1
-    batch, judge = {"image": image, "label": label}, Same(0.0, 3.0, 0.0, 0.0, 0.0)
+    batch, network = {"image": image, "label": label}, Same(0.0, 3.0, 0.0, 0.0, 0.0)
     log_sum = float(torch.tensor([0.0, 3.0, 0.0, 0.0, 0.0]).logsumexp(dim=0))
     objective = SegmentationObjective(CONFIG)
     losses, pictures = objective.generator_losses(
-        trained_like(CONFIG), judge, batch, noise, LossWeights(adversarial=2.0, feature_matching=0.0)
+        trained_like(CONFIG), network, batch, noise, LossWeights(adversarial=2.0, feature_matching=0.0)
     )
     assert float(losses["adversarial"].detach()) == pytest.approx(2 * (log_sum - 1.5), rel=1e-5)
-    assert judge.shown.shape == (2, 3, 32, 32)  # pictures alone, and no real ones
-    on_both = objective.discriminator_losses(judge, pictures, batch)
+    assert network.shown.shape == (2, 3, 32, 32)  # pictures alone, and no real ones
+    on_both = objective.discriminator_losses(network, pictures, batch)
     assert float(on_both["discriminator_real"].detach()) == pytest.approx(log_sum - 1.5, rel=1e-5)
     assert float(on_both["discriminator_fake"].detach()) == pytest.approx(log_sum, rel=1e-5)
 
@@ -145,12 +148,12 @@ def test_class_balance_is_that_of_fake_pixels(balance: float, share: float) -> N
 
 def test_what_is_cut_out_or_moved_in_is_no_target() -> None:
     objective = SegmentationObjective(CONFIG, ObjectiveParts(augment=DiffAugment(RunSeed(0))))
-    judge = Same(0.0, 1.0, 0.0, 0.0, 0.0)
-    losses, _ = judged(objective, judge)
+    network = Same(0.0, 1.0, 0.0, 0.0, 0.0)
+    losses, _ = discriminator_losses(objective, network)
     torch.stack(list(losses.values())).sum().backward()
-    gone = (judge.shown == 0).all(dim=1)
+    gone = (network.shown == 0).all(dim=1)
     assert 0.1 < gone.float().mean() < 0.6
-    counted = (judge.logits.grad != 0).any(dim=1)
+    counted = (network.logits.grad != 0).any(dim=1)
     assert torch.equal(counted, ~gone)
 
 
@@ -233,7 +236,7 @@ def test_feature_matching_compares_the_decoders_features() -> None:
 @pytest.mark.parametrize("kind", [MultiScaleObjective, SegmentationObjective])
 def test_scores_of_real_pictures(kind: type[MultiScaleObjective] | type[SegmentationObjective]) -> None:
     """One for each picture, by itself, and differentiable for a penalty on the gradient."""
-    objective = kind(CONFIG, None, class_balance=0.5)
+    objective = kind(CONFIG, ObjectiveParts(class_balance=0.5))
     network = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
     image, label, _ = drawn(CONFIG)
     image.requires_grad_()
@@ -315,7 +318,7 @@ def gradients(part: int | None, meeting: Path | None = None) -> dict[str, Tensor
             "gloo", init_method=meeting.as_uri(), rank=part, world_size=2, timeout=timedelta(minutes=2)
         )
     ranks = (0, 1) if part is None else (part, 2)
-    objective = SegmentationObjective(CONFIG, ObjectiveParts(label_mix=LabelMix(4, 0, *ranks)))
+    objective = SegmentationObjective(CONFIG, ObjectiveParts(label_mix=LabelMix(4, RunSeed(0, *ranks))))
     network = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
     wrapped = network if meeting is None else DistributedDataParallel(network)
     batch = {"image": image[own], "label": label[own]}

@@ -21,7 +21,7 @@ from groupdnet_hub.training.state.checkpoints import read_progress
 from groupdnet_hub.training.state.parts import join, split
 from groupdnet_hub.training.state.tensor_parts import TensorReader, TensorWriter
 from groupdnet_hub.training.state.tree import from_json, to_json
-from tests.helpers.train_runs import PAIR, train, train_here
+from tests.helpers.train_runs import train, train_here
 from train.tools.state_parts import main
 
 # Everything that has a state of its own: average, prior, memory of codes, random streams.
@@ -283,7 +283,7 @@ def test_two_processes_stop_at_the_same_step(tmp_path: Path) -> None:
     """They agree at every --logging_steps."""
     write_figures(tmp_path / "drawn", 8, size=(32, 32))
     flags = ["--perceptual_net", "none", "--max_train_steps", "6", "--logging_steps", "2"]
-    train(tmp_path / "drawn", tmp_path / "run", *flags, "--max_train_seconds", "1e-3", launcher=PAIR)
+    train(tmp_path / "drawn", tmp_path / "run", *flags, "--max_train_seconds", "1e-3", processes=2)
     assert read_progress(tmp_path / "run" / "checkpoint-2")["step"] == 2
     assert not (tmp_path / "run" / "model").exists()
     split(tmp_path / "run" / "checkpoint-2", tmp_path / "parts")

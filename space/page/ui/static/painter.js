@@ -1,6 +1,6 @@
 // The label canvas: what shows a label map (label_map.js), and the tools that change it.
-// props: width, height, classes ({name, colour}), actions, backdrop, one_look (names of classes that redrawing does not
-// change); value: the map as a PNG data URL.
+// props: width, height, classes ({name, colour}), actions, backdrop, fixed_classes (names of those that redrawing does
+// not change); value: the map as a PNG data URL.
 const { width, height, classes, actions } = props;
 const ICONS = {
   brush: "M4 20c2 0 4-1 4-3a2.5 2.5 0 0 1 5 0c0 3-4 4-9 3M12 14 20 5",
@@ -16,8 +16,8 @@ const ICONS = {
   locked: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 8 0v3",
   open: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 7.5-2",
 };
-// The first is one pixel, the others shares of the width.
-const SIZES = [0, 4 / 128, 10 / 128, 20 / 128].map((share) => Math.max(1, Math.round(share * width)));
+// The first is one pixel, the others fractions of the width.
+const SIZES = [0, 4 / 128, 10 / 128, 20 / 128].map((part) => Math.max(1, Math.round(part * width)));
 const map = new LabelMap(width, height, classes.map(({ colour }) => colour));
 
 // With more classes than this, one looks for them by name, and those that are not on the map are folded away.
@@ -162,12 +162,12 @@ function filter() {
   noneFound.hidden = rows.some(({ row }) => !row.hidden);
 }
 
-function markOneLook() {
-  const same = new Set(props.one_look ?? []);
+function markFixed() {
+  const same = new Set(props.fixed_classes ?? []);
   rows.forEach(({ redraw }, id) => {
     const { name } = classes[id];
-    const title = same.has(name) ? `${name} has one look only in this model` : `Redraw ${name}`;
-    redraw.classList.toggle("one-look", same.has(name));
+    const title = same.has(name) ? `${name} has only one appearance in this model` : `Redraw ${name}`;
+    redraw.classList.toggle("fixed-class", same.has(name));
     redraw.title = title;
     redraw.setAttribute("aria-label", title);
     redraw.replaceChildren(icon(same.has(name) ? ICONS.same : ICONS.redraw));
@@ -223,13 +223,13 @@ function magnify(factor, point) {
   const before = sheet.getBoundingClientRect();
   const box = viewport.getBoundingClientRect();
   const at = point ?? { x: box.left + box.width / 2, y: box.top + box.height / 2 };
-  const share = { x: (at.x - before.left) / before.width, y: (at.y - before.top) / before.height };
+  const fraction = { x: (at.x - before.left) / before.width, y: (at.y - before.top) / before.height };
   zoom = Math.max(1, Math.min(16, factor));
   sheet.style.width = `${100 * zoom}%`;
   percent.textContent = `${Math.round(100 * zoom)} %`;
   const after = sheet.getBoundingClientRect();
-  viewport.scrollLeft += after.left + share.x * after.width - at.x;
-  viewport.scrollTop += after.top + share.y * after.height - at.y;
+  viewport.scrollLeft += after.left + fraction.x * after.width - at.x;
+  viewport.scrollTop += after.top + fraction.y * after.height - at.y;
 }
 
 function tell(point) {
@@ -252,12 +252,12 @@ function showBackdrop() {
 
 watch("value", show);
 watch("backdrop", showBackdrop);
-watch("one_look", markOneLook);
+watch("fixed_classes", markFixed);
 choose("brush");
 resize(2);
 take(chosen);
 magnify(1);
 draw();
 showBackdrop();
-markOneLook();
+markFixed();
 show();

@@ -1,4 +1,4 @@
-"""Classes that a model knows one look of only: redrawing them changes nothing that an eye would see.
+"""Fixed classes: those with only one appearance in a model, so that redrawing them changes nothing to the eye.
 
 A class that training left without variety (its codes carry no information, or the decoder ignores them) still has a
 code, and a button to redraw it. Whether that does anything is measured in pictures: the class is redrawn a few times,
@@ -19,28 +19,28 @@ from groupdnet_hub import GroupDNetPipeline, Look
 from .session import ShelfItem
 
 # Mean difference of two redraws in the class's pixels, of 255, under which nobody tells one from the other. Classes
-# with a variety of looks are far above it (8 and more), those without far below (under 2).
+# that vary are far above it (8 and more), those that do not far below (under 2).
 SEEN = 2.5
 _SEEDS = range(4)
-# A class is measured where it has at least this share of the picture: what is smaller takes its neighbours' colours.
+# A class is measured where it has at least this fraction of the picture: what is smaller takes its neighbours' colours.
 _ENOUGH = 1 / 1000
 
 
-def look_alike(pictures: Sequence[Image.Image], region: np.ndarray) -> bool:
-    """Whether pictures are the same to the eye within a region, bool [H, W] and not empty."""
+def indistinguishable(pictures: Sequence[Image.Image], region: np.ndarray) -> bool:
+    """Return whether pictures are the same to the eye within a region, bool [H, W] and not empty."""
     pixels = [np.asarray(picture, dtype=np.float32)[region] for picture in pictures]
     differences = [np.abs(one - other).mean() for one, other in itertools.combinations(pixels, 2)]
     return bool(np.mean(differences) < SEEN)
 
 
-def has_one_look(pipeline: GroupDNetPipeline, look: Look, name: str) -> bool:
-    """Whether redrawing a class of a look changes it too little to be seen; the same answer every time."""
+def is_fixed(pipeline: GroupDNetPipeline, look: Look, name: str) -> bool:
+    """Return whether redrawing a class of a look changes it too little to be seen; the same answer every time."""
     redrawn = [pipeline.reroll(look, name, seed).image for seed in _SEEDS]
-    return look_alike(redrawn, look.mask == pipeline.labels.id_of(name))
+    return indistinguishable(redrawn, look.mask == pipeline.labels.id_of(name))
 
 
-class OneLookClasses:
-    """The classes of a model that have one look only, each measured once on the bundled look that shows most of it.
+class FixedClasses:
+    """The fixed classes of a model, each measured once on the bundled look that shows most of it.
 
     Args:
         run: :meth:`Studio.run`.
@@ -57,7 +57,7 @@ class OneLookClasses:
         return [name for name, one in self._measured.items() if one]
 
     def holds(self, name: str) -> bool:
-        """Whether this is one of them; false as well for a class of which no bundled look shows enough."""
+        """Return whether this is one of them; false as well for a class of which no bundled look shows enough."""
         if name not in self._measured:
             looks = [one.look for one in self._bundled()]
             areas = [int((look.mask == look.codes.labels.id_of(name)).sum()) for look in looks]
@@ -65,7 +65,7 @@ class OneLookClasses:
             if not largest or largest < _ENOUGH * looks[0].mask.size:
                 return False
             look = looks[areas.index(largest)]
-            self._measured[name] = self._run(has_one_look, look, name)
+            self._measured[name] = self._run(is_fixed, look, name)
         return self._measured[name]
 
     def find(self) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.figure_drawing import draw_figure
-from groupdnet_hub.models.nearest_codes import nearest_decoded, region_differences
+from groupdnet_hub.training.prior_fitting import nearest_decoded, region_differences
 from tests.models.test_prior import encoded, seeded, small_config
 
 
@@ -33,10 +33,10 @@ def test_of_each_class_the_nearest_decoded_count() -> None:
     assert torch.cat(counted).tolist() == [[False, True], [True, False], [False, False], [True, False]]
 
 
-@pytest.mark.parametrize("share", [0.0, 1.01, -1, float("nan")])
-def test_a_share_that_is_none_is_refused(share: float) -> None:
-    with pytest.raises(ValueError, match=r"nearest is .*; it is a share, above 0 and at most 1"):
-        GroupDNet(small_config(prior_codes=4)).fit_prior([], nearest=share)
+@pytest.mark.parametrize("fraction", [0.0, 1.01, -1, float("nan")])
+def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
+    with pytest.raises(ValueError, match=r"nearest is .*; it must be a fraction, above 0 and at most 1"):
+        GroupDNet(small_config(prior_codes=4)).fit_prior([], nearest=fraction)
 
 
 def test_a_model_keeps_the_codes_that_it_decodes_nearest() -> None:

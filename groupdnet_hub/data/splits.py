@@ -1,0 +1,55 @@
+"""Splits of paired data sets read for a model: at its size, and with its classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.data.paired import PairedImages, read_label_set
+
+_NAMES_SHOWN = 12
+
+
+def open_split(split: Path, labels: LabelSet, image_size: tuple[int, int]) -> PairedImages:
+    """Open the folder of one split.
+
+    Args:
+        split: folder with ``metadata.jsonl``.
+        labels: label set of the model.
+        image_size: (height, width) of the items.
+
+    Raises:
+        ValueError: for a folder that is not a split of a paired data set, or has other classes than the model.
+    """
+    split = Path(os.path.abspath(split))
+    return PairedImages.from_folder(
+        split.parent, image_size, split=split.name, labels=labels_in(split, labels)
+    )
+
+
+def labels_in(folder: Path, labels: LabelSet) -> LabelSet:
+    """Return the label set of a folder's maps: its own, or the model's where it has none.
+
+    Args:
+        folder: folder of label maps.
+        labels: label set of the model.
+
+    Raises:
+        ValueError: if the folder's classes are not the model's.
+    """
+    folder = Path(os.path.abspath(folder))
+    if not any((place / "classes.json").is_file() for place in (folder, folder.parent)):
+        return labels
+    own = read_label_set(folder.parent, folder.name)
+    if own.names != labels.names:
+        raise ValueError(
+            f"the model's classes are {_some(labels.names)}; those of {folder.name} are {_some(own.names)}"
+        )
+    return own
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f", ... ({len(names)})" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more

@@ -1,0 +1,149 @@
+"""The stage: the picture with its candidates, the buttons under it, its label map, the history and the shelf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from groupdnet_hub.data.labels import colour_picture
+
+from ..core.actions import CANDIDATES
+from ..core.session import MAX_SEED
+from ..core.studio import Studio
+from .components import picture, sentence, strip, thumbnail, upload_button
+from .painter import painter
+
+# Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.
+UPRIGHT = 1.5
+WAITING = "The first picture is being drawn"
+
+
+@dataclass(frozen=True)
+class PicturePanel:
+    """The picture, what was done last, and the candidates of the class that was redrawn."""
+
+    status: gr.HTML
+    picture: gr.HTML
+    candidates: gr.HTML
+
+
+@dataclass(frozen=True)
+class ControlsPanel:
+    """What changes the picture as a whole."""
+
+    new_sample: gr.Button
+    undo: gr.Button
+    redo: gr.Button
+    keep: gr.Button
+    seed: gr.Number
+    draw: gr.Button
+    keep_pixels: gr.Checkbox
+
+
+@dataclass(frozen=True)
+class MapPanel:
+    """The picture's label map, and maps to start from."""
+
+    painter: gr.HTML
+    examples: gr.HTML
+    upload: gr.UploadButton
+
+
+@dataclass(frozen=True)
+class MemoryPanel:
+    """Pictures to go back to, and looks that were kept."""
+
+    history: gr.HTML
+    shelf: gr.HTML
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All that stands above the tabs."""
+
+    picture: PicturePanel
+    controls: ControlsPanel
+    map: MapPanel
+    memory: MemoryPanel
+
+
+def lay_out_stage(studio: Studio) -> Stage:
+    """Lay out the stage. The first picture comes when a visitor's page is ready; its place is kept."""
+    upright = studio.size[0] >= UPRIGHT * studio.size[1]
+    with gr.Row(elem_id="stage", elem_classes="upright" if upright else None):
+        return Stage(_picture_panel(studio), _controls_panel(studio), _map_panel(studio), _memory_panel())
+
+
+def _picture_panel(studio: Studio) -> PicturePanel:
+    empty = WAITING if studio.examples else "Upload a label map of this model's classes to begin"
+    with gr.Column(elem_id="picture-panel"):
+        status = sentence("status")
+        with gr.Row(elem_id="picture-row"):
+            return PicturePanel(
+                status=status,
+                picture=picture("picture", studio.size, "The picture drawn from the label map", empty),
+                candidates=strip(
+                    "candidates",
+                    "Candidates of the class that was redrawn, to pick one",
+                    "Press ⟳ beside a class: four new versions of it appear here to choose from.",
+                    places=CANDIDATES,
+                    reveal=True,
+                ),
+            )
+
+
+def _controls_panel(studio: Studio) -> ControlsPanel:
+    with gr.Column(elem_id="controls-panel"):
+        with gr.Row(elem_id="controls"):
+            new_sample = gr.Button("New sample", variant="primary", elem_id="new-sample", min_width=96)
+            undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=56)
+            redo = gr.Button("Redo", interactive=False, elem_id="redo", min_width=56)
+            keep = gr.Button("Keep this look", elem_id="keep", min_width=96)
+        with gr.Row(elem_id="seed-row"):
+            seed = gr.Number(
+                studio.first_seed,
+                label="Seed",
+                precision=0,
+                minimum=0,
+                maximum=MAX_SEED,
+                elem_id="seed",
+                min_width=100,
+            )
+            draw = gr.Button("Draw this seed", elem_id="sample", min_width=110)
+            keep_pixels = gr.Checkbox(
+                False, label="Keep every other pixel", elem_id="keep-pixels", min_width=170
+            )
+    return ControlsPanel(new_sample, undo, redo, keep, seed, draw, keep_pixels)
+
+
+def _map_panel(studio: Studio) -> MapPanel:
+    maps = [
+        {
+            "src": thumbnail(colour_picture(studio.example(path), studio.labels), sharp=True),
+            "alt": f"Example label map {number}",
+            "caption": "",
+            "selected": False,
+        }
+        for number, path in enumerate(studio.examples, start=1)
+    ]
+    canvas = painter("painter", studio.labels, studio.size, actions=True)
+    with gr.Column(elem_id="maps-panel"):
+        if maps:
+            gr.HTML("<h2>Maps to start from</h2>", apply_default_css=False)
+        with gr.Row(elem_id="map-sources"):
+            examples = strip("examples", "Example label maps", "", maps)
+            upload = upload_button("Upload a label map", "upload")
+    return MapPanel(canvas, examples, upload)
+
+
+def _memory_panel() -> MemoryPanel:
+    with gr.Column(elem_id="history-panel"):
+        gr.HTML("<h2>History</h2>", apply_default_css=False)
+        history = strip(
+            "history", "Pictures so far, to go back to", "Every picture you make is remembered here."
+        )
+    with gr.Column(elem_id="shelf-panel"):
+        gr.HTML("<h2>Shelf</h2>", apply_default_css=False)
+        shelf = strip("shelf", "Kept looks, to bring back", "Keep a look to mix and morph it.")
+    return MemoryPanel(history, shelf)

@@ -1,0 +1,191 @@
+"""What the stage does: maps and seeds to draw, classes to redraw, lock and paint, the history and the shelf."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from ..core import actions
+from ..core import session as sessions
+from ..core.lazy_model import refusing
+from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
+from ..core.studio import Studio
+from .events import pressed, redraw, sent_by, waiting_on
+from .painter import read_canvas
+from .views import SessionView, Updates, candidates_view, first_choices
+
+
+def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
+    """Connect the stage."""
+    _add_arrival(page, studio, view)
+    _add_map_events(studio, view)
+    _add_sample_events(studio, view)
+    _add_class_events(studio, view)
+    _add_paint_event(studio, view)
+    _add_history_events(studio, view)
+    _add_shelf_events(studio, view)
+
+
+def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
+    def on_arrival(session: Session) -> Updates:
+        opened = studio.enter(session)
+        look, first = opened.look, first_choices(opened)
+        message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
+        updates = view.session(opened, message, fixed_classes=studio.fixed_classes.known)
+        names = opened.names or [CURRENT]
+        chosen = zip(view.morph_ends, first, strict=True)
+        return updates | {ends: gr.update(choices=names, value=name) for ends, name in chosen}
+
+    page.load(on_arrival, view.state, view.outputs, **waiting_on(view.stage.picture.picture))
+
+
+def _add_map_events(studio: Studio, view: SessionView) -> None:
+    panel, seed = view.stage.map, view.stage.controls.seed
+
+    def open_map(session: Session, source: Any, typed: float | None, what: str) -> Updates:
+        session, number = studio.enter(session), refusing(checked_seed)(typed)
+        opened = studio.run(actions.open_map, session, source, number)
+        told = f"{what}, seed {number}."
+        return view.changed(session, opened, told, fixed_classes=studio.fixed_classes.known)
+
+    def on_example(session: Session, typed: float | None, event: gr.EventData) -> Updates:
+        index = refusing(pressed)(event, len(studio.examples))
+        return open_map(session, studio.example(studio.examples[index]), typed, f"Example {index + 1}")
+
+    def on_upload(session: Session, path: str, typed: float | None) -> Updates:
+        return open_map(session, path, typed, "Your label map")
+
+    draws = waiting_on(view.stage.picture.picture)
+    panel.examples.pick(on_example, [view.state, seed], view.outputs, **draws)
+    panel.upload.upload(on_upload, [view.state, panel.upload, seed], view.outputs, **draws)
+
+
+def _add_sample_events(studio: Studio, view: SessionView) -> None:
+    controls = view.stage.controls
+
+    def sample(session: Session, seed: int, shown: int | None = None) -> Updates:
+        session = studio.enter(session)
+        locked = f", but {', '.join(session.locked)}" if session.locked else ""
+        drawn = studio.run(actions.sample, session, seed)
+        told = f"Drawn with seed {seed}{locked}."
+        return view.changed(session, drawn, told, seed=shown, fixed_classes=studio.fixed_classes.known)
+
+    def on_draw(session: Session, typed: float | None) -> Updates:
+        return sample(session, refusing(checked_seed)(typed))
+
+    def on_new_sample(session: Session) -> Updates:
+        seed = secrets.randbelow(MAX_SEED)
+        return sample(session, seed, seed)
+
+    draws = waiting_on(view.stage.picture.picture)
+    controls.draw.click(on_draw, [view.state, controls.seed], view.outputs, **draws)
+    controls.seed.submit(on_draw, [view.state, controls.seed], view.outputs, **draws)
+    controls.new_sample.click(on_new_sample, view.state, view.outputs, **draws)
+
+
+def _add_class_events(studio: Studio, view: SessionView) -> None:
+    panel, painter = view.stage.picture, view.stage.map.painter
+
+    def on_reroll(session: Session, keep_pixels: bool, event: gr.EventData) -> Updates:
+        session, name = studio.enter(session), sent_by(event).get("class")
+        drawn, told = redraw(studio, session, name, secrets.randbelow(MAX_SEED), keep_pixels)
+        if not drawn.candidates:
+            gr.Info(told, duration=5)  # on a phone the sentence over the picture is out of sight
+        known = gr.update(fixed_classes=studio.fixed_classes.known)
+        return {
+            view.state: drawn,
+            painter: known,
+            panel.candidates: candidates_view(drawn),
+            panel.status: told,
+        }
+
+    def on_pick(session: Session, event: gr.EventData) -> Updates:
+        picked = refusing(actions.pick)(session, refusing(pressed)(event, len(session.candidates)))
+        told = f"Redrew {picked.redrawn} (seed {sessions.current(picked).seed})."
+        return view.changed(session, picked, told, fixed_classes=studio.fixed_classes.known)
+
+    def on_lock(session: Session, event: gr.EventData) -> Updates:
+        chosen = sent_by(event).get("locked") or []
+        locked = refusing(sessions.lock)(studio.enter(session), studio.labels, chosen)
+        names = ", ".join(locked.locked)
+        told = f"New samples keep {names} as it is." if names else "No class is locked."
+        return {view.state: locked, panel.status: told}
+
+    painter.reroll(
+        on_reroll,
+        [view.state, view.stage.controls.keep_pixels],
+        [view.state, panel.candidates, panel.status, painter],
+        **waiting_on(panel.candidates),
+    )
+    draws = waiting_on(panel.picture)
+    painter.lock(on_lock, view.state, [view.state, panel.status], trigger_mode="multiple", **draws)
+    panel.candidates.pick(on_pick, view.state, view.outputs, **draws)
+
+
+def _add_paint_event(studio: Studio, view: SessionView) -> None:
+    painter = view.stage.map.painter
+
+    def on_paint(session: Session, canvas: str | None) -> Updates:
+        session = studio.enter(session)
+        label = refusing(read_canvas)(canvas, studio.labels, studio.size)
+        look = session.look
+        if look is None:  # a model without examples: the first thing painted is the first picture
+            painted = studio.run(actions.open_map, session, label, secrets.randbelow(MAX_SEED))
+        else:
+            painted = studio.run(actions.edit, session, label)
+        new = [] if look is None else _new_classes(studio.labels.names, look.mask, label)
+        message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
+        # The canvas holds this map, or one with a further stroke.
+        return view.session(painted, message, before=label, fixed_classes=studio.fixed_classes.known)
+
+    # While one stroke is drawn the next may be painted: the last one counts.
+    draws: dict[str, Any] = {"trigger_mode": "always_last", **waiting_on(view.stage.picture.picture)}
+    painter.paint(on_paint, [view.state, painter], view.outputs, **draws)
+
+
+def _add_history_events(studio: Studio, view: SessionView) -> None:
+    controls, history = view.stage.controls, view.stage.memory.history
+
+    def changed(old: Session, new: Session, message: str) -> Updates:
+        return view.changed(old, new, message, fixed_classes=studio.fixed_classes.known)
+
+    def on_undo(session: Session) -> Updates:
+        return changed(session, refusing(sessions.undo)(session), "Back to the picture before.")
+
+    def on_redo(session: Session) -> Updates:
+        return changed(session, refusing(sessions.redo)(session), "Forward to the picture after.")
+
+    def on_pick(session: Session, event: gr.EventData) -> Updates:
+        index = refusing(pressed)(event, len(refusing(sessions.history)(session)))
+        return changed(
+            session, sessions.go_to(session, index), f"Back to picture {index + 1} of the history."
+        )
+
+    draws = waiting_on(view.stage.picture.picture)
+    controls.undo.click(on_undo, view.state, view.outputs, **draws)
+    controls.redo.click(on_redo, view.state, view.outputs, **draws)
+    history.pick(on_pick, view.state, view.outputs, **draws)
+
+
+def _add_shelf_events(studio: Studio, view: SessionView) -> None:
+    status, shelf = view.stage.picture.status, view.stage.memory.shelf
+
+    def on_keep(session: Session) -> Updates:
+        kept = refusing(sessions.keep)(studio.enter(session))
+        return view.looks(kept) | {status: f"Kept as {kept.shelf[-1].name}."}
+
+    def on_pick(session: Session, event: gr.EventData) -> Updates:
+        name = session.shelf[refusing(pressed)(event, len(session.shelf))].name
+        shown = refusing(sessions.take_back)(session, name)
+        return view.changed(session, shown, f"Back to {name}.", fixed_classes=studio.fixed_classes.known)
+
+    draws = waiting_on(view.stage.picture.picture)
+    view.stage.controls.keep.click(on_keep, view.state, [*view.looks_outputs, status], **draws)
+    shelf.pick(on_pick, view.state, view.outputs, **draws)
+
+
+def _new_classes(names: tuple[str, ...], before: np.ndarray, after: np.ndarray) -> list[str]:
+    return [names[class_id] for class_id in np.setdiff1d(after, before)]

@@ -1,0 +1,56 @@
+"""What the page's core may take of gradio, and that the page starts where a Hugging Face Space has it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.shared_data import ROOT
+
+SPACE = ROOT / "space"
+CORE = sorted((SPACE / "page" / "core").glob("*.py"))
+
+
+def test_what_the_page_does_takes_only_gradios_errors() -> None:
+    """A refusal crosses from the model's thread to the visitor; all else of gradio is how the page looks."""
+    assert len(CORE) > 10
+    for path in CORE:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        gradio = [node for node in imports if "gradio" in ast.unparse(node)]
+        assert [ast.unparse(node) for node in gradio] in ([], ["import gradio as gr"]), path.name
+        assert bool(gradio) == (path.name == "lazy_model.py"), path.name
+        used = {
+            node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "gr"
+        }
+        assert used <= {"Error"}, path.name
+
+
+def test_the_page_can_be_built_where_a_space_has_it(tmp_path: Path) -> None:
+    """The contents of this folder, with the package beside ``app.py``, started from there."""
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    unneeded = shutil.ignore_patterns("__pycache__", "models", "*.sqlite3")
+    shutil.copytree(SPACE, tmp_path, ignore=unneeded, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "groupdnet_hub", tmp_path / "groupdnet_hub", ignore=unneeded)
+    script = (
+        "import app, groupdnet_hub; studio = app.open_studio(); app.build_page(studio, more=app.open_more_studios()); "
+        "print(groupdnet_hub.__file__, studio.source)"
+    )
+    variables = ("PYTHONPATH", "GROUPDNET_MODEL", "GROUPDNET_EXAMPLES", "GROUPDNET_PARSER")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**{k: v for k, v in os.environ.items() if k not in variables}, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.split() == [
+        *(str(tmp_path / "groupdnet_hub" / "__init__.py"), str(tmp_path / "model")),
+    ], done.stderr[-2000:]
