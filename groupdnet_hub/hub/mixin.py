@@ -145,7 +145,11 @@ class StrictHubMixin(ModelHubMixin):
 
         Args:
             pretrained_model_name_or_path: existing folder, or (as a string only) a Hub id ``user/name``.
-            revision, cache_dir, token, local_files_only, force_download: as ``hf_hub_download`` takes them.
+            revision: branch, tag or commit on the Hub.
+            cache_dir: folder of what was downloaded; the user's by default.
+            token: access token of the Hub; that of the user's login by default.
+            local_files_only: whether to use what was downloaded before, without a question to the Hub.
+            force_download: whether to download what is there already.
             dtype: precision of the weights: float32 by default, ``"auto"`` for that of the file, or another one.
             device: device of the model; the CPU by default.
 

@@ -97,7 +97,11 @@ def size_option(
     """Return the field of a height and a width in pixels; on the command line one number makes a square.
 
     Args:
-        least, most: limits of a side.
+        default: default (height, width); None for a flag that may be left out.
+        help: one line about it, without the default.
+        least: smallest side.
+        most: largest side; None for no limit.
+        **flag: keywords of ``add_argument``, such as ``metavar``.
     """
     limits = f"of {least} pixels or more" if most is None else f"each from {least} to {most} pixels"
     takes = f"takes one side, or height and width{', ' + limits if least > 1 or most else ''}"

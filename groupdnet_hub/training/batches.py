@@ -83,6 +83,8 @@ def build_loader(
     """Return batches of the training pictures, in an order that ``--seed`` fixes, for :func:`batch_of`.
 
     Args:
+        settings: settings of the run.
+        data: what :func:`.data.build_data` made.
         device: where they are sent.
         on_device: whether pictures are kept there already; batches are then of their moves.
     """

@@ -69,7 +69,10 @@ def reconstruction_share(
     """Is ``decode(encode(photo))`` nearer to the photo than a random sample on the same map?
 
     Args:
+        model: the model.
+        items: ``image`` [3, H, W] in [-1, 1] and ``label`` [H, W] of each photo.
         distance: callable on two batches [1, 3, H, W] in [-1, 1], such as LPIPS.
+        seed: seed of the random samples.
 
     Returns:
         ``share`` of the photos for which it is; mean distances ``reconstruction`` and ``sample``; ``pictures``.

@@ -123,6 +123,8 @@ def cost(pictures: int, rate: float, cards: int, assumed: Assumptions) -> Cost:
     Args:
         pictures: that are seen, all epochs together.
         rate: pictures a second on one card.
+        cards: cards that train together.
+        assumed: prices and rates that are not counted.
     """
     together = rate if cards == 1 else rate * cards * assumed.scaling
     hours = pictures / together / 3600

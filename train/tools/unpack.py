@@ -24,6 +24,7 @@ def unpack(parts: Sequence[Path], folder: Path, manifest: Path) -> list[str]:
     """Unpack some parts of a kit.
 
     Args:
+        parts: tar files, in any order.
         folder: made if it is missing; files of the kit replace those of the same names.
         manifest: ``kit.json``.
 

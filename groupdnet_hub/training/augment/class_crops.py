@@ -104,7 +104,10 @@ def placed(label: Tensor, draws: Tensor, side: int, num_classes: int) -> tuple[T
     """Where the windows of label maps int64 [B, H, W] lie.
 
     Args:
+        label: int64 [B, H, W], the label maps.
         draws: [B, 2], of a class, and of one of its pixels.
+        side: height and width of a window, in pixels of the map.
+        num_classes: number of classes.
 
     Returns:
         rows and columns, as :class:`Windows` has them.
@@ -133,6 +136,9 @@ def _places(place: Tensor, extent: Tensor, smaller: int, limit: int, length: int
     Args:
         place: [B], what the stretch lies around; it is moved to lie inside of the line.
         extent: [B], the stretch is ``extent / smaller`` of ``length`` long, at least half of it and at most all.
+        smaller: see ``extent``.
+        limit: pixels of the line.
+        length: number of places.
 
     Returns:
         float32 [B, length].

@@ -33,6 +33,7 @@ class DiffAugment(SharedStream):
         """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture.
 
         Args:
+            x: float [B, label channels + 3, H, W], label maps and pictures.
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """

@@ -37,6 +37,8 @@ def pack_data(
     """Copy the splits of a paired data set; its label maps keep every value.
 
     Args:
+        source: folder of the data set.
+        target: folder to make.
         pictures: one of ``PICTURES``.
         quality: of ``jpeg``, from 1 to 100; colours keep their full resolution.
         size: (height, width) to which pictures and maps are resized as training would, not with ``keep``.

@@ -56,6 +56,7 @@ def split(
     Args:
         checkpoint: a folder that ``train.py`` wrote.
         folder: made if it is missing; parts of another state in it are replaced.
+        part_mb: largest size of a file, in millions of bytes.
         half_weights: store what ships in 16-bit floats: the average, the model folder and the discriminator.
         half_optimizer: store the optimisers' moments in bfloat16.
         state_only: leave out the model folder and the prior fitted to the average, which training measures again.

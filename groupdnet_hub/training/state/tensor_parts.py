@@ -71,6 +71,7 @@ class TensorWriter:
         """Take a tensor into store.
 
         Args:
+            tensor: any tensor.
             group: what the files are named by, unless the same numbers were stored before.
             half: the type in which float32 numbers are stored instead, where its range holds them.
 

@@ -48,6 +48,7 @@ def from_json(tree: Any, find: Callable[[Any], Tensor]) -> Any:
     """The value that :func:`to_json` was given.
 
     Args:
+        tree: what :func:`to_json` made, read again.
         find: the tensor that was kept.
 
     Raises:
