@@ -17,12 +17,12 @@ _NEVER, _NONE = 2**31 - 1, 0
 
 
 def process_count() -> int:
-    """How many processes were started together."""
+    """Return how many processes were started together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def device_type() -> str:
-    """``cuda``, or ``cpu`` for any other device: what accelerate will choose."""
+    """Return ``cuda``, or ``cpu`` for any other device: what accelerate will choose."""
     use_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
     return "cuda" if torch.cuda.is_available() and not use_cpu else "cpu"
 
@@ -36,7 +36,7 @@ def only_deterministic_algorithms() -> None:
 
 
 def build_accelerator(**options: Any) -> Accelerator:
-    """``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
+    """Return ``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
 
     By itself accelerate takes each of them for the only one there, unless ``ACCELERATE_USE_CPU`` is set. On a CPU the
     process keeps the memory that it frees (:func:`keep_freed_memory`).

@@ -54,7 +54,7 @@ def sole_writer(folder: Path, name: str, otherwise: str) -> Iterator[None]:
 
 
 def _open_locked(path: Path) -> int | None:
-    """The file, locked, with who holds it written in; None if another process holds it."""
+    """Return the file, locked, with who holds it written in; None if another process holds it."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -74,5 +74,5 @@ def _open_locked(path: Path) -> int | None:
 
 def _holder(path: Path) -> str:
     with suppress(OSError):
-        return path.read_text(encoding="utf-8").strip() or "it has just begun"
+        return path.read_text(encoding="utf-8").strip() or "it has just started"
     return "it has just ended"
