@@ -12,9 +12,6 @@ from tests.helpers.shared_data import ROOT
 
 MOST_MODULES, LEAST_LINES, MOST_LINES, MOST_NAMES = 16, 30, 400, 15
 
-# Not yet so.
-EXCEPTIONS = {"groupdnet_hub/training"}
-
 
 def product_folders() -> Iterator[Path]:
     for name in ("groupdnet_hub", "train", "space/page"):
@@ -33,7 +30,7 @@ def named(path: Path) -> str:
 
 @pytest.mark.parametrize("folder", list(product_folders()), ids=named)
 def test_a_folder_holds_few_modules(folder: Path) -> None:
-    assert len(modules(folder)) <= MOST_MODULES or named(folder) in EXCEPTIONS
+    assert len(modules(folder)) <= MOST_MODULES
 
 
 def test_modules_are_neither_scraps_nor_heaps() -> None:
@@ -41,7 +38,6 @@ def test_modules_are_neither_scraps_nor_heaps() -> None:
         named(path): len(path.read_text(encoding="utf-8").splitlines())
         for folder in product_folders()
         for path in modules(folder)
-        if named(path) not in EXCEPTIONS
     }
     assert {name: count for name, count in lines.items() if count < LEAST_LINES} == {}
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
