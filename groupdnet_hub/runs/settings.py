@@ -95,7 +95,10 @@ def size_option(default: tuple[int, int] | None, help: str, *, least: int = 1, *
     """Return the field of a height and a width in pixels; on the command line one number makes a square.
 
     Args:
-        least: limit of a side.
+        default: default (height, width); None for a flag that may be left out.
+        help: one line about it, without the default.
+        least: smallest side.
+        **flag: keywords of ``add_argument``, such as ``metavar``.
     """
     takes = f"takes one side, or height and width, of {least} pixel{'s' if least > 1 else ''} or more"
 

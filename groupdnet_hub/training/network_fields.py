@@ -67,6 +67,8 @@ def check_existing(settings: TrainConfig, config: SystemConfig, source: str) -> 
     """Refuse flags that contradict a network that exists already.
 
     Args:
+        settings: settings of the run.
+        config: configuration of the network.
         source: the flag that gave the network.
 
     Raises:
