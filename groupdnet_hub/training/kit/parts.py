@@ -64,7 +64,7 @@ def write_parts(
             with tarfile.open(partial / name, "w", format=tarfile.PAX_FORMAT) as tar:
                 for path in content:
                     _add(tar, path, path.relative_to(source).as_posix())
-            described.append(_described(partial / name, len(content)))
+            described.append(part_entry(partial / name, len(content)))
         manifest = {"format": 1, **facts, "parts": described}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         shutil.copyfile(script, partial / script.name)
@@ -94,7 +94,8 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
         tar.addfile(entry, file)
 
 
-def _described(path: Path, files: int) -> dict[str, Any]:
+def part_entry(path: Path, files: int) -> dict[str, Any]:
+    """Return what the manifest says of a part that holds ``files`` files."""
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     return {"name": path.name, "bytes": len(content), "sha256": digest, "files": files}

@@ -18,9 +18,9 @@ from groupdnet_hub.data.paired import MoveTables
 from groupdnet_hub.data.transforms.moves import MoveTable
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
-from tests.data.transforms.test_simplified_maps import ragged
 from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.host_waits import NoHostWaits
+from tests.helpers.placed_items import ragged
 
 pytest.importorskip("accelerate")
 from accelerate import Accelerator
@@ -276,7 +276,7 @@ def choice(
     """What is chosen with so many bytes free, and what is said."""
     settings = with_flags(drawn, *flags)
     data = build_data(settings, FIGURE_LABELS, (40, 32))
-    monkeypatch.setattr(kept_data, "_free", lambda device: gpu)
+    monkeypatch.setattr(kept_data, "free_bytes", lambda device: gpu)
     monkeypatch.setattr(kept_data.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
     monkeypatch.setattr(PairedImages, "cache", lambda *args, **kwargs: None)
     accelerator = _Accelerator("cpu" if gpu is None else "cuda:0")
