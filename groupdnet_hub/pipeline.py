@@ -176,7 +176,8 @@ class GroupDNetPipeline:
         """Interpolate from ``look_a`` to ``look_b``, on the first one's label map (appearance morphing).
 
         Args:
-            look_a, look_b: looks at the positions 0 and 1.
+            look_a: look at the position 0.
+            look_b: look at the position 1.
             steps: number of looks, at least 2.
             classes: classes that change; all by default.
             span: first and last position; beyond [0, 1] the change is extrapolated.

@@ -34,7 +34,7 @@ from groupdnet_hub.parser.views import Views
 from groupdnet_hub.runs.accelerators import build_accelerator
 from groupdnet_hub.runs.scripts import first_line, program
 from groupdnet_hub.runs.sharding import sole_run
-from groupdnet_hub.training.balanced_sampling import classes_of_pictures, picture_weights
+from groupdnet_hub.training.data.balanced_sampling import classes_of_pictures, picture_weights
 from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.schedules import learning_rate_factor
 from groupdnet_hub.training.state.checkpoints import (

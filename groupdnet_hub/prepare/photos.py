@@ -106,7 +106,7 @@ class PhotoRecipe:
         Raises:
             OSError: if a file cannot be written.
         """
-        segmenter = _segmenter(self)
+        segmenter = load_segmenter(self)
         if self.by_tags:
             if RARE & set(item.tags or ()):
                 return Outcome(item, left_out="gloves")
@@ -252,11 +252,11 @@ def _parsed(recipe: PhotoRecipe, picture: Path, tags: Tags | None) -> tuple[Imag
     """Read and parse a photo; cached for its next frame."""
     photo = read_photo(picture)
     limits = limits_of(tags or (), recipe.labels) if recipe.by_tags else None
-    return photo, find_person(parse(_segmenter(recipe), photo), recipe.labels, limits)
+    return photo, find_person(parse(load_segmenter(recipe), photo), recipe.labels, limits)
 
 
 @functools.lru_cache(maxsize=1)
-def _segmenter(recipe: PhotoRecipe) -> Segmenter:
+def load_segmenter(recipe: PhotoRecipe) -> Segmenter:
     """Load the parser, once per process."""
     return segmenter_for(recipe.parser, recipe.parser_labels, recipe.labels)
 

@@ -64,7 +64,8 @@ def refuse_other_settings(
     """Refuse to resume what was started with other settings.
 
     Args:
-        before, now: settings by name, at the start and now.
+        before: settings that it was started with, by name.
+        now: settings of this command.
         place: what was started, for the message.
         otherwise: what to do if these settings are meant, for the message.
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, grow
 from groupdnet_hub.baselines import system_config
-from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
+from tests.helpers.trained_models import random_inputs, trained_like
 
 SIZE = (32, 48)
 
@@ -37,7 +37,7 @@ def test_features_begin_as_the_old_ones_enlarged(fields: dict[str, object]) -> N
     old = trained_like(config(**fields))
     new = grow(old)
     assert new.config.image_size == (64, 96)
-    _, label, codes = drawn(old.config)
+    _, label, codes = random_inputs(old.config)
     instance = label + 1 if old.config.instance_edges else None
     large = label.repeat_interleave(2, 1).repeat_interleave(2, 2)
     large_instance = None if instance is None else instance.repeat_interleave(2, 1).repeat_interleave(2, 2)
@@ -59,7 +59,7 @@ def test_features_begin_as_the_old_ones_enlarged(fields: dict[str, object]) -> N
 @pytest.mark.parametrize("kind", ["prior_rank", "prior_codes"])
 def test_codes_keep_their_size_and_prior(kind: str) -> None:
     old = trained_like(config(**{kind: 2}))
-    images, labels, _ = drawn(old.config)
+    images, labels, _ = random_inputs(old.config)
     old.fit_prior([(images, labels), (images.flip(3), labels.flip(2))])
     new = grow(old)
     assert new.config.code_shape == old.config.code_shape
@@ -82,7 +82,7 @@ def test_the_second_encoder_layer_begins_as_a_mean() -> None:
 def test_everything_new_learns() -> None:
     """A silent branch would stay silent if its gradients were zero."""
     new = grow(trained_like(config())).train()
-    image, label, noise = drawn(new.config)
+    image, label, noise = random_inputs(new.config)
     picture, _ = new(image, label, None, noise)
     (picture - image).square().mean().backward()
     block = new.decoder.blocks[-1]

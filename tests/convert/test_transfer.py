@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, transfer_classes
 from groupdnet_hub.convert.transfer import TransferReport
@@ -17,47 +17,17 @@ from groupdnet_hub.convert.transfer_plan import config_for_classes
 from groupdnet_hub.models.layers import GroupedConv2d
 from tests.helpers.label_examples import numbered
 from tests.helpers.smis_recordings import small_config
+from tests.helpers.trained_models import random_inputs, trained_like
 
 SIZE = (32, 32)
 # Pictures and posteriors are equal but for the rounding of sums in another order.
 TOLERANCE = 1e-5
 
 
-def trained_like(config: GroupDNetConfig, seed: int = 0) -> GroupDNet:
-    """A model in which every weight and statistic matters: none is zero, one, or very small."""
-    model = GroupDNet(config)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, GroupedConv2d):
-                fan = module.weight[0].numel() ** 0.5
-                module.weight.copy_(torch.randn(module.weight.shape, generator=generator) / fan)
-                if module.bias is not None:
-                    module.bias.copy_(0.3 * torch.randn(module.bias.shape, generator=generator))
-                if module.spectral_norm:
-                    module.find_singular_vectors(generator)
-            elif isinstance(module, nn.BatchNorm2d):
-                module.running_mean.copy_(0.3 * torch.randn(module.running_mean.shape, generator=generator))
-                module.running_var.copy_(0.5 + torch.rand(module.running_var.shape, generator=generator))
-        # the picture must not sit in the flat ends of tanh
-        model.decoder.to_rgb.weight.mul_(0.1)
-    return model.eval()
-
-
 def chosen(labels: LabelSet, order: Sequence[int], *more: str) -> LabelSet:
     """Old classes in another order, then new ones."""
     names = [labels.names[i] for i in order]
     return LabelSet.from_names([*names, *more])
-
-
-def drawn(config: GroupDNetConfig, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """(image, label, codes) for a model."""
-    generator = torch.Generator().manual_seed(seed)
-    height, width = config.image_size
-    image = torch.rand(2, 3, height, width, generator=generator) * 2 - 1
-    cells = torch.randint(0, config.num_classes, (2, height // 4, width // 4), generator=generator)
-    label = cells.repeat_interleave(4, 1).repeat_interleave(4, 2)
-    return image, label, torch.randn(2, *config.code_shape, generator=generator)
 
 
 def close(actual: Tensor, expected: Tensor) -> None:
@@ -127,7 +97,7 @@ def test_the_same_classes_of_the_papers_families(preset: str) -> None:
 def test_where_whole_groups_move_the_pictures_stay(fields: dict[str, object], order: tuple[int, ...]) -> None:
     model = trained_like(GroupDNetConfig.for_labels(numbered(8), SIZE, 4, **fields))
     new, report = transfer_classes(model, chosen(model.labels, order))
-    image, label, codes = drawn(model.config)
+    image, label, codes = random_inputs(model.config)
     instance = torch.arange(32 * 32).view(1, 32, 32).expand(2, -1, -1) // 100
     extra = (instance,) if model.config.instance_edges else ()
     close(
@@ -153,7 +123,7 @@ def test_an_identity_skip_keeps_each_class_on_its_channels() -> None:
     assert not model.decoder.blocks[1].has_skip_convolution
     order = (3, 2, 1, 0, 5, 4, 7, 6)
     new, _ = transfer_classes(model, chosen(model.labels, order))
-    _, label, codes = drawn(model.config)
+    _, label, codes = random_inputs(model.config)
     close(new.decode(codes[:, list(order)], new_ids(label, order)), model.decode(codes, label))
 
 
@@ -161,7 +131,7 @@ def test_an_identity_skip_keeps_each_class_on_its_channels() -> None:
 def test_any_order_keeps_the_encoder_and_says_what_is_approximate(eight: GroupDNet) -> None:
     order = (0, 2, 1, 3, 4, 5, 6, 7)
     new, report = transfer_classes(eight, chosen(eight.labels, order))
-    image, label, codes = drawn(eight.config)
+    image, label, codes = random_inputs(eight.config)
     posterior, before = new.encode(image, new_ids(label, order)), eight.encode(image, label)
     close(posterior.mean, before.mean[:, list(order)])
     close(posterior.logvar, before.logvar[:, list(order)])
@@ -184,7 +154,7 @@ def test_a_fresh_class_behind_the_old_ones_leaves_every_picture(
     model = trained_like(GroupDNetConfig.for_labels(numbered(classes), SIZE, 4, **fields))
     labels = chosen(model.labels, range(classes), *(f"new {i}" for i in range(more)))
     new, report = transfer_classes(model, labels)
-    image, label, codes = drawn(model.config)
+    image, label, codes = random_inputs(model.config)
     extra = torch.randn(2, more, *codes.shape[2:], generator=torch.Generator().manual_seed(1))
     close(new.decode(torch.cat((codes, extra), dim=1), label), model.decode(codes, label))
     posterior, before = new.encode(image, label), model.encode(image, label)
@@ -211,7 +181,7 @@ def test_a_new_class_starts_with_its_neighbours_slices(eight: GroupDNet) -> None
         assert torch.equal(rows(now, 8, after), rows(old, 4, before))
         assert not torch.equal(rows(now, 9, after), rows(now, 8, after))
         assert rows(now, 9, after).abs().max() > 0
-    image, _, codes = drawn(eight.config)
+    image, _, codes = random_inputs(eight.config)
     everywhere = torch.full((2, *SIZE), 8)
     close(new.encode(image, everywhere).mean[:, 8], eight.encode(image, everywhere - 4).mean[:, 4])
     origins = {o.name: (o.source, o.carried) for o in report.origins}
@@ -230,7 +200,7 @@ def test_the_first_training_step_is_finite_and_makes_unit_vectors(eight: GroupDN
     new, _ = transfer_classes(eight, chosen(eight.labels, (2, 0, 7), "bag"), init_from={"bag": "class 3"})
     assert not new.training
     new.train()
-    image, label, _ = drawn(new.config)
+    image, label, _ = random_inputs(new.config)
     noise = torch.zeros(2, *new.config.code_shape)
     picture, posterior = new(image, label, noise=noise)
     assert torch.isfinite(picture).all()

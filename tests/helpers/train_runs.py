@@ -53,3 +53,14 @@ def train_here(drawn: Path | None, output: Path, *flags: str) -> str:
     with process_as_it_was(), contextlib.redirect_stdout(said):
         main(train_flags(drawn, output, *flags))
     return said.getvalue()
+
+
+def logged(run: Path) -> dict[str, list[float]]:
+    """What a run wrote for TensorBoard at each step, without speed and memory."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (folder,) = {path.parent for path in (run / "logs").rglob("events.out.tfevents.*")}
+    events = EventAccumulator(str(folder)).Reload()
+    skipped = ("images_per_second", "peak_memory_gib")
+    names = [name for name in events.Tags()["scalars"] if name not in skipped and "/" not in name]
+    return {name: [event.value for event in events.Scalars(name)] for name in names}

@@ -8,24 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline
+from groupdnet_hub import GroupDNet, GroupDNetPipeline
 from groupdnet_hub.data.figure_drawing import draw_figure
-from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
-from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.models.prior import make_prior
+from tests.helpers.prior_examples import encoded, seeded, small_config
 from tests.helpers.script_runs import run_script
 from tests.helpers.shared_data import ROOT
 
 SHAPE = (3, 2, 2, 2)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def small_config(**fields: object) -> GroupDNetConfig:
-    return GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(32, 32), width=4, **fields)
 
 
 def correlated_codes(count: int) -> tuple[Tensor, Tensor]:
@@ -38,11 +29,6 @@ def correlated_codes(count: int) -> tuple[Tensor, Tensor]:
     shown[: count // 2, 1] = False
     codes[: count // 2, 1] = 1000  # must not count: those pictures do not show the class
     return codes, shown
-
-
-def encoded(codes: Tensor, std: float = 0.0) -> Gaussian:
-    """Posteriors around codes; exp(-inf) is exactly 0."""
-    return Gaussian(codes, torch.full_like(codes, std).log() * 2)
 
 
 def test_by_default_it_is_standard_normal() -> None:

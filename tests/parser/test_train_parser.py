@@ -182,7 +182,7 @@ def test_a_new_parser_begins_with_imagenet(tmp_path: Path, encoder: str) -> None
         (["--frozen_stages", "9"], "has 7"),
         (["--ema_decay", "1"], "between 0 and 1"),
         (["--seed", "-1"], "--seed"),
-        (["--resolution", "64", "32", "16"], "--resolution is 64 32 16"),
+        (["--resolution", "64", "32", "16"], "of 1 pixel or more, not 64 32 16"),
         (["--empty_share", "2"], "fraction of the views"),
         (["--balanced_sampling", "-1"], "from 0 to 1"),
     ],

@@ -37,7 +37,7 @@ class ColourParser:
 
 @pytest.fixture(autouse=True)
 def colour_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_photos, "_segmenter", lambda recipe: ColourParser())
+    monkeypatch.setattr(prepare_photos, "load_segmenter", lambda recipe: ColourParser())
 
 
 def person(height: int = 120, width: int = 80) -> np.ndarray:

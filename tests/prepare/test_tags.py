@@ -45,7 +45,7 @@ class ColourParser:
 
 @pytest.fixture(autouse=True)
 def colour_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_photos, "_segmenter", lambda recipe: ColourParser(recipe.labels))
+    monkeypatch.setattr(prepare_photos, "load_segmenter", lambda recipe: ColourParser(recipe.labels))
 
 
 def person(**parts: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:

@@ -33,7 +33,7 @@ def pipe(model: GroupDNet) -> GroupDNetPipeline:
 
 @pytest.fixture(scope="module")
 def drawn(pipe: GroupDNetPipeline) -> list[Look]:
-    """A look on each example map."""
+    """Draw a look on each example map."""
     pytest.importorskip("gradio", reason="the page needs gradio")
     from page.core.example_maps import example_map
 
@@ -44,7 +44,7 @@ def drawn(pipe: GroupDNetPipeline) -> list[Look]:
 
 @pytest.fixture(scope="module")
 def photos(model: GroupDNet) -> list[dict]:
-    """The validation photos of a shared data set of the model's classes."""
+    """Return the validation photos of a shared data set of the model's classes."""
     shared_folder("data")
     for classes in sorted((SHARED / "data").glob("*/classes.json")):
         if LabelSet.from_file(classes).names == model.labels.names:

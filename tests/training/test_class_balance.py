@@ -11,9 +11,9 @@ from groupdnet_hub.training.build import build_objective
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.objective import ObjectiveParts
-from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.command_lines import train_settings
 from tests.helpers.label_examples import numbered
+from tests.helpers.trained_models import random_inputs, trained_like
 
 CONFIG = GroupDNetConfig.for_labels(numbered(4), (32, 32), 4)
 
@@ -28,7 +28,7 @@ class SaysYesToClassOne(nn.Module):
 @pytest.mark.parametrize(("balance", "share"), [(0.0, 1 / 16), (1.0, 1 / 2)])
 def test_a_small_class_has_its_say(balance: float, share: float) -> None:
     model = trained_like(CONFIG)
-    image, label, noise = drawn(CONFIG)
+    image, label, noise = random_inputs(CONFIG)
     label = torch.zeros_like(label)
     label[:, :8, :8] = 1
     batch, discriminator = {"image": image, "label": label}, SaysYesToClassOne()
@@ -43,7 +43,7 @@ def test_a_small_class_has_its_say(balance: float, share: float) -> None:
 @pytest.mark.parametrize(("balance", "share"), [(0.0, 1 / 16), (1.0, 1 / 2)])
 def test_the_distance_to_the_picture(balance: float, share: float) -> None:
     """A picture that is wrong by 1/2 where it shows the small class, and right elsewhere."""
-    picture, label, noise = drawn(CONFIG)
+    picture, label, noise = random_inputs(CONFIG)
     label = torch.zeros_like(label)
     label[:, :8, :8] = 1
 

@@ -8,7 +8,7 @@ import torch
 from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.training.prior_fitting import nearest_decoded, region_differences
-from tests.models.test_prior import encoded, seeded, small_config
+from tests.helpers.prior_examples import encoded, seeded, small_config
 
 
 def test_differences_are_those_of_each_class_region() -> None:

@@ -16,15 +16,15 @@ from safetensors.torch import load_file
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline
 from groupdnet_hub.figures import write_figures
+from tests.helpers.checkpoints import write_record
 from tests.helpers.command_lines import refusal
 from tests.helpers.shared_data import shared_folder
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.schedules import kl_weight_at, learning_rate_factor
-from groupdnet_hub.training.state import checkpoints
 from groupdnet_hub.training.state.checkpoints import list_checkpoints, load_checkpoint, read_progress
-from tests.helpers.train_runs import command_line, start_training, train
+from tests.helpers.train_runs import command_line, logged, start_training, train
 
 
 def test_training_survives_a_kill_and_ends_with_a_model(
@@ -146,25 +146,13 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path, accumulati
             assert values == pytest.approx(losses[name], abs=1e-4, rel=1e-4), name
 
 
-def logged(run: Path) -> dict[str, list[float]]:
-    """What a run wrote for TensorBoard at each step, without speed and memory."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    (folder,) = {path.parent for path in (run / "logs").rglob("events.out.tfevents.*")}
-    events = EventAccumulator(str(folder)).Reload()
-    skipped = ("images_per_second", "peak_memory_gib")
-    names = [name for name in events.Tags()["scalars"] if name not in skipped and "/" not in name]
-    return {name: [event.value for event in events.Scalars(name)] for name in names}
-
-
 def written_checkpoint(folder: Path, step: int) -> Path:
     """A checkpoint folder as ``save_checkpoint`` leaves it, with any contents."""
     target = folder / f"checkpoint-{step}"
     (target / "generator").mkdir(parents=True)
     (target / "optimizer.bin").write_bytes(bytes(range(256)) * 8)
     (target / "generator" / "model.safetensors").write_bytes(b"weights" * 100)
-    record = {"progress": {"step": step}, "files": checkpoints._sums(target)}
-    (target / "progress.json").write_text(json.dumps(record))
+    write_record(target, {"step": step})
     return target
 
 
@@ -179,7 +167,7 @@ def test_half_written_checkpoints_are_never_taken(tmp_path: Path) -> None:
         whole = (target / name).read_bytes()
         for cut in random.integers(0, len(whole), 20):
             (target / name).write_bytes(whole[:cut])
-            with pytest.raises(ValueError, match="not a whole checkpoint"):
+            with pytest.raises(ValueError, match="not a complete checkpoint"):
                 read_progress(target)
         (target / name).write_bytes(whole)
     assert read_progress(target) == {"step": 5}

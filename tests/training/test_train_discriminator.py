@@ -13,8 +13,7 @@ from groupdnet_hub import GroupDNet, LabelSet
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
-from tests.helpers.train_runs import train, train_here
-from tests.training.test_train import logged
+from tests.helpers.train_runs import logged, train, train_here
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import parse_train_config

@@ -80,6 +80,7 @@ def compare_reconstructions(
         model: model.
         items: pictures with their label maps.
         distance: callable on two batches [1, 3, H, W] in [-1, 1], such as LPIPS.
+        seed: seed of the random samples.
 
     Returns:
         ``share``, the fraction of photos to which the former is nearer; mean distances ``reconstruction`` and

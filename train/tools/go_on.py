@@ -16,9 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_KIT = Path(__file__).resolve().parents[2]
-_TRAIN = _KIT / "train"
-_RECORDS = _KIT / ".kit"
+KIT = Path(__file__).resolve().parents[2]
+_TRAIN = KIT / "train"
+_RECORDS = KIT / ".kit"
 
 
 def go_on(
@@ -40,12 +40,12 @@ def go_on(
         ValueError: for an incomplete kit, and without a state to write.
     """
     _check_complete()
-    environment = _environment(compile_cache)
-    if (_KIT / "state").is_dir() and not _steps(run):
-        _run("tools/state_parts.py", ["join", str(_KIT / "state"), "--to", str(run)], environment)
+    environment = environment_of(compile_cache)
+    if (KIT / "state").is_dir() and not _steps(run):
+        _run("tools/state_parts.py", ["join", str(KIT / "state"), "--to", str(run)], environment)
     before = _steps(run)
     status = subprocess.run(
-        [sys.executable, str(_TRAIN / "train.py"), *_kit_flags(run, seconds), *flags],
+        [sys.executable, str(_TRAIN / "train.py"), *kit_flags(run, seconds), *flags],
         env=environment,
         check=False,
     ).returncode
@@ -59,26 +59,27 @@ def go_on(
 
 def _check_complete() -> None:
     if not (_RECORDS / "kit.json").is_file():
-        raise ValueError(f"{_KIT} is not an unpacked kit: unpack one there with unpack.py")
+        raise ValueError(f"{KIT} is not an unpacked kit: unpack one there with unpack.py")
     parts = json.loads((_RECORDS / "kit.json").read_text(encoding="utf-8"))["parts"]
     missing = [part["name"] for part in parts if not (_RECORDS / part["name"]).exists()]
     if missing:
-        raise ValueError(f"the kit in {_KIT} lacks {', '.join(missing)}: unpack them first")
+        raise ValueError(f"the kit in {KIT} lacks {', '.join(missing)}: unpack them first")
 
 
-def _environment(compile_cache: Path | None) -> dict[str, str]:
+def environment_of(compile_cache: Path | None) -> dict[str, str]:
     """Return the environment: compiled code is cached in the kit, or where the flag or the caller's variables say."""
-    paths = filter(None, (str(_KIT), os.environ.get("PYTHONPATH")))
+    paths = filter(None, (str(KIT), os.environ.get("PYTHONPATH")))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     for name, folder in (("TORCHINDUCTOR_CACHE_DIR", "inductor"), ("TRITON_CACHE_DIR", "triton")):
         if compile_cache is not None:
             environment[name] = str(compile_cache.resolve() / folder)
         else:
-            environment.setdefault(name, str(_KIT / "compile_cache" / folder))
+            environment.setdefault(name, str(KIT / "compile_cache" / folder))
     return environment
 
 
-def _kit_flags(run: Path, seconds: float) -> list[str]:
+def kit_flags(run: Path, seconds: float) -> list[str]:
+    """Return the flags of ``train.py`` for what the kit holds."""
     flags = [
         "--output_dir",
         str(run),
@@ -87,12 +88,12 @@ def _kit_flags(run: Path, seconds: float) -> list[str]:
         "--resume_from_checkpoint",
         "latest",
     ]
-    for path in sorted(_KIT.glob("flags.*")):
+    for path in sorted(KIT.glob("flags.*")):
         flags += ["--args_file", str(path)]
-    folders = sorted((_KIT / "data").glob("*"), key=lambda folder: int(folder.name))
+    folders = sorted((KIT / "data").glob("*"), key=lambda folder: int(folder.name))
     if folders:
         flags += ["--train_data_dir", *map(str, folders)]
-    for path in sorted((_KIT / "weights").glob("*.safetensors")):
+    for path in sorted((KIT / "weights").glob("*.safetensors")):
         flags += ["--perceptual_weights", str(path)]
     return flags
 
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--seconds", type=float, required=True, help="time of training; loading and writing come on top")
     add("--state_to", type=Path, required=True, help="folder of the state's files")
-    add("--output_dir", type=Path, default=_KIT / "run", help="folder of the run; by default run/ in the kit")
+    add("--output_dir", type=Path, default=KIT / "run", help="folder of the run; by default run/ in the kit")
     add("--compile_cache", type=Path, help="folder of torch.compile's code; by default in the kit")
     add(
         "--checkpoint_part_mb",

@@ -120,7 +120,7 @@ def pack(settings: PackConfig) -> list[Path]:
     """
     with tempfile.TemporaryDirectory() as temporary:
         stage = Path(temporary)
-        facts: dict[str, object] = {"commit": _pack_code(stage)}
+        facts: dict[str, object] = {"commit": pack_code(stage)}
         if settings.train_data_dir:
             pictures: Counter[str] = Counter()
             for number, folder in enumerate(settings.train_data_dir, start=1):
@@ -153,7 +153,7 @@ def pack(settings: PackConfig) -> list[Path]:
         )
 
 
-def _pack_code(stage: Path) -> str:
+def pack_code(stage: Path) -> str:
     """Copy the code that git tracks, with its changes, or all that a wheel installed.
 
     Returns:

@@ -75,7 +75,7 @@ def choose_form(
         notes.append(f"no CUDA graphs: {against}")
     compiled = bool(settings.compile)
     if on_cuda and settings.compile is None:
-        missing = _against_compiler()
+        missing = against_compiler()
         compiled = missing is None
         if missing:
             notes.append(f"not compiled: {missing}")
@@ -98,7 +98,8 @@ def _against_graphs(settings: TrainConfig, on_cuda: bool, num_processes: int) ->
     return None
 
 
-def _against_compiler() -> str | None:
+def against_compiler() -> str | None:
+    """Return why ``torch.compile`` cannot be used here; None where it can."""
     if importlib.util.find_spec("triton") is None:
         return "torch.compile needs the package triton"
     if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):

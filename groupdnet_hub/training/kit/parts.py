@@ -27,6 +27,7 @@ def write_parts(
     """Write the files below ``source`` as ``kit-01.tar`` and so on; equal files give equal parts.
 
     Args:
+        source: folder of what is packed.
         order: names in ``source``, each a file or a folder, in the order in which they are packed: what changes least
             comes first, so that the first parts stay what they were.
         folder: made if it is missing; the parts of an earlier kit in it are replaced.
@@ -63,7 +64,7 @@ def write_parts(
             with tarfile.open(partial / name, "w", format=tarfile.PAX_FORMAT) as tar:
                 for path in content:
                     _add(tar, path, path.relative_to(source).as_posix())
-            described.append(_described(partial / name, len(content)))
+            described.append(part_entry(partial / name, len(content)))
         manifest = {"format": 1, **facts, "parts": described}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         shutil.copyfile(script, partial / script.name)
@@ -86,14 +87,15 @@ def _size(name: str, content: int) -> int:
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    """Without times and owners, so that equal files give equal parts."""
+    """Add a file without times and owners, so that equal files give equal parts."""
     entry = tarfile.TarInfo(name)
     entry.size = path.stat().st_size
     with path.open("rb") as file:
         tar.addfile(entry, file)
 
 
-def _described(path: Path, files: int) -> dict[str, Any]:
+def part_entry(path: Path, files: int) -> dict[str, Any]:
+    """Return what the manifest says of a part that holds ``files`` files."""
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     return {"name": path.name, "bytes": len(content), "sha256": digest, "files": files}

@@ -8,20 +8,7 @@ from torch import Tensor
 
 from groupdnet_hub.data.transforms.moves import Moves
 from groupdnet_hub.data.transforms.placement import Placement
-
-
-def item(label: Tensor) -> dict[str, Tensor]:
-    """An item whose every pixel and instance id tells where it came from."""
-    H, W = label.shape
-    numbers = torch.arange(H * W).view(H, W)
-    return {"image": (numbers.float() / (H * W))[None].expand(3, H, W), "label": label, "instance": numbers}
-
-
-def figure(H: int = 40, W: int = 30) -> Tensor:
-    """A label map with a person inside of it: no edge shows but the background."""
-    label = torch.zeros(H, W, dtype=torch.int64)
-    label[12:28, 10:20] = 1
-    return label
+from tests.helpers.placed_items import figure, item
 
 
 def moves(placement: Placement, given: dict[str, Tensor], draws: int = 60) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from groupdnet_hub.data.transforms.moves import Moves, move_item
 from groupdnet_hub.data.transforms.placement import Placement
-from tests.data.transforms.test_placement import figure, item
+from tests.helpers.placed_items import figure, item
 
 
 def smooth(label: Tensor) -> dict[str, Tensor]:

@@ -6,16 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.labels import shown_classes
 from groupdnet_hub.data.transforms.moves import Moves, MoveTable, move_item
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.data.transforms.simplified_maps import Simplification, restore_lost_classes, simplify
-from tests.data.transforms.test_placement import figure, item
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers.network_models import generator as seeded
+from tests.helpers.placed_items import figure, item, ragged
 
 
 def simplified(label: Tensor, generator: torch.Generator) -> Tensor:
@@ -26,18 +22,6 @@ def simplified(label: Tensor, generator: torch.Generator) -> Tensor:
 def outline(label: Tensor) -> int:
     """How many pairs of neighbouring pixels are of two classes."""
     return int((label[1:] != label[:-1]).sum() + (label[:, 1:] != label[:, :-1]).sum())
-
-
-def ragged(seed: int, size: tuple[int, int] = (128, 64)) -> Tensor:
-    """A figure whose outlines are as frayed as those of superpixels, with a belt of two rows and glasses."""
-    _, ids = draw_figure(seed, size)
-    label = torch.from_numpy(ids).long()
-    by = torch.randint(-2, 3, size, generator=seeded(seed))
-    rows = (torch.arange(size[0])[:, None] + by).clamp(0, size[0] - 1)
-    label = label[rows, torch.arange(size[1])]
-    label[60:62, 26:40] = 8
-    label[20, 29:36:6] = 9
-    return label
 
 
 def test_outlines_are_shorter_and_regions_stay_where_they_are() -> None:

@@ -27,7 +27,7 @@ def asked(**values: Any) -> TrainConfig:
 
 @pytest.fixture
 def compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_form, "_against_compiler", lambda: None)
+    monkeypatch.setattr(step_form, "against_compiler", lambda: None)
 
 
 @pytest.mark.usefixtures("compiler")

@@ -61,12 +61,12 @@ def test_several_data_folders_travel_in_their_order(drawn: Path, tmp_path: Path)
     for number in (1, 2, 10):
         (tmp_path / "data" / str(number)).mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(go_on, "_KIT", tmp_path)
-        flags = go_on._kit_flags(tmp_path / "run", 1.0)
+        patch.setattr(go_on, "KIT", tmp_path)
+        flags = go_on.kit_flags(tmp_path / "run", 1.0)
     first = flags.index("--train_data_dir")
     assert [Path(flag).name for flag in flags[first + 1 : first + 4]] == ["1", "2", "10"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pack_for_gpu, "_pack_code", lambda stage: "commit")
+        patch.setattr(pack_for_gpu, "pack_code", lambda stage: "commit")
         patch.setattr(
             pack_for_gpu, "write_parts", lambda stage, order, to, size, facts, unpack: [stage, order, facts]
         )
@@ -279,7 +279,7 @@ def test_paths_that_lead_out_are_refused_before_anything_is_written(
             entry.size = 4 if as_kind == tarfile.REGTYPE else 0
             tar.addfile(entry, io.BytesIO(b"evil"))
     manifest = json.loads((kit / "kit.json").read_text())
-    manifest["parts"][0] = kit_parts._described(kit / "kit-01.tar", 2)
+    manifest["parts"][0] = kit_parts.part_entry(kit / "kit-01.tar", 2)
     (kit / "kit.json").write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r"no file inside the folder|leads out of"):
         unpack.unpack([kit / "kit-01.tar"], there, kit / "kit.json")
@@ -327,11 +327,11 @@ def test_compiled_code_is_kept_where_the_flag_or_the_caller_says(
     names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
     for name in names:
         monkeypatch.delenv(name, raising=False)
-    kept = [go_on._environment(None)[name] for name in names]
+    kept = [go_on.environment_of(None)[name] for name in names]
     assert kept == [str(ROOT / "compile_cache" / name) for name in ("inductor", "triton")]
     monkeypatch.setenv(names[0], "/mine")
-    assert go_on._environment(None)[names[0]] == "/mine"
-    found = go_on._environment(tmp_path)
+    assert go_on.environment_of(None)[names[0]] == "/mine"
+    found = go_on.environment_of(tmp_path)
     assert [found[name] for name in names] == [str(tmp_path / name) for name in ("inductor", "triton")]
     assert os.environ[names[0]] == "/mine"
     assert names[1] not in os.environ

@@ -12,8 +12,8 @@ from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, with_redraw_every
 from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.shared_stream import RunSeed
-from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
+from tests.helpers.trained_models import random_inputs, trained_like
 
 SHAPE = (3, 2, 2, 2)
 
@@ -108,7 +108,7 @@ def test_the_loss_is_measured_every_so_many_steps_and_then_counts_as_often() -> 
     assert [with_redraw_every(weights, step, 3).redraw for step in range(6)] == [0, 0, 30, 0, 0, 30]
     assert [with_redraw_every(weights, step, 1).redraw for step in range(3)] == [10, 10, 10]
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 4)).train()
-    image, label, noise = drawn(model.config)
+    image, label, noise = random_inputs(model.config)
     memory = CodeMemory(model.config.code_shape, 4, RunSeed(0))
     objective = MultiScaleObjective(model.config, ObjectiveParts(exchange=memory))
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)

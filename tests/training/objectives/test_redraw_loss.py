@@ -21,8 +21,8 @@ from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.redraw_loss import ClassExchange, change_outside, exchanged
 from groupdnet_hub.training.shared_stream import RunSeed
-from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
+from tests.helpers.trained_models import random_inputs, trained_like
 
 
 def test_the_class_is_one_that_both_maps_show() -> None:
@@ -76,7 +76,7 @@ def test_the_stream_is_taken_up_again_and_shared_between_processes() -> None:
 def test_training_on_it_keeps_the_code_of_a_class_to_its_region() -> None:
     """Some steps on this loss alone: what changes outside falls to less than half."""
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 8)).train()
-    image, label, noise = drawn(model.config)
+    image, label, noise = random_inputs(model.config)
     batch = {"image": image, "label": label}
     exchange = ClassExchange(4, RunSeed(0))
     start = exchange.state_dict()
@@ -105,7 +105,7 @@ def test_training_on_it_keeps_the_code_of_a_class_to_its_region() -> None:
 def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loss and gradients are those of a step that prepares the label map for each decode."""
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 8)).train()
-    image, label, noise = drawn(model.config)
+    image, label, noise = random_inputs(model.config)
     exchange = ClassExchange(4, RunSeed(0))
     start = exchange.state_dict()
     prepared, prepare = [], GroupDNet.prepare
@@ -155,7 +155,7 @@ def part_gradients(part: int, meeting: Path | None = None) -> dict[str, Tensor]:
     """Gradients of one part of a batch, by itself or, with a file to meet at, as one of two processes."""
     torch.set_num_threads(1)  # how a sum is split over threads shows in its rounding
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), (32, 32), 4)).train()
-    image, label, noise = drawn(model.config, seed=part)
+    image, label, noise = random_inputs(model.config, seed=part)
     wrapped: nn.Module = model
     if meeting is not None:
         dist.init_process_group(

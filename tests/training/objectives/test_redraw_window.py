@@ -36,8 +36,8 @@ from groupdnet_hub.training.objectives.redraw_window import (
     tile_chances,
 )
 from groupdnet_hub.training.shared_stream import RunSeed
-from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
+from tests.helpers.trained_models import random_inputs, trained_like
 
 SIZE = (64, 64)
 
@@ -59,7 +59,7 @@ def windows_of_all_tiles(plan: TilePlan, items: int) -> Iterator[DecodeWindow]:
 def case(**fields: object) -> tuple[GroupDNet, Tensor, Tensor, Tensor, Tensor]:
     """(model in double precision, label, codes, codes with a class exchanged, these classes)."""
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), SIZE, 8, **fields)).double().train()
-    label, codes = drawn(model.config)[1:]
+    label, codes = random_inputs(model.config)[1:]
     label[:, 16:48, 8:40] = 2
     classes = torch.tensor([2, 0])
     return model, label, codes.double(), exchanged(codes.double(), classes), classes
@@ -240,7 +240,7 @@ def test_which_runs_have_windows() -> None:
 def test_training_on_windows_keeps_the_code_of_a_class_to_its_region() -> None:
     """Some steps on this loss alone: what changes outside, measured whole, falls to less than half."""
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), SIZE, 8)).train()
-    image, label, noise = drawn(model.config)
+    image, label, noise = random_inputs(model.config)
     batch = {"image": image, "label": label}
     windows = RedrawWindows(plan_of(model.config, 2), RunSeed(0))
     exchange = ClassExchange(4, RunSeed(0))

@@ -27,8 +27,8 @@ from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.segmentation import SegmentationObjective
 from groupdnet_hub.training.shared_stream import RunSeed
-from tests.convert.test_transfer import drawn, trained_like
 from tests.helpers.label_examples import numbered
+from tests.helpers.trained_models import random_inputs, trained_like
 
 CONFIG = GroupDNetConfig.for_labels(
     numbered(4), (32, 32), 4, discriminator="segmentation", discriminator_width=4
@@ -53,13 +53,13 @@ def discriminator_losses(
     objective: SegmentationObjective, discriminator: nn.Module
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Its losses on a picture and on noise; and the label map."""
-    image, label, _ = drawn(CONFIG)
+    image, label, _ = random_inputs(CONFIG)
     fake = torch.rand(image.shape, generator=torch.Generator().manual_seed(9)) * 2 - 1
     return objective.discriminator_losses(discriminator, (fake,), {"image": image, "label": label}), label
 
 
 def test_a_mask_keeps_classes_whole() -> None:
-    _, label, _ = drawn(CONFIG)
+    _, label, _ = random_inputs(CONFIG)
     label[0, :5] = -1
     mixer, seen = LabelMix(4, RunSeed(0)), set()
     for _ in range(20):
@@ -112,7 +112,7 @@ def test_only_who_looks_across_edges_is_inconsistent(kernel: int, consistent: bo
 
 def test_losses_by_hand() -> None:
     """All pixels show class 1 by three nats: the loss is the mean over classes, not over pixels."""
-    image, label, noise = drawn(CONFIG)
+    image, label, noise = random_inputs(CONFIG)
     label = torch.zeros_like(label)
     label[:, :8, :8] = 1
     batch, network = {"image": image, "label": label}, Same(0.0, 3.0, 0.0, 0.0, 0.0)
@@ -136,7 +136,7 @@ def test_class_balance_is_that_of_fake_pixels(balance: float, share: float) -> N
         def forward(self, shown: Tensor) -> Tensor:
             return F.pad(1e3 * (shown[:, :1] < 0.5), (0, 0, 0, 0, 1, 3))
 
-    image, label, _ = drawn(CONFIG)
+    image, label, _ = random_inputs(CONFIG)
     label = torch.zeros_like(label)
     label[:, :8, :8] = 1
     fake = torch.where(label == 1, 1.0, 0.0)[:, None].expand(-1, 3, -1, -1)
@@ -176,7 +176,7 @@ def test_label_map_and_picture_move_together() -> None:
             distance = (shown[:, :1] - torch.tensor([0.0, 0.1, 0.2, 0.3, 9.0]).view(1, -1, 1, 1)).abs()
             return -1e3 * distance
 
-    _, label, _ = drawn(CONFIG)
+    _, label, _ = random_inputs(CONFIG)
     image = (label / 10)[:, None].expand(-1, 3, -1, -1)
     losses = objective.discriminator_losses(Reader(), (image,), {"image": image, "label": label})
     assert float(losses["discriminator_real"]) < 1e-6
@@ -185,7 +185,7 @@ def test_label_map_and_picture_move_together() -> None:
 def test_windows_are_judged_as_pictures_are() -> None:
     """Label input and pictures of another size, enlarged so that edges are soft."""
     objective = SegmentationObjective(CONFIG, ObjectiveParts(label_mix=LabelMix(4, RunSeed(0))))
-    image, label, _ = drawn(CONFIG)
+    image, label, _ = random_inputs(CONFIG)
     condition = label_input({"label": label}, CONFIG)
     windows = ClassCrops(20, 4, RunSeed(0))(label, (condition, image.flip(0), image))
     network = objective.make_discriminator(torch.Generator().manual_seed(0))
@@ -198,7 +198,7 @@ def test_windows_are_judged_as_pictures_are() -> None:
 
 def test_each_step_trains_one_side() -> None:
     model = trained_like(CONFIG).train()
-    image, label, noise = drawn(CONFIG)
+    image, label, noise = random_inputs(CONFIG)
     batch = {"image": image, "label": label}
     objective = SegmentationObjective(CONFIG, ObjectiveParts(label_mix=LabelMix(4, RunSeed(0))))
     network = objective.make_discriminator(torch.Generator().manual_seed(0)).requires_grad_(False)
@@ -219,7 +219,7 @@ def test_each_step_trains_one_side() -> None:
 def test_feature_matching_compares_the_decoders_features() -> None:
     objective = SegmentationObjective(CONFIG)
     network = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
-    image, label, _ = drawn(CONFIG)
+    image, label, _ = random_inputs(CONFIG)
     condition = label_input({"label": label}, CONFIG)
     same = objective.generator_terms(network, condition, image, image, LossWeights(feature_matching=2.0))
     assert float(same["feature_matching"].detach()) == 0
@@ -238,7 +238,7 @@ def test_scores_of_real_pictures(kind: type[MultiScaleObjective] | type[Segmenta
     """One for each picture, by itself, and differentiable for a penalty on the gradient."""
     objective = kind(CONFIG, ObjectiveParts(class_balance=0.5))
     network = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
-    image, label, _ = drawn(CONFIG)
+    image, label, _ = random_inputs(CONFIG)
     image.requires_grad_()
     scores = objective.real_scores(network, {"image": image, "label": label})
     assert scores.shape == (2,)
@@ -253,7 +253,7 @@ def test_scores_of_real_pictures(kind: type[MultiScaleObjective] | type[Segmenta
 
 
 def test_scores_by_hand() -> None:
-    batch = dict(zip(("image", "label"), drawn(CONFIG), strict=False))
+    batch = dict(zip(("image", "label"), random_inputs(CONFIG), strict=False))
     scores = SegmentationObjective(CONFIG).real_scores(Same(0.0, 0.0, 0.0, 0.0, 2.0), batch)
     assert scores.tolist() == pytest.approx([float(torch.tensor(4.0).log()) - 2] * 2)
     moved = SegmentationObjective(CONFIG).real_scores(
@@ -309,7 +309,7 @@ def test_processes_average_to_what_one_would_do(tmp_path: Path) -> None:
 def gradients(part: int | None, meeting: Path | None = None) -> dict[str, Tensor]:
     """Of the discriminator, and the generator's loss: for a whole batch, or for a part by one of two processes."""
     torch.set_num_threads(1)
-    image, label, _ = drawn(CONFIG)
+    image, label, _ = random_inputs(CONFIG)
     label = torch.stack((torch.zeros_like(label[0]), label[1].clamp(min=1)))
     fake = image.flip(0).clone()
     own = slice(None) if part is None else slice(part, part + 1)

@@ -16,9 +16,9 @@ from torch import nn
 
 from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.shared_stream import NoiseSource, RunSeed
-from groupdnet_hub.training.state import checkpoints
 from groupdnet_hub.training.state.checkpoints import load_checkpoint, save_checkpoint
 from groupdnet_hub.training.state.extra_state import keep_extra_state
+from tests.helpers.checkpoints import RECORD, write_record
 from tests.helpers.hostile_files import Payload, pickles, refusal
 from tests.helpers.hub_models import make_model
 
@@ -66,9 +66,7 @@ def load(folder: Path) -> Run:
 def put(folder: Path, name: str, content: bytes) -> None:
     """Replace a file as a stranger would: with the sums put right."""
     (folder / name).write_bytes(content)
-    record = json.loads((folder / "progress.json").read_text())
-    record["files"] = checkpoints._sums(folder)
-    (folder / "progress.json").write_text(json.dumps(record))
+    write_record(folder, json.loads((folder / RECORD).read_text())["progress"])
 
 
 def test_a_run_goes_on_with_its_noise(folder: Path) -> None:
@@ -125,10 +123,10 @@ def test_links_pipes_and_strange_progress_are_refused(folder: Path, tmp_path: Pa
     record = json.loads((folder / "progress.json").read_text())
     for progress in ({"step": "x"}, {"step": -1}, {"step": 1.5}, {"step": [1]}, [1, 2], None):
         (folder / "progress.json").write_text(json.dumps({**record, "progress": progress}))
-        with refusal("not a whole checkpoint"):
+        with refusal("not a complete checkpoint"):
             load(folder)
     (folder / "progress.json").write_text("[" * 100_000)
-    with refusal("not a whole checkpoint"):
+    with refusal("not a complete checkpoint"):
         load(folder)
 
 

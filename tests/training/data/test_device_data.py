@@ -18,9 +18,9 @@ from groupdnet_hub.data.paired import MoveTables
 from groupdnet_hub.data.transforms.moves import MoveTable
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
-from tests.data.transforms.test_simplified_maps import ragged
 from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.host_waits import NoHostWaits
+from tests.helpers.placed_items import ragged
 
 pytest.importorskip("accelerate")
 from accelerate import Accelerator
@@ -28,10 +28,10 @@ from accelerate.utils import DataLoaderConfiguration
 from safetensors.torch import load_file
 
 from groupdnet_hub.training import device_data as kept_data
-from groupdnet_hub.training.batches import batch_of, build_loader
 from groupdnet_hub.training.config import TrainConfig, parse_train_config
-from groupdnet_hub.training.data import build_data
-from groupdnet_hub.training.device_data import keep_pictures
+from groupdnet_hub.training.data.batches import batch_of, build_loader
+from groupdnet_hub.training.data.device_data import keep_pictures
+from groupdnet_hub.training.data.pictures import build_data
 from tests.helpers.processes import process_as_it_was
 from tests.helpers.train_runs import train
 
@@ -276,7 +276,7 @@ def choice(
     """What is chosen with so many bytes free, and what is said."""
     settings = with_flags(drawn, *flags)
     data = build_data(settings, FIGURE_LABELS, (40, 32))
-    monkeypatch.setattr(kept_data, "_free", lambda device: gpu)
+    monkeypatch.setattr(kept_data, "free_bytes", lambda device: gpu)
     monkeypatch.setattr(kept_data.psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
     monkeypatch.setattr(PairedImages, "cache", lambda *args, **kwargs: None)
     accelerator = _Accelerator("cpu" if gpu is None else "cuda:0")

@@ -17,7 +17,7 @@ from groupdnet_hub.training.config import TrainConfig
 Place = Literal["device", "memory", "none"]
 
 # Of a GPU's free memory, where nobody chose: the rest is for networks and what they compute.
-_SHARE_OF_A_GPU = 0.25
+_FRACTION_OF_A_GPU = 0.25
 # GiB that pictures may take in memory, where --cache_gb says nothing.
 _MEMORY_GB = 4.0
 
@@ -64,14 +64,14 @@ def keep_pictures(
 def _chosen(
     settings: TrainConfig, needed: int, device: torch.device, too_large: str | None
 ) -> tuple[Place, str]:
-    """Where they are kept if nobody says, and why not at a better place."""
+    """Return where they are kept if nobody says, and why not at a better place."""
     if settings.cache_gb == 0:
         return "none", ""
     note = ""
     if device.type == "cuda":
-        if needed <= _free(device) * _SHARE_OF_A_GPU:
+        if needed <= free_bytes(device) * _FRACTION_OF_A_GPU:
             return "device", ""
-        note = f": on {device} they would take more than a quarter of its free {_gib(_free(device))}"
+        note = f": on {device} they would take more than a quarter of its free {_gib(free_bytes(device))}"
     if too_large is None:
         return "memory", note
     return "none", f": they would take {_gib(needed)}, {too_large}"
@@ -80,8 +80,8 @@ def _chosen(
 def _too_large_for_device(needed: int, device: torch.device) -> str | None:
     if device.type == "cpu":
         return _too_large_for_host(needed)
-    if device.type == "cuda" and needed > _free(device):
-        return f"more than the {_gib(_free(device))} that are free on {device}"
+    if device.type == "cuda" and needed > free_bytes(device):
+        return f"more than the {_gib(free_bytes(device))} that are free on {device}"
     return None
 
 
@@ -102,7 +102,8 @@ def _too_large_for_host(needed: int) -> str | None:
     return f"more than this machine's free memory of {_gib(free)} has{times}"
 
 
-def _free(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
+    """Return how much memory of a GPU nobody uses."""
     return torch.cuda.mem_get_info(device)[0]
 
 

@@ -17,10 +17,10 @@ from groupdnet_hub.figures import write_figures
 pytest.importorskip("accelerate")
 from safetensors.torch import load_file
 
-from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
-from groupdnet_hub.training.batches import build_loader
 from groupdnet_hub.training.config import parse_train_config
-from groupdnet_hub.training.data import build_data
+from groupdnet_hub.training.data.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+from groupdnet_hub.training.data.batches import build_loader
+from groupdnet_hub.training.data.pictures import build_data
 from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.train_runs import train
 
