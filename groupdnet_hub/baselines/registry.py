@@ -161,6 +161,8 @@ def system_config(
 
     Args:
         name: one of ``SYSTEMS``.
+        labels: names and colours of the classes.
+        image_size: (height, width) of the pictures.
         width: channels of GroupDNet's last block, which sets the widths of all systems (160 in the paper).
         fields: other fields of the system's configuration.
 

@@ -15,7 +15,7 @@ from tests.browser.conftest import serve
 from tests.browser.visitor import changed_by, click, leave, open_page, sources, status, wait_for
 from tests.helpers.shared_data import ROOT
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long]
 
 
 def seconds(action: Callable[[], Any]) -> float:

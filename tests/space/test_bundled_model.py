@@ -15,7 +15,7 @@ import torch
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline, LabelSet, Look, PairedImages
 from tests.helpers.shared_data import ROOT, SHARED, shared_folder
-from train.tools.appearance_report import main_class, reconstruction_share, reroll_locality
+from train.tools.appearance_report import compare_reconstructions, main_class, reroll_locality
 
 SPACE = ROOT / "space"
 MODEL, EXAMPLES = SPACE / "model", SPACE / "examples"
@@ -161,7 +161,7 @@ def test_encode_then_decode_is_nearer_than_a_sample(model: GroupDNet, photos: li
     from groupdnet_hub.metrics import alexnet_lpips
 
     distance = alexnet_lpips(shared_folder("weights") / "alexnet_features.safetensors")
-    found = reconstruction_share(model, photos, distance)
+    found = compare_reconstructions(model, photos, distance)
     assert found["pictures"] == len(photos) >= 100
     assert found["share"] >= 0.8
 
