@@ -31,7 +31,7 @@ def make_prior(
         ties: the ids of ``prior_ties``.
     """
     if rank:
-        return MainDirections(code_shape, rank)
+        return PrincipalDirections(code_shape, rank)
     return EmpiricalPrior(code_shape, codes, ties) if codes else CodePrior(code_shape)
 
 
@@ -82,8 +82,8 @@ class CodePrior(nn.Module):
         return stretched.unflatten(0, codes.shape[:2])
 
 
-class MainDirections(CodePrior):
-    """A Gaussian for each class along the R main directions of its codes::
+class PrincipalDirections(CodePrior):
+    """A Gaussian for each class along the R principal directions of its codes::
 
         code_c = mean_c + factor_c e        e ~ N(0, 1) in R dimensions; the code has D = z h w
 
@@ -121,7 +121,7 @@ class MainDirections(CodePrior):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Encoded]) -> None:
-        """Fit the mean and the R main directions of each class's codes; a class of fewer than two pictures stays."""
+        """Fit the mean and the R principal directions of each class's codes; a class of under two pictures stays."""
         classes, size = self.mean.shape
         count = torch.zeros(classes, dtype=torch.float64)
         total = torch.zeros(classes, size, dtype=torch.float64)

@@ -195,7 +195,7 @@ def test_another_prior_keeps_or_drops_the_ties() -> None:
         ([[]], "a tie names at least two classes"),
         (["face", "skin"], "a tie of prior_ties is 'face'; it must be a list"),
         ("face+skin", "it must be a list"),
-        ([[1, 2]], "prior_ties holds 1, which is none"),
+        ([[1, 2]], "prior_ties holds 1, which is not one"),
         ([[["face"], ["skin"]]], "which is not one of the model's classes"),
         ([["face", "skin"] * 500_000], "prior_ties holds 'face' twice"),
         ([["face", "x" * 1_000_000]], "which is not one of the model's classes"),

@@ -27,8 +27,8 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
 from safetensors.torch import load_file
 
-from groupdnet_hub.training import device_data as kept_data
 from groupdnet_hub.training.config import TrainConfig, parse_train_config
+from groupdnet_hub.training.data import device_data as kept_data
 from groupdnet_hub.training.data.batches import batch_of, build_loader
 from groupdnet_hub.training.data.device_data import keep_pictures
 from groupdnet_hub.training.data.pictures import build_data
