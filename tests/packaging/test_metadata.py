@@ -18,7 +18,12 @@ from tests.helpers.shared_data import ROOT
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
 
 # Modules whose distribution has another name, and what is used only where it happens to be.
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "torch_fidelity": "torch-fidelity"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "torch_fidelity": "torch-fidelity",
+    "typing_extensions": "typing-extensions",
+    "yaml": "pyyaml",
+}
 OPTIONAL = {
     "msvcrt",  # Python's, on Windows
     "spaces",  # a ZeroGPU Space has it
