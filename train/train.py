@@ -33,7 +33,7 @@ from groupdnet_hub.runs.accelerators import (
     only_deterministic_algorithms,
     process_count,
 )
-from groupdnet_hub.runs.scripts import first_line
+from groupdnet_hub.runs.scripts import first_line, program
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.runs.time_limit import TimeLimit
 from groupdnet_hub.training.build import (
@@ -384,4 +384,4 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"train.py: {first_line(error)}")
+        sys.exit(f"{program('train.py')}: {first_line(error)}")

@@ -27,7 +27,9 @@ def make_prior(
     """Return the prior of a configuration.
 
     Args:
-        rank, codes: ``prior_rank`` and ``prior_codes``, of which one at least is 0.
+        code_shape: (C, z, h, w) of the codes.
+        rank: ``prior_rank``, 0 where there are ``codes``.
+        codes: ``prior_codes``, 0 where there is a ``rank``.
         ties: the ids of ``prior_ties``.
     """
     if rank:
@@ -60,6 +62,8 @@ class CodePrior(nn.Module):
         """Draw codes float32 [batch, C, z, h, w] on the generator's device.
 
         Args:
+            batch: number of codes.
+            generator: draws them.
             spatial: (h, w) of the codes, for label maps of another size; a fitted prior stretches its own.
         """
         shape = self.code_shape if spatial is None else (*self.code_shape[:2], *spatial)
