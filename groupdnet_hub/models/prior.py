@@ -121,7 +121,7 @@ class PrincipalDirections(CodePrior):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Encoded]) -> None:
-        """Fit the mean and the R principal directions of each class's codes; a class of fewer than two pictures stays."""
+        """Fit mean and R principal directions of each class's codes; a class of fewer than two pictures stays."""
         classes, size = self.mean.shape
         count = torch.zeros(classes, dtype=torch.float64)
         total = torch.zeros(classes, size, dtype=torch.float64)

@@ -169,8 +169,8 @@ def test_the_table_says_how_it_was_made_and_where_it_differs(
     assert "GroupDNet's mCSD / mOCD is 48.5 times VSPADE's" in text
     assert "GroupEnc's mOCD is 0.0065, lower than GroupDec's 0.0257" in text
     # Divided by ten, VSPADE's mCSD is below those of five systems that it is above in the paper.
-    assert "mCSD: 23 of 28 pairs of systems stand in the paper's order; not so" in text
-    assert "FID: 28 of 28 pairs of systems stand in the paper's order." in text
+    assert "mCSD: 23 of 28 pairs of systems are in the paper's order; not so" in text
+    assert "FID: 28 of 28 pairs of systems are in the paper's order." in text
     assert "Commit abc1234; a machine" in text
     assert "python train/reproduce.py --table 1 3" in text
     assert "6,400 pictures of 64x64 in batches of 8" in text

@@ -10,10 +10,6 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.models.encoder import Gaussian
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def small_config(**fields: object) -> GroupDNetConfig:
     return GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(32, 32), width=4, **fields)
 

@@ -12,7 +12,8 @@ from groupdnet_hub import GroupDNet, GroupDNetPipeline
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.models.prior import make_prior
-from tests.helpers.prior_examples import encoded, seeded, small_config
+from tests.helpers.network_models import generator as seeded
+from tests.helpers.prior_examples import encoded, small_config
 from tests.helpers.script_runs import run_script
 from tests.helpers.shared_data import ROOT
 

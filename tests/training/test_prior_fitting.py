@@ -8,7 +8,8 @@ import torch
 from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.training.prior_fitting import nearest_decoded, region_differences
-from tests.helpers.prior_examples import encoded, seeded, small_config
+from tests.helpers.network_models import generator as seeded
+from tests.helpers.prior_examples import encoded, small_config
 
 
 def test_differences_are_those_of_each_class_region() -> None:

@@ -45,8 +45,12 @@ class RecordedDecode:
     @property
     def nbytes(self) -> int:
         """Bytes of the cached picture and its sums; CUDA graphs hold one decode's working memory besides."""
+        return bytes_of(self.tensors())
+
+    def tensors(self) -> list[Tensor]:
+        """Return the cached picture's and its sums' tensors, which stay where they are in memory."""
         cached = [] if self._shown is None else self._shown.tensors()
-        return bytes_of([*cached, *(tensor for sums in self._sums for tensor in sums.tensors())])
+        return [*cached, *(tensor for sums in self._sums for tensor in sums.tensors())]
 
     def draw(self, codes: Tensor) -> Tensor:
         """Return the picture [1, 3, H, W] of codes [1, C, z, h, w]."""

@@ -20,9 +20,9 @@ from groupdnet_hub.models.fast.label_windows import LabelLevel, rows_from_patche
 from groupdnet_hub.models.layers import GroupedConv2d
 
 # Adding a looked-up number to a sum takes about as long as this many multiply-accumulates of a matrix product.
-_LOOK_UP_COST = 4
+LOOK_UP_COST = 4
 # Bytes of the table that the parts of a 5x5 window are looked up in: they stay near the processor.
-_TABLE_BYTES = 2**21
+TABLE_BYTES = 2**21
 
 
 def folded_rows(level: LabelLevel, hidden: Tensor, convolutions: Sequence[GroupedConv2d]) -> list[Tensor]:
@@ -44,7 +44,7 @@ def folded_rows(level: LabelLevel, hidden: Tensor, convolutions: Sequence[Groupe
         return [rows.permute(0, 2, 3, 1).flatten(0, 2) for rows in maps]
     windows, groups = level.windows.hidden, convolutions[0].groups
     width = hidden.shape[1] // groups
-    if len(hidden) * width + _LOOK_UP_COST * len(windows) >= len(windows) * width:
+    if len(hidden) * width + LOOK_UP_COST * len(windows) >= len(windows) * width:
         patches = window_patches(level, hidden, groups)
         return [rows_from_patches(patches, c.weight, None) for c in convolutions]
     parts = windows + torch.arange(9, device=windows.device) * len(hidden)
@@ -53,7 +53,7 @@ def folded_rows(level: LabelLevel, hidden: Tensor, convolutions: Sequence[Groupe
 
 def _sum_of_parts(parts: Tensor, hidden: Tensor, weight: Tensor, groups: int) -> Tensor:
     """Return rows [U5, channels] for ``parts`` [U5, 9], numbered place by place, each with a row of ``hidden``."""
-    channels = max(16, _TABLE_BYTES // (9 * len(hidden) * hidden.element_size()))
+    channels = max(16, TABLE_BYTES // (9 * len(hidden) * hidden.element_size()))
     sums = []
     for own, matrices in zip(hidden.chunk(groups, dim=1), weight.flatten(2).chunk(groups), strict=True):
         for some in matrices.split(channels):
@@ -138,7 +138,7 @@ def dense_rows(
         shared, gamma, beta: the convolutions of a CG-Norm.
         compiled: by ``torch.compile``.
     """
-    rows = _compiled_rows() if compiled else _rows
+    rows = compiled_rows() if compiled else rows_of_weights
     return rows(label_input, _parameters(shared), _parameters(gamma), _parameters(beta), constants)
 
 
@@ -148,7 +148,7 @@ def _parameters(layer: GroupedConv2d) -> tuple[Tensor, Tensor]:
     return layer.weight.detach(), layer.bias.detach()
 
 
-def _rows(
+def rows_of_weights(
     label_input: Tensor,
     shared: tuple[Tensor, Tensor],
     gamma: tuple[Tensor, Tensor],
@@ -185,6 +185,7 @@ def _joined(scales: Tensor, shifts: Tensor, groups: int) -> Tensor:
 
 
 @functools.cache
-def _compiled_rows() -> Callable[..., Tensor]:
+def compiled_rows() -> Callable[..., Tensor]:
+    """Return :func:`rows_of_weights`, compiled."""
     # torch.compile keeps few variants; where models of many shapes need more, they run uncompiled.
-    return torch.compile(_rows, dynamic=True)
+    return torch.compile(rows_of_weights, dynamic=True)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 # Multiply-accumulates of a part for each of its results. With fewer, writing and adding the results costs more than a
 # redrawn class saves.
-_WORTH_KEEPING = 128
+WORTH_KEEPING = 128
 # On smaller maps there is little to save, and PyTorch convolves few channels of few pixels slowly.
-_LEAST_PIXELS = 1024
+LEAST_PIXELS = 1024
 
 
 def part_widths(
@@ -41,7 +41,7 @@ def part_widths(
             return (width,) * groups
         middle = min(seams, key=lambda seam: abs(2 * seam - first - last))
         widths += [middle - first, last - middle]
-    if pixels < _LEAST_PIXELS or min(widths) * kernel_area < _WORTH_KEEPING:
+    if pixels < LEAST_PIXELS or min(widths) * kernel_area < WORTH_KEEPING:
         return (width,) * groups
     return tuple(widths)
 

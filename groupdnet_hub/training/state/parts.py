@@ -38,7 +38,7 @@ _PART = re.compile(r"(weights|optimizer)-\d+\.safetensors")
 _FILE = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _MODEL_FOLDER = "generator/"
 _OWN_STATE, _AVERAGE, _FITTED = "own_state.safetensors", "average/", "average/module.prior."
-# accelerate numbers the networks as the trainer prepares them: the model, the discriminator.
+# accelerate numbers the networks as train.py prepares them: the model, the discriminator.
 _MODEL, _DISCRIMINATOR = "model.safetensors", "model_1.safetensors"
 
 

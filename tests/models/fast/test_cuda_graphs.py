@@ -67,19 +67,21 @@ def test_recorded_pictures_are_those_of_a_decode_from_the_start(placement: str) 
 @torch.no_grad()
 def test_recorded_pictures_with_partial_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     """They lie in the same memory throughout, and are brought up to date there."""
-    for limit in ("_WORTH_KEEPING", "_LEAST_PIXELS"):
-        monkeypatch.setattr(partial_sums, limit, 1)
     model, label = model_and_map()
     prepared, recorder = model.prepare(label, keep=0), Recorder()
+    without = RecordedDecode(model.decoder, prepared, recorder)
+    without.draw(codes_to_draw(model)[0])
+    for limit in ("WORTH_KEEPING", "LEAST_PIXELS"):
+        monkeypatch.setattr(partial_sums, limit, 1)
     recorded = RecordedDecode(model.decoder, prepared, recorder)
     places: set[tuple[int, ...]] = set()
     for codes in [*codes_to_draw(model), *codes_to_draw(model)]:
         assert torch.equal(recorded.draw(codes), model.decode(codes, prepared))
-        places.add(tuple(t.data_ptr() for sums in recorded._sums for t in sums.tensors()))
+        places.add(tuple(tensor.data_ptr() for tensor in recorded.tensors()))
     assert len(places) == 1
-    assert len(next(iter(places))) > 0
-    kept = [*recorded._shown.tensors(), *(t for sums in recorded._sums for t in sums.tensors())]
-    assert recorded.nbytes == sum(t.numel() * t.element_size() for t in {id(t): t for t in kept}.values())
+    assert len(recorded.tensors()) > len(without.tensors())
+    distinct = {id(tensor): tensor for tensor in recorded.tensors()}
+    assert recorded.nbytes == sum(t.numel() * t.element_size() for t in distinct.values()) > without.nbytes
 
 
 @torch.no_grad()
@@ -113,12 +115,12 @@ def test_old_recordings_leave() -> None:
     recorded = RecordedDecode(model.decoder, model.prepare(label, keep=0), recorder)
     codes = model.sample_codes(1, generator=generator())
     recorded.draw(codes)
-    for number in range(1, 60):
+    # The last 32 of the sets stay: the newest and the oldest of them are played, the one before is recorded again.
+    for number, count in [*((number, number) for number in range(1, 60)), (59, 59), (28, 59), (27, 60)]:
         codes = codes.clone()
         codes[:, [c for c in range(8) if number >> c & 1]] += 1
         recorded.draw(codes)
-    assert len(recorded._recordings) == 32
-    assert recorder.recorded == 59
+        assert recorder.recorded == count
 
 
 def test_threads_take_turns() -> None:
@@ -179,8 +181,8 @@ def test_whole_maps_compile_as_one_graph_of_few_variants(monkeypatch: pytest.Mon
         graphs.append(graph)
         return graph.forward
 
-    whole = torch.compile(folding._rows, dynamic=True, fullgraph=True, backend=counted)
-    monkeypatch.setattr(folding, "_compiled_rows", lambda: whole)
+    whole = torch.compile(folding.rows_of_weights, dynamic=True, fullgraph=True, backend=counted)
+    monkeypatch.setattr(folding, "compiled_rows", lambda: whole)
     monkeypatch.setattr(decoder, "searches_windows", lambda device: False)
     torch._dynamo.reset()
     for size, width in (((64, 64), 4), ((32, 32), 6)):

@@ -134,7 +134,7 @@ def test_a_redrawn_class_gives_the_same_bits_as_a_decode_from_the_start() -> Non
 @pytest.fixture
 def merging(monkeypatch: pytest.MonkeyPatch) -> GroupDNet:
     """A network that keeps partial sums wherever its groups merge, as a wide one does on large maps."""
-    for limit in ("_WORTH_KEEPING", "_LEAST_PIXELS"):
+    for limit in ("WORTH_KEEPING", "LEAST_PIXELS"):
         monkeypatch.setattr(partial_sums, limit, 1)
     return make_model(8, (64, 64), 4)
 

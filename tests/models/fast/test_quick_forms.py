@@ -50,14 +50,14 @@ def test_few_channels(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("groups", [1, 2])
 @torch.no_grad()
 def test_rows_from_smaller_windows(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folding, "_TABLE_BYTES", 2**16)  # several parts of the channels
+    monkeypatch.setattr(folding, "TABLE_BYTES", 2**16)  # several parts of the channels
     level = label_level(maps("cells", 1, 6, (64, 64)), None, (64, 64), 6)
     assert level.windows is not None
     hidden = torch.randn(len(level.windows.symbols) + 1, 64 * groups, generator=generator())
     layer = convolution(64 * groups, 48 * groups, 3, groups)
     rows = {}
     for cost in (0, 10**9):  # look-ups for free, and none at all
-        monkeypatch.setattr(folding, "_LOOK_UP_COST", cost)
+        monkeypatch.setattr(folding, "LOOK_UP_COST", cost)
         (rows[cost],) = folding.folded_rows(level, hidden, [layer])
     torch.testing.assert_close(rows[0], rows[10**9], rtol=0, atol=1e-4)
     assert not torch.equal(rows[0], rows[10**9])
