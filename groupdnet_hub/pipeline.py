@@ -41,7 +41,7 @@ class GroupDNetPipeline:
 
     Args:
         model: model, which is set to evaluation mode.
-        kept_bytes: size of the cache in bytes; 0 for none. By default 512 MiB, or 2 GiB for a model on another device
+        cache_bytes: size of the cache in bytes; 0 for none. By default 512 MiB, or 2 GiB for a model on another device
             than the CPU, where scale and shift of entire label maps are cached.
         compiled, cuda_graphs: options of :meth:`GroupDNet.prepare` for every picture; without a cache there are no
             CUDA graphs.
@@ -51,14 +51,14 @@ class GroupDNetPipeline:
         self,
         model: GroupDNet,
         *,
-        kept_bytes: int | None = None,
+        cache_bytes: int | None = None,
         compiled: bool = False,
         cuda_graphs: bool = False,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
-        if kept_bytes is None:
-            kept_bytes = (512 if model.device.type == "cpu" else 2048) * 2**20
-        self.prepared_maps = PreparedMapCache(kept_bytes, compiled=compiled, cuda_graphs=cuda_graphs)
+        if cache_bytes is None:
+            cache_bytes = (512 if model.device.type == "cpu" else 2048) * 2**20
+        self.prepared_maps = PreparedMapCache(cache_bytes, compiled=compiled, cuda_graphs=cuda_graphs)
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | os.PathLike[str], **options: Any) -> GroupDNetPipeline:
@@ -176,7 +176,8 @@ class GroupDNetPipeline:
         """Interpolate from ``look_a`` to ``look_b``, on the first one's label map (appearance morphing).
 
         Args:
-            look_a, look_b: looks at the positions 0 and 1.
+            look_a: look at the position 0.
+            look_b: look at the position 1.
             steps: number of looks, at least 2.
             classes: classes that change; all by default.
             span: first and last position; beyond [0, 1] the change is extrapolated.

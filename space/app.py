@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # Before gradio is imported: nothing is sent anywhere, and no pictures are recorded in the visitor's browser.
@@ -36,9 +37,13 @@ from page.ui.endpoints import add_endpoints
 from page.ui.layout import add_studio
 from page.ui.theme import STYLES, proportions, theme
 
+from groupdnet_hub.runs.scripts import is_clone, program
+
 HERE = Path(__file__).resolve().parent
 # Each folder in it holds a further model, which has a page of its own beside the bundled one's.
 MORE_MODELS = HERE / "models"
+# Of the human evaluation: an installed package is not written to.
+ANSWERS = (HERE if is_clone() else Path.cwd()) / "answers.sqlite3"
 # Pictures that were shown are deleted after a day; looked for every hour.
 CACHE_HOUR, CACHE_DAY = 3600, 24 * 3600
 
@@ -122,11 +127,18 @@ def build_page(
     return page
 
 
-def main() -> None:
+def main(argv: Sequence[str] = ()) -> None:
     """Serve the page; the model is loaded while it starts."""
+    argparse.ArgumentParser(
+        prog=program("app.py"),
+        description="Open the page on http://localhost:7860.",
+        epilog="Environment variables say what it shows, GROUPDNET_MODEL (a folder, the name of a bundled model, or a "
+        "Hub id) and GROUPDNET_EXAMPLES (a folder of label maps), and where, GRADIO_SERVER_NAME and "
+        "GRADIO_SERVER_PORT. space/README.md lists them all.",
+    ).parse_args(argv)
     try:
         studio, more = open_studio(), open_more_studios()
-        evaluation = Evaluation.from_environment(studio, studio.examples_folder, HERE / "answers.sqlite3")
+        evaluation = Evaluation.from_environment(studio, studio.examples_folder, ANSWERS)
     except ExamplesError as error:
         sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")
     except (ValueError, OSError) as error:
@@ -156,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,10 +1,9 @@
-"""Compare models on the same label maps with the same seeds: sheets to look at, and a table of their figures.
+"""Compare models on the same label maps with the same seeds: sheets of pictures, and a table of their metrics.
 
 ``python train/compare_models.py --models old=space/model new=runs/new/model --data_dir DATA --output_dir FOLDER
 --metrics mcsd mocd lpips frechet``
 
-Flags that are not listed here are those of evaluate.py, which measures each model; what is measured already is not
-measured again.
+Flags that are not listed here are those of evaluate.py, which measures each model; finished parts are not repeated.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from groupdnet_hub.training.preview import save_picture
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(Settings):
-    """Models, and what is drawn and measured of them."""
+    """Settings of compare_models.py: models, sheets and measurement."""
 
     models: tuple[str, ...] = option(help="folders or Hub ids, and their names", metavar="NAME=MODEL")
     data_dir: str = option(help="data set folder of the models' classes")
     split: str = option("validation", "its split with the label maps")
-    output_dir: str = option("runs/comparison", "where sheets, figures and the table go")
+    output_dir: str = option("runs/comparison", "folder of sheets, results and the table")
     sheet_maps: int = option(6, "label maps with a sheet, spread over the split", check=at_least(1))
     sheet_columns: int = option(4, "pictures of each model in a row", check=at_least(1))
     sheet_height: int = option(160, "height of a picture on the sheets", check=at_least(1))
@@ -45,10 +44,10 @@ class CompareConfig(Settings):
 
     @property
     def named_models(self) -> dict[str, str]:
-        """Folders or Hub ids by name; one without a name has that of its folder.
+        """Folders or Hub ids by name; a model without a name has that of its folder.
 
         Raises:
-            ValueError: for a name that two have, or that cannot be a file's.
+            ValueError: for a repeated name, or one that cannot be a file name.
         """
         models: dict[str, str] = {}
         for one in self.models:
@@ -71,12 +70,12 @@ class CompareConfig(Settings):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw the sheets, measure what is missing, write the table."""
+    """Draw the sheets, measure the missing metrics, write the table."""
     settings = parse_settings(
         CompareConfig,
         argv,
         prog="compare_models.py",
-        description="Sheets and figures of several models. Further flags are those of evaluate.py.",
+        description="Sheets and metrics of several models. Further flags are those of evaluate.py.",
         others="evaluate_flags",
     )
     models = settings.named_models
@@ -104,10 +103,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_sheets(settings: CompareConfig, systems: Mapping[str, System]) -> None:
-    """One sheet for each of some label maps.
+    """Draw one sheet for each of some label maps.
+
+    Args:
+        settings: settings of the run.
+        systems: systems by name.
 
     Raises:
-        ValueError: for models of different classes, or whose label maps come with instances.
+        ValueError: for models of different classes, or with instance edges.
     """
     names = {name: system.labels.names for name, system in systems.items()}
     if len(set(names.values())) > 1:

@@ -1,9 +1,9 @@
 """Measure a system as the paper does: ``accelerate launch train/evaluate.py --model ID --data_dir FOLDER ...``.
 
-What is guaranteed: the codes of a picture depend on ``--seed``, its label map's number and the redrawn class alone, and
-a batch holds the same pictures however many processes there are, so that on devices of one kind the figures do not
-depend on their number, nor on where a run was stopped. On a CPU each process has one thread, so start a process for
-each core: ``torchrun --nproc_per_node CORES train/evaluate.py ...``.
+Guarantees: the codes of a picture depend on ``--seed``, the index of its label map and the redrawn class alone, and a
+batch holds the same pictures for any number of processes, so that on devices of one kind the results depend neither on
+their number nor on where a run was stopped. On a CPU each process has one thread, so start a process for each core:
+``torchrun --nproc_per_node CORES train/evaluate.py ...``.
 
 All processes must see the folder of ``--output``.
 """
@@ -45,12 +45,12 @@ from groupdnet_hub.runs.provenance import digest, model_digest
 from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.sharding import run_sharded, sole_run, start_accelerator
 
-# Metrics that are measured and finished together; every other one is a part by itself.
+# Part of metrics that are measured together; each other metric is a part of its own.
 _PART_OF = {"mcsd": "classes", "mocd": "classes", "miou": "segmentation"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """One run, from the command line to the finished results file."""
+    """Run from the command line to the finished results file."""
     settings = parse_evaluate_config(argv)
     accelerator = start_accelerator()
     evaluation = Evaluation(settings, accelerator)
@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 class Evaluation:
-    """All figures of one system, on one process of perhaps many."""
+    """The measurement of one system, on one of the processes of a run."""
 
     def __init__(self, settings: EvaluateConfig, accelerator: Accelerator) -> None:
         self.settings, self.accelerator = settings, accelerator
         self.results = ResultsFile(settings.output)
         self.inputs = Inputs(settings, accelerator)
-        # What all figures depend on. Contents and not paths: a folder may be moved, but not changed.
+        # What all results depend on: contents, not paths, so that a folder may be moved but not changed.
         frame = {} if settings.name_suffix is None else {"name_suffix": settings.name_suffix}
         self.conditions: dict[str, Any] = {
             "format": 1,
@@ -81,19 +81,19 @@ class Evaluation:
             "data": self.inputs.data_digest,
         }
         self.networks = Networks(settings, accelerator.device)
-        self.judges: dict[str, nn.Module] = {}
+        self.features: dict[str, nn.Module] = {}
         self.sampled: dict[str, SampledPart] = {}
         self.segmenter: tuple[Segmenter, LabelTable] | None = None
-        # Each once, in their order.
+        # Each part once, in the order of the metrics.
         wanted = {_PART_OF.get(metric, metric): None for metric in settings.metrics}
         with accelerator.local_main_process_first():  # weights are downloaded once
             self.parts = {part: self._prepare(part) for part in wanted}
 
     def run(self) -> None:
-        """Measure what is missing, then write the report and the contact sheets."""
+        """Measure the missing parts, then write the report and the contact sheets."""
         settings, accelerator, results = self.settings, self.accelerator, self.results
         results.open(self.conditions, self.parts)
-        accelerator.wait_for_everyone()  # all have looked before anything is written
+        accelerator.wait_for_everyone()  # all have checked before anything is written
         if accelerator.is_main_process:
             results.begin(
                 {
@@ -121,7 +121,7 @@ class Evaluation:
             self._draw_sheets()
 
     def _prepare(self, part: str) -> dict[str, Any]:
-        """Load what a part needs; its settings."""
+        """Load what a part needs, and return its settings."""
         settings, networks = self.settings, self.networks
         if part in ("classes", "lpips"):
             return {
@@ -136,29 +136,27 @@ class Evaluation:
         if part in SAMPLED_METRICS:
             self.sampled[part] = sampled_part(part, settings, self.inputs, networks)
             return self.sampled[part].settings
-        if part == "fid":
-            network: nn.Module = networks.inception
-        elif part == "frechet":
-            network = networks.trunk
+        more: dict[str, Any] = {}
+        network: nn.Module
+        if part == "segmentation":
+            network, table = self.segmenter = self._load_segmenter()
+            more["segmentation_labels"] = digest(repr((dict(table.targets), sorted(table.ignored))))
         else:
-            assert settings.segmentation_model, "miou is asked for with a model"
-            labels = self.inputs.system.labels
-            table = (
-                LabelTable.from_file(settings.segmentation_labels, labels)
-                if settings.segmentation_labels
-                else LabelTable.of_model(settings.segmentation_model, labels)
-            )
-            network = Segmenter(settings.segmentation_model, table).to(self.accelerator.device)
-            self.segmenter = network, table
-        self.judges[part] = network
-        conditions: dict[str, Any] = {"num_images": settings.num_images, "network": model_digest(network)}
-        conditions |= self.inputs.judging_settings()
-        if part == "frechet":
-            conditions["frechet_net"] = settings.frechet_net
-        if part == "segmentation" and self.segmenter:
-            table = self.segmenter[1]
-            conditions["segmentation_labels"] = digest(repr((dict(table.targets), sorted(table.ignored))))
-        return conditions
+            network = self.features[part] = networks.inception if part == "fid" else networks.trunk
+            if part == "frechet":
+                more["frechet_net"] = settings.frechet_net
+        conditions = {"num_images": settings.num_images, "network": model_digest(network)}
+        return {**conditions, **self.inputs.judging_settings(), **more}
+
+    def _load_segmenter(self) -> tuple[Segmenter, LabelTable]:
+        settings, labels = self.settings, self.inputs.system.labels
+        assert settings.segmentation_model, "EvaluateConfig.check requires it for miou"
+        table = (
+            LabelTable.from_file(settings.segmentation_labels, labels)
+            if settings.segmentation_labels
+            else LabelTable.of_model(settings.segmentation_model, labels)
+        )
+        return Segmenter(settings.segmentation_model, table).to(self.accelerator.device), table
 
     def _measure_diversity(self, part: str) -> None:
         measure = measure_classes if part == "classes" else measure_image
@@ -186,7 +184,7 @@ class Evaluation:
     def _measure_pictures(self, parts: Sequence[str]) -> None:
         if not parts:
             return
-        features = {part: self.judges[part] for part in parts if part != "segmentation"}
+        features = {part: self.features[part] for part in parts if part != "segmentation"}
         segmenter = self.segmenter if "segmentation" in parts else None
         indices = self.inputs.spread(self.settings.num_images)
         found = measure_pictures(self.inputs, self.accelerator, indices, features, segmenter)
@@ -209,7 +207,7 @@ class Evaluation:
         text = report(Path(self.settings.model).name, found)
         with atomic_write(self.results.path.with_suffix(".md")) as file:
             file.write_text(text, encoding="utf-8")
-        self.accelerator.print(f"{text}\nThe figures are in {self.results.path}.")
+        self.accelerator.print(f"{text}\nThe results are in {self.results.path}.")
 
     def _draw_sheets(self) -> None:
         settings, inputs = self.settings, self.inputs

@@ -1,10 +1,10 @@
 """Draw N pictures for each label map: ``accelerate launch train/generate.py --model ID --label_dir FOLDER ...``.
 
-What is guaranteed: the codes of a picture depend on ``--seed``, its label map's number and its own number alone. A
-batch holds pictures of one label map, the same ones in every run of the same settings, so that on devices of one kind
-the pictures do not depend on the number of processes, nor on where a run was stopped. ``--batch_size`` changes no
-code, but may change a picture by rounding (a grey level here and there); it is one of the recorded settings. The number
-of threads would do the same: on a CPU each process has one, so start a process for each core.
+Guarantees: the codes of a picture depend on ``--seed``, the index of its label map and its own number alone. A batch
+holds pictures of one label map, the same ones in every run with the same settings, so that on devices of one kind the
+pictures depend neither on the number of processes nor on where a run was stopped. ``--batch_size`` has no effect on
+codes, but may change a picture by rounding (a grey level here and there); it is one of the recorded settings. The
+number of threads would do the same: on a CPU each process has one, so start a process for each core.
 
 All processes must see ``--output_dir``.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,12 +36,12 @@ from groupdnet_hub.runs.provenance import digest, model_digest
 from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.sharding import picture_seed, run_sharded, shard, sole_run, start_accelerator
 
-# Compressing PNG files takes longer than drawing on a GPU.
+# Threads that write: compressing PNG files takes longer than drawing on a GPU.
 _WRITERS = 4
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """One run, from the command line to the finished folder."""
+    """Run from the command line to the finished folder."""
     settings = parse_generate_config(argv)
     accelerator = start_accelerator(settings.mixed_precision)
     model = GroupDNet.from_pretrained(settings.model, device=accelerator.device).requires_grad_(False)
@@ -50,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 class Generation:
-    """All pictures of one run, on one process of perhaps many.
+    """The pictures of one run, on one of its processes.
 
     Attributes:
-        present: for each label map, the ids of the classes on it.
+        present: ids of the classes on each label map.
     """
 
     def __init__(self, settings: GenerateConfig, accelerator: Accelerator, model: GroupDNet) -> None:
@@ -69,7 +69,7 @@ class Generation:
         self.gallery = None
         if settings.gallery_dir is not None:
             self.gallery = Gallery(settings.gallery_dir, model, accelerator, settings.classes_from_gallery)
-        # What the pictures depend on. Contents and not paths: a folder may be moved, but not changed.
+        # What the pictures depend on: contents, not paths, so that a folder may be moved but not changed.
         self.conditions: dict[str, Any] = {
             "format": 1,
             "seed": settings.seed,
@@ -90,19 +90,19 @@ class Generation:
         )
 
     def run(self) -> None:
-        """Draw what is missing, then write the manifest and upload."""
+        """Draw the missing pictures, then write the manifest and upload."""
         split = self.folder.split
         self._check()  # before anything is written
         with (
             sole_run(self.accelerator, split, "generate", "choose another --output_dir or --split"),
             writing_to(split),
         ):
-            self._check()  # of another run, which may have ended meanwhile
+            self._check()  # another run may have ended meanwhile
             self._fill()
 
     def _check(self) -> None:
         self.folder.check(self.conditions, self.model.labels)
-        self.accelerator.wait_for_everyone()  # all have looked before anything is written
+        self.accelerator.wait_for_everyone()  # all have checked before anything is written
 
     def _fill(self) -> None:
         settings, accelerator, folder = self.settings, self.accelerator, self.folder
@@ -140,7 +140,7 @@ class Generation:
         return {name: Path(value).name for name, value in given.items() if value is not None}
 
     def _jobs(self) -> list[tuple[int, int, list[int]]]:
-        """(map, first number, missing numbers) of every batch that lacks a picture."""
+        """Return (map, first number, missing numbers) of every batch that lacks a picture."""
         missing = self.folder.missing(len(self.maps.names), self.settings.num_per_map)
         jobs = []
         for map_index in range(len(self.maps.names)):
@@ -155,12 +155,12 @@ class Generation:
 
     @torch.inference_mode()
     def _draw(self, jobs: Sequence[tuple[int, int, list[int]]]) -> None:
-        """Draw batches, whole ones even if only one picture is missing: rounding depends on the batch."""
+        """Draw batches, complete even if only one picture is missing, because rounding depends on the batch."""
         accelerator, model, folder = self.accelerator, self.model, self.folder
         current = -1
         bar = tqdm(
             total=sum(len(wanted) for *_, wanted in jobs),
-            desc="drawing" if accelerator.num_processes == 1 else "drawing the first process's share",
+            desc="drawing" if accelerator.num_processes == 1 else "drawing the first process's shard",
             unit="picture",
             disable=not accelerator.is_main_process,
         )
@@ -168,20 +168,21 @@ class Generation:
             for map_index, first, wanted in jobs:
                 if map_index != current:
                     label, instance = self.maps.read(map_index)
-                    scene = model.prepare(label[None], None if instance is None else instance[None])
+                    prepared = model.prepare(label[None], None if instance is None else instance[None])
                     current = map_index
                 if first == 0:
                     folder.write_map(map_index, label, instance, model.labels)
                 codes = {number: self._codes(map_index, number) for number in self._batch(first)}
                 batch = torch.stack([one.tensor for one in codes.values()]).to(accelerator.device)
-                images = dict(zip(codes, model.decode(batch, scene).float().cpu(), strict=True))
+                images = dict(zip(codes, model.decode(batch, prepared).float().cpu(), strict=True))
 
-                list(writers.map(partial(self._write, map_index, images, codes), wanted))
+                write = partial(self._write, map_index, images, codes)
+                list(writers.map(write, wanted))
                 bar.update(len(wanted))
         bar.close()
 
     def _write(
-        self, map_index: int, images: Mapping[int, Tensor], codes: Mapping[int, AppearanceCodes], number: int
+        self, map_index: int, images: dict[int, Tensor], codes: dict[int, AppearanceCodes], number: int
     ) -> None:
         self.folder.write_picture(map_index, number, tensor_to_picture(images[number]), codes[number])
 

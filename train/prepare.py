@@ -1,4 +1,4 @@
-"""Raw data sets -> the folders that train.py reads: ``python train/prepare.py SOURCE --input RAW --output FOLDER``.
+"""Prepare raw data sets as folders that train.py reads: ``python train/prepare.py SOURCE --input RAW --output FOLDER``.
 
 SOURCE is one of
 
@@ -7,12 +7,12 @@ SOURCE is one of
 - ``cityscapes``: leftImg8bit and gtFine, with instance maps;
 - ``ade20k``: the scene parsing benchmark, ADEChallengeData2016;
 - ``folder``: any folder of pictures and one of label maps;
-- ``photos``: photos without label maps, which a parser labels; those where it is sure are kept, or with ``--tags``
-  those whose tags it agrees with.
+- ``photos``: photos without label maps, which a parser labels; those of which it is sure are used, or with ``--tags``
+  those with whose tags it agrees.
 
 It writes OUTPUT/classes.json and, for each split, OUTPUT/SPLIT/ with images/, labels/, instances/ where there are any,
-and metadata.jsonl. A run that was stopped goes on when it is started again with the same flags. Pairs that cannot be
-read or do not fit are listed at the end, and the exit status is then 1; it is 2 where nothing could be started.
+and metadata.jsonl. A stopped run resumes when it is started again with the same flags. Pairs that cannot be read
+or do not fit are listed at the end, and the exit status is then 1; it is 2 if the run could not be started.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from groupdnet_hub.prepare.run import Summary, prepare_all
 
 
 def run(settings: PrepareConfig) -> Summary:
-    """Download if asked, prepare, and upload if asked.
+    """Download if requested, prepare, and upload if requested.
 
     Raises:
-        ValueError, OSError: if the run cannot be started or cannot go on.
+        ValueError, OSError: if the run cannot start or continue.
     """
     if settings.push_to_hub:
         require_datasets()  # before an hour of work
@@ -50,7 +50,7 @@ def run(settings: PrepareConfig) -> Summary:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     settings = parse_prepare_config(argv, description=__doc__ or "")
     try:
         summary = run(settings)

@@ -1,9 +1,9 @@
-"""Train and measure the systems of the paper's tables with one command, and print them beside the paper's figures.
+"""Train and measure the systems of the paper's tables with one command, and print them beside the paper's values.
 
 ``python train/reproduce.py --table 1 3 --scale small --data_dir DATA --output_dir FOLDER``
 
-Every system sees the same pictures equally often. A system that is done is not trained again, and a killed one goes on
-from its last checkpoint, so the command can be repeated until all are done. ``--study schedules`` compares schedules of
+Every system sees the same pictures equally often. A finished system is not trained again, and a killed one resumes from
+its last checkpoint, so the command can be repeated until all are finished. ``--study schedules`` compares layouts of
 groups and orders of classes instead.
 """
 
@@ -39,19 +39,19 @@ from groupdnet_hub.runs.settings import Settings, at_least, option, seed_option
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceConfig(Settings):
-    """Tables, systems, and what they are trained and measured with."""
+    """Settings of reproduce.py: tables, systems, their training and measurement."""
 
     table: tuple[int, ...] | None = option(None, "tables of the paper", choices=tuple(sorted(PAPER_TABLES)))
-    study: str | None = option(None, "schedules of groups and orders of classes", choices=("schedules",))
+    study: str | None = option(None, "layouts of groups and orders of classes", choices=("schedules",))
     scale: str = option("small", "the paper's sizes, or ones that a CPU can train", choices=tuple(SCALES))
     data_dir: str = option(help="data set folder with train/ and validation/")
-    output_dir: str = option("runs/reproduce", "where systems, figures and tables go")
+    output_dir: str = option("runs/reproduce", "folder of systems, results and tables")
     systems: tuple[str, ...] | None = option(None, "only these rows", metavar="NAME")
     pictures: int | None = option(
         None, "pictures that each system sees, instead of the scale's budget", check=at_least(1)
     )
     num_processes: int = option(1, "processes that train and measure a system together", check=at_least(1))
-    seed: int = seed_option("of training and measuring")
+    seed: int = seed_option("seed of training and measuring")
     perceptual_net: Literal["vgg19", "vgg16"] | None = option(None, "instead of the scale's")
     perceptual_weights: str | None = option(None, "its weights; by default torchvision downloads them")
     alexnet_weights: str | None = option(None, "see evaluate.py")
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 class Run:
-    """One system: its folder, what it is trained with, and what is there already."""
+    """One system: its folder, and what it is trained and measured with."""
 
     def __init__(self, settings: ReproduceConfig, scale: Scale, entry: Entry) -> None:
         self.settings, self.scale = settings, scale
@@ -121,7 +121,7 @@ class Run:
         self.flags += ["--seed", str(settings.seed)]
 
     def train(self) -> None:
-        """Train the system, or go on, or do nothing.
+        """Train the system, resume its training, or do nothing if it is finished.
 
         Raises:
             ValueError: if it was trained with other flags, or training fails.
@@ -131,7 +131,8 @@ class Run:
             before = json.loads(record.read_text(encoding="utf-8"))
             if before["flags"] != self.flags:
                 raise ValueError(
-                    f"{self.folder} was trained otherwise ({shlex.join(before['flags'])}): choose another --output_dir"
+                    f"{self.folder} was trained with other flags ({shlex.join(before['flags'])}): choose another "
+                    "--output_dir"
                 )
         else:
             before = {"flags": self.flags, "seconds": 0.0}
@@ -152,10 +153,10 @@ class Run:
         _write_json(record, before | {"seconds": before["seconds"] + time.perf_counter() - started})
 
     def measure(self) -> None:
-        """Measure the system, or go on; evaluate.py keeps what is done.
+        """Measure the system, or resume it; evaluate.py does not repeat finished parts.
 
         Raises:
-            ValueError: if that fails.
+            ValueError: if evaluate.py fails.
         """
         settings, metrics = self.settings, list(self.scale.metrics)
         if settings.segmentation_model:
@@ -181,7 +182,7 @@ class Run:
 
 
 def _about(settings: ReproduceConfig, argv: Sequence[str] | None, scale: Scale) -> dict[str, Any]:
-    """What a reader must know to make the table again."""
+    """Return the facts from which a reader can make the table again."""
     given = sys.argv[1:] if argv is None else argv
     seen = settings.pictures or scale.pictures
     return {

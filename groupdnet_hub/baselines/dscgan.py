@@ -45,6 +45,8 @@ class DSCGAN(BaselineSystem):
 
         Args:
             image: only its batch size is looked at.
+            label: int64 [B, H, W].
+            instance: int64 [B, H, W], where the system takes instance maps.
             noise: [B, 2, 1, z, 1, 1], standard normal; drawn here if not given.
 
         Returns:

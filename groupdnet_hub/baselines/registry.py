@@ -23,7 +23,7 @@ from groupdnet_hub.config.decoder_layout import class_slots_for
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.config.presets import preset_fields
 from groupdnet_hub.data.labels import LabelSet
-from groupdnet_hub.hub.files import CONFIG_FILE, find_files
+from groupdnet_hub.hub.files import CONFIG_FILE, HubOptions, find_files
 from groupdnet_hub.io.strict_json import parse_json, read_short_text, shown
 from groupdnet_hub.models.groupdnet import GroupDNet
 
@@ -161,6 +161,8 @@ def system_config(
 
     Args:
         name: one of ``SYSTEMS``.
+        labels: names and colours of the classes.
+        image_size: (height, width) of the pictures.
         width: channels of GroupDNet's last block, which sets the widths of all systems (160 in the paper).
         fields: other fields of the system's configuration.
 
@@ -232,10 +234,8 @@ def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:
     Raises:
         ValueError: and other errors, as ``GroupDNet.from_pretrained``.
     """
-    where: dict[str, Any] = dict.fromkeys(("revision", "cache_dir", "token"))
-    where |= dict.fromkeys(("local_files_only", "force_download"), False)
-    where |= {key: value for key, value in options.items() if key in where}
-    path = find_files(path_or_id, **where)[CONFIG_FILE]
+    of_hub: Any = {key: value for key, value in options.items() if key in HubOptions.__annotations__}
+    path = find_files(path_or_id, **of_hub)[CONFIG_FILE]
     try:
         found = _class_of(read_short_text(path, "the configuration"))
     except ValueError as error:

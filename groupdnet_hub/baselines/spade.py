@@ -33,6 +33,7 @@ def ordinary_decoder(labels: Any, image_size: tuple[int, int], width: int, **mor
 
     Args:
         labels: anything with ``names`` and ``palette``.
+        image_size: (height, width) of the pictures.
         width: w, channels of the last block (64 in the paper's SPADE).
         more: fields of :meth:`GroupDNetConfig.for_labels`.
 
@@ -248,6 +249,9 @@ class SPADE(BaselineSystem):
         """Do the generator's training step: (picture [B, 3, H, W], posterior if there is an encoder).
 
         Args:
+            image: float [B, 3, H, W] in [-1, 1].
+            label: int64 [B, H, W].
+            instance: int64 [B, H, W], where the system takes instance maps.
             noise: [B, 1, z, 1, 1], standard normal; drawn here if not given.
         """
         if self.encoder is None:

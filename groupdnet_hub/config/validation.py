@@ -128,7 +128,7 @@ def check_placement(
         raise ValueError(f"code_grid is {grid}; it must be a power of two")
     if placement == "frame" and grid != 1:
         raise ValueError(
-            f"code_grid is {grid} and code_placement 'frame': codes over the whole frame have no finer "
+            f"code_grid is {grid} and code_placement 'frame': codes over the entire frame have no finer "
             "grid; take code_grid 1, or code_placement 'box'"
         )
     if placement == "box" and split_mode != "crop":

@@ -40,7 +40,8 @@ def from_smis(
 
     Args:
         model_class: what to make of them.
-        generator, encoder: ``*_net_G.pth`` and ``*_net_E.pth`` (tensors only, no pickled code), or safetensors.
+        generator: ``*_net_G.pth`` (tensors only, no pickled code), or safetensors.
+        encoder: ``*_net_E.pth``, or safetensors, as well.
         preset: ``deepfashion``, ``cityscapes`` or ``ade20k``; or a ``config``, for other widths.
         config: the configuration, instead of a preset's.
 
@@ -94,6 +95,7 @@ def matched(
     """Return the tensors under our names, all of them and nothing else.
 
     Args:
+        originals: tensors of the checkpoint, by their keys in it.
         rename: an original key as ours; None for an unknown one.
         wanted: the state dict to fill.
         name: how messages call the checkpoint.

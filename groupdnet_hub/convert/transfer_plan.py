@@ -41,6 +41,8 @@ def class_origins(
     """Return the origin of each class of ``new``: the old class of that name, one of ``init_from``, or none.
 
     Args:
+        old: classes that the model has.
+        new: classes that it is to have.
         init_from: old class names by new ones, for classes that the old model does not have.
 
     Raises:

@@ -204,9 +204,11 @@ class _Pen:
         return self._origin[0] + point[0] * self._body, self._origin[1] + point[1] * self._body
 
     def polygon(self, class_id: int, points: Sequence[Point]) -> None:
+        """Fill a polygon."""
         self._draw.polygon([self._pixel(point) for point in points], fill=class_id)
 
     def ellipse(self, class_id: int, centre: Point, rx: float, ry: float) -> None:
+        """Fill an ellipse with the radii ``rx`` and ``ry``."""
         x, y = self._pixel(centre)
         rx, ry = rx * self._body, ry * self._body
         self._draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=class_id)

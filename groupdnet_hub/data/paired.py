@@ -88,7 +88,8 @@ class PairedImages(Dataset[dict[str, Tensor]]):
             image_size: (height, width) of the items.
             split: name of the split's folder.
             labels: label set of the maps; by default that of ``classes.json``.
-            cache_bytes, transform: as the constructor takes them.
+            cache_bytes: as the constructor takes it.
+            transform: as the constructor takes it.
 
         Raises:
             ValueError: for a missing part, or folders of different classes; the message names it.
@@ -120,8 +121,12 @@ class PairedImages(Dataset[dict[str, Tensor]]):
 
         Args:
             rows: mappings with a picture and a label map, and optionally an ``instance`` map.
-            labels, image_size, cache_bytes, transform: as the constructor takes them.
-            image_column, label_column: keys of the picture and of its label map.
+            labels: label set of the maps.
+            image_size: (height, width) of the items.
+            image_column: key of the picture.
+            label_column: key of its label map.
+            cache_bytes: as the constructor takes it.
+            transform: as the constructor takes it.
 
         Raises:
             ValueError: for a column that the rows lack.
@@ -317,9 +322,11 @@ class _ReadItems:
         self._items: dict[int, dict[str, Tensor]] = {}
 
     def get(self, index: int) -> dict[str, Tensor] | None:
+        """Return an item; None if it is not in memory."""
         return self._items.get(index)
 
     def put(self, index: int, item: Mapping[str, Tensor]) -> None:
+        """Store an item, maps as int16 where that is exact, unless the memory is full."""
         if self._used >= self._limit:
             return
         narrow = {

@@ -207,6 +207,7 @@ def plain_colour(photo: Image.Image, ids: np.ndarray) -> tuple[int, int, int]:
     """Return the median colour of the background, or of the photo if it has none.
 
     Args:
+        photo: the photo, [H, W] pixels.
         ids: int [H, W], a label map at the photo's size.
     """
     pixels = np.asarray(photo)

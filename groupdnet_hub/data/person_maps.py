@@ -51,8 +51,8 @@ def keep_main_person(ids: np.ndarray) -> np.ndarray:
         return ids
     spans = [span[1] for span in ndimage.find_objects(pieces)]
     main = spans[int(np.bincount(pieces.ravel())[1:].argmax())]
-    kept = [False, *(main.start <= (span.start + span.stop - 1) / 2 < main.stop for span in spans)]
-    return np.where(np.array(kept)[pieces], ids, BACKGROUND)
+    central = [False, *(main.start <= (span.start + span.stop - 1) / 2 < main.stop for span in spans)]
+    return np.where(np.array(central)[pieces], ids, BACKGROUND)
 
 
 def body_rows(ids: np.ndarray) -> tuple[int, int]:

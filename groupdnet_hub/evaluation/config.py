@@ -20,13 +20,13 @@ from groupdnet_hub.runs.settings import (
 )
 
 METRICS = ("mcsd", "mocd", "lpips", "fid", "frechet", *SAMPLED_METRICS, "miou", "fps", "macs", "params")
-# Those that need no more than LPIPS.
+# Metrics that need LPIPS at most.
 _DEFAULT_METRICS = ("mcsd", "mocd", "lpips", "fps", "macs", "params")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureSettings(Settings):
-    """What is measured, on what."""
+    """Metrics, and the model and data that they measure."""
 
     model: str = option(help="the system to measure: a folder or a Hub id")
     data_dir: str = option(help="data set folder of the model's classes")
@@ -35,36 +35,36 @@ class MeasureSettings(Settings):
         _DEFAULT_METRICS,
         "miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "
         "the kernel distance of frechet's features, kid_inception that of FID's; sharpness is the roughness of "
-        "garments, fixed_pattern that of one place whatever the codes; faces is how often mediapipe finds one in a "
-        "head; memory is the LPIPS to the nearest training photo (less than 1: copied); tone is how far apart the "
-        "colours of face and skin are; chroma is the share of garments of clear colour; kid and those after it stand "
-        "beside their value for photos",
+        "garments, fixed_pattern that of one place whatever the codes are; faces is the fraction of heads in which "
+        "mediapipe finds a face; memory is the LPIPS to the nearest training photo (less than 1: copied); tone is the "
+        "distance of the colours of face and skin; chroma is the fraction of garments with a clear colour; kid and "
+        "those after it are reported beside their value for photos",
         choices=METRICS,
     )
-    output: str = option("results.json", "file of the figures; begun before, it is resumed")
+    output: str = option("results.json", "file of the results; an unfinished one is resumed")
     num_samples: int = option(
         100, "label maps for mCSD, mOCD and LPIPS, spread over the split", check=at_least(1)
     )
-    num_pairs: int = option(19, "pairs of pictures for each of them, and for each class", check=at_least(1))
+    num_pairs: int = option(19, "pairs of pictures per label map and class", check=at_least(1))
     num_images: int | None = option(
         None, "label maps for all but mCSD, mOCD and LPIPS; by default all", check=at_least(1)
     )
     judged_size: tuple[int, int] | None = size_option(
         None,
-        "SIDE, or HEIGHT WIDTH, at which all but mCSD, mOCD and LPIPS look at pictures and photos, so that models "
-        "of several sizes can be compared; by default the model's",
+        "SIDE, or HEIGHT WIDTH, at which pictures and photos are judged by all metrics but mCSD, mOCD and LPIPS, so "
+        "that models of several sizes can be compared; by default the model's size",
         least=16,
         metavar="SIDE",
     )
     judged_aspect: float | None = option(
         None,
-        "height over width of the middle part that they look at, such as 2 where people stand in wide frames; by "
-        "default all of the picture",
+        "height over width of the middle part that they judge, such as 2 where people stand in wide frames; by "
+        "default the full picture",
         check=in_range(0.1, 10, "it must lie between 0.1 and 10"),
         metavar="RATIO",
     )
     batch_size: int = option(8, "pictures drawn at a time", check=at_least(1))
-    seed: int = seed_option("fixes all codes")
+    seed: int = seed_option("seed of all codes")
     alexnet_weights: str | None = option(
         None,
         "AlexNet trunk of LPIPS, a safetensors file; by default torchvision downloads",
@@ -83,21 +83,21 @@ class MeasureSettings(Settings):
     segmentation_labels: str | None = option(
         None,
         'for miou: JSON file, {"labels": {"THEIR LABEL": "our class", ...}, "ignored": ["our class", ...]}; '
-        "by default its labels are called as our classes are",
+        "by default its labels have the names of our classes",
         check=existing_file,
     )
-    fps_decodes: int = option(20, "timed pictures of fps", check=at_least(1))
+    fps_decodes: int = option(20, "number of timed pictures of fps", check=at_least(1))
     sheet_rows: int = option(
         4, "label maps on the contact sheet of each class; 0 for no sheets", check=at_least(0)
     )
     sheet_columns: int = option(
-        6, "pictures of each on it that differ in that class's code", check=at_least(1)
+        6, "pictures in a row of it, which differ in the code of that class", check=at_least(1)
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(SampledSettings, MeasureSettings):
-    """Settings of a measurement."""
+    """Settings of evaluate.py."""
 
     @property
     def training_split(self) -> Path:
@@ -105,7 +105,7 @@ class EvaluateConfig(SampledSettings, MeasureSettings):
         return Path(self.train_data_dir or self.data_dir) / self.train_split
 
     def check(self) -> None:
-        """Refuse data that is not there, and settings of metrics that are not asked for."""
+        """Refuse missing data, and settings of metrics that are not measured."""
         super().check()
         split = Path(self.data_dir) / self.split
         if not (split / "metadata.jsonl").is_file():
@@ -139,5 +139,5 @@ def parse_evaluate_config(argv: Sequence[str] | None = None) -> EvaluateConfig:
         EvaluateConfig,
         argv,
         prog="evaluate.py",
-        description="Measure a model as the paper does: diversity by class, quality, segmentation, cost.",
+        description="Measure a model as the paper does: per-class diversity, quality, segmentation, cost.",
     )

@@ -138,7 +138,7 @@ def train_flags(
         ValueError: if the batch does not divide evenly by the processes.
     """
     if scale.batch % processes:
-        raise ValueError(f"--num_processes {processes} cannot share a batch of {scale.batch} evenly")
+        raise ValueError(f"--num_processes {processes} cannot divide a batch of {scale.batch} evenly")
     flags = ["--model", entry.system, "--resolution", *map(str, scale.size), "--width", str(scale.width)]
     flags += ["--train_batch_size", str(scale.batch // processes), "--random_flip", *scale.train]
     seen = pictures or scale.pictures

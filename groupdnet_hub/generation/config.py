@@ -24,17 +24,17 @@ def _folder_name(name: str, value: str) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig(Settings):
-    """Label maps, the pictures of them, and the data set that they become."""
+    """Settings of generate.py: label maps, their pictures, and the data set that they form."""
 
     model: str = option(help="GroupDNet: a folder or a Hub id")
     label_dir: str = option(
         help="label maps: a folder of PNG files, or a split of a data set (with metadata.jsonl)",
         check=existing_folder,
     )
-    output_dir: str = option(help="data set folder to fill; started before, it is resumed")
+    output_dir: str = option(help="data set folder to write; an unfinished one is resumed")
     split: str = option("train", "folder in --output_dir for these pictures", check=_folder_name)
     num_per_map: int = option(1, "pictures for each label map", check=at_least(1))
-    seed: int = seed_option("fixes all pictures")
+    seed: int = seed_option("seed of all pictures")
     gallery_dir: str | None = option(
         None,
         "split of a data set: photos whose appearances are mixed, each class from another photo",

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from huggingface_hub import HfApi, hf_hub_download
@@ -19,6 +19,9 @@ from groupdnet_hub.io.atomic import saved_file
 from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.io.symlinks import check_link
 from groupdnet_hub.io.tensors import TensorFile, header_length, header_limit, open_tensors
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # of typing only from Python 3.11 on
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -42,16 +45,41 @@ def config_digest(config_text: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
+class HubOptions(TypedDict, total=False):
+    """Options of ``hf_hub_download`` for a model of the Hub."""
+
+    revision: str | None
+    cache_dir: str | Path | None
+    token: str | bool | None
+    local_files_only: bool
+    force_download: bool
+
+
+def check_options(options: HubOptions) -> None:
+    """Refuse options that the Hub does not have.
+
+    Raises:
+        TypeError: for an unknown option, naming it.
+    """
+    unknown = set(options) - set(HubOptions.__annotations__)
+    if unknown:
+        raise TypeError(
+            f"unknown options: {', '.join(sorted(unknown))}; there are {', '.join(HubOptions.__annotations__)}"
+        )
+
+
+def find_files(name: str | os.PathLike[str], **options: Unpack[HubOptions]) -> dict[str, Path]:
     """Return the paths of a model's files by file name; they are downloaded if ``name`` is a Hub id.
 
     Args:
         name: a folder or a Hub id; a path object is never a Hub id.
-        options: revision, cache_dir, token, local_files_only and force_download of ``hf_hub_download``.
+        options: options of ``hf_hub_download``.
 
     Raises:
         FileNotFoundError, ValueError: see ``StrictHubMixin.from_pretrained``.
+        TypeError: for an unknown option.
     """
+    check_options(options)
     source = os.fspath(name)
     folder = model_folder(name)
     if folder is not None:
@@ -66,12 +94,12 @@ def find_files(name: str | os.PathLike[str], **options: Any) -> dict[str, Path]:
     return files
 
 
-def find_config(name: str | os.PathLike[str], **options: Any) -> Path:
-    """Return where the configuration of a model is, whose weights are not needed; downloaded if ``name`` is a Hub id.
+def find_config(name: str | os.PathLike[str], **options: Unpack[HubOptions]) -> Path:
+    """Return the path of a model's configuration; it is downloaded if ``name`` is a Hub id.
 
     Args:
-        name: a folder, or a Hub id, as for :func:`find_files`.
-        options: as for :func:`find_files`.
+        name: a folder or a Hub id, as :func:`find_files` takes it.
+        options: options of ``hf_hub_download``.
 
     Raises:
         FileNotFoundError: if there is no such folder or repository, or it has no configuration.
@@ -91,16 +119,16 @@ def find_config(name: str | os.PathLike[str], **options: Any) -> Path:
     return path
 
 
-def find_extra(name: str | os.PathLike[str], file_name: str, **options: Any) -> Path | None:
-    """Return where a file is that not every model has; downloaded if ``name`` is a Hub id.
+def find_extra(name: str | os.PathLike[str], file_name: str, **options: Unpack[HubOptions]) -> Path | None:
+    """Return the path of an optional file of a model; it is downloaded if ``name`` is a Hub id.
 
     Args:
-        name: a folder, or a Hub id, as for :func:`find_files`.
-        file_name: its name, such as ``looks.json``.
-        options: as for :func:`find_files`.
+        name: a folder or a Hub id, as :func:`find_files` takes it.
+        file_name: name of the file, such as ``looks.json``.
+        options: options of ``hf_hub_download``.
 
     Returns:
-        The file; None where the model has none, or where it is not in the cache and the Hub cannot be reached.
+        The path; None where the model lacks the file, or where it is neither cached nor reachable.
 
     Raises:
         FileNotFoundError: if there is no such folder or repository.
@@ -119,7 +147,7 @@ def find_extra(name: str | os.PathLike[str], file_name: str, **options: Any) -> 
 
 
 def model_folder(name: str | os.PathLike[str]) -> Path | None:
-    """Return the folder that the name of a model means; None for a Hub id. This alone tells one from the other.
+    """Return the folder that the name of a model means; None for a Hub id. This is the only rule to distinguish them.
 
     Raises:
         FileNotFoundError: for a name that is neither, a path that does not exist, and a file.
@@ -140,10 +168,8 @@ def model_folder(name: str | os.PathLike[str]) -> Path | None:
     return None
 
 
-def _downloaded(
-    source: str, file_name: str, options: Mapping[str, Any], *, required: bool = True
-) -> Path | None:
-    """Return where a file of a Hub id is; None where one that is not required is not there, or cannot be asked for."""
+def _downloaded(source: str, file_name: str, options: HubOptions, *, required: bool = True) -> Path | None:
+    """Return the path of a file of a Hub id; None if it is not required, and missing or out of reach."""
     try:
         return Path(hf_hub_download(source, file_name, **options))
     except LocalEntryNotFoundError as error:
@@ -172,12 +198,12 @@ def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
     return found
 
 
-def _names_on_hub(source: str, options: Mapping[str, Any]) -> list[str]:
+def _names_on_hub(source: str, options: HubOptions) -> list[str]:
     if options.get("local_files_only"):
         return []
     try:
         info = HfApi(token=options.get("token")).model_info(source, revision=options.get("revision"))
-    except (HfHubHTTPError, OSError):  # only a hint is lost; the missing file is reported all the same
+    except (HfHubHTTPError, OSError):  # only the hint is lost; the missing file is still reported
         return []
     return [entry.rfilename for entry in info.siblings or ()]
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from huggingface_hub import HfApi, ModelHubMixin
@@ -21,6 +21,7 @@ from groupdnet_hub.hub.files import (
     CONFIG_FILE,
     FACTS_FILE,
     WEIGHTS_FILE,
+    HubOptions,
     check_tensor_count,
     config_digest,
     find_files,
@@ -30,6 +31,9 @@ from groupdnet_hub.hub.files import (
 from groupdnet_hub.hub.model_card import CARD_MARK, model_card
 from groupdnet_hub.io.atomic import atomic_writes
 from groupdnet_hub.io.strict_json import read_short_text
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # of typing only from Python 3.11 on
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -129,25 +133,21 @@ class StrictHubMixin(ModelHubMixin):
         return super().push_to_hub(repo_id, model_card_kwargs=card, **options)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # noqa: PLR0913  (the Hub's own parameters)
+    def from_pretrained(  # type: ignore[override]
         cls: type[ModelT],
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
-        force_download: bool = False,
         dtype: torch.dtype | str | None = None,
         device: str | torch.device | None = None,
+        **options: Unpack[HubOptions],
     ) -> ModelT:
         """Load a model of :meth:`save_pretrained` from a folder or the Hub, in evaluation mode.
 
         Args:
             pretrained_model_name_or_path: existing folder, or (as a string only) a Hub id ``user/name``.
-            revision, cache_dir, token, local_files_only, force_download: as ``hf_hub_download`` takes them.
             dtype: precision of the weights: float32 by default, ``"auto"`` for that of the file, or another one.
             device: device of the model; the CPU by default.
+            options: revision, cache_dir, token, local_files_only and force_download of ``hf_hub_download``.
 
         Raises:
             FileNotFoundError: for a folder that is missing or lacks a file, a file that the repository lacks, and
@@ -160,14 +160,7 @@ class StrictHubMixin(ModelHubMixin):
         wanted = _checked_dtype(dtype)
         target = torch.device("cpu" if device is None else device)
         source = str(pretrained_model_name_or_path)
-        files = find_files(
-            pretrained_model_name_or_path,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
+        files = find_files(pretrained_model_name_or_path, **options)
         try:
             config_text = read_short_text(files[CONFIG_FILE], CONFIG_FILE)
             config = cls.config_class.from_json(config_text)

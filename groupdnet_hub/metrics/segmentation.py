@@ -73,7 +73,9 @@ class SegmentationMeter:
         """Add image ``index``, once.
 
         Args:
-            label, predicted: int64 [H, W], class ids.
+            index: number of the image in its data set.
+            label: int64 [H, W], class ids that it should show.
+            predicted: int64 [H, W], class ids that it shows.
 
         Raises:
             ValueError: for different shapes, an id that is not a class, or an image that was added before.

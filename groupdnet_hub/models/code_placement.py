@@ -51,6 +51,7 @@ def code_placement(
 
     Args:
         label: int64 [B, H, W].
+        num_classes: number of classes.
         grid: (gh, gw), which divide H and W.
         code_size: (h, w) of the codes.
         dtype: of the matrices.

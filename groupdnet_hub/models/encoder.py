@@ -58,6 +58,7 @@ def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) ->
     Args:
         image: [B, 3, H, W] in [-1, 1].
         label: int64 [B, H, W].
+        num_classes: number of classes, C.
         mode: ``mask``: the class's pixels in place, 0 elsewhere; ``crop``: these, cut to their bounding box and
             resized (nearest) to the full size, as the authors' code does, all zero for an absent class; ``none``: the
             whole picture.

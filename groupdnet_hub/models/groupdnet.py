@@ -170,6 +170,9 @@ class GroupDNet(nn.Module, StrictHubMixin):
         """Reconstruct a picture through codes drawn from its posterior, as training does (section 3.5).
 
         Args:
+            image: float [B, 3, H, W] in [-1, 1].
+            label: int64 [B, H, W].
+            instance: int64 [B, H, W], for a configuration with ``instance_edges``.
             noise: [B, C, z, h, w], standard normal; drawn here if not given.
             prepared: what :meth:`prepare` made of the label map, where other codes are decoded on it as well.
 
@@ -191,6 +194,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         """Draw codes [B, C, z, h, w] from the prior: N(0, 1), or what was fitted (:mod:`groupdnet_hub.models.prior`).
 
         Args:
+            batch: number of codes, B.
             generator: fixes them; they are drawn on its device, so that one seed means one code everywhere.
             label_size: (height, width) of the label map, where it is not the configuration's.
         """

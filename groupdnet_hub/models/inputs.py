@@ -14,9 +14,11 @@ def checked_label(
     """Return a label map as int64 [B, H, W] on ``device``.
 
     Args:
+        label: integers [B, H, W].
         num_classes: that ids must lie below; None where they are known to.
         factor: what both sides must be multiples of.
         image_size: (height, width) that the model was made for, for the message.
+        device: where it is put.
 
     Raises:
         ValueError: for another type, shape or size, or an unknown class id.

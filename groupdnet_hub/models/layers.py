@@ -33,7 +33,7 @@ class GroupedConv2d(nn.Conv2d):
     weight_v: Tensor
     working: tuple[Tensor, Tensor | None] | None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (those of nn.Conv2d, and one more)
         self,
         in_channels: int,
         out_channels: int,
@@ -110,7 +110,9 @@ def initialise_network(network: nn.Module, generator: torch.Generator | None, ga
     """Initialise every convolution as Glorot with ``gain`` (appendix A).
 
     Args:
+        network: the network, in place.
         generator: draws the weights; without one they come from a generator seeded with 0.
+        gain: Glorot's gain, for layers without spectral normalisation.
     """
     if generator is None:
         generator = torch.Generator().manual_seed(0)

@@ -82,6 +82,7 @@ def separate_networks(
     """Replace, in place, every convolution whose groups are one per class by one for each class.
 
     Args:
+        module: the network, in place.
         num_groups: group counts that mean one per class (classes in the encoder, class slots in the decoder).
         generator: draws the power iterations' starts; without one they come from a generator seeded with 0.
     """

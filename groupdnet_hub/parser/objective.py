@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import Sampler
 
 from groupdnet_hub.parser.config import ParserTrainConfig
-from groupdnet_hub.training.balanced_sampling import drawn_by_weight
+from groupdnet_hub.training.data.balanced_sampling import drawn_by_weight
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor, dice_weight: float) -> Tensor:

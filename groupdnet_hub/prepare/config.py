@@ -1,4 +1,4 @@
-"""Settings of prepare.py: a class of flags for each source, and what they mean together."""
+"""Settings of prepare.py: a class of flags for each source, and checks of their combinations."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from groupdnet_hub.runs.flags import parse_command
 from groupdnet_hub.runs.scripts import shipped
 from groupdnet_hub.runs.settings import Settings, at_least, below, in_range, option, without_flag
 
-# Annotators of Clothing Co-Parsing chose superpixels, whose edges are stairs of 2 to 4 pixels. Maps of the 8 classes
-# stay as they always were.
+# Smoothing of 16 classes: annotators of Clothing Co-Parsing chose superpixels, whose edges are stairs of 2 to 4 pixels.
+# Maps of the 8 classes are not smoothed, as in all older data.
 SMOOTH16 = 5
-# The parser that ships, and the sureness at which its maps are worth training on (see its card), where no tags say so.
+# The bundled parser, and the least sureness of its maps for training (see its card) without tags.
 PARSER = shipped("space", "parser")
 MIN_SURENESS = 0.8
-# With tags, by eye: below it maps of photos of Clothing Co-Parsing are mottled.
+# The same with tags, chosen by eye: below it maps of photos of Clothing Co-Parsing are mottled.
 MIN_SURENESS_TAGGED = 0.7
 
 
@@ -35,7 +35,7 @@ def _identifier(name: str, value: str) -> str | None:
 
 
 def odd_or_0(name: str, value: int) -> str | None:
-    """Check the side of a square that is smoothed over."""
+    """Check the side of the square of smoothing."""
     fits = value >= 0 and (value == 0 or value % 2 == 1)
     return None if fits else f"{name} is {value}; it must be an odd number of pixels, or 0"
 
@@ -45,7 +45,7 @@ ASPECTS = in_range(0.25, 4, "it is height over width, from 0.25 to 4")
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig(Settings):
-    """What every source has.
+    """Settings of every source.
 
     Attributes:
         source: name of the source.
@@ -62,13 +62,15 @@ class PrepareConfig(Settings):
         metavar="SIDE",
     )
     num_workers: int = option(min(8, os.cpu_count() or 1), "processes; 0: this one", check=at_least(0))
-    max_items: int | None = option(None, "use only the first so many pairs of each split", check=at_least(1))
+    max_items: int | None = option(
+        None, "number of pairs of each split to use, the first ones", check=at_least(1)
+    )
     push_to_hub: str | None = option(
         None, "upload the result as a Hugging Face data set", metavar="USER/NAME"
     )
     hub_private: bool = option(False, "make that data set private")
 
-    # What some sources have flags for, as it is for the others.
+    # Fields that are flags of some sources, with their values for the others.
     split: str | None = without_flag(None)
     validation_share: float = without_flag(0.0)
     labels: Path | None = without_flag(None)
@@ -97,7 +99,7 @@ class PrepareConfig(Settings):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width to resize to; None for the native size."""
+        """(height, width) to resize to; None for the native size."""
         if self.resolution is None:
             return None
         height = self.resolution[0]
@@ -107,13 +109,13 @@ class PrepareConfig(Settings):
 
     @property
     def smoothing(self) -> int:
-        """Side of the square that label edges are smoothed over, in pixels; 0 for none."""
+        """Side in pixels of the square over which label edges are smoothed; 0 for none."""
         if self.smooth is not None:
             return self.smooth
         return SMOOTH16 if self.source in ("ccp", "photos") and self.classes == "people16" else 0
 
     def check(self) -> None:
-        """Refuse frames that a resolution would distort, and an upload that is not asked for."""
+        """Refuse frames that a resolution would distort, and a private upload without an upload."""
         super().check()
         if len(set(self.frame)) < len(self.frame):
             raise ValueError(f"--frame names a frame twice: {' '.join(self.frame)}")
@@ -136,29 +138,29 @@ class PrepareConfig(Settings):
 
 
 def _validation_share(default: float) -> Any:
-    text = "it is a share from 0 to below 1"
-    return option(default, "share that goes into validation instead", check=below(1, text))
+    text = "it is a fraction from 0 to below 1"
+    return option(default, "fraction that goes into validation instead", check=below(1, text))
 
 
 def _frame(default: str) -> Any:
     return option(
         (default,),
-        "part of the photo: full (or person), all of the person; upper, head to hips; none, all of the photo. "
-        "With several, NAME_FRAME is written for each",
+        "part of the photo: full (or person), the full person; upper, head to hips; none, the full photo. With "
+        "several, NAME_FRAME is written for each",
         choices=tuple(FRAMES),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _OneSplit(PrepareConfig):
-    """The split of pictures that come in none."""
+    """Settings of sources without splits."""
 
     split: str = option("train", "split that the pictures go into", check=_identifier)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Frames(_OneSplit):
-    """Frames of people."""
+    """Settings of frames of people."""
 
     frame: tuple[str, ...] = _frame("none")
     aspect: float = option(
@@ -170,8 +172,8 @@ class _Frames(_OneSplit):
     cut_out: bool = option(False, "put the person on a plain light backdrop")
     smooth: int | None = option(
         None,
-        "smooth label edges at the photo's own size: each pixel gets the class of most pixels in a square of "
-        f"this side, an odd number; 0 does not. By default {SMOOTH16} for ccp and photos in people16, else 0",
+        "smooth label edges at the photo's own size: each pixel gets the most frequent class in a square of this "
+        f"side, an odd number; 0 for none. By default {SMOOTH16} for ccp and photos in people16, else 0",
         check=odd_or_0,
         metavar="PIXELS",
     )
@@ -179,14 +181,14 @@ class _Frames(_OneSplit):
 
 @dataclass(frozen=True, kw_only=True)
 class _People(_Frames):
-    """Classes of people."""
+    """Settings of classes of people."""
 
     classes: str = option(
         "people8",
-        "people8: the paper's; people16: garments, glasses, hats and bags apart",
+        "people8: the paper's; people16: with separate garments, glasses, hats and bags",
         choices=tuple(LABEL_SETS),
     )
-    keep_gloves: bool = option(False, "keep pictures with gloves, as skin")
+    keep_gloves: bool = option(False, "use pictures with gloves, as skin")
 
 
 # -- the sources ------------------------------------------------------------------------------------------------
@@ -213,11 +215,11 @@ class CcpConfig(_People):
 
     @property
     def raw(self) -> Path:
-        """Folder of the raw data, or where it is downloaded to."""
+        """Folder of the raw data, or of its download."""
         return self.input or self.output.absolute().parent / "clothing-co-parsing"
 
     def check(self) -> None:
-        """Refuse data that is neither there nor fetched."""
+        """Refuse data that is neither given nor downloaded."""
         super().check()
         if self.input is None and not self.download:
             raise ValueError("ccp needs --input FOLDER, or --download")
@@ -231,13 +233,13 @@ class DeepFashionConfig(_People):
 
     input: Path = option(help="folder of the pictures (img)")
     labels: Path = option(help="folder of the parser's maps")
-    label_set: str = option("lip", "whose ids the maps hold", choices=tuple(PARSER_RULES))
+    label_set: str = option("lip", "parser whose ids the maps hold", choices=tuple(PARSER_RULES))
     validation_share: float = _validation_share(0.08)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Scenes(PrepareConfig):
-    """Data that comes in splits."""
+    """Settings of sources with splits."""
 
     split: Literal["train", "validation"] | None = option(None, "only this split; by default both")
 
@@ -280,7 +282,7 @@ class PhotosConfig(_Frames):
     source = "photos"
 
     input: Path = option(
-        help="folder of the photos; of Clothing Co-Parsing, those without a label map are taken"
+        help="folder of the photos; of Clothing Co-Parsing, those without a label map are used"
     )
     parser: str = option(str(PARSER), "segmentation model of transformers, folder or Hub id")
     classes: str = option(
@@ -291,19 +293,18 @@ class PhotosConfig(_Frames):
     labels: Path | None = option(None, "JSON file of the parser's labels in them, as evaluate.py takes it")
     tags: Path | Literal[True] | None = option(
         None,
-        "allow each photo only the classes of its tags, besides hair, face, skin and background, and leave out "
-        "photos without tags, with gloves, of several people, and those of which a tagged garment is not found. Tags "
-        "are those of Clothing Co-Parsing, or the classes' names. PATH: the folder of its image-level .mat files, or a "
-        "metadata.jsonl whose lines have file_name and tags; by default what the folder of the photos has of the two",
+        "limit each photo to the classes of its tags, besides hair, face, skin and background, and leave out photos "
+        "without tags, with gloves, of several people, and those in which a tagged garment is not found. Tags are "
+        "those of Clothing Co-Parsing, or names of classes. PATH: folder of its image-level .mat files, or a "
+        "metadata.jsonl whose lines have file_name and tags; by default the one in the folder of the photos",
         nargs="?",
         const=True,
         metavar="PATH",
     )
     min_sureness: float | None = option(
         None,
-        "mean probability of a class on its pixels, over the classes shown and the mirrored photo: where it is "
-        f"less, the photo is left out; by default {MIN_SURENESS}, or {MIN_SURENESS_TAGGED} with "
-        "--tags, which say more",
+        "least mean probability of a class on its pixels, over the shown classes and the mirrored photo, below "
+        f"which a photo is left out; by default {MIN_SURENESS}, or {MIN_SURENESS_TAGGED} with --tags",
         check=in_range(0, 1, "it is a probability, from 0 to 1"),
     )
     resolution: tuple[int, ...] | None = option(

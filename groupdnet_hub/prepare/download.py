@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 CCP_COMMIT = "fe34fb77721a9973fbae92c05f7f12b664d10110"
 CCP_LICENCE = (
     "Clothing Co-Parsing (W. Yang, P. Luo, L. Lin, CVPR 2014), github.com/bearpaw/clothing-co-parsing, Apache-2.0: its "
-    "LICENSE lies with the files. The photos were gathered from the web by its authors."
+    "LICENSE is beside the files. The photos were gathered from the web by its authors."
 )
 # GROUPDNET_ARCHIVES names another place that serves the same path: a mirror, or a test.
 _ARCHIVES = "https://github.com"

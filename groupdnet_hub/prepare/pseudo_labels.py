@@ -136,7 +136,7 @@ def agreement_table(agreement: Agreement) -> str:
 
 
 def left_out_lines(agreement: Agreement) -> str:
-    """Return the table of photos kept, and left out by reason, with the person's fraction labelled correctly."""
+    """Return the table of photos used, and left out by reason, with the person's fraction labelled correctly."""
     correct = np.array(agreement.correct[WITH])
     lines = [f"| photos, {WITH} | count | person labelled correctly |", "|---|---|---|"]
     reasons = Counter(agreement.left_out)

@@ -163,7 +163,8 @@ def find_folder_pair(
     ``WOMEN-Dresses-id_1-02_1_front.png``, or the same with ``_``.
 
     Args:
-        pictures, maps: folders of the pictures and of the label maps.
+        pictures: folder of the pictures.
+        maps: folder of the label maps.
         output: folder to leave out.
         instances: folder of the instance maps, if there are any.
         split: split that the pictures go into.

@@ -1,1 +1,1 @@
-"""What all commands share: flags, processes, locks, records of how a value came about."""
+"""Common parts of all commands: settings and flags, processes, locks, and records of how a value was measured."""

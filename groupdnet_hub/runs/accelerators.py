@@ -17,18 +17,18 @@ _NEVER, _NONE = 2**31 - 1, 0
 
 
 def process_count() -> int:
-    """How many processes were started together."""
+    """Return the number of processes that were started together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def device_type() -> str:
-    """``cuda``, or ``cpu`` for any other device: what accelerate will choose."""
+    """Return the kind of device that accelerate will choose: ``cuda``, or ``cpu`` for any other."""
     use_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
     return "cuda" if torch.cuda.is_available() and not use_cpu else "cpu"
 
 
 def only_deterministic_algorithms() -> None:
-    """Have this process refuse algorithms that do not give the same bits every time."""
+    """Make this process refuse algorithms that do not give the same bits every time."""
     # What the matrix products of CUDA need for it; read when the first of them is made.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
@@ -36,7 +36,7 @@ def only_deterministic_algorithms() -> None:
 
 
 def build_accelerator(**options: Any) -> Accelerator:
-    """``Accelerator(**options)``; processes that ``torchrun`` started share the CPU where there is nothing else.
+    """Build ``Accelerator(**options)``; processes of ``torchrun`` use the CPU together where there is nothing else.
 
     By itself accelerate takes each of them for the only one there, unless ``ACCELERATE_USE_CPU`` is set. On a CPU the
     process keeps the memory that it frees (:func:`keep_freed_memory`).
@@ -58,7 +58,7 @@ def build_accelerator(**options: Any) -> Accelerator:
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep what is freed, instead of giving it back and fetching it again at every step.
+    """Make the C library keep freed memory, instead of returning and fetching it again at every step.
 
     A step on a CPU frees and allocates hundreds of tensors too large for the library to keep by itself. The system
     clears every page that it hands out: 300,000 of them a step at 256x256, a twelfth of its time.

@@ -30,7 +30,10 @@ def parse_settings(
     """Return the settings that a command line gives; wrong ones end with a message and exit status 2.
 
     Args:
+        settings: the settings' class.
         argv: flags and their values; by default those of this process.
+        prog: what usage and errors call the command.
+        description: what it does, for its help text.
         args_file: whether there is a flag ``--args_file`` that names a file of flags. The command line wins over it.
         others: name of a field without a flag that takes flags of another command; without it they are refused.
     """
@@ -67,6 +70,9 @@ def parse_command(
 
     Args:
         commands: the settings' class of each subcommand.
+        argv: the command line; by default that of this process.
+        prog: what usage and errors call the command.
+        description: what it does, for its help text.
         metavar: word for a subcommand in the help text.
     """
     parser = new_parser(prog, description)

@@ -1,4 +1,4 @@
-"""One run at a time writes to an output."""
+"""A lock so that one run at a time writes to an output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
     import fcntl
 
     def _take(file: int) -> None:
-        # Not flock: forked data loader workers would hold that a while longer than a process that was killed.
+        # Not flock: forked data loader workers would hold it longer than a process that was killed.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -29,9 +29,9 @@ def sole_writer(folder: Path, name: str, otherwise: str) -> Iterator[None]:
     """Hold a lock of the operating system on ``folder/.NAME.lock``; it ends with the process, however that ends.
 
     Args:
-        folder: made if it is missing.
-        name: of what writes there.
-        otherwise: what else to do, for the message.
+        folder: folder of the output, created if it is missing.
+        name: name of the writer.
+        otherwise: alternative for the user, in the message.
 
     Raises:
         ValueError: if another process holds it.
@@ -54,12 +54,12 @@ def sole_writer(folder: Path, name: str, otherwise: str) -> Iterator[None]:
 
 
 def _open_locked(path: Path) -> int | None:
-    """The file, locked, with who holds it written in; None if another process holds it."""
+    """Return the locked file, with its holder written into it; None if another process holds it."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             _take(file)
-            # Its last holder may have removed it between the two lines above.
+            # The last holder may have removed it between the two lines above.
             if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
                 os.ftruncate(file, 0)
                 os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -74,5 +74,5 @@ def _open_locked(path: Path) -> int | None:
 
 def _holder(path: Path) -> str:
     with suppress(OSError):
-        return path.read_text(encoding="utf-8").strip() or "it has just begun"
+        return path.read_text(encoding="utf-8").strip() or "it has just started"
     return "it has just ended"

@@ -18,7 +18,7 @@ import groupdnet_hub
 
 
 def machine() -> str:
-    """Return the device and its cores, and the version of torch."""
+    """Return the device with its cores, and the version of torch."""
     if torch.cuda.is_available():
         device = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     else:
@@ -27,7 +27,7 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """Return the commit of the checkout, marked where files were changed; the package's version outside of one."""
+    """Return the commit of the checkout, marked if files were changed; outside of one, the package's version."""
     here = Path(__file__).resolve().parent
 
     def git(*command: str) -> str:
@@ -64,7 +64,8 @@ def refuse_other_settings(
     """Refuse to resume what was started with other settings.
 
     Args:
-        before, now: settings by name, at the start and now.
+        before: settings that it was started with, by name.
+        now: settings of this command.
         place: what was started, for the message.
         otherwise: what to do if these settings are meant, for the message.
 

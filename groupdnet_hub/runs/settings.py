@@ -91,24 +91,24 @@ def seed_option(help: str) -> Any:
     return option(0, help, check=whole)
 
 
-def size_option(
-    default: tuple[int, int] | None, help: str, *, least: int = 1, most: int | None = None, **flag: Any
-) -> Any:
+def size_option(default: tuple[int, int] | None, help: str, *, least: int = 1, **flag: Any) -> Any:
     """Return the field of a height and a width in pixels; on the command line one number makes a square.
 
     Args:
-        least, most: limits of a side.
+        default: default (height, width); None for a flag that may be left out.
+        help: one line about it, without the default.
+        least: smallest side.
+        **flag: keywords of ``add_argument``, such as ``metavar``.
     """
-    limits = f"of {least} pixels or more" if most is None else f"each from {least} to {most} pixels"
-    takes = f"takes one side, or height and width{', ' + limits if least > 1 or most else ''}"
+    takes = f"takes one side, or height and width, of {least} pixel{'s' if least > 1 else ''} or more"
 
     def check(name: str, size: Sequence[int]) -> str | None:
-        fits = all(side >= least and (most is None or side <= most) for side in size)
-        return None if fits else f"{name} is {' '.join(map(str, size))}; it {takes}"
+        given = " ".join(map(str, dict.fromkeys(size)))
+        return None if min(size) >= least else f"{name} {takes}, not {given}"
 
     def read(name: str, sides: list[int]) -> tuple[int, int]:
         if len(sides) > 2:
-            raise ValueError(f"{name} is {' '.join(map(str, sides))}; it {takes}")
+            raise ValueError(f"{name} {takes}, not {' '.join(map(str, sides))}")
         return sides[0], sides[-1]
 
     shown = None if default is None else " ".join(map(str, dict.fromkeys(default)))

@@ -38,7 +38,9 @@ def sole_run(accelerator: Accelerator, folder: Path, name: str, otherwise: str) 
 
     Args:
         accelerator: accelerator of the run.
-        folder, name, otherwise: as :func:`sole_writer` takes them.
+        folder: folder that is written to.
+        name: what writes there.
+        otherwise: what else to do, for the message.
 
     Raises:
         ValueError: on every process alike, if another run holds it or the folder cannot be written to.

@@ -37,7 +37,7 @@ _DISCRIMINATOR_WIDTHS = {"multiscale": 64, "segmentation": 32}
 
 
 def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, TransferReport | None]:
-    """The model to train: a pretrained one, a configuration, a preset, or a new one for the label set.
+    """Return the model to train: a pretrained one, a configuration, a preset, or a new one for the label set.
 
     Returns:
         (model, what was carried over from a pretrained model of other classes).
@@ -80,16 +80,16 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
 
 
 def with_asked_prior(settings: TrainConfig, model: System) -> System:
-    """The model with the prior that the command line names, not fitted yet; what it does not name stays as it was.
+    """Return the model with the prior that the settings name, not fitted yet; what they do not name stays.
 
     Raises:
-        ValueError: for a system without codes of classes, and for a prior that cannot be.
+        ValueError: for a system without per-class codes, and for a prior that cannot be.
     """
     asked = [n for n in ("prior_rank", "prior_codes", "prior_ties") if getattr(settings, n) is not None]
     if not asked:
         return model
     if not isinstance(model, GroupDNet):
-        raise ValueError(f"--{asked[0]} has no effect: a {model.config.system_name} has no codes of classes")
+        raise ValueError(f"--{asked[0]} has no effect: a {model.config.system_name} has no per-class codes")
     rank, codes = settings.prior_rank, settings.prior_codes
     if rank is None and codes is None:
         rank, codes = model.config.prior_rank, model.config.prior_codes
@@ -97,7 +97,7 @@ def with_asked_prior(settings: TrainConfig, model: System) -> System:
 
 
 def _with_discriminator(model: System, fields: dict[str, Any]) -> System:
-    """The same model with another discriminator, where one is named."""
+    """Return the same model with another discriminator, where one is named."""
     if all(getattr(model.config, name) == value for name, value in fields.items()):
         return model
     new = build_system(model.config.replace(**fields))
@@ -107,7 +107,7 @@ def _with_discriminator(model: System, fields: dict[str, Any]) -> System:
 
 
 def _discriminator_fields(settings: TrainConfig, before: str) -> dict[str, Any]:
-    """Fields of the configuration that the command line gives a discriminator, which was of the kind ``before``.
+    """Return the configuration's fields that the settings give a discriminator, which was of the kind ``before``.
 
     Raises:
         ValueError: for a norm of a discriminator that has none.
@@ -126,7 +126,7 @@ def _discriminator_fields(settings: TrainConfig, before: str) -> dict[str, Any]:
 
 
 def objective_of(config: SystemConfig) -> str:
-    """The name of the objective that a system is trained with.
+    """Return the name of the objective that a system is trained with.
 
     Raises:
         ValueError: for a per-pixel discriminator of a system that has an adversarial loss of its own.

@@ -17,7 +17,7 @@ from groupdnet_hub import GroupDNet, StreamedImages
 from groupdnet_hub.baselines import System
 from groupdnet_hub.models.fast.working_weights import copy_all
 from groupdnet_hub.training.config import ResolvedTrainConfig
-from groupdnet_hub.training.data import Data
+from groupdnet_hub.training.data.pictures import Data
 
 # Batches over which weights are given batch-norm statistics of their own.
 _RECALIBRATION_BATCHES = 40

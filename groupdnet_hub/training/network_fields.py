@@ -8,9 +8,9 @@ from typing import Any
 
 from groupdnet_hub import GroupDNetConfig, LabelSet, PairedImages
 from groupdnet_hub.baselines import SystemConfig
-from groupdnet_hub.training.class_order import likeness_order
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.config.network import ORDERS
+from groupdnet_hub.training.data.class_order import likeness_order
 
 # Flags that are fields of a system's configuration.
 _FIELDS = ("encoder_width", "groups")
@@ -67,6 +67,8 @@ def check_existing(settings: TrainConfig, config: SystemConfig, source: str) -> 
     """Refuse flags that contradict a network that exists already.
 
     Args:
+        settings: settings of the run.
+        config: configuration of the network.
         source: the flag that gave the network.
 
     Raises:

@@ -55,7 +55,7 @@ def sample_grid(
 ) -> Image.Image:
     """Draw one row a picture: label map, photo, reconstruction, ``samples`` samples, two rerolls of the first one.
 
-    The rerolled class is the largest present one besides class 0; a system without class codes redraws its whole code,
+    The rerolled class is the largest present one besides class 0; a system without class codes redraws its entire code,
     and one without an encoder has no reconstruction.
     """
     label, instance = batch["label"], batch.get("instance")

@@ -23,6 +23,7 @@ def with_prior(
     """Return the same networks with another prior, not fitted yet; the weights are shared with ``model``.
 
     Args:
+        model: the model whose networks are taken.
         rank: ``prior_rank`` of the configuration.
         codes: ``prior_codes`` of the configuration.
         ties: ``prior_ties`` of the configuration; by default the model's own, where codes are kept.
@@ -48,6 +49,7 @@ def fit_prior(model: GroupDNet, batches: Iterable[tuple[Tensor, Tensor]], *, nea
     """Fit a model's prior to the codes of real pictures.
 
     Args:
+        model: the model, whose prior changes in place.
         batches: image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W], of the configuration's size.
         nearest: of the pictures that show a class, the fraction whose codes count: those that are decoded nearest
             to the picture in the class's region. Below 1, all pictures are decoded and their codes are held in
@@ -88,7 +90,10 @@ def region_differences(one: Tensor, other: Tensor, label: Tensor, num_classes: i
     """Return the mean absolute difference of pictures [B, 3, H, W] in the region of each class.
 
     Args:
+        one: float [B, 3, H, W].
+        other: float [B, 3, H, W].
         label: int64 [B, H, W].
+        num_classes: number of classes, C.
 
     Returns:
         float32 [B, C]; 0 for classes that a label map does not show.
@@ -107,6 +112,7 @@ def nearest_decoded(
     """Yield the same batches, but a class counts as shown only by the pictures that differ least from their decoding.
 
     Args:
+        encoded: codes of batches, and the classes that they show.
         differences: [B, C] of each batch, see :func:`region_differences`.
         fraction: of the pictures that show a class, how many count; at least one does.
         ties: ids of classes that are to count for the same pictures: those that show all of them, and differ least

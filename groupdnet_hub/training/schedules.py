@@ -10,7 +10,7 @@ from torch import nn
 
 from groupdnet_hub import StreamedImages
 from groupdnet_hub.training.config import ResolvedTrainConfig
-from groupdnet_hub.training.data import Data
+from groupdnet_hub.training.data.pictures import Data
 
 # How Adam computes, not what.
 _FORMS_OF_ADAM = ("lr", "foreach", "fused", "capturable")
@@ -97,6 +97,6 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _keep_form(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """A state to load, with the form of computation of the optimiser that loads it."""
+    """Return a state to load, with the form of computation of the optimiser that loads it."""
     own = {name: optimizer.param_groups[0][name] for name in _FORMS_OF_ADAM}
     return {**state, "param_groups": [{**group, **own} for group in state["param_groups"]]}

@@ -18,22 +18,22 @@ class Throughput:
         self.restart()
 
     def restart(self) -> None:
-        """Begin a new stretch."""
+        """Begin a new period."""
         self._pictures, self._started = 0, time.perf_counter()
 
     def count(self, pictures: int) -> None:
-        """So many more pictures were trained on."""
+        """Count ``pictures`` more that were trained on."""
         self._pictures += pictures
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Time that does not count."""
+        """Leave out the time until the context ends."""
         before = time.perf_counter()
         yield
         self._started += time.perf_counter() - before
 
     def report(self) -> dict[str, float]:
-        """``images_per_second`` since the last report, all processes together, and ``peak_memory_gib``.
+        """Return ``images_per_second`` since the last report, all processes together, and ``peak_memory_gib``.
 
         The memory is that of the device, or of the process where the CPU trains.
         """

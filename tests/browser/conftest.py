@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model of ``FIGURE_LABELS``, in whose pictures each class has the look of its own code."""
+    """Save a small model of ``FIGURE_LABELS``, in whose pictures each class has the look of its own code."""
     folder = tmp_path_factory.mktemp("model")
     page_model().save_pretrained(folder)
     return folder
@@ -54,7 +54,7 @@ def answers_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page_server(
     model_folder: Path, examples: Path, answers_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, int]]:
-    """The page's address, and the number of its process."""
+    """Serve the page: its address, and the number of its process."""
     variables = {"GROUPDNET_EVALUATION_ANSWERS": str(answers_file)}
     with serve(model_folder, examples, tmp_path_factory.mktemp("page"), **variables) as server:
         yield server
@@ -62,7 +62,7 @@ def page_server(
 
 @pytest.fixture(scope="session")
 def upright_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``model``, of sixteen classes and 256x128, in which a hat is fixed, and its ``maps``."""
+    """Save ``model``, of sixteen classes and 256x128, in which a hat is fixed, and its ``maps``."""
     folder = tmp_path_factory.mktemp("upright")
     page_model(MORE_LABELS, UPRIGHT_SIZE, fixed_classes=["hat"]).save_pretrained(folder / "model")
     save_examples(folder / "maps", MORE_LABELS, UPRIGHT_SIZE)
@@ -81,10 +81,11 @@ def upright_address(upright_folder: Path) -> Iterator[str]:
 def serve(
     model_folder: Path | None, examples: Path | None, folder: Path, **variables: str
 ) -> Iterator[tuple[str, int]]:
-    """``python space/app.py`` on a free port, from when it answers: its address and process number.
+    """Run ``python space/app.py`` on a free port, from when it answers: its address and process number.
 
     Args:
-        model_folder, examples: those that it draws with; the bundled ones for None.
+        model_folder: of the model that it draws with; None for the bundled one.
+        examples: of its maps; None for the bundled ones.
         folder: for its log.
         variables: of its environment.
     """
@@ -129,14 +130,14 @@ def serve(
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A Chromium for the tests of a file; each of them opens the page anew."""
+    """Open a Chromium for the tests of a file; each of them opens the page anew."""
     with chromium_with(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 
 
 @contextmanager
 def chromium_with(profile: Path) -> Iterator[Any]:
-    """A headless Chromium that keeps its files in the folder ``profile``."""
+    """Open a headless Chromium that keeps its files in the folder ``profile``."""
     selenium = pytest.importorskip("selenium.webdriver", reason="browser tests need selenium")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:

@@ -126,6 +126,7 @@ def test_sixteen_clients_at_once(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("calls", [32, 200])
 def test_memory_does_not_grow(calls: int, tmp_path: Path) -> None:
     """``pytest -m slow -s tests/browser/test_load.py``: 512 calls, and 3,200, of the bundled model."""

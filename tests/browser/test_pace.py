@@ -15,7 +15,7 @@ from tests.browser.conftest import serve
 from tests.browser.visitor import changed_by, click, leave, open_page, sources, status, wait_for
 from tests.helpers.shared_data import ROOT
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long]
 
 
 def seconds(action: Callable[[], Any]) -> float:
@@ -29,7 +29,7 @@ MODELS = (SPACE / "model", *sorted(path.parent for path in SPACE.glob("models/*/
 
 
 def largest_class(model: Path) -> int:
-    """The id of the class, but for the background, that has the most pixels on the map that the page opens with."""
+    """Return the id of the class, but background, with the most pixels on the map that the page opens with."""
     studio = Studio(str(model), SPACE / "examples")
     path, _ = studio.opening[0]
     labels = studio.labels

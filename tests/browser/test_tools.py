@@ -121,7 +121,7 @@ def set_position(browser: Any, t: float) -> None:
 
 
 def downloaded(browser: Any, folder: Path, kind: str) -> Path:
-    """The film that the page offers, as the browser saves it."""
+    """Return the film that the page offers, as the browser saves it."""
     wait_for(lambda: kind in browser.find_element("css selector", "#film").text, f"the {kind}")
     behaviour = {"behavior": "allow", "downloadPath": str(folder)}
     browser.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
@@ -222,7 +222,7 @@ def test_a_photo_and_its_map_become_a_look(
 def encoded(
     pipe: GroupDNetPipeline, photo: Path | Image.Image, label: np.ndarray, box: Box | None = None
 ) -> Any:
-    """The look that the page takes from a photo: of the person, cut out."""
+    """Return the look that the page takes from a photo: of the person, cut out."""
     put = photos.put_photo(pipe, Session(), photo, box)
     return photos.encode(pipe, put, label, True).shelf[0].look
 
@@ -271,7 +271,7 @@ def test_a_bad_photo_is_refused(browser: Any, page_address: str, tmp_path: Path)
 def parsing_page(
     model_folder: Path, examples: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A page with the bundled parser."""
+    """Serve a page with the bundled parser."""
     pytest.importorskip("timm", reason="the bundled parser needs timm")
     with serve(model_folder, examples, tmp_path_factory.mktemp("page"), GROUPDNET_PARSER="") as (address, _):
         yield address

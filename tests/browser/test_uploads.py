@@ -58,7 +58,7 @@ def huge(path: Path) -> None:
 
 
 def bomb(path: Path) -> None:
-    """A PNG of a few bytes that says it is 60000 x 60000."""
+    """Return a PNG of a few bytes that says it is 60000 x 60000."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

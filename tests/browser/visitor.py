@@ -23,7 +23,7 @@ TOP, HAIR = FIGURE_LABELS.id_of("top-clothes"), FIGURE_LABELS.id_of("hair")
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """What ``condition`` returns as soon as it is neither None nor False."""
+    """Return what ``condition`` returns as soon as it is neither None nor False."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         found = condition()
@@ -34,7 +34,7 @@ def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE
 
 
 def open_page(browser: Any, address: str, width: int = 1280, height: int = 1000) -> None:
-    """A fresh visit, until the first picture is there."""
+    """Visit the page anew, and wait until the first picture is there."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(address)
@@ -50,7 +50,7 @@ def leave(browser: Any) -> None:
 
 
 def sources(browser: Any, selector: str) -> list[str]:
-    """Addresses of the pictures in an element, all of them data URLs."""
+    """Return addresses of the pictures in an element, all of them data URLs."""
     script = "return [...document.querySelectorAll(arguments[0] + ' img')].map((image) => image.src)"
     return browser.execute_script(script, selector)
 
@@ -60,7 +60,7 @@ def source(browser: Any, selector: str) -> str | None:
 
 
 def decoded(address: str) -> np.ndarray:
-    """int [H, W, 3] of a data URL or a file of the page."""
+    """Return int [H, W, 3] of a data URL or a file of the page."""
     with urllib.request.urlopen(address, timeout=30) as answer:
         return np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGB")).astype(int)
 
@@ -72,13 +72,13 @@ def pixels(browser: Any, selector: str = "#picture") -> np.ndarray:
 
 
 def canvas_pixels(browser: Any, painter: str = "#painter") -> np.ndarray:
-    """int [H, W, 3] of the label canvas."""
+    """Return int [H, W, 3] of the label canvas."""
     script = "return document.querySelector(arguments[0] + ' canvas').toDataURL('image/png')"
     return decoded(browser.execute_script(script, painter))
 
 
 def canvas_map(browser: Any, painter: str = "#painter", labels: LabelSet = FIGURE_LABELS) -> np.ndarray:
-    """The label map on the canvas; its colours must be the palette's, exactly."""
+    """Return the label map on the canvas; its colours must be the palette's, exactly."""
     return read_label_map(canvas_pixels(browser, painter).astype(np.uint8), labels, tolerance=0)
 
 
@@ -107,7 +107,7 @@ def open_tab(browser: Any, name: str) -> None:
 
 
 def upload(browser: Any, path: Path, selector: str = "#map-sources") -> None:
-    """The input stands in the button's row; it is the row's first, or that of the button's id."""
+    """Upload a file. The input stands in the button's row; it is the row's first, or that of the button's id."""
     fields = wait_for(
         lambda: browser.find_elements("css selector", f"{selector} input[type=file]") or None, "the button"
     )
@@ -120,7 +120,7 @@ def status(browser: Any, selector: str = "#status") -> str:
 
 
 def message(browser: Any) -> str:
-    """The sentence of the refusal that the page shows."""
+    """Return the sentence of the refusal that the page shows."""
     return wait_for(
         # Each text is read once: a toast that fades in or out between two reads has another.
         lambda: next(
@@ -138,7 +138,7 @@ def message(browser: Any) -> str:
 def changed_by(
     browser: Any, action: Callable[[], None], selector: str = "#picture"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The picture before and after an action that changes it."""
+    """Return the picture before and after an action that changes it."""
     address = source(browser, selector)
     before = None if address is None else decoded(address)
     action()
@@ -147,7 +147,7 @@ def changed_by(
 
 
 def draw_seed(browser: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture before and after another seed is typed in and drawn."""
+    """Return the picture before and after another seed is typed in and drawn."""
     field = browser.find_element("css selector", "#seed input")
     field.clear()
     field.send_keys(str(seed))
@@ -155,7 +155,7 @@ def draw_seed(browser: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def candidates_of(browser: Any, class_id: int) -> list[np.ndarray]:
-    """The four pictures, windows on the class, that a press on its redraw button brings."""
+    """Return the four pictures, windows on the class, that a press on its redraw button brings."""
     before = sources(browser, "#candidates")
     click(browser, f"#painter [data-class='{class_id}'] [data-tool=redraw]")
     wait_for(lambda: len(sources(browser, "#candidates")) == 4, "four candidates")
@@ -164,7 +164,7 @@ def candidates_of(browser: Any, class_id: int) -> list[np.ndarray]:
 
 
 def cut(pixels: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    """What of [H, W, ...] lies in a window (left, top, right, bottom)."""
+    """Return what of [H, W, ...] lies in a window (left, top, right, bottom)."""
     left, top, right, bottom = window
     return pixels[top:bottom, left:right]
 
@@ -176,7 +176,7 @@ def keep(browser: Any) -> None:
 
 
 def paint(browser: Any, *points: tuple[float, float], painter: str = "#painter") -> None:
-    """A stroke of the mouse through points of the map, given as shares of its width and height."""
+    """Paint with the mouse through points of the map, given as fractions of its width and height."""
     from selenium.webdriver import ActionChains
 
     canvas = browser.find_element("css selector", f"{painter} canvas")

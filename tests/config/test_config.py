@@ -1,4 +1,4 @@
-"""The configuration: presets, a schedule for any label set, JSON, refusals in words."""
+"""The configuration: presets, a layout for any label set, JSON, and messages of refusals."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_a_schedule_for_any_number_of_classes(size: tuple[int, int]) -> None:
         config = GroupDNetConfig.for_labels(labels(count), size, width=8)
         groups = [config.class_slots, *(b.groups for b in config.blocks)]
         assert groups[-1] == 1
-        # Each count divides the one before: groups only merge whole, so no class is ever torn.
+        # Each count divides the one before: groups merge as a unit, so that no class is split.
         assert all(before % after == 0 for before, after in itertools.pairwise(groups))
-        # Equal shares of the channels are equal shares of the slots: neighbouring classes share a group.
+        # Equal parts of the channels are equal parts of the slots: neighbouring classes share a group.
         assert all(config.class_slots % g == 0 for g in groups)
         assert config.fc_channels % config.class_slots == 0
         assert count <= config.class_slots <= 1.25 * count

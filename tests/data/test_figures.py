@@ -24,18 +24,18 @@ def test_a_seed_fixes_the_figure() -> None:
     assert not np.array_equal(first, other)
 
 
-def test_every_class_appears_and_shares_are_those_of_people() -> None:
-    shares = np.zeros(8)
+def test_every_class_appears_as_often_as_in_people() -> None:
+    fractions = np.zeros(8)
     for seed in range(40):
         _, label = draw_figure(seed, (128, 128))
-        shares += np.bincount(label.ravel(), minlength=8) / label.size / 40
-    assert (shares > 0).all()
+        fractions += np.bincount(label.ravel(), minlength=8) / label.size / 40
+    assert (fractions > 0).all()
     # Full-body photos: background 85 %, top-clothes 7 %, bottom-clothes 4 %, skin and hair 1 to 2 %.
-    assert 0.75 < shares[0] < 0.92
-    assert 0.04 < shares[4] < 0.13
-    assert 0.02 < shares[5] < 0.08
-    assert shares[1] < 0.03
-    assert shares[2] < 0.02
+    assert 0.75 < fractions[0] < 0.92
+    assert 0.04 < fractions[4] < 0.13
+    assert 0.02 < fractions[5] < 0.08
+    assert fractions[1] < 0.03
+    assert fractions[2] < 0.02
 
 
 def test_the_upper_crop_shows_no_shoes() -> None:

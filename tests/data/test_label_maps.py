@@ -1,4 +1,4 @@
-"""Reading label maps: round trips of every kind of file, and refusals in words."""
+"""Reading label maps: round trips of every kind of file, and messages of refusals."""
 
 from __future__ import annotations
 

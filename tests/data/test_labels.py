@@ -27,7 +27,7 @@ from tests.helpers.shared_data import shared_folder
 # Label sets
 
 
-def test_sequences_become_tuples_of_whole_numbers() -> None:
+def test_sequences_become_tuples_of_integers() -> None:
     given = LabelSet(["a", "b"], np.array([[1, 2, 3], [4, 5, 6]], dtype=np.uint8))  # type: ignore[arg-type]
     assert given == LabelSet(("a", "b"), ((1, 2, 3), (4, 5, 6)))
     assert hash(given) == hash(LabelSet(("a", "b"), ((1, 2, 3), (4, 5, 6))))

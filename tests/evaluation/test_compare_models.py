@@ -1,4 +1,4 @@
-"""compare_models.py: sheets on which models stand side by side, and one table of their figures."""
+"""compare_models.py: sheets of models side by side, and one table of their metrics."""
 
 from __future__ import annotations
 

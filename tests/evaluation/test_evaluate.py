@@ -1,4 +1,4 @@
-"""The evaluation as a user runs it: the same figures however many processes, and after a kill."""
+"""The evaluation as a user runs it: the same results for any number of processes, and after a kill."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_two_processes_find_what_one_finds(inputs: Path, whole: Path, tmp_path: 
     assert row in done.stdout
 
 
-def test_killed_it_goes_on_where_it_was(inputs: Path, whole: Path, tmp_path: Path) -> None:
+def test_killed_it_resumes_where_it_was(inputs: Path, whole: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.json"
     running = Running(SCRIPT, flags(inputs, output))
     rows = tmp_path / "results.parts" / "classes"
@@ -225,7 +225,7 @@ def test_other_inputs_are_refused(inputs: Path, whole: Path, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"segmentation of .*started with segmentation labels"):
         evaluate.main(flags(inputs, whole, "--segmentation_labels", str(tmp_path / "table.json")))
     (tmp_path / "mine.json").write_text('{"mine": 1}')
-    with pytest.raises(ValueError, match=r"mine\.json is no results file"):
+    with pytest.raises(ValueError, match=r"mine\.json is not a results file"):
         evaluate.main(flags(inputs, tmp_path / "mine.json"))
     photo.write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(ValueError, match="damaged"):
@@ -238,11 +238,11 @@ def test_a_system_without_class_codes_splits_one_set_of_pairs(
 ) -> None:
     """Through the script: mCSD + mOCD is its LPIPS, and mCSD that over the number of classes."""
 
-    class Whole(torch.nn.Module, ChangesEverything):
+    class ChangingModule(torch.nn.Module, ChangesEverything):
         labels = FIGURE_LABELS
         config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(32, 32), width=8)
 
-    monkeypatch.setattr(evaluate_inputs, "load_system", lambda *_, **__: Whole())
+    monkeypatch.setattr(evaluate_inputs, "load_system", lambda *_, **__: ChangingModule())
     output = tmp_path / "results.json"
     evaluate.main(flags(inputs, output, "--metrics", "mcsd", "mocd", "lpips", "miou"))
     found = figures(output)

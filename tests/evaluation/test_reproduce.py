@@ -1,4 +1,4 @@
-"""reproduce.py: one command trains and measures the systems of a table, goes on where it stopped, and prints them."""
+"""reproduce.py: one command trains and measures the systems of a table, resumes where it stopped, and prints them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Scripts:
 
 
 def results(name: str) -> dict:
-    """A results file whose figures are the paper's, but for GroupDec's and with VSPADE better than GroupEnc."""
+    """A results file with the paper's values, except GroupDec's and with VSPADE better than GroupEnc."""
     row = next((rows[name] for rows in PAPER_TABLES.values() if name in rows and "mcsd" in rows[name]), None)
     row = row or {"mcsd": 0.02, "mocd": 0.01, "lpips": 0.2, "fid": 10.0, "params": 100.0, "fps": 5.0}
     reading = {
@@ -107,7 +107,7 @@ def test_every_system_sees_as_many_pictures() -> None:
             assert len(seen) == 1
     small = train_flags(entries[0], SCALES["small"], processes=1, pictures=80, perceptual=[])
     assert small[small.index("--max_train_steps") + 1] == "10"
-    with pytest.raises(ValueError, match="cannot share a batch of 8"):
+    with pytest.raises(ValueError, match="cannot divide a batch of 8"):
         train_flags(entries[0], SCALES["small"], processes=3, pictures=None, perceptual=[])
 
 
@@ -145,7 +145,7 @@ def test_what_is_done_is_not_done_again(scripts: Scripts, data: Path, tmp_path: 
     flags = scripts.commands[3]
     assert flags[flags.index("--resume_from_checkpoint") + 1] == "latest"
     # Another budget is another run.
-    with pytest.raises(ValueError, match="was trained otherwise"):
+    with pytest.raises(ValueError, match="was trained with other flags"):
         reproduce.main([*command, "--pictures", "64"])
     # GroupDNet of Table 3 is that of Table 1.
     reproduce.main([*command[:1], "3", *command[2:6], "--systems", "GroupDNet"])
@@ -169,8 +169,8 @@ def test_the_table_says_how_it_was_made_and_where_it_differs(
     assert "GroupDNet's mCSD / mOCD is 48.5 times VSPADE's" in text
     assert "GroupEnc's mOCD is 0.0065, lower than GroupDec's 0.0257" in text
     # Divided by ten, VSPADE's mCSD is below those of five systems that it is above in the paper.
-    assert "mCSD: 23 of 28 pairs of systems stand in the paper's order; not so" in text
-    assert "FID: 28 of 28 pairs of systems stand in the paper's order." in text
+    assert "mCSD: 23 of 28 pairs of systems are in the paper's order; not so" in text
+    assert "FID: 28 of 28 pairs of systems are in the paper's order." in text
     assert "Commit abc1234; a machine" in text
     assert "python train/reproduce.py --table 1 3" in text
     assert "6,400 pictures of 64x64 in batches of 8" in text
@@ -189,7 +189,7 @@ def test_the_study_has_a_table_of_its_own(scripts: Scripts, data: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_the_whole_chain_on_real_photos(tmp_path: Path) -> None:
+def test_the_full_chain_on_real_photos(tmp_path: Path) -> None:
     data, weights = shared_folder("data/fashion8"), shared_folder("weights")
     command = ["--table", "1", "--data_dir", str(data), "--output_dir", str(tmp_path), "--pictures", "16"]
     command += ["--systems", "VSPADE", "GroupEnc"]
@@ -204,5 +204,5 @@ def test_the_whole_chain_on_real_photos(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     found = measured(tmp_path / "GroupEnc")
     assert found is not None
-    assert set(found.figures) == {"fid", "mcsd", "mocd", "lpips", "fps", "params"}
+    assert set(found.values) == {"fid", "mcsd", "mocd", "lpips", "fps", "params"}
     assert "| GroupEnc |" in (tmp_path / "table-1.md").read_text()

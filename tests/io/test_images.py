@@ -1,4 +1,4 @@
-"""Opening pictures: what is read and how, and that every unfit file is refused in words."""
+"""Opening pictures: what is read and how, and the messages of refused files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mCSD, mOCD and LPIPS diversity on systems whose figures are known by hand."""
+"""mCSD, mOCD and LPIPS diversity on systems whose values are computed by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from groupdnet_hub.metrics import (
 from tests.helpers.shared_data import shared_folder
 from tests.helpers.synthetic_systems import LABELS, ChangesEverything, RepaintsOneClass, difference
 
-# Shares of sky, house, road, tree: 1/2, 1/4, 1/4, 0 and 3/4, 0, 0, 1/4.
+# Fractions of sky, house, road, tree: 1/2, 1/4, 1/4, 0 and 3/4, 0, 0, 1/4.
 STREET = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2]])
 FIELD = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [3, 3, 3, 3]])
 NAMES = LABELS.names
@@ -171,11 +171,11 @@ def test_a_tiny_groupdnet_adds_up_too() -> None:
     label = STREET.repeat_interleave(8, 0).repeat_interleave(8, 1)
     redrawing = Redrawing(model, label, seed=0)
     with torch.inference_mode():
-        share, inside, *_ = measure_classes(redrawing, difference, num_pairs=3)
+        fraction, inside, *_ = measure_classes(redrawing, difference, num_pairs=3)
         whole = measure_image(redrawing, difference, num_pairs=3)
     assert (inside[:3] > 0).all()
     assert inside[3] == 0
-    assert share.tolist() == [0.5, 0.25, 0.25, 0]
+    assert fraction.tolist() == [0.5, 0.25, 0.25, 0]
     assert whole > inside.sum() / 2
 
 

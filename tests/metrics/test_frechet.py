@@ -56,7 +56,7 @@ def test_gaussians_with_a_known_distance() -> None:
     assert frechet_distance(statistics(one), statistics(one)) == pytest.approx(0, abs=1e-9)
 
 
-def test_shards_merge_into_the_whole() -> None:
+def test_merged_shards_give_the_same_as_one() -> None:
     values = features(101, 16, 0) + 1e4  # sums of squares alone would lose the covariance
     whole, parts = statistics(values), [statistics(part, 5) for part in values.split(40)]
     merged = FeatureStatistics()

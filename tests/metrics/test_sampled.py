@@ -47,7 +47,7 @@ def test_roughness_is_the_laplacian_of_the_luminance() -> None:
     assert found[1, 2] == found[2, 3] == pytest.approx(58.7, rel=1e-5)
     assert found[1, 1] == found[0, 0] == 0
     flat = torch.full((1, 3, 4, 4), 77, dtype=torch.uint8)
-    assert roughness(flat).abs().max() < 1e-3  # the edge is no step
+    assert roughness(flat).abs().max() < 1e-3  # the edge is not a step
 
 
 def test_borders_of_a_region_and_between_its_classes_are_left_out() -> None:
@@ -132,7 +132,7 @@ def test_the_window_around_a_head_is_square_and_goes_beyond_the_edge() -> None:
     picture = torch.arange(100, dtype=torch.uint8)[:, None].expand(1, 3, 100, 50)
     cut = cut_window(picture, window)
     assert cut.shape == (1, 3, 256, 256)
-    assert cut[0, 0, :28].max() <= 1  # the edge's colour goes on
+    assert cut[0, 0, :28].max() <= 1  # the edge's colour is repeated
     assert 25 <= int(cut[0, 0, -1, 0]) <= 28
     label[2:22, 24:26] = BACKGROUND
     assert head_window(label, [FACE]) is None  # 14 of 100 rows wide, however long

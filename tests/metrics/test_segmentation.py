@@ -132,10 +132,10 @@ def test_probabilities_are_added_up_by_class(segformer: Path, tmp_path: Path) ->
     segmenter = Segmenter(segformer, table)
     segmenter.network.decode_head.classifier.weight.data.zero_()
     segmenter.network.decode_head.classifier.bias.data.zero_()
-    shares = segmenter.probabilities(torch.zeros(1, 3, 32, 24, dtype=torch.uint8))
-    assert shares.shape == (1, len(LABELS.names), 32, 24)
+    probabilities = segmenter.probabilities(torch.zeros(1, 3, 32, 24, dtype=torch.uint8))
+    assert probabilities.shape == (1, len(LABELS.names), 32, 24)
     # Four labels of the table, alike: the sky has two of them, the house has none.
-    assert shares[0, :, 0, 0].tolist() == pytest.approx([0.5, 0, 0.25, 0.25])
+    assert probabilities[0, :, 0, 0].tolist() == pytest.approx([0.5, 0, 0.25, 0.25])
 
 
 def test_a_table_of_the_same_names(segformer: Path) -> None:
@@ -159,8 +159,8 @@ def test_a_model_of_sixteen_classes_of_people_serves_the_eight(tmp_path: Path) -
     segmenter = Segmenter(tmp_path / "sixteen", table)
     segmenter.network.decode_head.classifier.weight.data.zero_()
     segmenter.network.decode_head.classifier.bias.data.zero_()
-    shares = segmenter.probabilities(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
-    assert shares[0, PEOPLE.id_of("top-clothes"), 0, 0].item() == pytest.approx(4 / 16)
+    probabilities = segmenter.probabilities(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    assert probabilities[0, PEOPLE.id_of("top-clothes"), 0, 0].item() == pytest.approx(4 / 16)
     assert LabelTable.of_model(tmp_path / "sixteen", PEOPLE16) == LabelTable.same_names(PEOPLE16)
     with pytest.raises(ValueError, match="cannot be loaded"):
         LabelTable.of_model(tmp_path / "absent", PEOPLE)

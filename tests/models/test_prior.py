@@ -139,7 +139,7 @@ def test_a_model_keeps_its_fitted_prior(tmp_path: Path) -> None:
 
     model.save_pretrained(tmp_path)
     assert (
-        "fitted to the codes of the training pictures (4 main directions)"
+        "fitted to the codes of the training pictures (4 principal directions)"
         in (tmp_path / "README.md").read_text()
     )
     loaded = GroupDNet.from_pretrained(tmp_path)

@@ -188,17 +188,17 @@ def test_another_prior_keeps_or_drops_the_ties() -> None:
 @pytest.mark.parametrize(
     ("ties", "message"),
     [
-        ([["face", "tail"]], "prior_ties holds 'tail', which is none of the model's classes"),
+        ([["face", "tail"]], "prior_ties holds 'tail', which is not one of the model's classes"),
         ([["face", "skin"], ["hair", "face"]], "prior_ties holds 'face' twice"),
         ([["face", "face"]], "prior_ties holds 'face' twice"),
         ([["face"]], "a tie names at least two classes"),
         ([[]], "a tie names at least two classes"),
         (["face", "skin"], "a tie of prior_ties is 'face'; it must be a list"),
         ("face+skin", "it must be a list"),
-        ([[1, 2]], "prior_ties holds 1, which is none"),
-        ([[["face"], ["skin"]]], "which is none of the model's classes"),
+        ([[1, 2]], "prior_ties holds 1, which is not one"),
+        ([[["face"], ["skin"]]], "which is not one of the model's classes"),
         ([["face", "skin"] * 500_000], "prior_ties holds 'face' twice"),
-        ([["face", "x" * 1_000_000]], "which is none of the model's classes"),
+        ([["face", "x" * 1_000_000]], "which is not one of the model's classes"),
     ],
 )
 def test_ties_that_cannot_be_are_refused(ties: Any, message: str) -> None:

@@ -18,7 +18,11 @@ from tests.helpers.shared_data import ROOT
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
 
 # Modules whose distribution has another name, and what is used only where it happens to be.
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "torch_fidelity": "torch-fidelity"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "torch_fidelity": "torch-fidelity",
+    "yaml": "pyyaml",
+}
 OPTIONAL = {
     "msvcrt",  # Python's, on Windows
     "spaces",  # a ZeroGPU Space has it
@@ -46,8 +50,7 @@ def distributions(*extras: str) -> set[str]:
 
 def imports(path: Path, *, at_once: bool) -> Iterator[str]:
     """Modules that a file imports: when it is imported itself, or at any time."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in _at_once(tree) if at_once else ast.walk(tree):
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), into_functions=not at_once):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -55,12 +58,13 @@ def imports(path: Path, *, at_once: bool) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _at_once(tree: ast.AST) -> Iterator[ast.AST]:
-    """All of a tree but what its functions do."""
+def _nodes(tree: ast.AST, *, into_functions: bool) -> Iterator[ast.AST]:
+    """All of a tree but what only type checkers read, and perhaps but what its functions do."""
     for node in ast.iter_child_nodes(tree):
-        if not isinstance(node, ast.FunctionDef):
+        for_checkers = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if not for_checkers and (into_functions or not isinstance(node, ast.FunctionDef)):
             yield node
-            yield from _at_once(node)
+            yield from _nodes(node, into_functions=into_functions)
 
 
 def third_party(modules: Iterable[str]) -> set[str]:

@@ -57,4 +57,4 @@ def test_a_mean_leaves_out_classes_of_few_photos() -> None:
 def test_wrong_sizes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "validation").mkdir()
     flags = ["--parser", "any", "--data_dir", str(tmp_path), "--resolution", "64", "32", "16"]
-    assert "--resolution is 64 32 16" in refusal(parser_scores.main, flags)
+    assert "of 32 pixels or more, not 64 32 16" in refusal(parser_scores.main, flags)

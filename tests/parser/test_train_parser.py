@@ -1,4 +1,4 @@
-"""train_parser.py: views of photos, the loss, and runs that stop and go on."""
+"""train_parser.py: views of photos, the loss, and runs that stop and resume."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_small_classes_are_seen_often() -> None:
 def test_some_views_are_on_a_plain_colour() -> None:
     noise = torch.rand(4, 3, 64, 64, generator=generator()) * 2 - 1
     _, labels = squares()
-    for share, plain in ((1.0, True), (0.0, False)):
-        views, maps = Views((48, 48), plain_fraction=share, colour=0).draw(noise, labels, generator())
+    for fraction, plain in ((1.0, True), (0.0, False)):
+        views, maps = Views((48, 48), plain_fraction=fraction, colour=0).draw(noise, labels, generator())
         for view, label in zip(views, maps, strict=True):
             assert bool(view[:, label == 0].std(dim=1).max() < 1e-6) is plain
             assert label.max() == 0 or view[:, label > 0].std() > 0.2, "the person is as she was"
@@ -182,8 +182,8 @@ def test_a_new_parser_begins_with_imagenet(tmp_path: Path, encoder: str) -> None
         (["--frozen_stages", "9"], "has 7"),
         (["--ema_decay", "1"], "between 0 and 1"),
         (["--seed", "-1"], "--seed"),
-        (["--resolution", "64", "32", "16"], "--resolution is 64 32 16"),
-        (["--empty_share", "2"], "share of the views"),
+        (["--resolution", "64", "32", "16"], "of 1 pixel or more, not 64 32 16"),
+        (["--empty_share", "2"], "fraction of the views"),
         (["--balanced_sampling", "-1"], "from 0 to 1"),
     ],
 )

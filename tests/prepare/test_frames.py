@@ -56,8 +56,8 @@ def test_upper_follows_the_body_and_not_a_hand() -> None:
 def test_the_ratio_is_exact(frame: str, aspect: float, height: int) -> None:
     box = find_frame(frame, standing((40, 40 + height)), aspect)
     assert box.height == box.width * aspect
-    share = 0.6 if frame == "upper" else 1.06
-    assert 0 <= box.height - share * height < aspect + 1 or box.width > 50
+    fraction = 0.6 if frame == "upper" else 1.06
+    assert 0 <= box.height - fraction * height < aspect + 1 or box.width > 50
 
 
 def test_squares_stay_inside_the_photo_where_they_fit() -> None:

@@ -92,7 +92,7 @@ def test_a_person() -> None:
     face = np.r_[18:22, 25:36]
     assert (names[face, 40:60] == "face").all(), "glasses do not cut the forehead off"
     assert (names[36:45, 40:60] == "skin").all()
-    assert (names[12:30, 70:75] == "skin").all(), "a raised hand is no face"
+    assert (names[12:30, 70:75] == "skin").all(), "a raised hand is not a face"
     assert (names[45:90, 30:75] == "top").all()
     assert (names[90:94, 35:65] == "belt").all()
     assert (names[94:180, 35:65] == "trousers").all()
@@ -212,7 +212,7 @@ def test_real_maps_of_eight_classes_are_as_they_were_and_a_merge_of_sixteen() ->
 
 
 def test_the_photos_of_fashion8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = ("0001", "0023", "0034", "0038", "0073")  # gloves, kept back, twice validation
+    names = ("0001", "0023", "0034", "0038", "0073")  # gloves, held out, twice validation
     raw = write_ccp(tmp_path / "raw", TAGS, {name: ccp_person(TAGS) for name in names})
     flags = ("ccp", "--input", raw, "--photos", "fashion8", "--frame", "full", "upper", "--resolution", 32)
     assert prepare(*flags, "--cut_out", "--output", tmp_path / "out") == 0

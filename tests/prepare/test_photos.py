@@ -1,4 +1,4 @@
-"""prepare.py photos: a parser labels what has no label map, and only what it is sure of is kept."""
+"""prepare.py photos: a parser labels photos without label maps, and only those of which it is sure are used."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ColourParser:
 
     def probabilities(self, pictures: torch.Tensor) -> torch.Tensor:
         far = (pictures.float().movedim(1, -1)[..., None, :] - PALETTE).abs().sum(-1)
-        shares = (-far).softmax(-1)
+        probabilities = (-far).softmax(-1)
         odd = (pictures == torch.tensor(ODD).view(3, 1, 1)).all(1)
         unsure = torch.full((len(PALETTE),), 0.8 / 7).index_fill(0, torch.tensor(4), 0.2)
-        return torch.where(odd[..., None], unsure, shares).movedim(-1, 1)
+        return torch.where(odd[..., None], unsure, probabilities).movedim(-1, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -135,23 +135,23 @@ def test_a_photo_is_parsed_with_its_mirror_image() -> None:
         """Says 4 for the left half of whatever it is shown."""
 
         def probabilities(self, pictures: torch.Tensor) -> torch.Tensor:
-            shares = torch.zeros(len(pictures), 8, *pictures.shape[2:])
+            probabilities = torch.zeros(len(pictures), 8, *pictures.shape[2:])
             half = pictures.shape[3] // 2
-            shares[:, 4, :, :half], shares[:, 0, :, half:] = 1, 1
-            return shares
+            probabilities[:, 4, :, :half], probabilities[:, 0, :, half:] = 1, 1
+            return probabilities
 
-    shares = parse(Left(), Image.new("RGB", (40, 60)))
-    assert shares.shape == (8, 60, 40)
-    assert np.allclose(shares[[0, 4]], 0.5), "where the two disagree, neither is sure"
+    probabilities = parse(Left(), Image.new("RGB", (40, 60)))
+    assert probabilities.shape == (8, 60, 40)
+    assert np.allclose(probabilities[[0, 4]], 0.5), "where the two disagree, neither is sure"
 
 
 def test_sureness_counts_classes_alike() -> None:
     ids = np.zeros((10, 10), dtype=np.int64)
     ids[:8], ids[8, :2] = 4, 2
-    shares = np.zeros((8, 10, 10), dtype=np.float32)
-    shares[4], shares[2] = 0.9, 0.5
-    assert sureness(shares, ids) == pytest.approx(0.7)
-    assert sureness(shares, np.zeros_like(ids)) == 0
+    probabilities = np.zeros((8, 10, 10), dtype=np.float32)
+    probabilities[4], probabilities[2] = 0.9, 0.5
+    assert sureness(probabilities, ids) == pytest.approx(0.7)
+    assert sureness(probabilities, np.zeros_like(ids)) == 0
 
 
 def test_the_main_person_stays() -> None:

@@ -1,4 +1,4 @@
-"""Pairs of pictures and label maps to our folders: what is written, listed, and gone on with after a kill."""
+"""Pairs of pictures and label maps to our folders: what is written, listed, and resumed after a kill."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path, capsys: pytest.CaptureFix
         line = next(line for line in text.splitlines() if line.startswith(f"  {path}: "))
         assert reason in line
     assert [entry["file_name"] for entry in entries(output / "train")] == ["images/p000.jpg"]
-    # Mended, they are prepared by the same line; the first one is kept.
+    # Once fixed, they are prepared by the same command; the first one is not repeated.
     (pictures / "p000.png").unlink()
     (pictures / "p001.png").unlink()
     (maps / "p002.png").unlink()
@@ -133,7 +133,7 @@ def test_settings_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (("ccp", "--output", "o"), "needs --input FOLDER, or --download"),
         (("ccp", "--output", "o", "--input", "i", "--resolution", "0"), "from 1 to 8192"),
-        (("ccp", "--output", "o", "--input", "i", "--validation_share", "1"), "a share from 0 to below 1"),
+        (("ccp", "--output", "o", "--input", "i", "--validation_share", "1"), "a fraction from 0 to below 1"),
         (("ccp", "--output", "o", "--input", "i", "--split", "../x"), "it names a folder"),
         (("cityscapes", "--output", "o", "--input", "i", "--split", "test"), "invalid choice"),
         (("ade20k", "--output", "o", "--input", "i", "--max_items", "0"), "must be at least 1"),
@@ -194,7 +194,7 @@ def test_an_input_that_is_something_else(
 # A run that is stopped.
 
 
-def test_a_killed_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures, maps, classes = write_folder_pair(tmp_path / "raw", 60, (320, 320))
     flags = ["folder", "--input", str(pictures), "--labels", str(maps), "--classes", str(classes)]
     output = tmp_path / "killed"

@@ -178,7 +178,7 @@ def test_ccp_rules() -> None:
     # Chin: 0.7 * (10 + 0.135 * 180) + 0.3 * (18 + 0.107 * 180) = row 35.2
     assert (names[18:36, 40:60] == "face").all()
     assert (names[36:45, 40:60] == "skin").all()
-    assert (names[12:30, 70:75] == "skin").all(), "a raised hand is no face"
+    assert (names[12:30, 70:75] == "skin").all(), "a raised hand is not a face"
     assert (names[45:92, 36:64] == "top-clothes").all(), "the belt's upper half goes to the shirt"
     assert (names[92:180, 36:64] == "bottom-clothes").all()
     assert (names[180:190, 35:65] == "shoes").all()
@@ -260,8 +260,8 @@ def test_real_ccp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "prepared 15, left out 1 (1 gloves), skipped 0" in capsys.readouterr().out
     data = PairedImages.from_folder(tmp_path / "out", (128, 128))
     for item in data:
-        share = (item["label"] > 0).float().mean()
-        assert 0.05 < share < 0.4
+        fraction = (item["label"] > 0).float().mean()
+        assert 0.05 < fraction < 0.4
         face, rest = (item["label"] == 2).nonzero(), (item["label"] > 0).nonzero()
         assert len(face) > 20
         assert face[:, 0].max() < rest[:, 0].min() + 0.2 * (rest[:, 0].max() - rest[:, 0].min())

@@ -39,8 +39,8 @@ class ColourParser:
         first = (pictures.movedim(1, -1)[..., None, :].int() - self.palette).abs().sum(-1).argmin(-1)
         count = len(self.palette)
         one_hot = torch.nn.functional.one_hot
-        shares = 0.5 * one_hot(first, count) + 0.4 * one_hot(self.second[first], count) + 0.1 / count
-        return shares.movedim(-1, 1)
+        probabilities = 0.5 * one_hot(first, count) + 0.4 * one_hot(self.second[first], count) + 0.1 / count
+        return probabilities.movedim(-1, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +197,7 @@ def test_several_people() -> None:
     far = np.zeros((200, 40), dtype=np.int64)
     far[100:150, 10:30] = person()[20:180:3, 30:70:2][:50]
     assert not several(alone, far), "a passer-by far behind"
-    assert not several(person(skin=((100, 112), (66, 74)))), "a hand is no face"
+    assert not several(person(skin=((100, 112), (66, 74)))), "a hand is not a face"
 
 
 # Where tags come from.

@@ -71,7 +71,7 @@ def pipeline_memory(calls: int, model_id: str | None) -> list[float]:
 
     torch.set_num_threads(1)
     if model_id is None:
-        pipe = GroupDNetPipeline(make_model(8, (64, 64), 4), kept_bytes=4 * 2**20)
+        pipe = GroupDNetPipeline(make_model(8, (64, 64), 4), cache_bytes=4 * 2**20)
     else:
         pipe = GroupDNetPipeline.from_pretrained(model_id)
     height, width = pipe.model.config.image_size

@@ -33,8 +33,8 @@ print(fingerprint(GroupDNet.from_pretrained("user/model", cache_dir=sys.argv[1])
 class Counted(GroupDNetPipeline):
     """Tells how many label maps were prepared."""
 
-    def __init__(self, model: GroupDNet, kept_bytes: int) -> None:
-        super().__init__(model, kept_bytes=kept_bytes)
+    def __init__(self, model: GroupDNet, cache_bytes: int) -> None:
+        super().__init__(model, cache_bytes=cache_bytes)
         self.prepared = 0
         prepare = model.prepare
 
@@ -59,14 +59,14 @@ def test_sixteen_threads_draw_what_one_draws() -> None:
     masks = [maps(kind, 1, 8, (64, 64))[0].numpy() for kind in ("cells", "noise", "one pixel", "one class")]
     models = [make_model(8, (64, 64), 4), make_model(8, (64, 64), 4).to(torch.bfloat16)]
     jobs = [(number % 2, masks[number // 2 % 4], number % 3) for number in range(4 * THREADS)]
-    alone = [GroupDNetPipeline(model, kept_bytes=0) for model in models]
+    alone = [GroupDNetPipeline(model, cache_bytes=0) for model in models]
     expected = {}
     for which, mask, seed in jobs:
         key = (which, mask.tobytes(), seed)
         if key not in expected:
             expected[key] = draw(alone[which], mask, seed)
     assert len({picture for pictures in expected.values() for picture in pictures}) > len(jobs) // 2
-    pipes = [Counted(model, kept_bytes=2**20) for model in models]
+    pipes = [Counted(model, cache_bytes=2**20) for model in models]
     random.Random(0).shuffle(jobs)
     with ThreadPoolExecutor(THREADS) as pool:
         drawn = list(pool.map(lambda job: draw(pipes[job[0]], *job[1:]), jobs))

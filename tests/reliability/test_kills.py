@@ -42,5 +42,6 @@ def test_so_does_a_kill_at_each_file_operation() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_kills_of_each_writer() -> None:
     kills("--kills", "100", "--operations")

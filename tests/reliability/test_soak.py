@@ -24,11 +24,13 @@ def test_pipeline_calls() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_thousand_pipeline_calls() -> None:
     soak("pipeline", "--calls", "2000")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_training_steps() -> None:
     pytest.importorskip("accelerate")
     soak("training", "--steps", "1000")

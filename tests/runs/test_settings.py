@@ -26,7 +26,7 @@ from groupdnet_hub.runs.settings import (
 class PaperSettings(Settings):
     """Paper."""
 
-    size: tuple[int, int] = size_option((64, 64), "of the sheet", least=16, most=128)
+    size: tuple[int, int] = size_option((64, 64), "of the sheet", least=16)
     margin: float = option(0.1, "share that stays free: 10 % by default", check=in_range(0, 1))
     colour: Literal["white", "no"] = option("white", "of the sheet")
 
@@ -102,11 +102,11 @@ def test_flags_become_fields() -> None:
         (["--title", "t", "--margin", "nan"], "--margin is nan; it must lie from 0 to 1"),
         (
             ["--title", "t", "--size", "8"],
-            "--size is 8 8; it takes one side, or height and width, each from 16",
+            "--size takes one side, or height and width, of 16 pixels or more, not 8",
         ),
         (
-            ["--title", "t", "--size", "32", "32", "32"],
-            "--size is 32 32 32; it takes one side, or height and",
+            ["--title", "t", "--size", "32", "16", "32"],
+            "of 16 pixels or more, not 32 16 32",
         ),
         (["--title", "t", "--colour", "blue"], "argument --colour: invalid choice: 'blue'"),
         (["--title", "t", "--font", "absent.ttf"], "--font: there is no file absent.ttf"),

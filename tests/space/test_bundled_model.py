@@ -15,7 +15,7 @@ import torch
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline, LabelSet, Look, PairedImages
 from tests.helpers.shared_data import ROOT, SHARED, shared_folder
-from train.tools.appearance_report import main_class, reconstruction_share, reroll_locality
+from train.tools.appearance_report import compare_reconstructions, main_class, reroll_locality
 
 SPACE = ROOT / "space"
 MODEL, EXAMPLES = SPACE / "model", SPACE / "examples"
@@ -33,7 +33,7 @@ def pipe(model: GroupDNet) -> GroupDNetPipeline:
 
 @pytest.fixture(scope="module")
 def drawn(pipe: GroupDNetPipeline) -> list[Look]:
-    """A look on each example map."""
+    """Draw a look on each example map."""
     pytest.importorskip("gradio", reason="the page needs gradio")
     from page.core.example_maps import example_map
 
@@ -44,7 +44,7 @@ def drawn(pipe: GroupDNetPipeline) -> list[Look]:
 
 @pytest.fixture(scope="module")
 def photos(model: GroupDNet) -> list[dict]:
-    """The validation photos of a shared data set of the model's classes."""
+    """Return the validation photos of a shared data set of the model's classes."""
     shared_folder("data")
     for classes in sorted((SHARED / "data").glob("*/classes.json")):
         if LabelSet.from_file(classes).names == model.labels.names:
@@ -161,7 +161,7 @@ def test_encode_then_decode_is_nearer_than_a_sample(model: GroupDNet, photos: li
     from groupdnet_hub.metrics import alexnet_lpips
 
     distance = alexnet_lpips(shared_folder("weights") / "alexnet_features.safetensors")
-    found = reconstruction_share(model, photos, distance)
+    found = compare_reconstructions(model, photos, distance)
     assert found["pictures"] == len(photos) >= 100
     assert found["share"] >= 0.8
 

@@ -35,7 +35,7 @@ EXAMPLES = ROOT / "space" / "examples"
 
 @pytest.fixture(scope="module")
 def upright(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of label maps of sixteen classes, 128x64."""
+    """Make a folder of label maps of sixteen classes, 128x64."""
     folder = tmp_path_factory.mktemp("upright")
     save_examples(folder, MORE_LABELS, (128, 64))
     return folder
@@ -43,7 +43,7 @@ def upright(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A square model of the paper's eight classes."""
+    """Save a square model of the paper's eight classes."""
     folder = tmp_path_factory.mktemp("model")
     GroupDNet(GroupDNetConfig.for_labels(FIGURE_LABELS, (64, 64), width=4)).save_pretrained(folder)
     return folder

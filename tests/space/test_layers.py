@@ -35,22 +35,23 @@ def test_what_the_page_does_takes_only_gradios_errors() -> None:
 def test_the_page_can_be_built_where_a_space_has_it(tmp_path: Path) -> None:
     """The contents of this folder, with the package beside ``app.py``, started from there."""
     pytest.importorskip("gradio", reason="the page needs gradio")
-    unneeded = shutil.ignore_patterns("__pycache__", "models", "*.sqlite3")
-    shutil.copytree(SPACE, tmp_path, ignore=unneeded, dirs_exist_ok=True)
-    shutil.copytree(ROOT / "groupdnet_hub", tmp_path / "groupdnet_hub", ignore=unneeded)
+    unneeded = ("__pycache__", "*.sqlite3")
+    shutil.copytree(SPACE, tmp_path, ignore=shutil.ignore_patterns(*unneeded, "models"), dirs_exist_ok=True)
+    shutil.copytree(
+        ROOT / "groupdnet_hub", tmp_path / "groupdnet_hub", ignore=shutil.ignore_patterns(*unneeded)
+    )
     script = (
-        "import app, groupdnet_hub; studio = app.open_studio(); app.build_page(studio, more=app.open_more_studios()); "
-        "print(groupdnet_hub.__file__, studio.source)"
+        "import app, sys; studio = app.open_studio(); app.build_page(studio, more=app.open_more_studios()); "
+        "own = [m.__file__ for name, m in sys.modules.items() if name.split('.')[0] in ('page', 'groupdnet_hub')]; "
+        "print(len(own) > 50, {file for file in own if not file.startswith(sys.argv[1])}, studio.source)"
     )
     variables = ("PYTHONPATH", "GROUPDNET_MODEL", "GROUPDNET_EXAMPLES", "GROUPDNET_PARSER")
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, str(tmp_path)],
         cwd=tmp_path,
         env={**{k: v for k, v in os.environ.items() if k not in variables}, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.stdout.split() == [
-        *(str(tmp_path / "groupdnet_hub" / "__init__.py"), str(tmp_path / "model")),
-    ], done.stderr[-2000:]
+    assert done.stdout.split() == ["True", "set()", str(tmp_path / "model")], done.stderr[-2000:]

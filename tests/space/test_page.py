@@ -117,7 +117,7 @@ def test_examples_come_with_their_classes_and_are_offered_to_models_of_these(
 
 @pytest.fixture
 def more_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder ``models`` with one of sixteen classes, as if it lay beside ``app.py``."""
+    """Make a folder ``models`` with one of sixteen classes, as if it lay beside ``app.py``."""
     more = tmp_path / "space" / "models"
     config = GroupDNetConfig.for_labels(MORE_LABELS, (64, 32), width=4)
     GroupDNet(config).save_pretrained(more / "upright")

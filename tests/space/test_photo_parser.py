@@ -46,7 +46,7 @@ PART = LabelSet.from_names(["background", "hair", "shoes", "top-clothes"])
 
 
 def logits_of(folder: Path, square: Image.Image, side: int) -> torch.Tensor:
-    """What the network of a folder says of a square picture and its mirror image, [C, side, side] each."""
+    """Return what the network of a folder says of a square picture and its mirror image, [C, side, side] each."""
     from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
     processor = AutoImageProcessor.from_pretrained(folder)
@@ -95,7 +95,7 @@ def test_sixteen_classes_serve_models_of_the_eight_by_their_table(tmp_path: Path
 def wide_photo(
     label: np.ndarray, place: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Image.Image, np.ndarray]:
-    """A photo in the colours of its map, which has a smaller one in it."""
+    """Return a photo in the colours of its map, which has a smaller one in it."""
     whole = np.zeros(size, np.int64)
     whole[place[0] : place[0] + label.shape[0], place[1] : place[1] + label.shape[1]] = label
     return colour_picture(whole, FIGURE_LABELS), whole
@@ -145,7 +145,7 @@ def test_what_lies_beyond_the_photo_is_background() -> None:
 
 
 def painted(hair: tuple[slice, slice] | None = None) -> Image.Image:
-    """A blue thing."""
+    """Return a picture of a blue thing."""
     label = np.zeros((128, 128), np.int64)
     label[40:110, 44:84] = FIGURE_LABELS.id_of("top-clothes")
     if hair is not None:
@@ -309,8 +309,8 @@ def test_the_bundled_parser_is_small_and_needs_no_network(monkeypatch: pytest.Mo
             parser.parse(Image.fromarray(pixels.astype(np.uint8)), FIGURE_LABELS, (256, 256))
 
 
-def parsed_whole(parser: PhotoParser, photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """The label map of a whole square photo, 0 where the frame around the person does not reach."""
+def parsed_uncropped(parser: PhotoParser, photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Return the label map of an uncropped square photo, 0 where the frame around the person does not reach."""
     parsed, whole = parser.parse(photo, FIGURE_LABELS, size), np.zeros(size, np.int64)
     label = read_label_map(
         parsed.label, FIGURE_LABELS, size=(parsed.box.height, parsed.box.width), resize=True
@@ -327,7 +327,7 @@ def test_the_bundled_parser_on_real_photos() -> None:
     parser, scores = PhotoParser(str(BUNDLED)), SegmentationMeter(FIGURE_LABELS.names)
     for index, path in enumerate(sorted((split / "images").iterdir())[::8]):
         photo = read_photo(path)
-        label = parsed_whole(parser, photo, (256, 256))
+        label = parsed_uncropped(parser, photo, (256, 256))
         truth = read_label_map(split / "labels" / f"{path.stem}.png", FIGURE_LABELS)
         scores.update(index, torch.from_numpy(truth), torch.from_numpy(label))
     assert scores.result().miou.value > 0.6
@@ -366,14 +366,14 @@ def test_a_parser_that_is_not_there_is_refused_without_its_path(tmp_path: Path) 
 
 
 def pickled(folder: Path, canary: Path) -> Path:
-    """The parser with its weights as a harmful pickle only."""
+    """Save the parser with its weights as a harmful pickle only."""
     (folder / "model.safetensors").unlink()
     torch.save({"decode_head.classifier.bias": Payload(canary)}, folder / "pytorch_model.bin")
     return folder
 
 
 def with_code(folder: Path, canary: Path) -> Path:
-    """The parser as a model with code of its own."""
+    """Save the parser as a model with code of its own."""
     (folder / "own.py").write_text(f"import os\nos.mkdir({str(canary)!r})\nclass Own: pass\n")
     values = json.loads((folder / "config.json").read_text())
     values |= {"model_type": "own", "auto_map": dict.fromkeys(("AutoConfig", _AUTO), "own.Own")}

@@ -16,7 +16,7 @@ from groupdnet_hub.figures import write_figures
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import ResolvedTrainConfig
-from groupdnet_hub.training.data import build_data
+from groupdnet_hub.training.data.pictures import build_data
 from groupdnet_hub.training.ema import InferenceModel
 from tests.helpers.command_lines import train_settings
 

@@ -167,7 +167,7 @@ def test_half_written_checkpoints_are_never_taken(tmp_path: Path) -> None:
         whole = (target / name).read_bytes()
         for cut in random.integers(0, len(whole), 20):
             (target / name).write_bytes(whole[:cut])
-            with pytest.raises(ValueError, match="not a whole checkpoint"):
+            with pytest.raises(ValueError, match="not a complete checkpoint"):
                 read_progress(target)
         (target / name).write_bytes(whole)
     assert read_progress(target) == {"step": 5}

@@ -174,9 +174,7 @@ def test_a_damaged_one_is_refused(drawn: Path, saved: Path, tmp_path: Path) -> N
     whole = load_file(saved / DISCRIMINATOR_FILE)
     save_file(whole, tmp_path / "model" / DISCRIMINATOR_FILE)
     flags = (*SMALL, "--pretrained_model_name_or_path", str(tmp_path / "model"))
-    with pytest.raises(
-        ValueError, match=f"^{DISCRIMINATOR_FILE} of .* does not say what discriminator it is of"
-    ):
+    with pytest.raises(ValueError, match=f"^{DISCRIMINATOR_FILE} of .* does not describe its discriminator"):
         train_here(drawn, tmp_path / "run", *flags)
 
 

@@ -14,8 +14,8 @@ from groupdnet_hub.figures import write_figures
 from tests.helpers.train_runs import train, train_here
 
 pytest.importorskip("accelerate")
-from groupdnet_hub.training.class_order import class_likeness, likeness_order
 from groupdnet_hub.training.config.rates import RATES
+from groupdnet_hub.training.data.class_order import class_likeness, likeness_order
 from groupdnet_hub.training.distributed import divide_batch_norm
 from groupdnet_hub.training.objectives.latent import BicycleObjective, DiversityObjective
 from groupdnet_hub.training.objectives.loss_weights import LossWeights

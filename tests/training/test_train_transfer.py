@@ -65,7 +65,7 @@ def test_wrong_names_end_with_one_line(
     with_bags: Path, pretrained: Path, tmp_path: Path, flags: list[str], message: str
 ) -> None:
     from groupdnet_hub.training.build import build_model
-    from groupdnet_hub.training.data import build_labels
+    from groupdnet_hub.training.data.pictures import build_labels
 
     start = "--pretrained_model_name_or_path", str(pretrained)
     settings = train_settings(with_bags, *start, "--init_class", *flags)

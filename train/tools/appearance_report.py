@@ -1,4 +1,4 @@
-"""Two questions to a trained model, on real pictures: does a reroll stay in its class, and does encode see the photo?
+"""Answer two questions about a model on real pictures: does a reroll stay in its class, does encode see the photo?
 
 ``python train/tools/appearance_report.py --model space/model --data_dir FOLDER --alexnet_weights FILE``
 """
@@ -35,7 +35,13 @@ def main_class(labels: LabelSet, items: Iterable[dict[str, Tensor]]) -> str:
 def reroll_locality(
     model: GroupDNet, items: Iterable[dict[str, Tensor]], class_: str, *, seed: int = 0
 ) -> dict[str, float]:
-    """How much more a reroll of one class changes pixels inside its region than outside.
+    """Measure how much more a reroll of one class changes pixels inside its region than outside.
+
+    Args:
+        model: model.
+        items: pictures with their label maps.
+        class_: name of the class.
+        seed: seed of the codes.
 
     Returns:
         ``inside`` and ``outside``: mean absolute change of a pixel value (scale 0..255) over all pictures that show
@@ -50,8 +56,10 @@ def reroll_locality(
             continue
         codes = model.sample_codes(generator=generator)
         rerolled = model.redraw(codes, class_id, generator=generator)
-        scene = model.prepare(label)
-        change = (model.decode(codes, scene) - model.decode(rerolled, scene)).abs().mean(dim=1)[0] * 127.5
+        prepared = model.prepare(label)
+        change = (model.decode(codes, prepared) - model.decode(rerolled, prepared)).abs().mean(dim=1)[
+            0
+        ] * 127.5
         changes.append((float(change[region].mean()), float(change[~region].mean())))
     inside, outside = np.mean(changes, axis=0)
     return {
@@ -63,24 +71,28 @@ def reroll_locality(
 
 
 @torch.inference_mode()
-def reconstruction_share(
+def compare_reconstructions(
     model: GroupDNet, items: Iterable[dict[str, Tensor]], distance: nn.Module, *, seed: int = 0
 ) -> dict[str, float]:
-    """Is ``decode(encode(photo))`` nearer to the photo than a random sample on the same map?
+    """Compare ``decode(encode(photo))``, and a random sample on the same map, with the photo.
 
     Args:
+        model: model.
+        items: pictures with their label maps.
         distance: callable on two batches [1, 3, H, W] in [-1, 1], such as LPIPS.
+        seed: seed of the random samples.
 
     Returns:
-        ``share`` of the photos for which it is; mean distances ``reconstruction`` and ``sample``; ``pictures``.
+        ``share``, the fraction of photos to which the former is nearer; mean distances ``reconstruction`` and
+        ``sample``; ``pictures``.
     """
     generator = torch.Generator().manual_seed(seed)
     pairs = []
     for item in items:
         image, label = item["image"][None], item["label"][None]
-        scene = model.prepare(label)
+        prepared = model.prepare(label)
         codes = (model.encode(image, label).mode(), model.sample_codes(generator=generator))
-        pairs.append([float(distance(model.decode(one, scene), image)) for one in codes])
+        pairs.append([float(distance(model.decode(one, prepared), image)) for one in codes])
     found = np.array(pairs)
     return {
         "share": float((found[:, 0] < found[:, 1]).mean()),
@@ -92,22 +104,22 @@ def reconstruction_share(
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig(Settings):
-    """Model and data."""
+    """Settings of appearance_report.py: model and data."""
 
     model: str = option(help="folder or Hub id")
     data_dir: str = option(help="data set folder with a validation split")
     split: str = option("validation", "its split")
     reroll_class: str | None = option(
-        None, "by default the one with the most pixels in the pictures, but for the background"
+        None, "by default the one with the most pixels in the pictures, except the background"
     )
     alexnet_weights: Path | None = option(None, "safetensors file; by default torchvision downloads")
-    max_pictures: int | None = option(None, "use only the first so many pictures")
+    max_pictures: int | None = option(None, "number of pictures, the first ones; by default all")
     seed: int = seed_option("fixes the rerolls")
-    update_card: bool = option(False, "write the figures into the folder --model")
+    update_card: bool = option(False, "write the values into the folder --model")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print both answers as JSON; with ``--update_card`` also write them into the model's card."""
+    """Print both answers as JSON; with ``--update_card``, write them into the model's card too."""
     settings = parse_settings(ReportConfig, argv, prog="appearance_report.py", description=__doc__ or "")
     model = GroupDNet.from_pretrained(settings.model)
     data = PairedImages.from_folder(
@@ -118,8 +130,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     class_ = settings.reroll_class or main_class(model.labels, items)
     locality = reroll_locality(model, tqdm(items, desc="reroll"), class_, seed=settings.seed)
     distance = alexnet_lpips(settings.alexnet_weights)
-    share = reconstruction_share(model, tqdm(items, desc="encode"), distance, seed=settings.seed)
-    report = {f"reroll of {class_}": locality, "encode then decode (AlexNet LPIPS)": share}
+    compared = compare_reconstructions(model, tqdm(items, desc="encode"), distance, seed=settings.seed)
+    report = {f"reroll of {class_}": locality, "encode then decode (AlexNet LPIPS)": compared}
     print(json.dumps(report, indent=2))
     if settings.update_card:
         where = f"{Path(settings.data_dir).name} {settings.split}"
@@ -129,10 +141,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 **model.card_facts.get("metrics", {}),
                 f"reroll of {class_}, change inside : outside ({where})": round(locality["ratio"], 2),
                 f"encode then decode nearer than a sample, share of photos ({where})": round(
-                    share["share"], 3
+                    compared["share"], 3
                 ),
-                f"AlexNet LPIPS of encode then decode ({where})": round(share["reconstruction"], 4),
-                f"AlexNet LPIPS of a random sample ({where})": round(share["sample"], 4),
+                f"AlexNet LPIPS of encode then decode ({where})": round(compared["reconstruction"], 4),
+                f"AlexNet LPIPS of a random sample ({where})": round(compared["sample"], 4),
             },
         }
         stored = GroupDNet.from_pretrained(settings.model, dtype="auto")

@@ -1,4 +1,4 @@
-"""Give a trained model a prior fitted to the codes of real pictures: ``python train/tools/fit_prior.py --help``."""
+"""Fit the prior of a trained model to the codes of real pictures: ``python train/tools/fit_prior.py --help``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from groupdnet_hub.training.config.network import read_ties
 
 @dataclass(frozen=True, kw_only=True)
 class PriorConfig(Settings):
-    """Model, data, and the prior that is fitted."""
+    """Settings of fit_prior.py: model, data, and the prior."""
 
     model: str = option(help="folder or Hub id")
     data_dir: str = option(help="data set folder of the model's classes")
     split: str = option("train", "its split")
-    prior_rank: int = option(0, "main directions of each class's codes")
-    prior_codes: int = option(0, "pictures of each class whose codes are kept")
+    prior_rank: int = option(0, "number of principal directions of each class's codes")
+    prior_codes: int = option(0, "number of pictures per class whose codes are stored")
     prior_ties: tuple[str, ...] | None = option(
         None,
         "with --prior_codes, classes whose new codes come from one picture, such as face+skin; by default the "
@@ -35,27 +35,27 @@ class PriorConfig(Settings):
     )
     nearest: float = option(
         1.0,
-        "fit to the codes of this share of each class's pictures: those that are decoded nearest to the photo",
-        metavar="SHARE",
+        "fit to the codes of this fraction of each class's pictures: those that are decoded nearest to the photo",
+        metavar="FRACTION",
     )
     batch_size: int = option(8, "pictures that are encoded together")
     output_dir: str = option(help="folder to save the model in")
 
     def check(self) -> None:
-        """Refuse priors that cannot be."""
+        """Refuse impossible priors."""
         super().check()
         if self.prior_rank and self.prior_codes:
             raise ValueError("--prior_rank and --prior_codes are two priors: give one of them")
         if max(self.prior_rank, self.prior_codes) < 1 or self.batch_size < 1:
             raise ValueError("--prior_rank, --prior_codes and --batch_size must be at least 1")
         if not 0 < self.nearest <= 1:
-            raise ValueError(f"--nearest is {self.nearest}; it is a share, above 0 and at most 1")
+            raise ValueError(f"--nearest is {self.nearest}; it is a fraction, above 0 and at most 1")
         if self.prior_ties and not self.prior_codes:
             raise ValueError("--prior_ties needs --prior_codes")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Load, fit, save; the weights of encoder and decoder stay as they are, in the precision of their file."""
+    """Load, fit and save a model; the weights of encoder and decoder do not change, nor does their precision."""
     settings = parse_settings(PriorConfig, argv, prog="fit_prior.py", description=__doc__ or "")
     prior: dict[str, Any] = {
         "rank": settings.prior_rank,

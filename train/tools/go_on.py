@@ -1,7 +1,8 @@
-"""Resume a run from an unpacked kit, for a while: ``python KIT/train/tools/go_on.py --seconds 400 --state_to FOLDER``.
+"""Resume a run from an unpacked kit for a while: ``python KIT/train/tools/go_on.py --seconds 400 --state_to FOLDER``.
 
 What follows ``--`` goes to ``train.py``, and wins over the flags that the kit holds. Afterwards the state is written as
-files of limited size, to be taken home and resumed from (``train/tools/state_parts.py join``). Needs no package itself.
+files of limited size, from which a run at home resumes (``train/tools/state_parts.py join``). It needs no package
+itself.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ _RECORDS = KIT / ".kit"
 def go_on(
     run: Path, seconds: float, flags: Sequence[str], split_flags: Sequence[str], compile_cache: Path | None
 ) -> int:
-    """Train, and write the state.
+    """Train for some time, and write the state.
 
     Args:
         run: folder of the run.
-        seconds: how long to train.
-        flags: of train.py, which win over the kit's.
-        split_flags: of ``state_parts.py split``, among them ``--to``.
-        compile_cache: folder that keeps compiled code; by default in the kit.
+        seconds: time of training.
+        flags: flags of train.py, which win over the kit's.
+        split_flags: flags of ``state_parts.py split``, among them ``--to``.
+        compile_cache: folder of compiled code; by default in the kit.
 
     Returns:
-        The exit status of ``train.py``; the state of its last checkpoint is written whatever that is.
+        The exit status of ``train.py``; the state of its last checkpoint is written for any status.
 
     Raises:
-        ValueError: for a kit that is not whole, and where there is no state to write.
+        ValueError: for an incomplete kit, and without a state to write.
     """
-    _check_whole()
+    _check_complete()
     environment = environment_of(compile_cache)
     if (KIT / "state").is_dir() and not _steps(run):
         _run("tools/state_parts.py", ["join", str(KIT / "state"), "--to", str(run)], environment)
@@ -56,9 +57,9 @@ def go_on(
     return status
 
 
-def _check_whole() -> None:
+def _check_complete() -> None:
     if not (_RECORDS / "kit.json").is_file():
-        raise ValueError(f"{KIT} is no unpacked kit: unpack one there with unpack.py")
+        raise ValueError(f"{KIT} is not an unpacked kit: unpack one there with unpack.py")
     parts = json.loads((_RECORDS / "kit.json").read_text(encoding="utf-8"))["parts"]
     missing = [part["name"] for part in parts if not (_RECORDS / part["name"]).exists()]
     if missing:
@@ -66,7 +67,7 @@ def _check_whole() -> None:
 
 
 def environment_of(compile_cache: Path | None) -> dict[str, str]:
-    """Return the variables of a run: compiled code is kept in the kit, or where the flag or the caller's own say."""
+    """Return the environment: compiled code is cached in the kit, or where the flag or the caller's variables say."""
     paths = filter(None, (str(KIT), os.environ.get("PYTHONPATH")))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     for name, folder in (("TORCHINDUCTOR_CACHE_DIR", "inductor"), ("TRITON_CACHE_DIR", "triton")):
@@ -98,7 +99,7 @@ def kit_flags(run: Path, seconds: float) -> list[str]:
 
 
 def _steps(run: Path) -> list[int]:
-    """The steps of a run's checkpoints."""
+    """Return the steps of a run's checkpoints."""
     found = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in run.glob("checkpoint-*")]
     return sorted(int(match[1]) for match in found if match)
 
@@ -113,10 +114,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Resume, and end with the status of training."""
     parser = argparse.ArgumentParser(prog="go_on.py", description=__doc__)
     add = parser.add_argument
-    add("--seconds", type=float, required=True, help="how long to train; loading and writing take longer")
+    add("--seconds", type=float, required=True, help="time of training; loading and writing come on top")
     add("--state_to", type=Path, required=True, help="folder of the state's files")
     add("--output_dir", type=Path, default=KIT / "run", help="folder of the run; by default run/ in the kit")
-    add("--compile_cache", type=Path, help="folder that keeps what torch.compile made; by default in the kit")
+    add("--compile_cache", type=Path, help="folder of torch.compile's code; by default in the kit")
     add(
         "--checkpoint_part_mb",
         type=float,

@@ -35,11 +35,11 @@ from groupdnet_hub.training.kit.parts import write_parts
 _TOOLS = Path(__file__).resolve().parent
 _ROOT = _TOOLS.parents[1]
 _CODE = ("groupdnet_hub", "train", "pyproject.toml")
-# What changes least is packed first, then the code, and the state last.
+# Packed first, because it changes least; then the code, and the state last.
 _FIRST = ("data", "weights", "extra")
 
 
-# How the state is made smaller, as state_parts.py does it.
+# Flags of state_parts.py that make the state smaller.
 _STATE_FLAGS = ("half_weights", "half_optimizer", "state_only")
 
 
@@ -56,7 +56,7 @@ def _paths(name: str, paths: Sequence[Path]) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class PackConfig(Settings):
-    """What is packed, and how small."""
+    """Settings of pack_for_gpu.py: content of the kit, and its size."""
 
     to: Path = option(help="folder of the kit: kit-01.tar, ..., kit.json and unpack.py")
     part_mb: float = option(60.0, "largest size of a part, in millions of bytes", check=above(0))
@@ -98,7 +98,7 @@ class PackConfig(Settings):
     )
 
     def check(self) -> None:
-        """Refuse what has no effect."""
+        """Refuse flags that have no effect."""
         super().check()
         if self.resolution and self.pictures == "keep":
             raise ValueError("--resolution encodes pictures again: give --pictures jpeg or png")
@@ -110,7 +110,7 @@ class PackConfig(Settings):
 
 
 def pack(settings: PackConfig) -> list[Path]:
-    """Gather everything in a temporary folder and write it as parts.
+    """Collect everything in a temporary folder and write it as parts.
 
     Returns:
         The parts.
@@ -154,10 +154,10 @@ def pack(settings: PackConfig) -> list[Path]:
 
 
 def pack_code(stage: Path) -> str:
-    """Copy what git tracks of the code, as it is now, or all that a wheel installed.
+    """Copy the code that git tracks, with its changes, or all that a wheel installed.
 
     Returns:
-        The commit it is based on, or the version.
+        The commit that it is based on, or the version.
     """
     if not is_clone():
         unneeded = shutil.ignore_patterns("__pycache__", "_bundled")
@@ -193,7 +193,7 @@ def _pack_state(settings: PackConfig, target: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Pack, and say what became of it."""
+    """Pack, and print the parts."""
     settings = parse_settings(PackConfig, argv, prog="pack_for_gpu.py", description=__doc__ or "")
     started = time.monotonic()
     for path in pack(settings):

@@ -12,14 +12,14 @@ from groupdnet_hub.training.state.parts import join, newest_checkpoint, split
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The two commands."""
+    """Return the parser of the two commands."""
     parser = argparse.ArgumentParser(prog="state_parts.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("split", help="a checkpoint as parts").add_argument
     add(
         "checkpoint",
         type=Path,
-        help="checkpoint folder, or the folder of a run, of which the newest is taken",
+        help="checkpoint folder, or the folder of a run, whose newest one is used",
     )
     add("--to", type=Path, required=True, help="folder of the parts")
     add("--checkpoint_part_mb", type=float, default=16.0, help="largest size of a file, in millions of bytes")
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """One command."""
+    """Run one command."""
     args = build_parser().parse_args(argv)
     if args.command == "join":
         written = join(args.parts, args.to)

@@ -1,7 +1,7 @@
-"""What the paper's three runs take in hours and money: ``python train/tools/training_cost.py`` prints a Markdown table.
+"""Print the hours and the cost of the paper's three runs as a Markdown table: ``python train/tools/training_cost.py``.
 
-The arithmetic of a step is counted from the networks; how much of a card's rate a step reaches is assumed until it is
-measured: ``--pictures_per_second deepfashion=120`` puts a measured rate in place of the estimate.
+The arithmetic of a step is counted from the networks; the fraction of a card's rate that a step reaches is assumed
+unless it is measured: ``--pictures_per_second deepfashion=120`` replaces the estimate by a measured rate.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class NetworkMacs:
     """Multiply-accumulates of one forward pass over one picture.
 
     Attributes:
-        decoder: on a label map of its own, every window convolved (the form that GPUs take).
-        discriminator: both scales.
-        perceptual: of VGG19 up to relu5_1.
+        encoder: encoder.
+        decoder: decoder on a label map of its own, with every window convolved (the form for GPUs).
+        discriminator: discriminator, both scales.
+        perceptual: VGG19 up to relu5_1.
     """
 
     encoder: int
@@ -41,7 +42,7 @@ class NetworkMacs:
 
     @property
     def step(self) -> int:
-        """Of one picture's share of a training step.
+        """Multiply-accumulates of one picture in a training step.
 
         A backward pass costs a forward one for the inputs and another for the weights. Encoder and decoder: forward
         and backward, 3. Discriminator: in the generator's step the generated and the real picture forward, and back to
@@ -52,7 +53,7 @@ class NetworkMacs:
 
 
 def network_macs(config: GroupDNetConfig) -> NetworkMacs:
-    """Count the networks of a configuration, on tensors that have shapes and no values."""
+    """Count the operations of a configuration's networks, on tensors with shapes and no values."""
     import torchvision  # only for the shapes of VGG19
 
     height, width = config.image_size
@@ -81,13 +82,13 @@ def _macs(forward: Callable[[], Any]) -> int:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What is not counted.
+    """Assumptions about what is not counted.
 
     Attributes:
-        card_tflops: bf16 matrix rate of one card, in 10^12 operations a second; a multiply-accumulate is two of them.
-        share: of that rate, what a training step reaches.
-        price: of one card for an hour, in dollars.
-        scaling: of the rate of several cards, what is left of the sum of their rates.
+        card_tflops: bf16 matrix rate of one card, in 10^12 operations per second; a multiply-accumulate is two of them.
+        share: fraction of that rate that a training step reaches.
+        price: price of one card for an hour, in dollars.
+        scaling: rate of several cards as a fraction of the sum of their rates.
     """
 
     card_tflops: float = 790.0
@@ -101,16 +102,18 @@ class Assumptions:
                 raise ValueError(f"--{name} is {getattr(self, name)}; it must be above 0")
         for name in ("share", "scaling"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"--{name} is {getattr(self, name)}; it is a share, above 0 and at most 1")
+                raise ValueError(
+                    f"--{name} is {getattr(self, name)}; it is a fraction, above 0 and at most 1"
+                )
 
     def rate(self, step_macs: int) -> float:
-        """Pictures a second on one card."""
+        """Return pictures per second on one card."""
         return self.share * self.card_tflops * 1e12 / (2 * step_macs)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One run on so many cards: its rate in pictures a second, its hours, its price in dollars."""
+    """One run on n cards: rate in pictures per second, hours, price in dollars."""
 
     rate: float
     hours: float
@@ -118,11 +121,13 @@ class Cost:
 
 
 def cost(pictures: int, rate: float, cards: int, assumed: Assumptions) -> Cost:
-    """A run's cost.
+    """Return the cost of a run.
 
     Args:
-        pictures: that are seen, all epochs together.
-        rate: pictures a second on one card.
+        pictures: number of pictures of all epochs together.
+        rate: pictures per second on one card.
+        cards: number of cards.
+        assumed: assumptions.
     """
     together = rate if cards == 1 else rate * cards * assumed.scaling
     hours = pictures / together / 3600
@@ -132,8 +137,15 @@ def cost(pictures: int, rate: float, cards: int, assumed: Assumptions) -> Cost:
 def table(
     macs: Mapping[str, NetworkMacs], measured: Mapping[str, float], cards: Sequence[int], assumed: Assumptions
 ) -> str:
-    """The Markdown table; every figure that rests on an assumption has a ``~``."""
-    header = ["preset", "pictures x epochs", "TFLOP a picture", "pictures/s on 1 card"]
+    """Return the Markdown table; every value that rests on an assumption has a ``~``.
+
+    Args:
+        macs: operations by preset.
+        measured: measured rates by preset.
+        cards: numbers of cards.
+        assumed: assumptions.
+    """
+    header = ["preset", "pictures x epochs", "TFLOP per picture", "pictures/s on 1 card"]
     for count in cards:
         header += [f"hours on {count}", f"$ on {count}"]
     lines = [header, ["---"] * len(header)]
@@ -152,19 +164,19 @@ def table(
 
 
 def notes(assumed: Assumptions, cards: Sequence[int]) -> str:
-    """What the table assumes."""
+    """Return the sentence about what the table assumes."""
     several = f", several cards at {assumed.scaling:.0%} of the sum of their rates" if max(cards) > 1 else ""
     return (
         f"~ rests on an assumption: a step that reaches {assumed.share:.0%} of a card's {assumed.card_tflops:g} "
-        f"TFLOP/s (bf16){several}, ${assumed.price:.2f} for a card and hour."
+        f"TFLOP/s (bf16){several}, ${assumed.price:.2f} per card and hour."
     )
 
 
 def read_rates(given: Sequence[str]) -> dict[str, float]:
-    """``deepfashion=120 ...`` as numbers.
+    """Return the rates of ``deepfashion=120 ...`` by preset.
 
     Raises:
-        ValueError: for another form, another preset or a rate that is none.
+        ValueError: for another form, another preset or an invalid rate.
     """
     rates = {}
     for text in given:
@@ -183,7 +195,7 @@ def read_rates(given: Sequence[str]) -> dict[str, float]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table and what it assumes."""
+    """Print the table and its assumptions."""
     parser = argparse.ArgumentParser(
         prog="training_cost.py", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -197,9 +209,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     add("--cards", type=int, nargs="+", default=[1, 8], help="numbers of cards")
     add("--card_tflops", type=float, default=default.card_tflops, help="bf16 matrix rate of a card, TFLOP/s")
-    add("--share", type=float, default=default.share, help="share of that rate that a step reaches")
-    add("--price", type=float, default=default.price, help="dollars for a card and hour")
-    add("--scaling", type=float, default=default.scaling, help="share of their summed rates on several cards")
+    add("--share", type=float, default=default.share, help="fraction of that rate that a step reaches")
+    add("--price", type=float, default=default.price, help="dollars per card and hour")
+    add(
+        "--scaling",
+        type=float,
+        default=default.scaling,
+        help="rate of several cards, as a fraction of the sum",
+    )
     args = parser.parse_args(argv)
     try:
         if min(args.cards) < 1:

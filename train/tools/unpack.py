@@ -1,7 +1,7 @@
 """Unpack a training kit, part by part: ``python unpack.py kit-01.tar kit-02.tar ... --to FOLDER``.
 
-It needs Python alone, and ``kit.json`` beside it, which says what the parts are. It may be started once for each part
-as they arrive, and again for parts that were unpacked before; it says which parts are still missing.
+It needs only Python, and ``kit.json`` beside it, which lists the parts. It may be started once for each part as they
+arrive, and again for parts that were unpacked before; it prints which parts are still missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-# In the folder that the kit is unpacked to: a copy of kit.json, and a file for each part that is there.
+# Folder in the unpacked kit with a copy of kit.json, and a file for each unpacked part.
 _RECORDS = ".kit"
 
 
@@ -24,7 +24,8 @@ def unpack(parts: Sequence[Path], folder: Path, manifest: Path) -> list[str]:
     """Unpack some parts of a kit.
 
     Args:
-        folder: made if it is missing; files of the kit replace those of the same names.
+        parts: tar files.
+        folder: target folder, created if it is missing; files of the kit replace those of the same names.
         manifest: ``kit.json``.
 
     Returns:
@@ -41,15 +42,15 @@ def unpack(parts: Sequence[Path], folder: Path, manifest: Path) -> list[str]:
     before = records / "kit.json"
     if before.is_file() and before.read_text(encoding="utf-8") != text:
         raise ValueError(f"{folder} holds another kit: choose another folder, or remove it")
-    _write_whole(before, text.encode())
+    _write_atomically(before, text.encode())
     for path in parts:
         if path.name not in known:
-            raise ValueError(f"{path.name} is no part of this kit; its parts are {', '.join(known)}")
+            raise ValueError(f"{path.name} is not a part of this kit; its parts are {', '.join(known)}")
         part = known[path.name]
         if path.stat().st_size != part["bytes"] or _sha256(path) != part["sha256"]:
             raise ValueError(f"{path} is damaged or cut off (its checksum differs): copy it again")
         _extract(path, folder)
-        _write_whole(records / path.name, b"")
+        _write_atomically(records / path.name, b"")
     return [name for name in known if not (records / name).exists()]
 
 
@@ -61,12 +62,12 @@ def _extract(path: Path, folder: Path) -> None:
             name = PurePosixPath(member.name)
             inside = not name.is_absolute() and ".." not in name.parts and "\\" not in member.name
             if not (inside and member.isreg() and name.parts and ":" not in name.parts[0]):
-                raise ValueError(f"{path.name} holds {member.name!r}, which is no file inside the folder")
+                raise ValueError(f"{path.name} holds {member.name!r}, which is not a file inside the folder")
             if not (root / name).parent.resolve().is_relative_to(root) or name.parts[0] == _RECORDS:
                 raise ValueError(f"{path.name} holds {member.name!r}, which leads out of {folder}")
         for member in members:
             content = tar.extractfile(member)
-            assert content is not None  # regular files have one
+            assert content is not None  # regular files have content
             target = folder / member.name
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.partial")
@@ -75,7 +76,7 @@ def _extract(path: Path, folder: Path) -> None:
             os.replace(partial, target)
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     os.replace(partial, path)
@@ -90,7 +91,7 @@ def _sha256(path: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Unpack, and say what is missing."""
+    """Unpack, and print which parts are missing."""
     parser = argparse.ArgumentParser(prog="unpack.py", description=__doc__)
     parser.add_argument(
         "parts", nargs="+", type=Path, metavar="PART", help="kit-01.tar and so on, in any order"

@@ -234,7 +234,8 @@ def _allowed_shift(by: Tensor, first: Tensor, last: Tensor) -> Tensor:
 
     Args:
         by: int64 [B], shifts in pixels.
-        first, last: bool [B], whether that edge shows one class alone; a shift above 0 brings the first into view.
+        first: bool [B], whether the edge that a shift above 0 brings into view shows one class alone.
+        last: bool [B], the same of the opposite edge.
     """
     ahead, behind = torch.where(by > 0, first, last), torch.where(by > 0, last, first)
     return by * (ahead.long() - (behind & ~ahead).long())

@@ -17,7 +17,8 @@ def scale_and_turn(batch: Mapping[str, Tensor], cosine: Tensor, sine: Tensor) ->
 
     Args:
         batch: ``image`` float [B, 3, H, W], ``label`` [B, H, W] and perhaps other integer maps [B, H, W].
-        cosine, sine: float32 [B], cosine and sine of the angle, anticlockwise, divided by the enlargement.
+        cosine: float32 [B], cosine of the angle, anticlockwise, divided by the enlargement.
+        sine: float32 [B], its sine, divided likewise.
 
     Returns:
         The same entries and shapes.
@@ -64,7 +65,8 @@ def _fit_inside(
     None of them then lies beyond an edge of the label map that shows several classes.
 
     Args:
-        cosine, sine: as :func:`scale_and_turn` takes them.
+        cosine: as :func:`scale_and_turn` takes it.
+        sine: as :func:`scale_and_turn` takes it.
         middles: distances in pixels of the edges from the centre, vertically and horizontally.
         label: [B, H, W].
 

@@ -115,8 +115,9 @@ def restore_lost_classes(label: Tensor, shown: Tensor, simple: Tensor) -> Tensor
     """Give back the regions of classes that a simplified map lost, and the original map where that costs others.
 
     Args:
-        label, simple: int64 [B, pixels], the map before and after.
+        label: int64 [B, pixels], the map before.
         shown: bool [B, ids], classes of the map before.
+        simple: int64 [B, pixels], the map after.
     """
     none = torch.zeros_like(shown)
     lost = shown & ~none.scatter(1, simple, True)

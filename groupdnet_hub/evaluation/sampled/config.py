@@ -1,4 +1,4 @@
-"""Settings of the metrics that look at several pictures of each label map."""
+"""Settings of the metrics of several pictures of each label map."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from groupdnet_hub.runs.settings import Settings, at_least, option
 
-# In the order in which they are reported.
+# Names of the metrics, in the order in which they are reported.
 SAMPLED_METRICS = (
     *("kid", "kid_inception", "sharpness", "fixed_pattern"),
     *("faces", "memory", "tone", "chroma"),
@@ -19,16 +19,16 @@ class SampledSettings(Settings):
 
     name_suffix: str | None = option(
         None,
-        "measure only items whose picture's name, without its ending, ends so, such as _full or _upper, so that "
-        "frames are judged apart; training photos are chosen alike",
+        "measure only items whose picture's name ends so before its suffix, such as _full or _upper, to judge one "
+        "frame; training photos are chosen alike",
         metavar="END",
     )
     kid_seeds: int = option(
         4,
-        "pictures of each label map for kid and the other metrics that look at several, but for fixed_pattern",
+        "pictures per label map for kid and the other metrics of several pictures, except fixed_pattern",
         check=at_least(1),
     )
-    pattern_seeds: int = option(12, "pictures of each label map for fixed_pattern", check=at_least(1))
+    pattern_seeds: int = option(12, "pictures per label map for fixed_pattern", check=at_least(1))
     train_data_dir: str | None = option(None, "data set folder of the training photos; by default --data_dir")
     train_split: str = option("train", "its split")
     garment_classes: tuple[str, ...] | None = option(

@@ -40,6 +40,7 @@ class PreparedMapCache:
         A model whose weights changed in the meantime gets new ones.
 
         Args:
+            model: model that draws on it.
             label: int64 [1, H, W], on the CPU.
             instance: the same, or None.
         """

@@ -20,7 +20,10 @@ def convolve_groups(layer: GroupedConv2d, x: Tensor, first: int, count: int) -> 
     The weight is taken as it is, for an input that was divided by the singular value already.
 
     Args:
+        layer: the convolution.
         x: [B, count * in / groups, H, W].
+        first: number of the first group.
+        count: number of groups.
 
     Returns:
         [B, count * out / groups, H, W].
@@ -39,7 +42,10 @@ def convolve_channels(layer: GroupedConv2d, x: Tensor, group: int, first: int) -
     The bias belongs to the first channel; the weight is taken as by :func:`convolve_groups`.
 
     Args:
+        layer: the convolution.
         x: these channels, [B, c, H, W].
+        group: number of the group.
+        first: number of the first of these channels in the group.
 
     Returns:
         [B, out / groups, H, W].

@@ -38,6 +38,8 @@ def axis_tiles(length: int, tiles: int, blocks: int, border: int) -> AxisTiles:
     """Return the windows of ``tiles`` equal tiles along a side of ``length`` pixels.
 
     Args:
+        length: pixels of the side.
+        tiles: number of tiles along it.
         blocks: of the decoder; all but the first double the side.
         border: how many pixels the layers behind the last block look beyond a pixel.
     """
@@ -92,8 +94,10 @@ def plan_tiles(size: tuple[int, int], tiles: int, blocks: int, border: int) -> T
     """Return the plan for pictures of ``size``; None where windows would be hardly smaller than the pictures.
 
     Args:
+        size: (height, width) of the pictures.
         tiles: along each side.
-        blocks, border: as in :func:`axis_tiles`.
+        blocks: as in :func:`axis_tiles`.
+        border: as in :func:`axis_tiles`.
     """
     rows, columns = (axis_tiles(side, tiles, blocks, border) for side in size)
     for block in range(1, blocks):
@@ -167,8 +171,10 @@ def decode_window(
     """Return the windows of tiles.
 
     Args:
+        plan: plan of the tiles.
         tables: :meth:`TilePlan.tables`, on the device of the pictures.
-        rows, columns: int64 [B], each picture's tile.
+        rows: int64 [B], the row of each picture's tile.
+        columns: int64 [B], its column.
         chance: float32 [B], how likely that tile was.
     """
     starts = torch.stack((tables[0].index_select(1, rows), tables[1].index_select(1, columns)))  # [2, K, B]

@@ -72,7 +72,8 @@ class FastDecoder(GroupDecoder):
                 the search would have to wait for the device, the whole maps are convolved by folded weights.
                 ``False`` convolves the whole maps and folds nothing.
             keep: how many single pictures are cached to start the next one from.
-            compiled, cuda_graphs: see :meth:`groupdnet_hub.GroupDNet.prepare`.
+            compiled: see :meth:`groupdnet_hub.GroupDNet.prepare`.
+            cuda_graphs: see :meth:`groupdnet_hub.GroupDNet.prepare`.
 
         Raises:
             ValueError: for ``cuda_graphs`` on another device.

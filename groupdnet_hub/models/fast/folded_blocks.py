@@ -42,7 +42,9 @@ def fold(
     Not differentiable.
 
     Args:
+        block: the block.
         level: the label maps; with windows, or where they were not worth a search.
+        class_slots: number of class slots, as in the configuration.
         divisors: :func:`singular_values`, positive.
         compiled: scale and shift are applied by one kernel of ``torch.compile``.
 
@@ -76,6 +78,10 @@ def fold_whole_maps(
     """Do as :func:`fold`, by convolutions of the whole maps, without asking their device anything.
 
     Args:
+        block: as :func:`fold` takes it.
+        level: as :func:`fold` takes it.
+        class_slots: as :func:`fold` takes it.
+        divisors: as :func:`fold` takes them.
         compiled: these are compiled by ``torch.compile``, and so is what applies the result.
     """
     labels = level.label_input(class_slots, block.conv_0.weight.dtype)
@@ -131,6 +137,7 @@ def run(
     """Return a block's output, one group at a time; not differentiable.
 
     Args:
+        block: the block.
         pieces: the input's channels in order, [B, c, h, w] each.
         modulations: of :func:`fold` or :func:`fold_whole_maps`.
         upsample: the input is to be doubled in height and width first.

@@ -33,6 +33,7 @@ def folded_rows(level: LabelLevel, hidden: Tensor, convolutions: Sequence[Groupe
     multiplications than multiplying the latter.
 
     Args:
+        level: the label maps, with or without ``windows``.
         hidden: [B, hidden, H, W], or [U3 + 1, hidden] of a level with ``windows``.
         convolutions: of the same number of groups.
 
@@ -73,7 +74,8 @@ def folded_tables(
 
     Args:
         norm: with running statistics.
-        gamma, beta: [U, C] without bias, and the bias [C].
+        gamma: [U, C] without bias, and the bias [C].
+        beta: the same of the shift.
         divisor: a positive scalar, or None.
         widths: channels of each table.
 
@@ -135,7 +137,10 @@ def dense_rows(
 
     Args:
         label_input: [B, label channels, H, W].
-        shared, gamma, beta: the convolutions of a CG-Norm.
+        shared: the first convolution of a CG-Norm.
+        gamma: its convolution for gamma.
+        beta: its convolution for beta.
+        constants: what else is folded in.
         compiled: by ``torch.compile``.
     """
     rows = compiled_rows() if compiled else rows_of_weights

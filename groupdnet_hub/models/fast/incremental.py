@@ -33,7 +33,9 @@ def decode_folded(decoder: GroupDecoder, codes: Tensor, prepared: PreparedMap) -
     """Return the pictures of codes on a folded map; caches single pictures and starts from a cached one.
 
     Args:
+        decoder: the decoder.
         codes: [B, C, z, h, w].
+        prepared: a folded map.
 
     Returns:
         [B, 3, H, W], not differentiable.
@@ -66,6 +68,8 @@ def draw(
     """Draw codes [B, C, z, h, w] group by group.
 
     Args:
+        decoder: the decoder.
+        codes: [B, C, z, h, w].
         prepared: a folded map.
         before: pieces of a picture on the same map whose codes differ in some classes only.
         reached: the groups of the first features that these classes reach, see :func:`groups_of`.

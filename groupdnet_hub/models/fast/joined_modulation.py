@@ -42,7 +42,9 @@ def joined_modulation(hidden: Tensor, weight: Tensor, bias: Tensor, groups: int)
     """Return scale and shift from the hidden layer [B, hidden, H, W].
 
     Args:
-        weight, bias: of both: of each group first the rows of its scales, then those of its shifts.
+        hidden: [B, hidden, H, W].
+        weight: weight of both: of each group first the rows of its scales, then those of its shifts.
+        bias: bias of both, in the same order.
         groups: of the convolution.
     """
     both = F.conv2d(hidden, weight, bias, padding=weight.shape[-1] // 2, groups=groups)

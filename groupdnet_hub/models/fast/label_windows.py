@@ -78,6 +78,10 @@ def label_level(
     """Return label maps int64 [B, H, W] (and instance edges [B, 1, H, W]) resized (nearest) to ``size``.
 
     Args:
+        label: int64 [B, H, W].
+        edges: [B, 1, H, W], or None.
+        size: (height, width) of the level.
+        num_classes: number of classes.
         lookup: search for the different windows; without it the level never has any.
     """
     symbols = label if edges is None else label + num_classes * edges[:, 0].to(label.dtype)
@@ -132,7 +136,9 @@ def window_hidden(level: LabelLevel, weight: Tensor, bias: Tensor | None, label_
 
     Args:
         level: with ``windows``.
-        weight: [hidden, label channels / label_groups, 3, 3] of the first convolution; ``bias`` [hidden].
+        weight: [hidden, label channels / label_groups, 3, 3] of the first convolution.
+        bias: [hidden], or None.
+        label_groups: groups of that convolution.
 
     Returns:
         [U3 + 1, hidden]; the last row is that of "outside", 0.
@@ -171,7 +177,8 @@ def rows_from_patches(patches: Tensor, weight: Tensor, bias: Tensor | None) -> T
 
     Args:
         patches: [groups, U5, 9 * hidden / groups] of :func:`window_patches`.
-        weight: [channels, hidden / groups, 3, 3]; ``bias`` [channels].
+        weight: [channels, hidden / groups, 3, 3].
+        bias: [channels], or None.
 
     Returns:
         [U5, channels].

@@ -141,6 +141,7 @@ class FoldedModulation:
             pieces: [B, c, h, w] each, the table's channels in order; B is the maps', or anything for one map.
             group: number of the table.
             upsample: the pieces have half the maps' height and width (nearest).
+            slope: slope of LeakyReLU below 0; None for no activation.
             overwrite: the result may take the memory of the only piece, which is not upsampled.
 
         Returns:
@@ -292,8 +293,10 @@ def scale_and_shift(
 
     Args:
         x: [B, C, H, W]; fastest when channels_last.
-        scale, shift: [U, C], one row for each different window.
+        scale: [U, C], one row for each different window.
+        shift: [U, C], likewise.
         index: [B, H, W], or [1, H, W] where all of the batch shares one map.
+        slope: slope of LeakyReLU below 0; None for no activation.
     """
     table = torch.stack((scale, shift), dim=1).to(x.dtype)
     return _ScaleAndShift.apply(x, table, index, slope)

@@ -29,6 +29,7 @@ def part_widths(
     Args:
         channels: of the input, made by ``groups_before`` groups.
         groups: of the convolution, which need not nest in those before.
+        groups_before: number of groups that made the input.
         kernel_area: places of its kernel, 9 for 3x3.
         pixels: of one map.
     """

@@ -102,6 +102,8 @@ def run(
     """Return a block's output [B, out, H, W] for x [B, in, H, W]; differentiable.
 
     Args:
+        block: the block.
+        x: float [B, in, H, W].
         modulations: of :func:`modulations`, :func:`joined_modulations` or
             :func:`groupdnet_hub.models.fast.folded_blocks.fold`, at the resolution of x.
         statistics: in training mode, what the batch norms normalise by is written here, by their names.

@@ -99,6 +99,7 @@ class WorkingWeights:
         """Have the layers use what :meth:`make` made.
 
         Args:
+            weights: what :meth:`make` made.
             gradients: ``False`` for a network that others learn from while it stays as it is.
         """
         given = iter(weights if gradients else [weight.detach() for weight in weights])

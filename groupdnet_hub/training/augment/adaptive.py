@@ -53,7 +53,7 @@ class AdaptiveDiffAugment(DiffAugment):
         self._augmentation = torch.tensor(_AUGMENTATION_OF_DRAW, device=device)
 
     def draw(self, items: int, device: torch.device) -> Tensor:
-        """As :meth:`DiffAugment.draw`; what is not applied has the neutral number in place of the one drawn."""
+        """Return draws as :class:`DiffAugment` does, neutral ones for what is not applied."""
         draws = super().draw(items, device)
         chances = self.uniform(items, max(_AUGMENTATION_OF_DRAW) + 1, device=device)
         return torch.where((chances < self.probability)[:, self._augmentation], draws, self._neutral)
@@ -72,11 +72,11 @@ class AdaptiveDiffAugment(DiffAugment):
         self.probability.add_(step).clamp_(0, 1)
 
     def report(self) -> dict[str, Tensor]:
-        """p and r, to be logged."""
+        """Return p and r, to be logged."""
         return {"augment_probability": self.probability, "augment_overfitting": self.overfitting}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {
             **super().state_dict(),
             "probability": self.probability,
@@ -84,7 +84,7 @@ class AdaptiveDiffAugment(DiffAugment):
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """From a checkpoint."""
+        """Load the state from a checkpoint."""
         super().load_state_dict(state)
         self.probability.copy_(state["probability"])
         self.overfitting.copy_(state["overfitting"])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def choose(allowed: Tensor, draws: Tensor) -> Tensor:
-    """For each row of bool [B, N] the number of one of its true places, all as likely.
+    """Return, for each row of bool [B, N], the number of one of its true places, all as likely.
 
     Args:
         allowed: at least one place of each row.
@@ -16,7 +16,7 @@ def choose(allowed: Tensor, draws: Tensor) -> Tensor:
     Returns:
         int64 [B].
     """
-    # Of all places up to here, so many are true.
+    # How many of the places up to here are true.
     counts = allowed.to(torch.int32).cumsum(dim=1)
     number = counts[:, -1]
     # A draw just below 1 may round up to the number of places; not every device has double precision.
@@ -25,7 +25,7 @@ def choose(allowed: Tensor, draws: Tensor) -> Tensor:
 
 
 def choose_weighted(weights: Tensor, draws: Tensor) -> Tensor:
-    """For each row of weights [B, N] the number of one place, as likely as its weight is large.
+    """Return, for each row of weights [B, N], the number of one place, as likely as its weight is large.
 
     Args:
         weights: 0 or more, at least one of each row above 0; a place of weight 0 is never chosen.

@@ -19,20 +19,20 @@ class ClassColours(SharedStream):
     """Turns the hue of some classes of some pictures by random angles; grey stays grey.
 
     Args:
-        class_ids: of the classes, each with angles of its own.
-        share: of the pictures, for each class, that are changed; from 0 to 1.
+        class_ids: ids of the classes, each with angles of its own.
+        fraction: how many of the pictures are changed, for each class; from 0 to 1.
     """
 
     stream_id = StreamId.CLASS_COLOURS
 
-    def __init__(self, class_ids: Sequence[int], share: float, seed: RunSeed) -> None:
+    def __init__(self, class_ids: Sequence[int], fraction: float, seed: RunSeed) -> None:
         super().__init__(seed)
-        self.class_ids, self.share = tuple(class_ids), share
+        self.class_ids, self.fraction = tuple(class_ids), fraction
 
     def __call__(self, image: Tensor, label: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] of label maps int64 [B, H, W] -> the same, recoloured."""
+        """Recolour pictures [B, 3, H, W] in [-1, 1] of label maps int64 [B, H, W]."""
         draws = self.uniform(len(label), len(self.class_ids), 2, device=image.device)
-        chosen = draws[..., 0] < self.share
+        chosen = draws[..., 0] < self.fraction
         turned = hue_rotations(draws[..., 1] * (2 * math.pi)).to(image.dtype)
         for i, class_id in enumerate(self.class_ids):
             region = (label == class_id) & chosen[:, i, None, None]
@@ -42,7 +42,7 @@ class ClassColours(SharedStream):
 
 
 def hue_rotations(angles: Tensor) -> Tensor:
-    """Rotations of colours about the grey axis, which keep the mean of red, green and blue: [...] -> [..., 3, 3].
+    """Return rotations about the grey axis, which keep the mean of red, green and blue: [...] -> [..., 3, 3].
 
     By a third of a circle red becomes green, green blue and blue red (Rodrigues' formula).
     """

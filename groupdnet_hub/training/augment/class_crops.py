@@ -34,7 +34,7 @@ class ClassCrops(SharedStream):
         self.side, self.num_classes = side, num_classes
 
     def draw(self, label: Tensor) -> Windows:
-        """A window of each label map int64 [B, H, W]."""
+        """Return a window of each label map int64 [B, H, W]."""
         draws = self.uniform(len(label), 2, device=label.device)
         rows, columns = (self._compiled or placed)(label, draws, self.side, self.num_classes)
         return Windows(rows, columns, (label.shape[1], label.shape[2]))
@@ -44,7 +44,7 @@ class ClassCrops(SharedStream):
         self._compiled = torch.compile(placed, **options)
 
     def __call__(self, label: Tensor, pictures: Sequence[Tensor]) -> list[Tensor]:
-        """The same windows of several batches of pictures, see :meth:`Windows.pictures`."""
+        """Return the same windows of several batches of pictures, see :meth:`Windows.pictures`."""
         return self.draw(label).pictures(pictures)
 
 
@@ -68,7 +68,7 @@ class Windows:
     size: tuple[int, int]
 
     def pictures(self, pictures: Sequence[Tensor]) -> list[Tensor]:
-        """The same windows of several batches of pictures, interpolated bilinearly; gradients flow.
+        """Return the same windows of several batches of pictures, interpolated bilinearly; gradients flow.
 
         Args:
             pictures: [B, channels, H, W] each, all on the label maps' device.
@@ -90,21 +90,24 @@ class Windows:
         return [windows(picture) for picture in pictures]
 
     def maps(self, ids: Tensor) -> Tensor:
-        """The windows of label or instance maps: int64 [B, H, W] -> [B, side, side], each place its nearest pixel."""
+        """Return the windows of maps int64 [B, H, W], each place its nearest pixel: [B, side, side]."""
         items = torch.arange(len(ids), device=ids.device)[:, None, None]
         return ids[items, self.rows.round().long()[:, :, None], self.columns.round().long()[:, None, :]]
 
     def batch(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The windows of a training batch: its pictures, its label maps, and its instance maps if it has any."""
+        """Return the windows of a training batch: pictures, label maps, and instance maps if it has any."""
         maps = {name: self.maps(batch[name]) for name in ("label", "instance") if name in batch}
         return {**maps, "image": self.pictures([batch["image"]])[0]}
 
 
 def placed(label: Tensor, draws: Tensor, side: int, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Where the windows of label maps int64 [B, H, W] lie.
+    """Return where the windows of label maps int64 [B, H, W] lie.
 
     Args:
+        label: int64 [B, H, W].
         draws: [B, 2], of a class, and of one of its pixels.
+        side: of the windows, in pixels.
+        num_classes: number of classes of the maps.
 
     Returns:
         rows and columns, as :class:`Windows` has them.
@@ -121,18 +124,21 @@ def placed(label: Tensor, draws: Tensor, side: int, num_classes: int) -> tuple[T
 
 
 def _extent(shown: Tensor) -> Tensor:
-    """bool [B, N] -> int64 [B]: how many places from the first true one to the last."""
+    """Return how many places of bool [B, N] there are from the first true one to the last, int64 [B]."""
     before = shown.to(torch.int32).cumsum(dim=1) == 0
     after = shown.flip(1).to(torch.int32).cumsum(dim=1) == 0
     return shown.shape[1] - before.sum(dim=1) - after.sum(dim=1)
 
 
 def _places(place: Tensor, extent: Tensor, smaller: int, limit: int, length: int) -> Tensor:
-    """``length`` places spread over a stretch of a line of ``limit`` pixels.
+    """Return ``length`` places spread over a stretch of a line of ``limit`` pixels.
 
     Args:
         place: [B], what the stretch lies around; it is moved to lie inside of the line.
         extent: [B], the stretch is ``extent / smaller`` of ``length`` long, at least half of it and at most all.
+        smaller: the smaller side of the window, in pixels.
+        limit: length of the line, in pixels.
+        length: number of places.
 
     Returns:
         float32 [B, length].
@@ -144,6 +150,6 @@ def _places(place: Tensor, extent: Tensor, smaller: int, limit: int, length: int
 
 
 def _sampled(places: Tensor, limit: int) -> Tensor:
-    """float32 [B, length, limit]: what each pixel of a line adds to places [B, length], linearly between pixels."""
+    """Return what each pixel of a line adds to places [B, length], linearly: float32 [B, length, limit]."""
     pixels = torch.arange(limit, device=places.device)
     return (1 - (places[:, :, None] - pixels).abs()).clamp(min=0)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.training.shared_stream import SharedStream, StreamId
 
-# Shares of the side: how far a picture is moved at most, and how large the square is that is cut out.
+# Fractions of the side: how far a picture is moved at most, and how large the square is that is cut out.
 _TRANSLATION = 1 / 8
 _CUTOUT = 1 / 2
 # The draws, from 0 to 1, that change nothing: of brightness, saturation, contrast, two offsets, and a square's centre,
@@ -30,20 +30,21 @@ class DiffAugment(SharedStream):
     _compiled: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __call__(self, x: Tensor, copies: int = 1) -> Tensor:
-        """[B, label channels + 3, H, W] -> the same, differently for each item; gradients flow to the picture.
+        """Change x [B, label channels + 3, H, W], differently for each item; gradients flow to the picture.
 
         Args:
+            x: label input and pictures [copies * B, label channels + 3, H, W].
             copies: how many batches of the same label maps x holds, one behind the other. They are changed alike:
                 feature matching compares a picture with the real one, place by place.
         """
         return (self._compiled or augmented)(x, self._draw_alike(x, copies))
 
     def plain(self, x: Tensor, copies: int = 1) -> Tensor:
-        """The same, never compiled: with second derivatives."""
+        """Change x as a call does, never compiled: with second derivatives."""
         return augmented(x, self._draw_alike(x, copies))
 
     def _draw_alike(self, x: Tensor, copies: int) -> Tensor:
-        """Draws [B, 7] of which each copy has the same."""
+        """Return draws [B, 7], the same for each copy."""
         return self.draw(len(x) // copies, x.device).repeat(copies, 1)
 
     def compile(self, **options: Any) -> None:
@@ -51,26 +52,26 @@ class DiffAugment(SharedStream):
         self._compiled = torch.compile(augmented, **options)
 
     def draw(self, items: int, device: torch.device) -> Tensor:
-        """Random numbers [items, 7] from 0 to 1: three for the colour, two for the translation, two for the cutout."""
+        """Return random numbers [items, 7] from 0 to 1: three for the colour, two each for translation and cutout."""
         return self.uniform(items, len(NEUTRAL), device=device)
 
     def observe(self, realness: Tensor) -> None:
-        """What the discriminator says of a batch of real pictures: nothing here depends on it."""
+        """Take note of a batch of real pictures: nothing here depends on it."""
 
     def report(self) -> dict[str, Tensor]:
-        """What is to be logged: nothing."""
+        """Return what is to be logged: nothing."""
         return {}
 
 
 def augmented(x: Tensor, draws: Tensor) -> Tensor:
-    """Each item of x [B, label channels + 3, H, W] changed by its draws [B, 7]."""
+    """Change each item of x [B, label channels + 3, H, W] by its draws [B, 7]."""
     colours = _recolour(x[:, -3:], draws[:, :3])
     x = torch.cat((x[:, :-3], colours), dim=1)
     return _cut_out(_translate(x, draws[:, 3:5]), draws[:, 5:7])
 
 
 def _recolour(picture: Tensor, draws: Tensor) -> Tensor:
-    """Brightness +-0.5, saturation times 0..2, contrast times 0.5..1.5."""
+    """Change brightness by +-0.5, saturation by a factor of 0..2, contrast by one of 0.5..1.5."""
     brightness, saturation, contrast = draws.to(picture.dtype).view(-1, 3, 1, 1, 1).unbind(dim=1)
     picture = picture + (brightness - 0.5)
     grey = picture.mean(dim=1, keepdim=True)
@@ -80,7 +81,7 @@ def _recolour(picture: Tensor, draws: Tensor) -> Tensor:
 
 
 def _translate(x: Tensor, draws: Tensor) -> Tensor:
-    """Move by whole pixels; what comes in from outside is zero."""
+    """Move by an integer number of pixels; what comes in from outside is zero."""
     B, _, H, W = x.shape
     places = []
     for axis, side in enumerate((H, W)):
@@ -95,7 +96,7 @@ def _translate(x: Tensor, draws: Tensor) -> Tensor:
 
 
 def _cut_out(x: Tensor, draws: Tensor) -> Tensor:
-    """Zero in a rectangle of half the height and width around a random place."""
+    """Set a rectangle of half the height and width around a random place to zero."""
     rows, columns = (
         (torch.arange(side, device=x.device) - side * draws[:, axis, None]).abs() < side * _CUTOUT / 2
         for axis, side in enumerate(x.shape[2:])

@@ -1,7 +1,7 @@
 """LabelMix: real and generated pictures mixed along the edges of their label map.
 
 After Schoenfeld et al., "You Only Need Adversarial Supervision for Semantic Image Synthesis" (ICLR 2021): a
-discriminator that judges pixels should say of a mixed picture what it says of its parts.
+per-pixel discriminator should say of a mixed picture what it says of its parts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LabelMix(SharedStream):
         self.num_classes = num_classes
 
     def mask(self, target: Tensor) -> Tensor:
-        """Where a mixed picture is the real one: bool [B, 1, H, W].
+        """Return where a mixed picture is the real one: bool [B, 1, H, W].
 
         Args:
             target: int64 [B, H, W], -1 where a pixel has no class: there too all of a picture comes from one.
@@ -38,5 +38,5 @@ class LabelMix(SharedStream):
 
 
 def mix(mask: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-    """[B, channels, H, W] of both -> real where the mask [B, 1, H, W] says so, else fake."""
+    """Return real [B, channels, H, W] where the mask [B, 1, H, W] says so, else fake."""
     return torch.where(mask, real, fake)

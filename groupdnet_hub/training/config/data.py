@@ -42,13 +42,13 @@ class DataSettings(Settings):
     random_flip: bool = option(False, "mirror half of the pictures")
     random_shift: float = option(
         0.0,
-        "shift pictures by up to this share of their sides, away from edges that show one class alone; for data "
+        "shift pictures by up to this fraction of their sides, away from edges that show one class alone; for data "
         "whose pictures are all framed alike",
         check=_NOT_1,
     )
     random_scale: float = option(
         0.0,
-        "scale pictures by up to this share, up or down; edges that show several classes do not go on",
+        "scale pictures by up to this fraction, up or down; edges that show several classes do not continue",
         check=_NOT_1,
     )
     random_turn: float = option(
@@ -58,13 +58,13 @@ class DataSettings(Settings):
     )
     simplified_maps: float = option(
         0.0,
-        "share of the pictures whose label map is simplified as if it were painted by hand, so that painted maps "
+        "fraction of the pictures whose label map is simplified as if it were painted by hand, so that painted maps "
         "are drawn well",
         check=in_range(0, 1),
     )
     balanced_sampling: float = option(
         0.0,
-        "draw pictures that show rare classes more often: from 0, all alike, to 1, by the inverse of the share of "
+        "draw pictures that show rare classes more often: from 0, all alike, to 1, by the inverse of the fraction of "
         "pictures that show a picture's rarest class, 10 times at most",
         check=in_range(0, 1),
     )
@@ -74,7 +74,7 @@ class DataSettings(Settings):
         "rare colours are learned too",
     )
     recoloured_share: float = option(
-        0.5, "share of the pictures in which each of these classes is recoloured", check=in_range(0, 1)
+        0.5, "fraction of the pictures in which each of these classes is recoloured", check=in_range(0, 1)
     )
 
     dataloader_num_workers: int = option(0, "processes that read pictures")

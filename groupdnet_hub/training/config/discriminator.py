@@ -67,7 +67,7 @@ class DiscriminatorSettings(Settings):
         check=strictly_between(0, 1),
     )
     diffaugment_rise: int = option(
-        10_000, "pictures in which that share can rise from 0 to 1, or fall", check=at_least(1)
+        10_000, "pictures in which that fraction can rise from 0 to 1, or fall", check=at_least(1)
     )
     r1_weight: float = option(
         0.0,

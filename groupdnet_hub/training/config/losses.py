@@ -64,10 +64,10 @@ class LossSettings(Settings):
     )
     redraw_window: float | None = option(
         None,
-        "share of height and width, up to 1, of the window of each picture that is drawn again for that loss, any "
+        "fraction of height and width, up to 1, of the window of each picture that is drawn again for that loss, any "
         "place as likely: the mean over windows is the loss of whole pictures, at a third of its cost; by default 0.5, "
         "or 1 where the norms are not of whole batches or the pictures are small",
-        check=in_range(0.1, 1, "it is a share of height and width, from 0.1 to 1"),
+        check=in_range(0.1, 1, "it is a fraction of height and width, from 0.1 to 1"),
     )
     kl_weight: float | None = option(
         None,

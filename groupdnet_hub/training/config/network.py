@@ -57,7 +57,7 @@ class NetworkSettings(Settings):
         None, "that system at full width, for the labels of the paper's Table 4", choices=tuple(PRESETS)
     )
     config: str | None = option(None, "config.json of a system", check=existing_file)
-    pretrained_model_name_or_path: str | None = option(None, "model to go on from: a folder or a Hub id")
+    pretrained_model_name_or_path: str | None = option(None, "model to start from: a folder or a Hub id")
     grow: bool = option(
         False, "double that model's height and width, with one more block at the decoder's end"
     )

@@ -38,8 +38,8 @@ class OptimisationSettings(Settings):
     )
     lr_decay_start: float = option(
         0.6,
-        "share of the steps after which both rates fall linearly to 0",
-        check=in_range(0, 1, "it is a share of the steps, from 0 to 1"),
+        "fraction of the steps after which both rates fall linearly to 0",
+        check=in_range(0, 1, "it is a fraction of the steps, from 0 to 1"),
     )
     sync_batch_norm: bool | None = option(
         None, "batch statistics of all processes together; by default as --model has it"

@@ -18,7 +18,9 @@ class OutputSettings(Settings):
 
     output_dir: str = option("runs/groupdnet", "where checkpoints, samples and the final model go")
     checkpointing_steps: int = option(500, "steps between checkpoints", check=at_least(1))
-    checkpoints_total_limit: int | None = option(None, "keep only so many checkpoints", check=at_least(1))
+    checkpoints_total_limit: int | None = option(
+        None, "keep at most this many checkpoints", check=at_least(1)
+    )
     resume_from_checkpoint: str | None = option(
         None, "'latest', or the path of a checkpoint folder", check=_checkpoint
     )

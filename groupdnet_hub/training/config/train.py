@@ -59,6 +59,7 @@ class TrainConfig(
 
         Args:
             objective: one of ``RATES``.
+            num_processes: processes that train together.
 
         Raises:
             ValueError: for a weight of LabelMix without a per-pixel discriminator.

@@ -1,4 +1,4 @@
-"""The random numbers of a whole step, drawn on the host and sent to the device in one copy that nobody waits for."""
+"""All random numbers of a step, drawn on the host and sent to the device in one copy that nobody waits for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Source(Protocol):
     """A stream of random numbers."""
 
     def on_host(self, draw: Draw, shape: tuple[int, ...]) -> Tensor:
-        """The next numbers of this process, on the CPU."""
+        """Return the next numbers of this process, on the CPU."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class DrawsAhead:
 
     @contextmanager
     def step(self, kind: Hashable) -> Iterator[None]:
-        """A step of this kind, for which :meth:`send` was called.
+        """Begin and end a step of this kind, for which :meth:`send` was called.
 
         Raises:
             RuntimeError: if it asks for other numbers than the first of its kind.
@@ -89,7 +89,7 @@ class DrawsAhead:
             self._plan = self._ready = None
 
     def take(self, source: Source, draw: Draw, shape: tuple[int, ...]) -> Tensor:
-        """The next numbers of a stream, on the device."""
+        """Return the next numbers of a stream, on the device."""
         if self._ready is None:
             if self._plan is not None:
                 self._plan.draws.append((source, draw, shape))

@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs: the host asks for a whole step at once, not for each of its operations."""
+"""Training steps as CUDA graphs: the host asks for an entire step at once, not for each of its operations."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class RecordedStep:
         usual.wait_stream(stream)
 
     def _sent(self, batch: Batch, weights: LossWeights) -> LossWeights:
-        """Batch and weights copied to their memory; the weights there."""
+        """Copy batch and weights to their memory; return the weights there."""
         pinned = self._device.type == "cuda"
         numbers = torch.tensor(weights.numbers(), pin_memory=pinned)
         if self._numbers is None:

@@ -37,6 +37,8 @@ def pack_data(
     """Copy the splits of a paired data set; its label maps keep every value.
 
     Args:
+        source: folder of the data set.
+        target: folder that is made.
         pictures: one of ``PICTURES``.
         quality: of ``jpeg``, from 1 to 100; colours keep their full resolution.
         size: (height, width) to which pictures and maps are resized as training would, not with ``keep``.
@@ -98,7 +100,7 @@ def _pack_split(
 
 
 def pack_weights(source: Path, target: Path) -> None:
-    """The convolutions of an ImageNet net in half precision, which training reads as they are.
+    """Write the convolutions of an ImageNet net in half precision, which training reads as they are.
 
     Raises:
         ValueError: for a file without ``features.N.weight``, and for weights that 16-bit floats do not hold.

@@ -27,6 +27,7 @@ def write_parts(
     """Write the files below ``source`` as ``kit-01.tar`` and so on; equal files give equal parts.
 
     Args:
+        source: folder of what is packed.
         order: names in ``source``, each a file or a folder, in the order in which they are packed: what changes least
             comes first, so that the first parts stay what they were.
         folder: made if it is missing; the parts of an earlier kit in it are replaced.
@@ -86,7 +87,7 @@ def _size(name: str, content: int) -> int:
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    """Without times and owners, so that equal files give equal parts."""
+    """Add a file without times and owners, so that equal files give equal parts."""
     entry = tarfile.TarInfo(name)
     entry.size = path.stat().st_size
     with path.open("rb") as file:

@@ -22,12 +22,12 @@ class CodeMemory(SharedStream):
     """Gives each picture of a batch a code of one of its classes from a picture that was seen before.
 
     All processes keep the same memory, of the pictures of all of them, so that it does not depend on their number and
-    a checkpoint holds it whole.
+    a checkpoint holds all of it.
 
     Args:
         code_shape: [C, z, h, w] of the codes of one picture.
         size: how many codes each class has; the latest ones.
-        device: where they are kept.
+        device: where the codes are kept.
     """
 
     stream_id = StreamId.CODE_MEMORY
@@ -81,9 +81,9 @@ class CodeMemory(SharedStream):
         # The n-th picture of a class goes to place n modulo the size, and of those that meet there the last one stays.
         numbers = self.seen + shown.cumsum(dim=0) - shown
         total = self.seen + shown.sum(dim=0)
-        kept = (shown > 0) & (numbers >= total - self.size)
+        stays = (shown > 0) & (numbers >= total - self.size)
         places = torch.arange(self.size, device=label.device)
-        written = kept[..., None] & (numbers[..., None] % self.size == places)  # [B, C, places]
+        written = stays[..., None] & (numbers[..., None] % self.size == places)  # [B, C, places]
         # Gathered for each place rather than scattered: no place is looked for, and a GPU need not be waited for.
         source = written.to(torch.uint8).argmax(dim=0)  # [C, places]
         classes = torch.arange(len(self.seen), device=label.device)[:, None]
@@ -94,7 +94,7 @@ class CodeMemory(SharedStream):
         self.seen.copy_(total)
 
     def _of_all(self, values: Tensor) -> Tensor:
-        """Those of the batches of all processes, one after the other."""
+        """Return those of the batches of all processes, one after the other."""
         if self.num_processes == 1:
             return values
         parts = [torch.empty_like(values) for _ in range(self.num_processes)]
@@ -102,11 +102,11 @@ class CodeMemory(SharedStream):
         return torch.cat(parts)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {**super().state_dict(), "codes": self.codes, "seen": self.seen}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """From a checkpoint."""
+        """Load the state from a checkpoint."""
         super().load_state_dict(state)
         self.codes.copy_(state["codes"])
         self.seen.copy_(state["seen"])

@@ -29,7 +29,7 @@ class Augment(Protocol):
     """Changes what a discriminator sees (see :mod:`groupdnet_hub.training.augment.diffaugment`)."""
 
     def __call__(self, x: Tensor, copies: int, /) -> Tensor:
-        """Label input and picture [copies * B, channels, H, W] -> the same, all copies augmented alike."""
+        """Change label input and picture [copies * B, channels, H, W], all copies alike."""
 
     def plain(self, x: Tensor, copies: int, /) -> Tensor:
         """Return the same as a call, where second derivatives are wanted."""
@@ -86,8 +86,11 @@ def frozen_features(
     No gradient is wanted of the real ones.
 
     Args:
+        frozen_discriminator: returns features for each scale; its parameters want no gradients.
         condition: label input [B, C (+ 1), H, W].
-        fake, real: pictures [B, 3, H, W].
+        fake: generated pictures [B, 3, H, W].
+        real: pictures of the data [B, 3, H, W].
+        augment: changes all of them alike.
         together: both in one batch, which is fewer calls, for a GPU; otherwise the real ones apart and without
             gradients, which one batch could not have for half of it.
 
@@ -106,7 +109,7 @@ def frozen_features(
 
 @contextmanager
 def _evaluating(discriminator: Discriminator) -> Iterator[None]:
-    """In evaluation mode: a second call in training mode would move the spectral norm's vectors once more."""
+    """Keep it in evaluation mode: a second call in training mode would move the spectral norm's vectors once more."""
     if not (isinstance(discriminator, nn.Module) and discriminator.training):
         yield
         return
@@ -126,6 +129,7 @@ def mean_logits(outputs: Features, weights: Tensor | None = None) -> Tensor:
     """Return the mean of each picture's logits over places and scales, [B].
 
     Args:
+        outputs: for each scale the features, the logits last.
         weights: how much each pixel [B, 1, H, W] counts, of mean 1.
     """
     return torch.stack([picture_means(found, weights) for found in logits(outputs)]).mean(dim=0)
@@ -135,6 +139,8 @@ def observe(augment: Augment | None, outputs: Features, middle: float = 0.0) -> 
     """Let an augmentation take note of the patch logits of real pictures.
 
     Args:
+        augment: takes note; None where there is no augmentation.
+        outputs: for each scale the features of real pictures, the logits last.
         middle: the logit that is as far from what generated pictures should get as from what real ones should.
     """
     if augment is not None:

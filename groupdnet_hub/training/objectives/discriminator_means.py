@@ -12,7 +12,7 @@ from torch.utils.data import default_collate
 
 from groupdnet_hub import PairedImages
 from groupdnet_hub.training.config import TrainConfig
-from groupdnet_hub.training.data import Data, spread, validation_data
+from groupdnet_hub.training.data.pictures import Data, spread, validation_data
 from groupdnet_hub.training.objectives.objective import Objective
 
 # Of each of the two, at most.

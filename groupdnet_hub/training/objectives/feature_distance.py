@@ -17,7 +17,7 @@ def sum_of_distances(
     factors: Sequence[float],
     weights: Tensor | None = None,
 ) -> Tensor:
-    """``sum_i factors[i] * mean(|found[i] - wanted[i]| * weights_i)``, a scalar in float32 at least.
+    """Return ``sum_i factors[i] * mean(|found[i] - wanted[i]| * weights_i)``, a scalar in float32 at least.
 
     Args:
         found: features [B, channels, h, w] of any sizes; gradients flow to them.

@@ -43,6 +43,8 @@ class LazyR1:
         before.
 
         Args:
+            objective: scores real pictures.
+            batch: a training batch.
             discriminator: not wrapped for several processes. Its plain forward is called, outside of autocast, and of
                 what ``torch.compile`` made of it, through which there are no second derivatives.
         """

@@ -21,10 +21,11 @@ PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 def hinge_discriminator_loss(
     fake: Sequence[Tensor], real: Sequence[Tensor], weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Hinge loss of the discriminator, mean over scales: (on generated, on real pictures).
+    """Return the hinge loss of the discriminator, mean over scales: (on generated, on real pictures).
 
     Args:
-        fake, real: the patch logits of each scale.
+        fake: patch logits [B, 1, h, w] of each scale, on generated pictures.
+        real: the same on real pictures.
         weights: how much each pixel [B, 1, H, W] of the pictures counts, see :func:`class_weights`.
     """
     on_fake = torch.stack([_mean(F.relu(1 + logits.float()), weights) for logits in fake]).mean()
@@ -33,10 +34,11 @@ def hinge_discriminator_loss(
 
 
 def hinge_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
-    """Hinge loss of the generator: minus the mean of its pictures' logits, mean over scales.
+    """Return the hinge loss of the generator: minus the mean of its pictures' logits, mean over scales.
 
     Args:
-        fake, weights: as in :func:`hinge_discriminator_loss`.
+        fake: as in :func:`hinge_discriminator_loss`.
+        weights: as in :func:`hinge_discriminator_loss`.
     """
     return torch.stack([-_mean(logits.float(), weights) for logits in fake]).mean()
 
@@ -44,10 +46,12 @@ def hinge_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) 
 def least_squares_discriminator_loss(
     fake: Sequence[Tensor], real: Sequence[Tensor], weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Least-squares loss of the discriminator (LSGAN), mean over scales: (on generated, on real pictures).
+    """Return the least-squares loss of the discriminator (LSGAN), mean over scales: (on generated, on real).
 
     Args:
-        fake, real, weights: as in :func:`hinge_discriminator_loss`; the goals are 0 and 1.
+        fake: as in :func:`hinge_discriminator_loss`; the goal is 0.
+        real: as in :func:`hinge_discriminator_loss`; the goal is 1.
+        weights: as in :func:`hinge_discriminator_loss`.
     """
     on_fake = torch.stack([_mean(logits.float().square(), weights) for logits in fake]).mean()
     on_real = torch.stack([_mean((logits.float() - 1).square(), weights) for logits in real]).mean()
@@ -55,10 +59,11 @@ def least_squares_discriminator_loss(
 
 
 def least_squares_generator_loss(fake: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
-    """Least-squares loss of the generator (LSGAN), mean over scales: its pictures' logits should be 1.
+    """Return the least-squares loss of the generator (LSGAN), mean over scales: its logits should be 1.
 
     Args:
-        fake, weights: as in :func:`hinge_discriminator_loss`.
+        fake: as in :func:`hinge_discriminator_loss`.
+        weights: as in :func:`hinge_discriminator_loss`.
     """
     return torch.stack([_mean((logits.float() - 1).square(), weights) for logits in fake]).mean()
 
@@ -66,10 +71,11 @@ def least_squares_generator_loss(fake: Sequence[Tensor], weights: Tensor | None 
 def feature_matching_loss(
     fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]], weights: Tensor | None = None
 ) -> Tensor:
-    """L1 distance of the discriminator's hidden features, summed over layers, mean over scales.
+    """Return the L1 distance of the discriminator's hidden features, summed over layers, mean over scales.
 
     Args:
-        fake, real: for each scale the features, the logits last (these are left out).
+        fake: for each scale the features of generated pictures, the logits last (these are left out).
+        real: the same of real pictures; no gradient flows to them.
         weights: as in :func:`hinge_discriminator_loss`.
     """
     found, wanted = ([feature for scale in side for feature in scale[:-1]] for side in (fake, real))
@@ -77,18 +83,20 @@ def feature_matching_loss(
 
 
 def l1_loss(fake: Tensor, real: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of two batches [B, channels, h, w]; on pictures, a loss that GroupDNet's paper lacks.
+    """Return the mean absolute difference of two batches [B, channels, h, w]; on pictures, not in the paper.
 
     Args:
+        fake: generated pictures.
+        real: pictures of the data.
         weights: as in :func:`hinge_discriminator_loss`.
     """
     return _mean((fake.float() - real.float()).abs(), weights)
 
 
 def class_weights(one_hot: Tensor, balance: float) -> Tensor:
-    """How much each pixel of a label map counts in a loss that is to see small classes too: not in the paper.
+    """Return how much each pixel of a label map counts in a loss that is to see small classes too: not in the paper.
 
-    A pixel counts by its class's share of the picture to the power of ``-balance``. The discriminator's losses are
+    A pixel counts by its class's fraction of the picture to the power of ``-balance``. The discriminator's losses are
     means over places, most of which show background; class-balanced losses are after Sushko et al., "You Only Need
     Adversarial Supervision for Semantic Image Synthesis" (ICLR 2021).
 
@@ -106,9 +114,10 @@ def class_weights(one_hot: Tensor, balance: float) -> Tensor:
 
 
 def picture_means(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The mean [B] of each picture's values [B, channels, h, w].
+    """Return the mean [B] of each picture's values [B, channels, h, w].
 
     Args:
+        values: of any size; h and w may be smaller than the pictures'.
         weights: as in :func:`hinge_discriminator_loss`.
     """
     values = values.float()
@@ -118,19 +127,20 @@ def picture_means(values: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """The mean of values [B, channels, h, w], weighted by what the pixels behind each place count."""
+    """Return the mean of values [B, channels, h, w], weighted by what the pixels behind each place count."""
     if weights is None:
         return values.mean()
     return (values * F.adaptive_avg_pool2d(weights, (values.shape[2], values.shape[3]))).mean()
 
 
 def kl_loss(posterior: Gaussian, free_nats: float = 0.0) -> Tensor:
-    """KL divergence of the codes from N(0, 1) in nats: sum over a picture's codes, mean over the batch.
+    """Return the KL divergence of the codes from N(0, 1) in nats: sum over a picture's codes, mean over the batch.
 
     The authors' code sums over the batch of one process: their weight 0.05 at its 8 pictures is 0.4 here, and the
     result does not depend on how many processes share a batch.
 
     Args:
+        posterior: of the codes of a batch.
         free_nats: what the codes of one class may hold on average at no cost (the free bits of Kingma et al.,
             "Improving Variational Inference with Inverse Autoregressive Flow", NeurIPS 2016), so that the codes of
             small classes are not pressed into saying nothing.
@@ -170,7 +180,7 @@ class PerceptualLoss(nn.Module):
         self.register_buffer("std", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """The five activations of pictures [B, 3, H, W] in [-1, 1]."""
+        """Return the five activations of pictures [B, 3, H, W] in [-1, 1]."""
         x = ((image + 1) / 2 - self.mean) / self.std if self.normalise else image
         x = x.to(next(self.trunk.parameters()).dtype)
         found = []
@@ -181,7 +191,7 @@ class PerceptualLoss(nn.Module):
         return found
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        """Distance of two batches [B, 3, H, W] in [-1, 1]; no gradient flows into ``target``."""
+        """Return the distance of two batches [B, 3, H, W] in [-1, 1]; no gradient flows into ``target``."""
         with torch.no_grad():
             wanted = self.features(target)
         return sum_of_distances(self.features(image), wanted, PERCEPTUAL_WEIGHTS)

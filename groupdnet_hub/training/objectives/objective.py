@@ -102,5 +102,6 @@ class Objective(Protocol):
 
         Args:
             discriminator: the module, or a function like it.
+            batch: a training batch.
             augment: changes label input and picture first; by default they stay as they are.
         """

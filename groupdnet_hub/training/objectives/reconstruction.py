@@ -51,8 +51,11 @@ class ReconstructionObjective(ABC):
         """Return the weighted losses by name that the discriminator has a part in.
 
         Args:
+            frozen_discriminator: the discriminator, whose parameters want no gradients.
             condition: label input [B, C (+ 1), H, W], of entire pictures or of windows.
-            fake, real: pictures [B, 3, H, W] of these label maps.
+            fake: generated pictures [B, 3, H, W] of these label maps.
+            real: the data's pictures of the same.
+            weights: weights of the losses.
         """
 
     @abstractmethod
@@ -147,7 +150,7 @@ class ReconstructionObjective(ABC):
     def _views(
         self, batch: Batch, condition: Tensor, fake: Tensor
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """What the discriminator is shown one after the other: label input, generated and real pictures."""
+        """Yield what the discriminator is shown one after the other: label input, generated and real pictures."""
         yield condition, fake, batch["image"]
         if self.parts.windows is not None:
             drawn = self.parts.windows.draw(batch["label"])
@@ -155,7 +158,7 @@ class ReconstructionObjective(ABC):
             yield label_input(window, self.config), drawn.pictures([fake])[0], window["image"]
 
     def _place_weights(self, shown: Tensor) -> Tensor | None:
-        """How much each place counts, by the label input that ``shown`` begins with, moved and cut as that is."""
+        """Return how much each place counts, by the label input that ``shown`` begins with, moved and cut alike."""
         if not self.parts.class_balance:
             return None
         return class_weights(shown[:, : self.config.num_classes], self.parts.class_balance)

@@ -20,10 +20,10 @@ class Exchange(Protocol):
     """Where a class's other code comes from: :class:`ClassExchange`, or :class:`.code_memory.CodeMemory`."""
 
     def redraw(self, codes: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [B, C, z, h, w] of label maps [B, H, W] with one class of each exchanged, and the classes [B]."""
+        """Return codes [B, C, z, h, w] of maps [B, H, W] with one class of each exchanged, and the classes [B]."""
 
     def remember(self, codes: Tensor, label: Tensor) -> None:
-        """Take note of the codes of a batch, once they were redrawn or are not to be."""
+        """Keep the codes of a batch, once they were redrawn or are not to be."""
 
 
 class ClassExchange(SharedStream):
@@ -40,7 +40,7 @@ class ClassExchange(SharedStream):
         self.num_classes = num_classes
 
     def choose(self, label: Tensor) -> Tensor:
-        """For each label map [B, H, W] a random class [B] that the one before it shows as well.
+        """Return, for each label map [B, H, W], a random class [B] that the one before it shows as well.
 
         Where they share none, it is a class of its own map.
         """
@@ -50,16 +50,16 @@ class ClassExchange(SharedStream):
         return choose(torch.where(shared.any(dim=1, keepdim=True), shared, shown), draws)
 
     def redraw(self, codes: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`Exchange.redraw`, with the codes of the picture before."""
+        """Exchange as :meth:`Exchange.redraw` does, with the codes of the picture before."""
         classes = self.choose(label)
         return exchanged(codes, classes), classes
 
     def remember(self, codes: Tensor, label: Tensor) -> None:
-        """Nothing: donors are in the batch itself."""
+        """Keep nothing: donors are in the batch itself."""
 
 
 def exchanged(codes: Tensor, classes: Tensor) -> Tensor:
-    """Codes [B, C, z, h, w] with those of ``classes`` [B] taken from the picture before (the first: from the last)."""
+    """Return codes [B, C, z, h, w] with those of ``classes`` [B] taken from the item before (the first: the last)."""
     items = torch.arange(len(codes), device=codes.device)
     mixed = codes.clone()
     mixed[items, classes] = codes.roll(1, dims=0)[items, classes]
@@ -67,7 +67,7 @@ def exchanged(codes: Tensor, classes: Tensor) -> Tensor:
 
 
 def change_outside(before: Tensor, after: Tensor, label: Tensor, classes: Tensor) -> Tensor:
-    """Mean absolute difference of pictures [B, 3, H, W] outside of one class of each label map, a scalar."""
+    """Return the mean absolute difference of pictures [B, 3, H, W] outside of one class of each label map, a scalar."""
     outside = (label != classes[:, None, None])[:, None]
     difference = (after.float() - before.float()).abs() * outside
     return difference.sum() / (before.shape[1] * outside.sum()).clamp(min=1)

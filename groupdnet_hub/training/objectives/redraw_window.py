@@ -16,13 +16,13 @@ from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.shared_stream import RunSeed, SharedStream, StreamId
 
 # Of height and width, where the command line names none.
-DEFAULT_SHARE = 0.5
+DEFAULT_FRACTION = 0.5
 
 
 class RedrawWindows(SharedStream):
     """Chooses one tile of each picture for the second decode of a redraw step.
 
-    The mean over the draws is the loss of whole pictures.
+    The mean over the draws is the loss of entire pictures.
 
     Args:
         plan: of the tiles.
@@ -42,11 +42,11 @@ class RedrawWindows(SharedStream):
 
     @property
     def first_block(self) -> int:
-        """The first block of the decoder that draws windows."""
+        """Return the first block of the decoder that draws windows."""
         return self.plan.first
 
     def draw(self, label: Tensor, classes: Tensor) -> DecodeWindow:
-        """The window of each label map int64 [B, H, W] for the exchange of a class [B]."""
+        """Return the window of each label map int64 [B, H, W] for the exchange of a class [B]."""
         draws = self.uniform(len(label), device=label.device)
         chances = tile_chances(label == classes[:, None, None], self.plan.tiles)
         chosen = choose_weighted(chances, draws)
@@ -60,30 +60,31 @@ class RedrawWindows(SharedStream):
 
 
 def tile_chances(inside: Tensor, tiles: int) -> Tensor:
-    """How likely each tile of a picture is, float32 [B, tiles * tiles], row by row.
+    """Return how likely each tile of a picture is, float32 [B, tiles * tiles], row by row.
 
     What an exchanged code changes elsewhere is mostly near its class: half of the chances go by how much of the class
     lies in a tile, so that few draws say as much as many, and half are the same for all.
 
     Args:
         inside: bool [B, H, W], where the class is.
+        tiles: number of tiles along each side.
     """
     areas = F.adaptive_avg_pool2d(inside[:, None].float(), tiles).flatten(1)
     total = areas.sum(dim=1, keepdim=True)
-    shares = torch.where(total > 0, areas / total.clamp(min=torch.finfo(areas.dtype).tiny), 1 / tiles**2)
-    return 0.5 / tiles**2 + 0.5 * shares
+    fractions = torch.where(total > 0, areas / total.clamp(min=torch.finfo(areas.dtype).tiny), 1 / tiles**2)
+    return 0.5 / tiles**2 + 0.5 * fractions
 
 
 def plan_redraw_windows(settings: ResolvedTrainConfig, config: SystemConfig) -> TilePlan | None:
-    """The plan that ``--redraw_window`` asks for; None where whole pictures are decoded.
+    """Return the plan that ``--redraw_window`` asks for; None where entire pictures are decoded.
 
     Without the flag there are windows where the model's norms and the pictures' size let it be.
 
     Raises:
-        ValueError: for a share below 1 that cannot be had.
+        ValueError: for a fraction below 1 that cannot be had.
     """
-    share = DEFAULT_SHARE if settings.redraw_window is None else settings.redraw_window
-    if not settings.redraw_weight or share == 1 or not isinstance(config, GroupDNetConfig):
+    fraction = DEFAULT_FRACTION if settings.redraw_window is None else settings.redraw_window
+    if not settings.redraw_weight or fraction == 1 or not isinstance(config, GroupDNetConfig):
         return None
     problem, plan = None, None
     if config.norm_kind != "batch":
@@ -93,28 +94,29 @@ def plan_redraw_windows(settings: ResolvedTrainConfig, config: SystemConfig) -> 
     else:
         # Behind the last block there are the layers that mix groups, and the one that makes the picture.
         border = 1 + config.fusion_layers
-        plan = plan_tiles(config.image_size, math.ceil(1 / share), len(config.blocks), border)
+        plan = plan_tiles(config.image_size, math.ceil(1 / fraction), len(config.blocks), border)
         if plan is None:
             height, width = config.image_size
             problem = f"in pictures of {height}x{width} the windows would be hardly smaller"
     if problem and settings.redraw_window is not None:
-        raise ValueError(f"--redraw_window {share} cannot be had: {problem}; give 1, for whole pictures")
+        raise ValueError(f"--redraw_window {fraction} cannot be had: {problem}; give 1, for entire pictures")
     return plan
 
 
 def change_in_window(
     before: Tensor, after: Tensor, label: Tensor, classes: Tensor, window: DecodeWindow
 ) -> Tensor:
-    """:func:`.redraw_loss.change_outside` of whole pictures, told from what of them was drawn again.
+    """Estimate :func:`.redraw_loss.change_outside` of entire pictures from the windows that were redrawn.
 
     Args:
         before: pictures [B, 3, H, W].
         after: their windows [B, 3, h, w].
         label: int64 [B, H, W].
         classes: int64 [B], whose code differs.
+        window: where ``after`` lies.
 
     Returns:
-        A scalar, its mean over all draws of ``window`` that of whole pictures.
+        A scalar, its mean over all draws of ``window`` that of entire pictures.
     """
     pixels = (label != classes[:, None, None]).sum()
     seen = window.pictures

@@ -14,7 +14,7 @@ NO_TARGET = -1
 
 
 def class_targets(one_hot: Tensor) -> Tensor:
-    """The class of each pixel of a label input that was moved, cut or enlarged.
+    """Return the class of each pixel of a label input that was moved, cut or enlarged.
 
     Args:
         one_hot: [B, C, H, W], from 0 to 1; enlarged maps are of several classes where these meet.
@@ -28,7 +28,7 @@ def class_targets(one_hot: Tensor) -> Tensor:
 
 
 def class_counts(target: Tensor, num_classes: int) -> Tensor:
-    """How many pixels of targets [B, H, W] each class has, float32 [C]."""
+    """Return how many pixels of targets [B, H, W] each class has, float32 [C]."""
     # One more bin, the first, for pixels without a class.
     bins = torch.zeros(num_classes + 1, dtype=torch.int64, device=target.device)
     places = (target + 1).flatten()
@@ -36,7 +36,7 @@ def class_counts(target: Tensor, num_classes: int) -> Tensor:
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, counts: Tensor) -> Tensor:
-    """Cross entropy of pixels with their class, balanced by the inverse of the class's frequency, a scalar.
+    """Return the cross entropy of pixels with their class, balanced by the inverse of the class's frequency, a scalar.
 
     In the paper a pixel of class c weighs alpha_c, the number of all pixels over the mean number of those of class c
     in a batch's label maps, so that every class that is shown counts alike. The sum of that grows with the number of
@@ -55,7 +55,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, counts: Tensor) -> Tensor:
 
 
 def fake_loss(logits: Tensor, weights: Tensor) -> Tensor:
-    """Cross entropy of the pixels of generated pictures with "fake", a scalar.
+    """Return the cross entropy of the pixels of generated pictures with "fake", a scalar.
 
     Args:
         logits: [B, N + 1, H, W], the last channel is "fake".
@@ -65,11 +65,11 @@ def fake_loss(logits: Tensor, weights: Tensor) -> Tensor:
 
 
 def realness(logits: Tensor) -> Tensor:
-    """The log odds [B, 1, H, W] of "shows a class" against "fake", from logits [B, N + 1, H, W]."""
+    """Return the log odds [B, 1, H, W] of "shows a class" against "fake", from logits [B, N + 1, H, W]."""
     logits = logits.float()
     return logits[:, :-1].logsumexp(dim=1, keepdim=True) - logits[:, -1:]
 
 
 def consistency_loss(of_mixed: Tensor, mixed: Tensor) -> Tensor:
-    """LabelMix consistency: mean squared distance of the logits of mixed pictures from the mixed logits, a scalar."""
+    """Return the mean squared distance of the logits of mixed pictures from the mixed logits, a scalar."""
     return F.mse_loss(of_mixed.float(), mixed.float())

@@ -38,10 +38,9 @@ def save_checkpoint(
     total_limit: int | None,
     name: str = "generator",
 ) -> Path:
-    """Write ``checkpoint-STEP``: training state, progress, and in its folder ``name`` the model as ``from_pretrained``
-    reads it.
+    """Write ``checkpoint-STEP``: training state, progress, and in folder ``name`` the model for ``from_pretrained``.
 
-    It is written under another name first, so that a folder named ``checkpoint-N`` is always whole.
+    It is written under another name first, so that a folder named ``checkpoint-N`` is always complete.
 
     Raises:
         ValueError: if it cannot be written, on a full disk for example; nothing of it is left.
@@ -64,7 +63,7 @@ def save_checkpoint(
         shutil.rmtree(partial, ignore_errors=True)
         raise ValueError(
             f"{target.name} cannot be written to {output_dir} ({first_line(error)}): is the disk full? Free some "
-            "space, and --resume_from_checkpoint latest goes on"
+            "space, and --resume_from_checkpoint latest resumes"
         ) from None
     if accelerator.is_main_process:
         _put_into_place(partial)
@@ -75,7 +74,7 @@ def save_checkpoint(
 
 
 def finish_checkpoints(accelerator: Accelerator, output_dir: Path) -> None:
-    """End what a killed run had begun: a checkpoint that was written whole gets its name, all else is removed."""
+    """End what a killed run had started: a checkpoint that was written in full gets its name, all else is removed."""
     if accelerator.is_main_process:
         for partial in output_dir.glob(f"{_PARTIAL}*"):
             try:
@@ -91,7 +90,7 @@ def finish_checkpoints(accelerator: Accelerator, output_dir: Path) -> None:
 
 @contextmanager
 def checkpoint_under_way(output_dir: Path, step: int, progress: Mapping[str, Any]) -> Iterator[Path]:
-    """A folder to write the files of ``checkpoint-STEP`` to; it gets that name if all goes well, and is removed if not.
+    """Lend a folder for the files of ``checkpoint-STEP``; it gets that name if all goes well, and is removed if not.
 
     Only for one process.
     """
@@ -107,13 +106,13 @@ def checkpoint_under_way(output_dir: Path, step: int, progress: Mapping[str, Any
 
 
 def _write_record(partial: Path, progress: Mapping[str, Any]) -> None:
-    """Written last, and with the sums of all other files: a folder that was cut short is found out."""
-    record = {"progress": dict(progress), "files": _sums(partial)}
+    """Write the record last, with the checksums of all other files: a folder that was cut short is found out."""
+    record = {"progress": dict(progress), "files": _checksums(partial)}
     (partial / _PROGRESS_FILE).write_text(json.dumps(record))
 
 
 def _put_into_place(partial: Path) -> None:
-    """Give a whole checkpoint its name; one that had it before goes."""
+    """Give a complete checkpoint its name; one that had it before goes."""
     target = partial.with_name(partial.name.removeprefix(_PARTIAL))
     old = target.with_name(f"{_OLD}{target.name}")
     if target.exists():
@@ -124,7 +123,7 @@ def _put_into_place(partial: Path) -> None:
 
 
 def _remove(checkpoint: Path) -> None:
-    """Under another name first: what is named a checkpoint is whole."""
+    """Remove it under another name: what is named a checkpoint is complete."""
     old = checkpoint.with_name(f"{_OLD}{checkpoint.name}")
     shutil.rmtree(old, ignore_errors=True)
     checkpoint.rename(old)
@@ -132,7 +131,7 @@ def _remove(checkpoint: Path) -> None:
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """The finished checkpoints of a run, oldest first."""
+    """Return the finished checkpoints of a run, oldest first."""
     found = [path for path in output_dir.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
     return sorted(
         (p for p in found if (p / _PROGRESS_FILE).is_file()), key=lambda p: int(p.name.split("-")[1])
@@ -140,13 +139,13 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
 
 
 def last_checkpoint(output_dir: Path) -> str:
-    """A sentence for a run that stops."""
+    """Return a sentence for a run that stops."""
     found = list_checkpoints(output_dir)
     return f"the last checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
-    """Where a checkpoint stands.
+    """Return the progress of a checkpoint.
 
     Raises:
         ValueError: if a file is missing or differs from what was written; the message names it.
@@ -160,33 +159,35 @@ def read_progress(folder: Path) -> dict[str, Any]:
                 f"{folder} holds the parts of a state: make a checkpoint of them with train/tools/state_parts.py join "
                 f"{folder} --to OUTPUT_DIR"
             ) from None
-        raise ValueError(f"{folder} is not a whole checkpoint: it has no readable {_PROGRESS_FILE}") from None
+        raise ValueError(
+            f"{folder} is not a complete checkpoint: it has no readable {_PROGRESS_FILE}"
+        ) from None
     strange = [
         path for path in folder.rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir())
     ]
     if strange:
-        raise ValueError(f"{folder} is not a whole checkpoint: {strange[0].name} is a link or no file")
+        raise ValueError(f"{folder} is not a complete checkpoint: {strange[0].name} is a link or no file")
     if any(type(value) is not int or value < 0 for value in progress.values()):
         raise ValueError(
-            f"{folder} is not a whole checkpoint: {_PROGRESS_FILE} holds other values than counts"
+            f"{folder} is not a complete checkpoint: {_PROGRESS_FILE} holds other values than counts"
         )
-    found = _sums(folder)
+    found = _checksums(folder)
     for name, expected in files.items():
         if name not in found:
-            raise ValueError(f"{folder} is not a whole checkpoint: {name} is missing")
+            raise ValueError(f"{folder} is not a complete checkpoint: {name} is missing")
         if found[name] != expected:
-            raise ValueError(f"{folder} is not a whole checkpoint: {name} is not what was written")
+            raise ValueError(f"{folder} is not a complete checkpoint: {name} is not what was written")
     return progress
 
 
 def load_checkpoint(accelerator: Accelerator, output_dir: Path, choice: str) -> dict[str, Any] | None:
-    """Load ``latest`` (the newest that is whole) or a named checkpoint into what the accelerator prepared.
+    """Load ``latest`` (the newest that is complete) or a named checkpoint into what the accelerator prepared.
 
     Returns:
-        Its progress; None for ``latest`` in a run that has no whole checkpoint yet.
+        Its progress; None for ``latest`` in a run that has no complete checkpoint yet.
 
     Raises:
-        ValueError: for a named folder that is no whole checkpoint.
+        ValueError: for a named folder that is no complete checkpoint.
     """
     candidates = list_checkpoints(output_dir)[::-1] if choice == "latest" else [Path(choice)]
     for folder in candidates:
@@ -211,17 +212,17 @@ def load_checkpoint(accelerator: Accelerator, output_dir: Path, choice: str) -> 
     return None
 
 
-def _sums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in a checkpoint but its record, by relative name."""
-    sums = {}
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a checkpoint but its record, by relative name."""
+    checksums = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != _PROGRESS_FILE:
-            sums[path.relative_to(folder).as_posix()] = file_sum(path)
-    return sums
+            checksums[path.relative_to(folder).as_posix()] = file_checksum(path)
+    return checksums
 
 
-def file_sum(path: Path) -> str:
-    """SHA-256 of a file of any size."""
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file of any size."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -26,7 +26,7 @@ from groupdnet_hub.models.segmentation_discriminator import SegmentationDiscrimi
 
 
 def weights_to_save(discriminator: nn.Module, config: SystemConfig) -> DiscriminatorWeights:
-    """What is saved of a discriminator, on whatever device it is."""
+    """Return what is saved of a discriminator, on whatever device it is."""
     return DiscriminatorWeights(discriminator.state_dict(), _description(discriminator, config))
 
 
@@ -107,7 +107,7 @@ def _description(discriminator: nn.Module, config: SystemConfig) -> dict[str, An
 
 
 def _class_axes(discriminator: nn.Module) -> dict[str, int]:
-    """By name of a tensor, the axis along which it holds the classes first."""
+    """Return, by name of a tensor, the axis along which it holds the classes first."""
     return {
         f"{prefix}.{key}" if prefix else key: axis
         for prefix, module in discriminator.named_modules()
@@ -118,7 +118,7 @@ def _class_axes(discriminator: nn.Module) -> dict[str, int]:
 def _shapes(
     discriminator: nn.Module, state: Mapping[str, Tensor], axes: Mapping[str, int], more: int
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes of the discriminator's tensors if it had ``more`` classes."""
+    """Return the shapes of the discriminator's tensors if it had ``more`` classes."""
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     for key, axis in axes.items():
         shape = list(shapes[key])

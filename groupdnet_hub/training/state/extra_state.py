@@ -66,7 +66,7 @@ def _load(folder: Path, parts: Mapping[str, Stateful]) -> None:
             f"{_FILE} in {folder} is not of a run with these flags: it holds {_names(found)}, and this run needs "
             f"{_names(wanted)} (--use_ema, --diffaugment, --diffaugment_target, --recoloured_classes, "
             "--perceptual_crop, --redraw_weight, --redraw_memory, --redraw_window, --discriminator, "
-            "--discriminator_crop and --labelmix_weight must stay as they were; a run that was begun without redraw "
+            "--discriminator_crop and --labelmix_weight must stay as they were; a run that was started without redraw "
             "windows resumes with --redraw_window 1)"
         )
     for name, part in parts.items():

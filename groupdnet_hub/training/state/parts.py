@@ -24,7 +24,7 @@ from groupdnet_hub.runs.output_lock import sole_writer
 from groupdnet_hub.runs.scripts import first_line
 from groupdnet_hub.training.state.checkpoints import (
     checkpoint_under_way,
-    file_sum,
+    file_checksum,
     list_checkpoints,
     read_progress,
 )
@@ -38,7 +38,7 @@ _PART = re.compile(r"(weights|optimizer)-\d+\.safetensors")
 _FILE = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _MODEL_FOLDER = "generator/"
 _OWN_STATE, _AVERAGE, _FITTED = "own_state.safetensors", "average/", "average/module.prior."
-# accelerate numbers the networks as the trainer prepares them: the model, the discriminator.
+# accelerate numbers the networks as train.py prepares them: the model, the discriminator.
 _MODEL, _DISCRIMINATOR = "model.safetensors", "model_1.safetensors"
 
 
@@ -55,6 +55,7 @@ def split(
 
     Args:
         checkpoint: a folder that ``train.py`` wrote.
+        part_mb: largest size of a file, in million bytes.
         folder: made if it is missing; parts of another state in it are replaced.
         half_weights: store what ships in 16-bit floats: the average, the model folder and the discriminator.
         half_optimizer: store the optimisers' moments in bfloat16.
@@ -64,7 +65,7 @@ def split(
         The files, ``state.json`` last.
 
     Raises:
-        ValueError: for a folder that is no whole checkpoint, and for one that holds what cannot be stored.
+        ValueError: for a folder that is no complete checkpoint, and for one that holds what cannot be stored.
     """
     progress = read_progress(checkpoint)
     writer, files = TensorWriter(), {}
@@ -158,7 +159,7 @@ def _described(
 
 
 def _unfitted(checkpoint: Path, key: str, tensor: Tensor) -> Tensor:
-    """A tensor of the average's prior as the model being trained has it: that one is not fitted."""
+    """Return a tensor of the average's prior as the model being trained has it: that one is not fitted."""
     with open_tensors(checkpoint / _MODEL, _MODEL, MAX_HEADER) as file:
         found = file.read(key.removeprefix(f"{_AVERAGE}module."))
         if found.shape != tensor.shape or found.dtype != tensor.dtype:
@@ -204,16 +205,16 @@ def _check_parts(folder: Path, parts: Sequence[Mapping[str, Any]]) -> None:
             wrong.append(f"{name} is not what was written")
     if wrong:
         raise ValueError(
-            f"{folder} is not a whole state ({len(parts)} parts): {', '.join(wrong)}; copy it again"
+            f"{folder} is not a complete state ({len(parts)} parts): {', '.join(wrong)}; copy it again"
         )
 
 
 def _identity(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": file_sum(path)}
+    return {"bytes": path.stat().st_size, "sha256": file_checksum(path)}
 
 
 def newest_checkpoint(path: Path) -> Path:
-    """A checkpoint folder itself, or the newest one of a run.
+    """Return a checkpoint folder itself, or the newest one of a run.
 
     Raises:
         ValueError: where there is none.
@@ -222,5 +223,5 @@ def newest_checkpoint(path: Path) -> Path:
         return path
     found = list_checkpoints(path)
     if not found:
-        raise ValueError(f"{path} is no checkpoint and holds none")
+        raise ValueError(f"{path} is not a checkpoint and holds none")
     return found[-1]

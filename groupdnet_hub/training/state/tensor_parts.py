@@ -35,7 +35,7 @@ _HEADER, _ENTRY = 1024, 160
 
 
 def type_name(kind: torch.dtype) -> str:
-    """``float32`` for ``torch.float32``.
+    """Return ``float32`` for ``torch.float32``.
 
     Raises:
         ValueError: for a type that is not stored.
@@ -59,7 +59,7 @@ class TensorWriter:
 
     A tensor is described by ``{"data": number, "type": "float32", "shape": [...]}``, and ``"channels_last": true`` if
     that is how it lies in memory: fused optimisers go through weights and moments side by side. Its values are
-    one-dimensional tensors of the name ``number`` in one file, or in several whose order is that of the whole. Tensors
+    one-dimensional tensors of the name ``number`` in one file, or in several, in order. Tensors
     of equal values share them, and one whose values are all alike is stored as a single value.
     """
 
@@ -71,6 +71,7 @@ class TensorWriter:
         """Take a tensor into store.
 
         Args:
+            tensor: of any shape, on any device.
             group: what the files are named by, unless the same numbers were stored before.
             half: the type in which float32 numbers are stored instead, where its range holds them.
 
@@ -150,7 +151,7 @@ class TensorReader:
             raise ValueError(f"{folder} does not hold what it should: {error}") from None
 
     def find(self, description: Mapping[str, Any]) -> Tensor:
-        """A tensor as it was, or rounded to half precision.
+        """Return a tensor as it was, or rounded to half precision.
 
         Raises:
             ValueError: for a description that does not fit what is stored.
@@ -167,7 +168,7 @@ class TensorReader:
 
 
 def _negative_zero(values: Tensor) -> bool:
-    """Whether zeros differ in their signs, which compare equal."""
+    """Return whether zeros differ in their signs, which compare equal."""
     return values.is_floating_point() and bool(values.signbit().any()) and not bool(values.signbit().all())
 
 

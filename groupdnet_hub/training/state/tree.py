@@ -15,7 +15,7 @@ _ARRAY_TYPES = ("bool", "uint8", "uint32", "uint64", "int32", "int64", "float32"
 
 
 def to_json(value: Any, keep: Callable[[Tensor], Any]) -> Any:
-    """A value as JSON; each type that JSON lacks becomes an object with one telling key.
+    """Return a value as JSON; each type that JSON lacks becomes an object with one telling key.
 
     Args:
         value: of None, bool, int, float, str, list, tuple, dict, tensors and numpy arrays, nested.
@@ -45,10 +45,11 @@ def to_json(value: Any, keep: Callable[[Tensor], Any]) -> Any:
 
 
 def from_json(tree: Any, find: Callable[[Any], Tensor]) -> Any:
-    """The value that :func:`to_json` was given.
+    """Return the value that :func:`to_json` was given.
 
     Args:
-        find: the tensor that was kept.
+        tree: JSON.
+        find: returns the tensor that was kept.
 
     Raises:
         ValueError: for JSON that :func:`to_json` does not write.

@@ -12,7 +12,7 @@ from tests.helpers.placed_items import figure, item
 
 
 def moves(placement: Placement, given: dict[str, Tensor], draws: int = 60) -> list[tuple[int, int]]:
-    """(down, right) of each draw; fails where picture and maps moved apart, or what is seen is not the edge gone on."""
+    """(down, right) of each draw; fails if picture and maps differ, or the edge is not repeated."""
     H, W = given["label"].shape
     found = []
     for index in range(draws):
@@ -44,7 +44,7 @@ def test_a_shift_is_seeded_and_reaches_its_share_on_all_sides() -> None:
 
 
 def test_who_is_cut_off_moves_away_from_the_other_edges_only() -> None:
-    """Half a body is cut off by the bottom: moved up, it would have to go on."""
+    """Half a body is cut off by the bottom: moved up, it would have to continue."""
     label = figure()
     label[28:, 10:20] = 1
     downs, rights = zip(*moves(Placement(random_shift=0.2), item(label)), strict=True)
@@ -81,9 +81,9 @@ def test_flips_and_shifts_go_together() -> None:
 def one_after_another(given: dict[str, Tensor], moves: Moves) -> dict[str, Tensor]:
     """Mirrored, moved down, then right, away from edges that show several classes as they are then."""
     item = {name: value.flip(-1) if moves.flip else value for name, value in given.items()}
-    for dim, share in zip((-2, -1), moves.shift, strict=True):
+    for dim, fraction in zip((-2, -1), moves.shift, strict=True):
         length = item["label"].shape[dim]
-        by = round(share * length)
+        by = round(fraction * length)
         first, last = (len(item["label"].select(dim, place).unique()) == 1 for place in (0, -1))
         if not (first if by > 0 else last):
             by = -by if (last if by > 0 else first) else 0
@@ -111,7 +111,7 @@ def test_nothing_moves_unless_asked() -> None:
         assert all(same[name] is value for name, value in given.items())
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
-def test_a_share_out_of_range_is_refused(share: float) -> None:
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
+def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
     with pytest.raises(ValueError, match=r"random_shift is .*; it must lie from 0 up to less than 1"):
-        Placement(random_shift=share)
+        Placement(random_shift=fraction)

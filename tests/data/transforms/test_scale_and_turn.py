@@ -1,4 +1,4 @@
-"""Random scales and turns: picture and maps stay together, and people who are cut off do not go on."""
+"""Random scales and turns: picture and maps stay together, and people who are cut off do not continue."""
 
 from __future__ import annotations
 

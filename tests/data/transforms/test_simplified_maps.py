@@ -1,4 +1,4 @@
-"""Simplified label maps: plainer outlines, the same classes, the share that was asked for, the same for one seed."""
+"""Simplified label maps: plainer outlines, the same classes, the requested fraction, the same for one seed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def outline(label: Tensor) -> int:
 
 
 def test_outlines_are_shorter_and_regions_stay_where_they_are() -> None:
-    shares, agreement = [], []
+    ratios, agreement = [], []
     for seed in range(12):
         label = ragged(seed)
         simple = simplified(label, seeded(seed))
-        shares.append(outline(simple) / outline(label))
+        ratios.append(outline(simple) / outline(label))
         agreement.append(float((simple == label).float().mean()))
-    assert max(shares) < 0.8
-    assert sum(shares) / len(shares) < 0.7
+    assert max(ratios) < 0.8
+    assert sum(ratios) / len(ratios) < 0.7
     assert min(agreement) > 0.88
 
 
@@ -99,12 +99,12 @@ def test_they_are_seeded_and_differ_in_kind() -> None:
 
 def test_the_share_is_as_given_and_the_picture_stays() -> None:
     given = {name: value for name, value in item(ragged(3)).items() if name != "instance"}
-    for share in (0.0, 0.25, 1.0):
-        placement = Placement(simplified_maps=share, seed=4)
+    for fraction in (0.0, 0.25, 1.0):
+        placement = Placement(simplified_maps=fraction, seed=4)
         items = [placement(given, 0, index) for index in range(300)]
         assert all(torch.equal(one["image"], given["image"]) for one in items)
         changed = [not torch.equal(one["label"], given["label"]) for one in items]
-        assert abs(sum(changed) / 300 - share) < 0.08
+        assert abs(sum(changed) / 300 - fraction) < 0.08
     assert torch.equal(placement(given, 2, 5)["label"], placement(given, 2, 5)["label"])
     assert not torch.equal(placement(given, 2, 5)["label"], placement(given, 3, 5)["label"])
 

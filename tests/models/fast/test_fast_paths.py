@@ -359,7 +359,7 @@ def test_half_precision_stays_near() -> None:
 
 def test_a_picture_does_not_depend_on_what_was_drawn_before() -> None:
     model = make_model(8, (64, 64), 4)
-    pipe, fresh = GroupDNetPipeline(model), GroupDNetPipeline(model, kept_bytes=0)
+    pipe, fresh = GroupDNetPipeline(model), GroupDNetPipeline(model, cache_bytes=0)
     first, second = (maps(kind, 1, 8, (64, 64))[0].numpy() for kind in ("cells", "one pixel"))
     for mask in (first, second, first):
         look = pipe.sample(mask, seed=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -98,22 +100,19 @@ def test_every_objective_tells_it_of_real_pictures(name: str) -> None:
         config = GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4, discriminator_width=4)
     else:
         config = system_config(name, FIGURE_LABELS, (32, 32), 8, discriminator_width=4)
-    makers = {"BicycleGAN": BicycleObjective, "DSCGAN": DiversityObjective}
-    makers["segmentation"] = lambda config, adaptive: SegmentationObjective(
-        config, ObjectiveParts(augment=adaptive)
-    )
+    makers = {
+        "BicycleGAN": BicycleObjective,
+        "DSCGAN": DiversityObjective,
+        "segmentation": SegmentationObjective,
+        "pix2pixHD": partial(MultiScaleObjective, least_squares=True),
+    }
     image = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     batch = {"image": image, "label": torch.zeros(4, 32, 32, dtype=torch.long)}
     goal_of_fakes = -1.0 if name in ("GroupDNet", "segmentation") else 0.0
     for bias, rises in ((1.0, True), (goal_of_fakes, False)):
         adaptive = augment()
         adaptive.overfitting.fill_(0.59)
-        if name in makers:
-            objective = makers[name](config, adaptive)
-        else:
-            objective = MultiScaleObjective(
-                config, ObjectiveParts(augment=adaptive), least_squares=name == "pix2pixHD"
-            )
+        objective = makers.get(name, MultiScaleObjective)(config, ObjectiveParts(augment=adaptive))
         discriminator = objective.make_discriminator(torch.Generator().manual_seed(0)).eval()
         for key, value in discriminator.named_parameters():
             if "last" in key:

@@ -247,7 +247,7 @@ def test_damaged_and_foreign_parts_are_refused_unread(kit: Path, tmp_path: Path)
         assert "damaged or cut off" in done.stderr
         assert not (tmp_path / "there" / "a.txt").exists()
     (tmp_path / "kit-07.tar").write_bytes(b"")
-    with pytest.raises(ValueError, match="no part of this kit"):
+    with pytest.raises(ValueError, match="not a part of this kit"):
         unpack.unpack([tmp_path / "kit-07.tar"], tmp_path / "there", kit / "kit.json")
 
 
@@ -313,7 +313,7 @@ def test_a_kit_that_is_not_whole_is_not_trained_with(tmp_path: Path) -> None:
     target.mkdir(parents=True)
     script = shutil.copy(ROOT / "train" / "tools" / "go_on.py", target)
     flags = ("--seconds", "1", "--state_to", str(tmp_path / "state"))
-    assert "no unpacked kit" in run_alone(script, *flags).stderr
+    assert "not an unpacked kit" in run_alone(script, *flags).stderr
     records = tmp_path / "there" / ".kit"
     records.mkdir()
     (records / "kit.json").write_text(json.dumps({"parts": [{"name": "kit-01.tar"}, {"name": "kit-02.tar"}]}))

@@ -61,7 +61,7 @@ def test_the_command_prints_table_and_notes(
     main(["--pictures_per_second", "cityscapes=100", "--cards", "2", "--price", "1.5", "--scaling", "1"])
     printed = capsys.readouterr().out
     assert "| cityscapes | 3,000 x 200 | 0.92 | 100 (measured) | ~0.8 | ~2 |" in printed
-    assert "$1.50 for a card and hour" in printed
+    assert "$1.50 per card and hour" in printed
 
 
 @pytest.mark.parametrize(

@@ -123,10 +123,10 @@ def test_links_pipes_and_strange_progress_are_refused(folder: Path, tmp_path: Pa
     record = json.loads((folder / "progress.json").read_text())
     for progress in ({"step": "x"}, {"step": -1}, {"step": 1.5}, {"step": [1]}, [1, 2], None):
         (folder / "progress.json").write_text(json.dumps({**record, "progress": progress}))
-        with refusal("not a whole checkpoint"):
+        with refusal("not a complete checkpoint"):
             load(folder)
     (folder / "progress.json").write_text("[" * 100_000)
-    with refusal("not a whole checkpoint"):
+    with refusal("not a complete checkpoint"):
         load(folder)
 
 

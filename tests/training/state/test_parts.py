@@ -149,7 +149,7 @@ def test_missing_and_damaged_parts_are_named(whole: Path, tmp_path: Path) -> Non
         join(whole / "checkpoint-3", tmp_path / "run")
     with pytest.raises(ValueError, match="make a checkpoint of them with"):
         read_progress(tmp_path / "parts")
-    with pytest.raises(ValueError, match="not a whole checkpoint"):
+    with pytest.raises(ValueError, match="not a complete checkpoint"):
         split(tmp_path, tmp_path / "more")
 
 

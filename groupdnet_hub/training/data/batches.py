@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 from groupdnet_hub import PairedImages, StreamedImages
 from groupdnet_hub.data.paired import MoveTables
 from groupdnet_hub.data.transforms.moves import MoveTable
-from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 from groupdnet_hub.training.config import TrainConfig
-from groupdnet_hub.training.data import Data
+from groupdnet_hub.training.data.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+from groupdnet_hub.training.data.pictures import Data
 
 
 @dataclass
@@ -83,6 +83,8 @@ def build_loader(
     """Return batches of the training pictures, in an order that ``--seed`` fixes, for :func:`batch_of`.
 
     Args:
+        settings: batch size, order and workers.
+        data: the training pictures.
         device: where they are sent.
         on_device: whether pictures are kept there already; batches are then of their moves.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,11 +28,11 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
 from safetensors.torch import load_file
 
-from groupdnet_hub.training import device_data as kept_data
-from groupdnet_hub.training.batches import batch_of, build_loader
 from groupdnet_hub.training.config import TrainConfig, parse_train_config
-from groupdnet_hub.training.data import build_data
-from groupdnet_hub.training.device_data import keep_pictures
+from groupdnet_hub.training.data import device_data as kept_data
+from groupdnet_hub.training.data.batches import Batches, build_loader
+from groupdnet_hub.training.data.device_data import keep_pictures
+from groupdnet_hub.training.data.pictures import build_data
 from tests.helpers.processes import process_as_it_was
 from tests.helpers.train_runs import train
 
@@ -53,21 +54,20 @@ def with_flags(drawn: Path, *flags: str) -> TrainConfig:
 
 
 def batches(drawn: Path, cache: str, *flags: str, skip: int = 0) -> Iterator[dict[str, Tensor]]:
-    """Two epochs as the trainer takes them, the first from its batch ``skip`` onwards."""
+    """Two epochs as training takes them, the first from its batch ``skip`` onwards."""
     settings = with_flags(drawn, "--cache_data", cache, *flags)
     with process_as_it_was():
         accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True))
         torch.manual_seed(0)
         data = build_data(settings, FIGURE_LABELS, (40, 32))
         on_device = keep_pictures(settings, data, accelerator) == "device"
-        loader = accelerator.prepare(build_loader(settings, data, CPU, on_device=on_device))
-        for epoch in range(2):
-            data.set_epoch(epoch)
-            loader.set_epoch(epoch)
-            here = accelerator.skip_first_batches(loader, skip) if epoch == 0 and skip else loader
-            for loaded in here:
-                assert isinstance(loaded, MoveTable) == (cache == "device")
-                yield dict(batch_of(data, loaded))
+        tables = isinstance(next(iter(build_loader(settings, data, CPU, on_device=on_device))), MoveTable)
+        assert tables == (cache == "device")
+        found = Batches(accelerator, build_loader(settings, data, CPU, on_device=on_device), data)
+        found.progress.batch = skip
+        for batch in islice(found, 2 * (len(data) // settings.train_batch_size) - skip):
+            yield dict(batch)
+        assert found.progress.epoch == 1
 
 
 def assert_same(found: list[dict[str, Tensor]], expected: list[dict[str, Tensor]]) -> None:

@@ -17,12 +17,12 @@ from groupdnet_hub.data.labels import one_hot
 
 # Pictures that are looked at, evenly spread over the data.
 _PICTURES = 500
-# Pictures that must show two classes before their colours are said to vary together.
+# Pictures that must show two classes before their colours count as varying together.
 _FEWEST = 8
 
 
 def likeness_order(data: PairedImages, pictures: int = _PICTURES) -> tuple[int, ...]:
-    """The class ids, alike ones side by side: average-linkage clustering with optimal leaf order.
+    """Return the class ids, alike ones side by side: average-linkage clustering with optimal leaf order.
 
     Args:
         data: pictures with label maps.
@@ -38,10 +38,10 @@ def likeness_order(data: PairedImages, pictures: int = _PICTURES) -> tuple[int, 
 
 
 def class_likeness(colours: Tensor, shown: Tensor) -> np.ndarray:
-    """How alike each two classes are, from 0 to 1, [C, C].
+    """Return how alike each two classes are, from 0 to 1, [C, C].
 
-    It is the mean of three figures, each from 0 to 1: how often one is seen with the other (pictures that show both,
-    as a share of those that show either), how near their mean colours are, and how far their colours vary together
+    It is the mean of three values, each from 0 to 1: how often one is seen with the other (pictures that show both,
+    as a fraction of those that show either), how near their mean colours are, and how far their colours vary together
     from picture to picture (correlation, where positive).
 
     Args:
@@ -71,7 +71,7 @@ def class_likeness(colours: Tensor, shown: Tensor) -> np.ndarray:
 
 
 def _colours(data: PairedImages, pictures: int) -> tuple[Tensor, Tensor]:
-    """Mean colour of each class in some pictures [N, C, 3], and which classes these show [N, C]."""
+    """Return the mean colour of each class in some pictures [N, C, 3], and which classes these show [N, C]."""
     count = min(pictures, len(data))
     colours, shown = [], []
     for i in range(count):

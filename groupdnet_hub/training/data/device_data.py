@@ -17,7 +17,7 @@ from groupdnet_hub.training.config import TrainConfig
 Place = Literal["device", "memory", "none"]
 
 # Of a GPU's free memory, where nobody chose: the rest is for networks and what they compute.
-_SHARE_OF_A_GPU = 0.25
+_FRACTION_OF_A_GPU = 0.25
 # GiB that pictures may take in memory, where --cache_gb says nothing.
 _MEMORY_GB = 4.0
 
@@ -64,12 +64,12 @@ def keep_pictures(
 def _chosen(
     settings: TrainConfig, needed: int, device: torch.device, too_large: str | None
 ) -> tuple[Place, str]:
-    """Where they are kept if nobody says, and why not at a better place."""
+    """Return where they are kept if nobody says, and why not at a better place."""
     if settings.cache_gb == 0:
         return "none", ""
     note = ""
     if device.type == "cuda":
-        if needed <= free_bytes(device) * _SHARE_OF_A_GPU:
+        if needed <= free_bytes(device) * _FRACTION_OF_A_GPU:
             return "device", ""
         note = f": on {device} they would take more than a quarter of its free {_gib(free_bytes(device))}"
     if too_large is None:

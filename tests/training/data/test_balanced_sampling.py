@@ -17,10 +17,10 @@ from groupdnet_hub.figures import write_figures
 pytest.importorskip("accelerate")
 from safetensors.torch import load_file
 
-from groupdnet_hub.training.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
-from groupdnet_hub.training.batches import build_loader
 from groupdnet_hub.training.config import parse_train_config
-from groupdnet_hub.training.data import build_data
+from groupdnet_hub.training.data.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
+from groupdnet_hub.training.data.batches import build_loader
+from groupdnet_hub.training.data.pictures import build_data
 from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.train_runs import train
 
@@ -134,7 +134,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> 
     model = GroupDNet.from_pretrained(tmp_path / "whole" / "model")
     assert model.config.prior_ties == (("face", "skin"),)
     card = (tmp_path / "whole" / "model" / "README.md").read_text()
-    assert "Share of the pictures whose label maps were simplified | 0.5 |" in card
+    assert "Fraction of the pictures whose label maps were simplified | 0.5 |" in card
     assert "Codes of each class that the redraw loss took others from | 4 |" in card
 
 

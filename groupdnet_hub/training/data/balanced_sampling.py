@@ -16,21 +16,23 @@ from torch.utils.data import Sampler
 from groupdnet_hub import PairedImages
 from groupdnet_hub.data.labels import shown_classes
 
-# A picture is drawn at most so much more often than one that shows only what all pictures show: a handful that alone
-# show some class would otherwise fill the epochs.
+# A picture is drawn at most this many times as often as one that shows only what all pictures show: a handful that
+# alone show some class would otherwise fill the epochs.
 _MOST = 10.0
 
 
 def classes_of_pictures(data: PairedImages) -> Tensor:
-    """Which classes each picture shows, bool [pictures, C], from its label map alone."""
+    """Return which classes each picture shows, bool [pictures, C], from its label map alone."""
     maps = (data.label(index) for index in range(len(data)))
     return torch.cat([shown_classes(label[None], len(data.labels)) for label in maps])
 
 
 def picture_weights(shown: Tensor, power: float) -> Tensor:
-    """How often each picture is drawn, relative to the others::
+    """Return how often each picture is drawn, relative to the others.
 
-        weight = (share of the pictures that show its rarest class) ** -power, at most 10
+    It is::
+
+        weight = (fraction of the pictures that show its rarest class) ** -power, at most 10
 
     Args:
         shown: bool [pictures, C].
@@ -39,17 +41,17 @@ def picture_weights(shown: Tensor, power: float) -> Tensor:
     Returns:
         float64 [pictures].
     """
-    share = shown.double().mean(dim=0)
-    rarest = torch.where(shown, share, torch.ones_like(share)).amin(dim=1)
+    fraction = shown.double().mean(dim=0)
+    rarest = torch.where(shown, fraction, torch.ones_like(fraction)).amin(dim=1)
     return rarest.pow(-power).clamp(max=_MOST)
 
 
 class BalancedOrder(Sampler[tuple[int, int]]):
     """Items of a data set, as many in an epoch as there are, each about as often as its weight says.
 
-    An item whose share of an epoch is 2.4 comes two or three times in it; with all weights alike each comes once. The
-    order depends on the seed and the epoch alone. Elements are (index, how often the item came before in this epoch),
-    so that an item that comes again can be moved otherwise.
+    An item whose weight stands for 2.4 times in an epoch comes two or three times in it; with all weights alike each
+    comes once. The order depends on the seed and the epoch alone. Elements are (index, how often the item came before
+    in this epoch), so that an item that comes again can be moved otherwise.
 
     Args:
         weights: float64 [items], above 0.
@@ -75,7 +77,7 @@ class BalancedOrder(Sampler[tuple[int, int]]):
 
 
 def drawn_by_weight(weights: Tensor, generator: torch.Generator) -> Tensor:
-    """As many items as there are weights, in random order, each as often as its share, rounded up or down at random.
+    """Return as many items as there are weights, shuffled, each as often as its weight says, rounded at random.
 
     Systematic sampling: evenly spaced marks on a line on which items lie in random order, each as long as its weight.
     """
