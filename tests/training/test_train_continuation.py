@@ -40,6 +40,7 @@ def held_out_loss(folder: Path, held_out: dict[str, Tensor]) -> float:
     return float(sum(losses.values()))
 
 
+@pytest.mark.slow
 def test_it_continues_without_a_jump(tmp_path: Path) -> None:
     drawn = tmp_path / "drawn"
     write_figures(drawn, 16, size=(32, 32))

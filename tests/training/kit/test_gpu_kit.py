@@ -75,6 +75,7 @@ def test_several_data_folders_travel_in_their_order(drawn: Path, tmp_path: Path)
     assert facts["pictures"] == {"train": 12, "validation": 6}
 
 
+@pytest.mark.slow
 def test_the_whole_way_there_and_back(drawn: Path, vgg16_file: Path, tmp_path: Path) -> None:
     listing = ["git", "-C", str(ROOT), "ls-files", "--error-unmatch", "train/tools/go_on.py"]
     if shutil.which("git") is None or subprocess.run(listing, capture_output=True, check=False).returncode:
