@@ -1,7 +1,7 @@
 """How much faster this checkout is than another one: ``python tests/benchmarks/against.py OTHER --what reroll``.
 
-Each case runs in two processes, one for each checkout, which do the same work in turns, so that a busy machine slows
-both alike. Measured is the processor's time, of all threads together; figures are medians.
+Each case runs in two processes, one for each checkout and by its own copy of this script, which do the same work in
+turns, so that a busy machine slows both alike. Measured is the processor's time, of all threads together; figures are medians.
 """
 
 from __future__ import annotations
@@ -107,14 +107,18 @@ def measure(case: str, args: argparse.Namespace) -> tuple[list[float], list[floa
 
 def start(case: str, checkout: Path, args: argparse.Namespace) -> subprocess.Popen[str]:
     """A process that does a case with the code of a checkout; its last argument is the checkout."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--worker", case]
+    script = Path(__file__).resolve().relative_to(ROOT)
+    command = [sys.executable, str(checkout / script), "--worker", case]
     for name in ("data_dir", "perceptual_weights", "mixed_precision", "threads"):
         value = getattr(args, name)
         if value is not None:
             command += [f"--{name}", str(value.resolve() if isinstance(value, Path) else value)]
+    paths = [checkout]
+    if not (checkout / "train" / "configs").is_dir():  # an early commit, whose scripts import each other
+        paths.append(checkout / "train")
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(checkout), str(checkout / "train")]),
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "OMP_NUM_THREADS": str(args.threads),
         "ACCELERATE_USE_CPU": "true",
     }
