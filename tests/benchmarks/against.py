@@ -1,7 +1,8 @@
 """How much faster this checkout is than another one: ``python tests/benchmarks/against.py OTHER --what reroll``.
 
 Each case runs in two processes, one for each checkout and by its own copy of this script, which do the same work in
-turns, so that a busy machine slows both alike. Measured is the processor's time, of all threads together; figures are medians.
+turns, so that a busy machine slows both alike. Measured is the processor's time, of all threads together; values are
+medians.
 """
 
 from __future__ import annotations

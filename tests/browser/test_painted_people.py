@@ -13,7 +13,7 @@ from tests.browser.conftest import serve
 from tests.browser.painted_people import HEIGHT, PEOPLE, SHAPES, WIDTH, paint_people
 from tests.helpers.page_models import MORE_LABELS, page_model, save_examples
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_two_people_arrive_as_they_are_painted(browser: Any, tmp_path: Path) -> None:

@@ -262,7 +262,7 @@ def test_a_system_without_class_codes_splits_one_set_of_pairs(
         (["--alexnet_weights", "/nowhere"], "--alexnet_weights: there is no file /nowhere"),
         (["--num_pairs", "0"], "--num_pairs is 0; it must be at least 1"),
         (["--num_images", "0"], "--num_images is 0"),
-        (["--judged_size", "64", "64", "64"], "it takes one side, or height and width"),
+        (["--judged_size", "64", "64", "64"], "takes one side, or height and width"),
         (["--judged_size", "4"], "of 16 pixels or more"),
         (["--sheet_rows", "-1"], "--sheet_rows is -1"),
         (["--seed", "-1"], "--seed is -1"),

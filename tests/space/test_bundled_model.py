@@ -148,6 +148,7 @@ def test_the_code_of_every_class_but_the_background_shows_in_its_region(
 # -- with photos ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rerolling_the_main_garment_stays_in_its_region(model: GroupDNet, photos: list[dict]) -> None:
     class_ = main_class(model.labels, photos)
     found = reroll_locality(model, photos, class_)
@@ -156,6 +157,7 @@ def test_rerolling_the_main_garment_stays_in_its_region(model: GroupDNet, photos
     assert found["ratio"] >= 4
 
 
+@pytest.mark.slow
 def test_encode_then_decode_is_nearer_than_a_sample(model: GroupDNet, photos: list[dict]) -> None:
     pytest.importorskip("lpips")
     from groupdnet_hub.metrics import alexnet_lpips

@@ -138,6 +138,7 @@ def test_rounded_networks_learn_the_same_but_for_rounding() -> None:
         torch.testing.assert_close(losses[1][name].float(), loss, rtol=0.05, atol=0.02, msg=name)
 
 
+@pytest.mark.slow
 def test_networks_compile_whole() -> None:
     """With ``fullgraph=True``, forward and backward, and the result stays."""
     flags = [*EVERYTHING.replace("--resolution 32", "--resolution 64").split(), "--redraw_window", "0.5"]

@@ -222,7 +222,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
         (["--train_data_dir", ".", "--perceptual_weights", "absent.safetensors"], "absent.safetensors"),
         (["--train_data_dir", ".", "--kl_warmup_steps", "9"], "--kl_weight_start"),
         (["--train_data_dir", ".", "--train_batch_size", "0"], "at least 1"),
-        (["--train_data_dir", ".", "--lr_decay_start", "2"], "share of the steps"),
+        (["--train_data_dir", ".", "--lr_decay_start", "2"], "fraction of the steps"),
         (["--train_data_dir", ".", "--resume_from_checkpoint", "absent"], "no folder absent"),
     ],
 )

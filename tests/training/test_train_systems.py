@@ -174,7 +174,9 @@ def test_losses_of_bicyclegan_and_dscgan_by_hand() -> None:
     # The codes are 1 apart in every place.
     apart = float((first - second).detach().abs().mean())
     assert float(losses["diversity"]) == pytest.approx(-8 * apart, rel=1e-5)
-    assert float(losses["l1"]) == pytest.approx(5 * float(first.abs().mean() + second.abs().mean()), rel=1e-5)
+    assert float(losses["l1"]) == pytest.approx(
+        5 * float((first.abs().mean() + second.abs().mean()).detach()), rel=1e-5
+    )
     assert float(losses["adversarial"]) == pytest.approx(2 * 0.75**2)
 
     bicycle = build_system(system_config("BicycleGAN", LABELS, (32, 32), 8)).train()

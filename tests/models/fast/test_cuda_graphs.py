@@ -171,6 +171,7 @@ def test_compiled_kernels(device: str) -> None:
                 )
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_whole_maps_compile_as_one_graph_of_few_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     """At every resolution and width of a model, which needs no C++ compiler here."""

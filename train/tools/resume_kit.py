@@ -1,4 +1,4 @@
-"""Resume a run from an unpacked kit for a while: ``python KIT/train/tools/go_on.py --seconds 400 --state_to FOLDER``.
+"""Resume a run from an unpacked kit for a while: ``python KIT/train/tools/resume_kit.py --seconds 400 --state_to FOLDER``.
 
 What follows ``--`` goes to ``train.py``, and wins over the flags that the kit holds. Afterwards the state is written as
 files of limited size, from which a run at home resumes (``train/tools/state_parts.py join``). It needs no package
@@ -21,7 +21,7 @@ _TRAIN = KIT / "train"
 _RECORDS = KIT / ".kit"
 
 
-def go_on(
+def resume(
     run: Path, seconds: float, flags: Sequence[str], split_flags: Sequence[str], compile_cache: Path | None
 ) -> int:
     """Train for some time, and write the state.
@@ -112,7 +112,7 @@ def _run(script: str, flags: Sequence[str], environment: dict[str, str]) -> None
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Resume, and end with the status of training."""
-    parser = argparse.ArgumentParser(prog="go_on.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="resume_kit.py", description=__doc__)
     add = parser.add_argument
     add("--seconds", type=float, required=True, help="time of training; loading and writing come on top")
     add("--state_to", type=Path, required=True, help="folder of the state's files")
@@ -132,11 +132,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(given[:at])
     split = ["--to", str(args.state_to), "--checkpoint_part_mb", str(args.checkpoint_part_mb)]
     split += [f"--{name}" for name in ("half_weights", "half_optimizer", "state_only") if getattr(args, name)]
-    sys.exit(go_on(args.output_dir, args.seconds, given[at + 1 :], split, args.compile_cache))
+    sys.exit(resume(args.output_dir, args.seconds, given[at + 1 :], split, args.compile_cache))
 
 
 if __name__ == "__main__":
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"go_on.py: {error}")
+        sys.exit(f"resume_kit.py: {error}")
