@@ -1,4 +1,4 @@
-"""Resume a run from an unpacked kit for a while: ``python KIT/train/tools/resume_kit.py --seconds 400 --state_to FOLDER``.
+"""Resume a run from an unpacked kit: ``python KIT/train/tools/resume_kit.py --seconds 400 --state_to FOLDER``.
 
 What follows ``--`` goes to ``train.py``, and wins over the flags that the kit holds. Afterwards the state is written as
 files of limited size, from which a run at home resumes (``train/tools/state_parts.py join``). It needs no package
