@@ -40,12 +40,12 @@ def test_from_the_first_question_to_the_results(
         wait_for(lambda asked=asked: status(browser, "#question-number") == asked, asked)
         if number == 7:  # coming back later
             open_evaluation(browser, page_address)
-            assert status(browser, "#question-number") == asked
+            wait_for(lambda asked=asked: status(browser, "#question-number") == asked, "the sentence")
         click(browser, "#answer-no" if number % 5 == 0 else "#answer-yes")
     wait_for(lambda: "Thank you" in status(browser, "#question-number"), "the end")
     assert source(browser, "#question-a") is None
     open_evaluation(browser, page_address)
-    assert "Thank you" in status(browser, "#question-number")
+    wait_for(lambda: "Thank you" in status(browser, "#question-number"), "the sentence")
     text = browser.find_element("css selector", "body").text
     assert model_folder.name not in text.split()  # blind to the model
 

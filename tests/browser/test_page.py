@@ -77,7 +77,7 @@ def test_the_same_seed_draws_the_same_picture(browser: Any, page_address: str) -
     first, opening = pixels(browser), seed.get_attribute("value")
     changed_by(browser, lambda: click(browser, "#new-sample"))
     wait_for(lambda: seed.get_attribute("value") != opening, "the seed of the new sample")
-    assert status(browser) == f"Drawn with seed {seed.get_attribute('value')}."
+    wait_for(lambda: status(browser) == f"Drawn with seed {seed.get_attribute('value')}.", "the sentence")
     _, again = draw_seed(browser, int(opening))
     assert np.array_equal(again, first)
 

@@ -35,7 +35,11 @@ def choose(browser: Any, class_id: int) -> None:
 
 
 def tool(browser: Any, name: str) -> None:
-    click(browser, f"#painter [data-tool={name}]")
+    selector = f"#painter [data-tool={name}]"
+    click(browser, selector)
+    if name in ("brush", "fill", "eraser"):
+        button = browser.find_element("css selector", selector)
+        wait_for(lambda: button.get_attribute("aria-pressed") == "true", f"the tool {name} to be taken")
 
 
 def test_a_stroke_paints_palette_pixels_and_the_picture_follows(browser: Any, page_address: str) -> None:
@@ -55,7 +59,7 @@ def test_a_stroke_paints_palette_pixels_and_the_picture_follows(browser: Any, pa
     change = np.abs(followed - drawn).mean(axis=2)
     assert change[painted].mean() > 10
     assert change[painted].mean() > 4 * change[height // 2 :].mean()
-    assert status(browser) == "The picture follows the map."
+    wait_for(lambda: status(browser) == "The picture follows the map.", "the sentence")
 
     tool(browser, "undo")
     wait_for(lambda: np.array_equal(canvas_map(browser), before), "the map as it was")
@@ -69,7 +73,7 @@ def test_undo_of_the_picture_brings_its_map_back(browser: Any, page_address: str
     before = canvas_map(browser)
     choose(browser, SHOES)
     changed_by(browser, lambda: paint(browser, (0.8, 0.1)))
-    assert status(browser) == "New on the map: shoes."
+    wait_for(lambda: status(browser) == "New on the map: shoes.", "the sentence")
     assert not browser.find_element(
         "css selector", f"[data-class='{SHOES}'] [data-tool=redraw]"
     ).get_attribute("disabled")
@@ -125,7 +129,9 @@ def test_keyboard(browser: Any, page_address: str) -> None:
     (row,), (column,) = np.nonzero(after != before)
     assert after[row, column] == SHOES
     assert (row, column) == (height // 2 - max(1, round(width / 16)), width // 2 - 1)
-    assert f"shoes · column {column}, row {row}" in status(browser, "#painter .painting")
+    wait_for(
+        lambda: f"shoes · column {column}, row {row}" in status(browser, "#painter .painting"), "the sentence"
+    )
     ActionChains(browser).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
     assert np.array_equal(canvas_map(browser), before)
 
@@ -138,7 +144,9 @@ def test_the_class_under_the_pointer_is_named(browser: Any, page_address: str) -
         offset = round((x - 0.5) * canvas.size["width"]), round((y - 0.5) * canvas.size["height"])
         ActionChains(browser).move_to_element_with_offset(canvas, *offset).perform()
         name = FIGURE_LABELS.names[label[round(y * label.shape[0]), round(x * label.shape[1])]]
-        assert status(browser, "#painter .painting").startswith(name + " ·")
+        wait_for(
+            lambda name=name: status(browser, "#painter .painting").startswith(name + " ·"), "the sentence"
+        )
 
 
 def test_zoom_paints_finer_and_keeps_the_middle(browser: Any, page_address: str) -> None:

@@ -79,7 +79,7 @@ def test_one_press_mixes_three_sources(
     others = [pipe.sample(examples / f"example_{n:02}.png", seed=OPENING_SEEDS[n - 1]) for n in (2, 3)]
     taken = {"top-clothes": first, "hair": others[0], "face": others[1]}
     same(mixed, pipe.mix(first.mask, taken, base=second))
-    assert status(browser).startswith("Mixed: current, with ")
+    wait_for(lambda: status(browser).startswith("Mixed: current, with "), "the sentence")
 
 
 def test_the_base_gives_the_map_and_classes_it_lacks_cannot_be_chosen(
@@ -208,7 +208,7 @@ def test_a_photo_and_its_map_become_a_look(
     assert (corrected != before).any()
     click(browser, "#photo-keep")
     wait_for(lambda: len(sources(browser, "#shelf")) == 1, "the look on the shelf")
-    assert "photo 1" in status(browser, "#photo-status")
+    wait_for(lambda: "photo 1" in status(browser, "#photo-status"), "the sentence")
     _, back = changed_by(browser, lambda: click(browser, "#shelf button"))
     same(back, encoded(pipe, photo, corrected))
     assert (corrected == TOP).any()
@@ -237,7 +237,7 @@ def test_a_picture_of_the_model_itself_can_be_tried_as_a_photo(
     example = pipe.sample(examples / "example_03.png", seed=OPENING_SEEDS[2])
     click(browser, "#photo-examples button:nth-of-type(2)")
     wait_for(lambda: np.array_equal(canvas_map(browser, "#photo-painter"), example.mask), "its map")
-    assert "Picture 2" in status(browser, "#photo-status")
+    wait_for(lambda: "Picture 2" in status(browser, "#photo-status"), "the sentence")
     under = pixels(browser, "#photo-painter .sheet")
     assert np.abs(under - np.asarray(example.image)).max() <= 1
     click(browser, "#photo-keep")
@@ -322,7 +322,7 @@ def test_a_photo_without_a_person_is_told_so_and_can_be_painted(
     wait_for(lambda: canvas_map(browser, "#photo-painter").any(), "the map of the photo before")
     upload(browser, tmp_path / "noise.png", "#photo-sources")
     wait_for(lambda: "No person was found in this photo" in status(browser, "#photo-status"), "the sentence")
-    assert "paint it over the photo" in status(browser, "#photo-status")
+    wait_for(lambda: "paint it over the photo" in status(browser, "#photo-status"), "the sentence")
     assert not canvas_map(browser, "#photo-painter").any(), "the map of the photo before is gone"
     click(browser, "#photo-keep")
     assert "The map is empty" in message(browser)

@@ -34,18 +34,24 @@ def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE
 
 
 def open_page(browser: Any, address: str, width: int = 1280, height: int = 1000) -> None:
-    """Visit the page anew, and wait until the first picture is there."""
+    """Visit the page anew, and wait until the first picture is there and nothing moves any more."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(address)
     wait_for(lambda: source(browser, "#picture"), "the first picture")
     wait_for(lambda: source(browser, "#history"), "the history")
+    wait_until_idle(browser)
+
+
+def wait_until_idle(browser: Any) -> None:
+    """Wait until the page waits for no answer of its server."""
+    busy = "return document.querySelector('[data-testid=status-tracker]:not(.hide)') !== null"
+    wait_for(lambda: not browser.execute_script(busy), "the answers that the page waits for")
 
 
 def leave(browser: Any) -> None:
-    """Leave the page once nothing is going on: it would complain of an answer, or a server, that is gone."""
-    busy = "return document.querySelector('[data-testid=status-tracker]:not(.hide)') !== null"
-    wait_for(lambda: not browser.execute_script(busy), "the end of all that goes on")
+    """Leave the page once it waits for nothing: it would complain of an answer, or a server, that is gone."""
+    wait_until_idle(browser)
     browser.get("about:blank")
 
 

@@ -18,7 +18,7 @@ NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 STEPS = ("Sample", "Reroll", "Mix", "Morph", "Edit", "Save")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def notebook() -> Any:
     nbformat = pytest.importorskip("nbformat", reason="needs groupdnet-hub[docs]")
     return nbformat.read(NOTEBOOK, as_version=4)
