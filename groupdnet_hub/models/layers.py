@@ -60,11 +60,8 @@ class GroupedConv2d(nn.Conv2d):
             nn.init.zeros_(self.bias)
 
     def initialise(self, gain: float, generator: torch.Generator | None = None) -> None:
-        """Draw a Glorot-normal weight and fresh singular vectors; the bias is zero.
-
-        Spectral normalisation takes any gain out of the layer's output again; a gain of 1 keeps Adam's fixed
-        step small against such a weight.
-        """
+        """Draw a Glorot-normal weight and fresh singular vectors; the bias is zero."""
+        # Spectral normalisation takes any gain out again; 1 keeps Adam's fixed step small against such a weight.
         nn.init.xavier_normal_(self.weight, gain=1.0 if self.spectral_norm else gain, generator=generator)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -107,12 +104,9 @@ class GroupedConv2d(nn.Conv2d):
 
 
 def initialise_network(network: nn.Module, generator: torch.Generator | None, gain: float = 0.02) -> None:
-    """Initialise every convolution as Glorot with ``gain`` (appendix A).
+    """Initialise every convolution of a network as Glorot with ``gain`` (appendix A).
 
-    Args:
-        network: the network, in place.
-        generator: draws the weights; without one they come from a generator seeded with 0.
-        gain: Glorot's gain, for layers without spectral normalisation.
+    ``generator`` draws the weights; without one they come from a generator seeded with 0.
     """
     if generator is None:
         generator = torch.Generator().manual_seed(0)

@@ -47,3 +47,16 @@ def test_few_names_are_public() -> None:
     assert len(groupdnet_hub.__all__) <= MOST_NAMES
     assert sorted(groupdnet_hub.__all__) == sorted(set(groupdnet_hub.__all__))
     assert all(hasattr(groupdnet_hub, name) for name in groupdnet_hub.__all__)
+
+
+@pytest.mark.parametrize(
+    ("most", "files"),
+    [
+        (750, [f"groupdnet_hub/models/{name}.py" for name in ("groupdnet", "encoder", "decoder", "blocks", "layers")]),
+        (800, ["train/train.py", "groupdnet_hub/training/step.py", "groupdnet_hub/training/objectives/losses.py"]),
+    ],
+    ids=["the forward pass", "the training loop"],
+)  # fmt: skip
+def test_little_has_to_be_read_of(most: int, files: list[str]) -> None:
+    lines = [len((ROOT / file).read_text(encoding="utf-8").splitlines()) for file in files]
+    assert sum(lines) <= most, dict(zip(files, lines, strict=True))
