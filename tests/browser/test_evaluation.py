@@ -29,6 +29,7 @@ def open_evaluation(browser: Any, address: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_from_the_first_question_to_the_results(
     browser: Any, page_address: str, model_folder: Path, answers_file: Path
 ) -> None:

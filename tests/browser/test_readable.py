@@ -98,6 +98,7 @@ def test_a_wait_of_over_a_second_shows_progress(browser: Any, page_address: str)
         job.result(timeout=180)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["cityscapes", "ade20k"])
 def test_a_model_of_many_classes(browser: Any, tmp_path: Path, preset: str) -> None:
     """35 classes with instance edges, and 151: found by name, painted exactly; the page stays within the window."""

@@ -43,6 +43,7 @@ def test_models_stand_side_by_side(inputs: Path, tmp_path: Path) -> None:
     assert files[0].read_bytes() == (again / "sheets" / files[0].name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_tables_have_a_row_or_a_column_for_each_model(inputs: Path, tmp_path: Path) -> None:
     flags = ["--metrics", "mcsd", "params", "sharpness", "--num_samples", "2", "--num_pairs", "1"]
     flags += ["--alexnet_weights", str(inputs / "alexnet.safetensors")]

@@ -54,6 +54,7 @@ def draw(pipe: GroupDNetPipeline, mask: np.ndarray, seed: int) -> list[bytes]:
     return [one.image.tobytes() for one in looks]
 
 
+@pytest.mark.slow
 def test_sixteen_threads_draw_what_one_draws() -> None:
     """Two precisions side by side, and a memory limit at which prepared maps leave while others use them."""
     masks = [maps(kind, 1, 8, (64, 64))[0].numpy() for kind in ("cells", "noise", "one pixel", "one class")]

@@ -32,6 +32,7 @@ def test_a_kill_leaves_the_old_or_the_new_whole() -> None:
     assert all("3 kills in" in line and line.endswith("0 lost") for line in lines[1:])
 
 
+@pytest.mark.slow
 def test_so_does_a_kill_at_each_file_operation() -> None:
     output = kills("--kills", "0", "--operations", "--writers", "model", "look", "checkpoint")
     for line in output.splitlines()[1:]:

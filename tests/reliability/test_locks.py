@@ -98,6 +98,7 @@ def test_generate_and_evaluate_refuse(tmp_path: Path) -> None:
     assert not (output / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     """The second refuses while the first is alive, and resumes from its checkpoint at once when it was killed."""
     write_figures(tmp_path / "drawn", 8, size=(32, 32))

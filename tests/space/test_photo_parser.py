@@ -320,6 +320,7 @@ def parsed_uncropped(parser: PhotoParser, photo: Image.Image, size: tuple[int, i
     return whole
 
 
+@pytest.mark.slow
 def test_the_bundled_parser_on_real_photos() -> None:
     """Ten people in the street that it was not trained on."""
     pytest.importorskip("timm", reason="the bundled parser needs timm")

@@ -55,6 +55,7 @@ def test_from_the_hub_and_back(tmp_path: Path, how: str) -> None:
     assert facts["training_pictures"] == (8 if how == "downloaded" else None)
 
 
+@pytest.mark.slow
 def test_a_discriminator_of_the_hub_is_taken_up(tmp_path: Path) -> None:
     write_figures(tmp_path / "people", 4, size=(32, 32))
     config = GroupDNetConfig.for_labels(FIGURE_LABELS, (32, 32), 4, discriminator_width=4)

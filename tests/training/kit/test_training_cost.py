@@ -45,6 +45,7 @@ def test_the_networks_are_counted() -> None:
     assert larger.perceptual == 4 * found.perceptual
 
 
+@pytest.mark.slow
 def test_the_documented_table_is_that_of_the_presets() -> None:
     macs = {name: network_macs(GroupDNetConfig.preset(name)) for name in RUNS}
     documented = (ROOT / "docs" / "training_cost.md").read_text(encoding="utf-8")

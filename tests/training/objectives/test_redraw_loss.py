@@ -139,6 +139,7 @@ def test_both_decodes_of_a_step_share_the_work_on_the_label_map(monkeypatch: pyt
         torch.testing.assert_close(found.get(name), weight.grad)
 
 
+@pytest.mark.slow
 def test_processes_average_the_gradients_of_their_parts(tmp_path: Path) -> None:
     """The scene is prepared outside of the wrapper that sums gradients; they are summed all the same, and once."""
     with get_context("spawn").Pool(2) as processes:

@@ -237,6 +237,7 @@ def test_which_runs_have_windows() -> None:
             plan_redraw_windows(settings, config)
 
 
+@pytest.mark.slow
 def test_training_on_windows_keeps_the_code_of_a_class_to_its_region() -> None:
     """Some steps on this loss alone: what changes outside, measured whole, falls to less than half."""
     model = trained_like(GroupDNetConfig.for_labels(numbered(4), SIZE, 8)).train()
