@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
