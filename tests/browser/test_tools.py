@@ -42,6 +42,7 @@ from tests.browser.visitor import (
     status,
     upload,
     wait_for,
+    wait_until_idle,
 )
 from tests.helpers.shared_data import shared_folder
 
@@ -114,6 +115,7 @@ def test_mixing_nothing_is_refused(browser: Any, page_address: str) -> None:
 def set_position(browser: Any, t: float) -> None:
     from selenium.webdriver import Keys
 
+    wait_until_idle(browser)  # an answer that is on its way would put the field back
     field = browser.find_element("css selector", "#morph-position input[type=number]")
     field.click()
     field.send_keys(Keys.CONTROL, "a")
