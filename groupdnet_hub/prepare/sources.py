@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -260,14 +260,8 @@ def find_cityscapes(folder: Path, only: str | None) -> Found:
         ValueError: for a folder with another layout.
     """
     found = Found()
-    for part, split in (("train", "train"), ("val", "validation")):
-        if only not in (None, split):
-            continue
-        photos_at, maps_at = folder / "leftImg8bit" / part, folder / "gtFine" / part
-        if not photos_at.is_dir() and not maps_at.is_dir():
-            continue
-        _need_folder(photos_at, "the pictures")
-        _need_folder(maps_at, "the label maps")
+    parts = {"train": "train", "val": "validation"}
+    for split, photos_at, maps_at in _split_folders(folder, ("leftImg8bit", "gtFine"), parts, only):
         photos = picture_files(photos_at, [], found.problems, "_leftImg8bit.png")
         maps = picture_files(maps_at, [], found.problems, "_gtFine_labelIds.png")
         instances = picture_files(maps_at, [], found.problems, "_gtFine_instanceIds.png")
@@ -290,18 +284,35 @@ def find_ade20k(folder: Path, only: str | None) -> Found:
         ValueError: for a folder with another layout.
     """
     found = Found()
-    for part, split in (("training", "train"), ("validation", "validation")):
-        if only not in (None, split):
-            continue
-        photos_at, maps_at = folder / "images" / part, folder / "annotations" / part
-        if not photos_at.is_dir() and not maps_at.is_dir():
-            continue
-        _need_folder(photos_at, "the pictures")
-        _need_folder(maps_at, "the label maps")
+    parts = {"training": "train", "validation": "validation"}
+    for split, photos_at, maps_at in _split_folders(folder, ("images", "annotations"), parts, only):
         photos, maps = (picture_files(place, [], found.problems) for place in (photos_at, maps_at))
         for key, photo, label in _pairs(photos, maps, found.problems):
             found.items.append(Item(split, key.replace("/", "-"), photo, label))
     return _some(found, folder, "images/training|validation and annotations/training|validation")
+
+
+def _split_folders(
+    folder: Path, names: tuple[str, str], parts: Mapping[str, str], only: str | None
+) -> Iterator[tuple[str, Path, Path]]:
+    """Yield (our split, folder of its pictures, folder of its label maps) of each part that is there.
+
+    Args:
+        folder: folder of the data set.
+        names: folders in it of the pictures and of the label maps, each with a folder for each part.
+        parts: our splits by the names of the data set's parts.
+        only: the one split to take; None for all.
+
+    Raises:
+        ValueError: for a part that has one of the two folders alone.
+    """
+    for part, split in parts.items():
+        photos_at, maps_at = (folder / name / part for name in names)
+        if only not in (None, split) or not (photos_at.is_dir() or maps_at.is_dir()):
+            continue
+        _need_folder(photos_at, "the pictures")
+        _need_folder(maps_at, "the label maps")
+        yield split, photos_at, maps_at
 
 
 def _some(found: Found, folder: Path, layout: str) -> Found:
