@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import groupdnet_hub
+from groupdnet_hub.runs.scripts import is_clone
 
 
 def machine() -> str:
@@ -28,6 +29,9 @@ def machine() -> str:
 
 def commit() -> str:
     """Return the commit of the checkout, marked if files were changed; outside of one, the package's version."""
+    version = f"version {groupdnet_hub.__version__}"
+    if not is_clone():
+        return version  # git would name the commit of whatever project an environment lies in
     here = Path(__file__).resolve().parent
 
     def git(*command: str) -> str:
@@ -38,7 +42,7 @@ def commit() -> str:
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
-        return f"version {groupdnet_hub.__version__}"
+        return version
 
 
 def digest(*parts: bytes | str) -> str:
