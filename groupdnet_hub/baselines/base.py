@@ -42,7 +42,7 @@ class BaselineSystem(nn.Module, StrictHubMixin):
         super().__init__()
         self.config = config
         self.card_facts: dict[str, Any] = {}
-        self.labels = LabelSet(config.class_names, config.palette)
+        self.labels = LabelSet(config.class_names, config.palette, config.ignore)
 
     @property
     def has_class_codes(self) -> bool:

@@ -9,6 +9,8 @@ from groupdnet_hub.config.validation import (
     DISCRIMINATOR_NORMS,
     DISCRIMINATORS,
     MAX_CHANNELS,
+    Ignored,
+    as_ignored,
     as_int_pair,
     as_sequence,
     check_choice,
@@ -32,6 +34,8 @@ class BaselineConfig(JSONConfig):
         discriminator_width: output channels of the discriminator's first convolution.
         discriminator_scales: number of scales of the multi-scale discriminator.
         discriminator_norm: ``instance``, instance normalisation in the discriminator, or ``none``.
+        ignore: ids and RGB colours that stand for "unknown" in label maps, see :class:`groupdnet_hub.LabelSet`; a file
+            without any lacks the key.
         format_version: version of this file format.
     """
 
@@ -44,6 +48,7 @@ class BaselineConfig(JSONConfig):
     discriminator_width: int = 64
     discriminator_scales: int = 2
     discriminator_norm: str = "instance"
+    ignore: tuple[Ignored, ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
@@ -88,6 +93,7 @@ class BaselineConfig(JSONConfig):
         object.__setattr__(self, "image_size", as_int_pair(self.image_size, "image_size"))
         check_format_version(self.format_version)
         check_classes(self.class_names, self.palette, len(self.class_names))
+        object.__setattr__(self, "ignore", as_ignored(self.ignore, self.palette))
         check_int(self.width, "width", 1, MAX_CHANNELS // 16)
         check_choice(self.instance_edges, "instance_edges", (True, False))
         check_choice(self.discriminator, "discriminator", DISCRIMINATORS)

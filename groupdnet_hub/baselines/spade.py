@@ -105,7 +105,7 @@ class SPADEConfig(BaselineConfig):
     @property
     def decoder(self) -> GroupDNetConfig:
         """The decoder as one of GroupDNet's."""
-        labels = LabelSet(self.class_names, self.palette)
+        labels = LabelSet(self.class_names, self.palette, self.ignore)
         return ordinary_decoder(
             labels,
             self.image_size,

@@ -17,6 +17,8 @@ from groupdnet_hub.config.validation import (
     DISCRIMINATOR_NORMS,
     DISCRIMINATORS,
     MAX_CHANNELS,
+    Ignored,
+    as_ignored,
     as_int_pair,
     as_sequence,
     blocks_from_json,
@@ -102,6 +104,8 @@ class GroupDNetConfig(JSONConfig):
         discriminator_scales: number of scales of the multi-scale discriminator.
         discriminator_norm: ``instance``, instance normalisation in the discriminator (Fig. 7), or ``none``: only
             spectral normalisation, of all its layers.
+        ignore: ids and RGB colours that stand for "unknown" in label maps, see :class:`groupdnet_hub.LabelSet`; a file
+            without any lacks the key.
         format_version: version of this file format.
     """
 
@@ -135,6 +139,7 @@ class GroupDNetConfig(JSONConfig):
     discriminator_width: int = 64
     discriminator_scales: int = 2
     discriminator_norm: str = "instance"
+    ignore: tuple[Ignored, ...] = ()
     format_version: int = FORMAT_VERSION
 
     # -- derived values --------------------------------------------------------------------------------------
@@ -268,6 +273,7 @@ class GroupDNetConfig(JSONConfig):
         return cls(
             class_names=tuple(labels.names),
             palette=tuple(labels.palette),
+            ignore=tuple(getattr(labels, "ignore", ())),
             image_size=image_size,
             blocks=blocks,
             fc_channels=fc_channels,
@@ -307,6 +313,7 @@ class GroupDNetConfig(JSONConfig):
         check_int(self.discriminator_scales, "discriminator_scales", 1, 8)
         check_choice(self.discriminator_norm, "discriminator_norm", DISCRIMINATOR_NORMS)
         check_classes(self.class_names, self.palette, self.class_slots)
+        object.__setattr__(self, "ignore", as_ignored(self.ignore, palette))
         check_class_order(self.class_order, self.num_classes)
         check_size(self.image_size, len(self.blocks))
         check_placement(

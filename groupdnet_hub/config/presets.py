@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from groupdnet_hub.config.decoder_layout import (
@@ -86,6 +87,13 @@ def preset_fields(name: str) -> dict[str, Any]:
             "class_slots": 151,
         }
     raise ValueError(f"unknown preset {name!r}: the presets are {', '.join(PRESETS)}")
+
+
+def dont_care_class(names: Sequence[str]) -> int | None:
+    """Return the id of the class of Cityscapes' or ADE20K's maps that stands for "no class"; None for others."""
+    if len(names) == 35 and names[0] in ("unlabeled", "label-0"):
+        return 0
+    return 0 if len(names) == 151 and names[0] == "other" else None
 
 
 def numbered_palette(count: int) -> tuple[tuple[int, int, int], ...]:

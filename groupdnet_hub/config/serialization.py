@@ -34,7 +34,10 @@ class JSONConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration in plain JSON types; :meth:`from_dict` is the inverse."""
         named = {} if self.system_key is None else {"system": self.system_key}
-        return json.loads(json.dumps(named | dataclasses.asdict(self)))  # type: ignore[call-overload]
+        values = named | dataclasses.asdict(self)  # type: ignore[call-overload]
+        if not values.get("ignore"):
+            values.pop("ignore", None)  # few have it, and older programs refuse keys that they do not know
+        return json.loads(json.dumps(values))
 
     @classmethod
     def from_dict(cls: type[ConfigT], values: dict[str, Any]) -> ConfigT:

@@ -23,6 +23,12 @@ DISCRIMINATOR_NORMS = ("instance", "none")
 DISCRIMINATORS = ("multiscale", "segmentation")
 
 
+# What stands for "unknown" in label maps: an id, or an RGB colour.
+Ignored = int | tuple[int, int, int]
+# Largest id of a label map's 16 bit.
+_MAX_ID = 65535
+
+
 def as_sequence(value: Any, name: str) -> Sequence[Any]:
     """Return ``value`` if it is a list or tuple; raise a ValueError otherwise."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
@@ -66,6 +72,34 @@ def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_
     if len({tuple(colour) for colour in palette}) != len(names):
         raise ValueError("palette holds the same colour twice")
     check_int(class_slots, "class_slots", len(names), 2 * MAX_CLASSES)
+
+
+def as_ignored(values: Any, palette: Sequence[tuple[int, int, int]]) -> tuple[Ignored, ...]:
+    """Return the ids and colours that stand for "unknown" in label maps, each once.
+
+    Raises:
+        ValueError: for anything but a list of ids (0..65535) and RGB colours that are not those of classes, and if all
+            classes would be unknown.
+    """
+    found: list[Ignored] = []
+    for value in as_sequence(values, "ignore"):
+        if type(value) is int and 0 <= value <= _MAX_ID:
+            found.append(value)
+            continue
+        colour = tuple(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
+        if len(colour) != 3 or any(type(v) is not int or not 0 <= v <= 255 for v in colour):
+            raise ValueError(
+                f"ignore holds {shown(value)}; it lists ids from 0 to {_MAX_ID} and colours [r, g, b] that stand for "
+                "unknown pixels"
+            )
+        if colour in palette:
+            raise ValueError(
+                f"ignore holds the colour {colour} of class {palette.index(colour)}: list its id"
+            )
+        found.append(colour)
+    if len(palette) <= len({value for value in found if isinstance(value, int) and value < len(palette)}):
+        raise ValueError("ignore lists the ids of all classes: at least one must be known")
+    return tuple(dict.fromkeys(found))
 
 
 def check_size(image_size: tuple[int, int], num_blocks: int) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from groupdnet_hub.data.labels import LabelSet, resize_label_map
+from groupdnet_hub.data.unknown import UNKNOWN, fill_unknown
 from groupdnet_hub.io.images import open_picture
 
 LabelSource = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
@@ -28,7 +29,7 @@ def read_label_map(
     resize: bool = False,
     tolerance: int = 8,
 ) -> np.ndarray:
-    """Read a label map as class ids.
+    """Read a label map as class ids; unknown pixels get a class, see :func:`read_partial_label_map`.
 
     Args:
         source: path or PIL image in an index mode (8 or 16 bit; the pixel value is the class id) or in RGB(A)
@@ -45,7 +46,33 @@ def read_label_map(
     Raises:
         ValueError: for a wrong mode, size, colour or id; the message says which value, and at how many pixels.
     """
-    ids = _read_ids(source, labels, tolerance)
+    return read_partial_label_map(source, labels, size=size, resize=resize, tolerance=tolerance)[0]
+
+
+def read_partial_label_map(
+    source: LabelSource,
+    labels: LabelSet,
+    *,
+    size: tuple[int, int] | None = None,
+    resize: bool = False,
+    tolerance: int = 8,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read a label map as class ids, and which of its pixels the label set says to ignore.
+
+    Args:
+        source, labels, size, resize, tolerance: as of :func:`read_label_map`.
+
+    Returns:
+        (int64 [H, W], bool [H, W]): class ids, those of unknown pixels filled in by
+        :func:`groupdnet_hub.data.unknown.fill_unknown`; and which pixels are unknown.
+
+    Raises:
+        ValueError: as :func:`read_label_map`, and for a map without a known pixel.
+    """
+    return fill_unknown(_sized(_read_ids(source, labels, tolerance), size, resize), labels)
+
+
+def _sized(ids: np.ndarray, size: tuple[int, int] | None, resize: bool) -> np.ndarray:
     if size is None or ids.shape == tuple(size):
         return ids
     given, needed = f"{ids.shape[0]}x{ids.shape[1]}", f"{size[0]}x{size[1]}"
@@ -133,6 +160,11 @@ def _integer_array(values: np.ndarray, what: str) -> np.ndarray:
 
 def _checked_ids(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
     wrong = (ids < 0) | (ids >= len(labels))
+    if labels.ignored_ids and wrong.any():
+        unknown = wrong & np.isin(ids, labels.ignored_ids)
+        wrong &= ~unknown
+        if not wrong.any():
+            return np.where(unknown, UNKNOWN, ids)
     if not wrong.any():
         return ids
     values, counts = np.unique(ids[wrong], return_counts=True)
@@ -158,7 +190,8 @@ def _ids_of_colours(pixels: np.ndarray, labels: LabelSet, tolerance: int, hint: 
         packed |= pixels[:, :, channel]
     colours, counts = np.unique(packed, return_counts=True)
     found = np.stack((colours >> 16, (colours >> 8) & 255, colours & 255), axis=1).astype(np.uint8)
-    palette = np.asarray(labels.palette, dtype=np.int16)
+    # What is nearest to an ignored colour is unknown.
+    palette = np.asarray(labels.palette + labels.ignored_colours, dtype=np.int16)
     nearest = np.empty(len(found), dtype=np.int64)
     distance = np.empty(len(found), dtype=np.int64)
     step = max(1, 2**19 // len(palette))  # a photo has many colours: in chunks, memory stays small
@@ -173,12 +206,14 @@ def _ids_of_colours(pixels: np.ndarray, labels: LabelSet, tolerance: int, hint: 
     if unknown.any():
         worst = np.flatnonzero(unknown)[counts[unknown].argmax()]
         others = f", and {int(unknown.sum()) - 1} other colours are unknown too" if unknown.sum() > 1 else ""
-        near = labels.names[nearest[worst]]
+        near = int(nearest[worst])
+        name = repr(labels.names[near]) if near < len(labels) else "that of unknown pixels"
         raise ValueError(
             f"the colour {tuple(int(v) for v in found[worst])} is not in the palette: {int(counts[worst])} pixels "
-            f"of the label map have it{others}; the nearest class is {near!r}, "
-            f"{labels.palette[nearest[worst]]}.{hint}"
+            f"of the label map have it{others}; the nearest class is {name}, "
+            f"{tuple(palette[near].tolist())}.{hint}"
         )
+    nearest[nearest >= len(labels)] = UNKNOWN
     ids = np.empty(packed.shape, dtype=np.int64)
     for ids_row, packed_row in zip(ids, packed, strict=True):
         ids_row[:] = nearest[np.searchsorted(colours, packed_row)]

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from groupdnet_hub.config.presets import numbered_palette
-from groupdnet_hub.config.validation import as_sequence, check_classes
+from groupdnet_hub.config.presets import dont_care_class, numbered_palette
+from groupdnet_hub.config.validation import Ignored, as_ignored, as_sequence, check_classes
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.strict_json import read_json
 
@@ -31,6 +31,9 @@ class LabelSet:
     Attributes:
         names: unique name of each class; the position is the class id.
         palette: unique RGB colour (0..255) of each class.
+        ignore: ids (0..65535) and RGB colours that stand for "unknown" in label maps, such as 255. Unknown pixels
+            count in no loss and no measure, and are drawn as the don't-care class or the nearest class. Pixels of an
+            id that is a class are unknown and are drawn as this class.
 
     Raises:
         ValueError: for a set that is empty, or whose names or colours are not unique.
@@ -38,6 +41,7 @@ class LabelSet:
 
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
+    ignore: tuple[Ignored, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(as_sequence(self.names, "names")))
@@ -45,6 +49,23 @@ class LabelSet:
         colours = (tuple(map(_without_numpy, as_sequence(_without_numpy(c), "a colour"))) for c in palette)
         object.__setattr__(self, "palette", tuple(colours))
         check_classes(self.names, self.palette, len(self.names))
+        object.__setattr__(self, "ignore", as_ignored(_without_numpy(self.ignore), self.palette))
+
+    @property
+    def ignored_ids(self) -> tuple[int, ...]:
+        """The ids that stand for "unknown"."""
+        return tuple(value for value in self.ignore if isinstance(value, int))
+
+    @property
+    def ignored_colours(self) -> tuple[tuple[int, int, int], ...]:
+        """The colours that stand for "unknown"."""
+        return tuple(value for value in self.ignore if not isinstance(value, int))
+
+    @property
+    def dont_care(self) -> int | None:
+        """The class that unknown pixels are drawn as: an ignored one, or the preset's own; None for neither."""
+        ignored = [value for value in self.ignored_ids if value < len(self)]
+        return ignored[0] if ignored else dont_care_class(self.names)
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> LabelSet:
@@ -56,6 +77,8 @@ class LabelSet:
     def from_file(cls, path: str | os.PathLike[str]) -> LabelSet:
         """Read ``classes.json``: ``{"classes": [{"id": 0, "name": "sky", "color": [0, 0, 0]}, ...]}``.
 
+        A key ``ignore`` may list ids and colours that stand for "unknown": ``"ignore": [255, [224, 224, 192]]``.
+
         Raises:
             ValueError: for a file that is missing or is not of this form.
         """
@@ -63,7 +86,8 @@ class LabelSet:
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
         try:
-            classes = sorted(read_json(path, path.name)["classes"], key=lambda c: c["id"])
+            content = read_json(path, path.name)
+            classes = sorted(content["classes"], key=lambda c: c["id"])
             ids = [entry["id"] for entry in classes]
             names, colours = [entry["name"] for entry in classes], [entry["color"] for entry in classes]
         except (ValueError, KeyError, TypeError) as error:
@@ -76,7 +100,7 @@ class LabelSet:
                 f"{path.name} has the class ids {ids[:10]}...; they must be 0, 1, 2, ... without gaps"
             )
         try:
-            return cls(tuple(names), tuple(colours))
+            return cls(tuple(names), tuple(colours), content.get("ignore", ()))
         except ValueError as error:
             raise ValueError(f"{path.name}: {error}") from None
 
@@ -86,8 +110,11 @@ class LabelSet:
             {"id": i, "name": name, "color": list(colour)}
             for i, (name, colour) in enumerate(zip(self.names, self.palette, strict=True))
         ]
+        content: dict[str, Any] = {"num_classes": len(self), "classes": classes}
+        if self.ignore:
+            content["ignore"] = self.ignore
         with atomic_write(path) as partial:
-            partial.write_text(json.dumps({"num_classes": len(self), "classes": classes}, indent=1) + "\n")
+            partial.write_text(json.dumps(content, indent=1) + "\n")
 
     def __len__(self) -> int:
         return len(self.names)

@@ -41,7 +41,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         super().__init__()
         self.config = config
         self.card_facts = {}
-        self.labels = LabelSet(config.class_names, config.palette)
+        self.labels = LabelSet(config.class_names, config.palette, config.ignore)
         if generator is None:
             generator = torch.Generator().manual_seed(0)
         self.encoder = GroupEncoder(config, generator=generator)

@@ -75,7 +75,7 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
         )
     if config.num_classes != len(labels.names):
         raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")
-    config = config.replace(class_names=labels.names, palette=labels.palette)
+    config = config.replace(class_names=labels.names, palette=labels.palette, ignore=labels.ignore)
     return build_system(config, generator=generator), None
 
 

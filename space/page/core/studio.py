@@ -47,7 +47,7 @@ class Studio:
                 "GroupDNet (the human evaluation takes any system)"
             )
         self.source, self.parser, self.config = source, parser, config
-        self.labels = LabelSet(config.class_names, config.palette)
+        self.labels = LabelSet(config.class_names, config.palette, config.ignore)
         self.size = config.image_size
         self.examples_folder, self.examples = examples, fitting_maps(examples, self.labels, self.size)
         self.opening = opening_looks(read_looks(source), self.examples)
