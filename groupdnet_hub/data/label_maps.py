@@ -60,7 +60,11 @@ def read_partial_label_map(
     """Read a label map as class ids, and which of its pixels the label set says to ignore.
 
     Args:
-        source, labels, size, resize, tolerance: as of :func:`read_label_map`.
+        source: as :func:`read_label_map` takes it.
+        labels: label set.
+        size: (height, width) that the map must have.
+        resize: whether to resize a map of the same proportions to ``size``.
+        tolerance: largest difference of a colour channel from the palette's.
 
     Returns:
         (int64 [H, W], bool [H, W]): class ids, those of unknown pixels filled in by
