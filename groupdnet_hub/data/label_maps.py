@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
-from groupdnet_hub.data.labels import LabelSet, resize_label_map
+from groupdnet_hub.data.labels import LabelSet, resize_map
 from groupdnet_hub.data.unknown import UNKNOWN, fill_unknown
 from groupdnet_hub.io.images import open_picture
 
@@ -91,7 +90,7 @@ def _sized(ids: np.ndarray, size: tuple[int, int] | None, resize: bool) -> np.nd
             f"the label map is {given} (height x width), which has other proportions than the {needed} needed "
             f"(width / height {ratio:.3f}, not {needed_ratio:.3f}): crop it or pad it"
         )
-    return resize_label_map(torch.from_numpy(ids)[None], size)[0].numpy()
+    return resize_map(ids, size)
 
 
 def read_instance_map(source: LabelSource, *, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -118,7 +117,7 @@ def read_instance_map(source: LabelSource, *, size: tuple[int, int] | None = Non
     if ids.min() < 0:
         raise ValueError(f"the instance map holds the id {ids.min()}; ids are 0 or more")
     if size is not None and ids.shape != tuple(size):
-        return resize_label_map(torch.from_numpy(ids)[None], size)[0].numpy()
+        return resize_map(ids, size)
     return ids
 
 

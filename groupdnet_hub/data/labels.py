@@ -180,20 +180,25 @@ def _without_numpy(value: Any) -> Any:
 
 
 def resize_label_map(label: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize label maps int [B, H, W] (nearest) to ``size`` = (height, width): int64; ids of any size stay exact."""
+    """Resize label maps int [B, H, W] to ``size`` = (height, width): int64; ids of any size stay exact.
+
+    Each pixel takes the id at its centre, as filters for photos do: a map and its photo stay aligned. (The networks
+    resize maps to the sizes of their features by ``F.interpolate``, as the authors' code does.)
+    """
     label = label.long()
     if tuple(label.shape[-2:]) == tuple(size):
         return label
-    # Positions as F.interpolate(mode="nearest") computes them, in single precision.
     rows, columns = (
-        torch.nn.functional.interpolate(
-            torch.arange(source, dtype=torch.float32)[None, None], size=target, mode="nearest"
-        )[0, 0]
-        .long()
-        .to(label.device)
+        # floor((i + 0.5) * source / target), exactly
+        ((2 * torch.arange(target, device=label.device) + 1) * source).div(2 * target, rounding_mode="floor")
         for source, target in zip(label.shape[-2:], size, strict=True)
     )
     return label[:, rows][:, :, columns]
+
+
+def resize_map(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize one label map or instance map int [H, W] as :func:`resize_label_map` does: int64."""
+    return resize_label_map(torch.from_numpy(ids)[None], size)[0].numpy()
 
 
 def one_hot(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
-from groupdnet_hub.data.labels import label_picture
+from groupdnet_hub.data.labels import label_picture, resize_map
 from groupdnet_hub.data.people import BACKGROUND
 from groupdnet_hub.data.person_frames import crop, find_frame
 from groupdnet_hub.data.person_maps import backdrop_of, cut_out, without_bags
@@ -120,10 +120,9 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
     except ValueError as error:
         return Outcome(item, problem=" ".join(str(error).split()), problem_path=reading)
     if recipe.resolution is not None:
-        size = (recipe.resolution[1], recipe.resolution[0])
-        photo = photo.resize(size, Image.Resampling.LANCZOS)
-        ids = resize_map(ids, size)
-        instance = None if instance is None else resize_map(instance, size)
+        photo = photo.resize(recipe.resolution[::-1], Image.Resampling.LANCZOS)
+        ids = resize_map(ids, recipe.resolution)
+        instance = None if instance is None else resize_map(instance, recipe.resolution)
     files = write_item(item, photo, ids, recipe.labels, output, instance)
     return Outcome(item, entry={**files, **entry}, counts=counts)
 
@@ -164,12 +163,6 @@ def _check_size(ids: np.ndarray, photo: Image.Image, what: str) -> None:
             f"the {what} is {ids.shape[0]}x{ids.shape[1]} (height x width) and the picture "
             f"{photo.height}x{photo.width}"
         )
-
-
-def resize_map(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a map (nearest) to ``size`` = (width, height), by the same pixel centres as Lanczos for the picture."""
-    picture = Image.fromarray(ids.astype(np.int32))
-    return np.asarray(picture.resize(size, Image.Resampling.NEAREST)).astype(np.int64)
 
 
 def write_item(

@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.data.labels import resize_map
 from groupdnet_hub.data.people import BACKGROUND
 from groupdnet_hub.data.person_frames import Box, crop, find_frame, upper_square
 from groupdnet_hub.data.person_maps import backdrop_of, cut_out, keep_main_person, without_bags
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.metrics import LabelTable, Segmenter
 from groupdnet_hub.metrics.segmenter import parse, sureness
-from groupdnet_hub.prepare.items import Outcome, resize_map, write_item
+from groupdnet_hub.prepare.items import Outcome, write_item
 from groupdnet_hub.prepare.people import shows_several_people, smooth_edges
 from groupdnet_hub.prepare.photo_lists import CCP_BACKDROPS
 from groupdnet_hub.prepare.sources import Found, Item, picture_files, split_of
@@ -132,9 +133,8 @@ class PhotoRecipe:
         if self.cut_out:
             backdrop = backdrop_of(item.name) if item.backdrop is None else item.backdrop
             photo = cut_out(photo, found.ids, backdrop)
-        size = (self.resolution[1], self.resolution[0])
-        photo = photo.resize(size, Image.Resampling.LANCZOS)
-        files = write_item(item, photo, resize_map(found.ids, size), self.labels, output)
+        photo = photo.resize(self.resolution[::-1], Image.Resampling.LANCZOS)
+        files = write_item(item, photo, resize_map(found.ids, self.resolution), self.labels, output)
         return Outcome(item, entry={**files, **entry})
 
     def label(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from groupdnet_hub.data.labels import resize_map
 from groupdnet_hub.data.people import BACKGROUND
 from groupdnet_hub.data.person_frames import crop
 from groupdnet_hub.data.person_maps import remove_specks
@@ -20,7 +21,6 @@ from groupdnet_hub.metrics.estimates import percent
 from groupdnet_hub.metrics.segmentation import FREQUENT, frequent_miou
 from groupdnet_hub.metrics.segmenter import parse
 from groupdnet_hub.prepare.ccp import merge_tags, read_tag_map
-from groupdnet_hub.prepare.items import resize_map
 from groupdnet_hub.prepare.people import smooth_edges
 from groupdnet_hub.prepare.photos import PhotoRecipe, find_person
 from groupdnet_hub.prepare.sources import Item, find_ccp
@@ -96,8 +96,7 @@ def measure(
             agreement.left_out.append(photos[WITH].left_out)
             for name, one in labelled.items():
                 framed = truth if one.box is None else crop(photo, truth, one.box)[1]
-                size = (recipe.resolution[1], recipe.resolution[0])
-                wanted, given = resize_map(framed, size), resize_map(one.ids, size)
+                wanted, given = (resize_map(ids, recipe.resolution) for ids in (framed, one.ids))
                 agreement.meters[name].update(index, torch.from_numpy(wanted), torch.from_numpy(given))
                 person = (wanted != BACKGROUND) | (given != BACKGROUND)
                 agreement.correct[name].append(float((wanted == given)[person].mean()))

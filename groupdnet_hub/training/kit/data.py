@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from safetensors.torch import save_file
 
 from groupdnet_hub import LabelSet, PairedImages
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
-from groupdnet_hub.data.labels import label_picture, resize_label_map
+from groupdnet_hub.data.labels import label_picture, resize_map
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.io.strict_json import parse_json
@@ -145,4 +144,4 @@ def _write_instance(path: Path, target: Path, size: tuple[int, int] | None) -> N
 
 
 def _resized(ids: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    return ids if size is None else resize_label_map(torch.from_numpy(ids)[None], size)[0].numpy()
+    return ids if size is None else resize_map(ids, size)
