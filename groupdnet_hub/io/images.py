@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 from torch import Tensor
+
+from groupdnet_hub.io.deep_values import Depth, check_colours, depth_of, grey_bytes
+from groupdnet_hub.io.orientation import TURNED, orientation_in
 
 # Larger pictures are refused by their header, before memory is allocated for them.
 MAX_PIXELS = 4096 * 4096
@@ -18,6 +24,9 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 _PHOTO_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _ALPHA_MODES = ("LA", "PA", "La", "RGBA", "RGBa")
 _DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
+# Key of Image.info under which a picture that was turned upright keeps how its file stores values.
+_DEPTH = "depth of the file"
+_WHITE = np.uint8(255)
 # Pillow's decoders raise all of these for damaged files.
 _DECODER_ERRORS = (
     OSError,
@@ -43,7 +52,8 @@ def open_picture(source: Source, *, what: str = "picture", upright: bool = False
         upright: whether to turn it by its EXIF orientation (TIFF files always are).
 
     Returns:
-        The decoded picture; ``format`` of one from a file still names the file's format.
+        The decoded picture; ``format`` of one from a file still names the file's format. One that was turned has the
+        file's orientation in ``info``, for :func:`groupdnet_hub.io.headers.header_of`.
 
     Raises:
         ValueError: for a missing file, a format other than those, a damaged or truncated file, more than
@@ -56,9 +66,26 @@ def open_picture(source: Source, *, what: str = "picture", upright: bool = False
         return _decoded(source, name, upright)
     if not isinstance(source, (str, os.PathLike)):
         raise ValueError(f"{name} is of type {type(source).__name__}; give a path, a PIL image or an array")
+    with undecoded(source, what=what) as picture:
+        return _decoded(picture, _named(name, Path(source)), upright)
+
+
+@contextmanager
+def undecoded(source: str | os.PathLike[str], *, what: str = "picture") -> Iterator[ImageFile.ImageFile]:
+    """Open a picture file as far as its header, which tells its format, mode and size.
+
+    Args:
+        source: a path, as :func:`open_picture` takes it.
+        what: name of the picture in messages.
+
+    Yields:
+        The picture, not decoded, while its file is open.
+
+    Raises:
+        ValueError: as :func:`open_picture`, for what the header tells.
+    """
     path = Path(source)
-    short = path.name if len(path.name) <= 80 else f"{path.name[:77]}..."
-    name = f"{name} {short!r}"
+    name = _named(f"the {what}", path)
     if not os.path.isfile(path):
         raise ValueError(f"{name} {'is a folder, not a file' if os.path.isdir(path) else 'does not exist'}")
     try:
@@ -66,7 +93,23 @@ def open_picture(source: Source, *, what: str = "picture", upright: bool = False
     except OSError as error:
         raise ValueError(f"{name} cannot be opened ({error.strerror})") from None
     with file:
-        return _decoded(_identified(file, name), name, upright)
+        picture = _identified(file, name)
+        _check_size(picture.size, name)
+        yield picture
+
+
+def picture_in_bytes(content: bytes, *, what: str = "picture") -> ImageFile.ImageFile:
+    """Open a picture file in memory as far as its header; :func:`open_picture` checks and decodes it.
+
+    Raises:
+        ValueError: for a format other than those, and a damaged header.
+    """
+    return _identified(BytesIO(content), f"the {what}")
+
+
+def _named(name: str, path: Path) -> str:
+    short = path.name if len(path.name) <= 80 else f"{path.name[:77]}..."
+    return f"{name} {short!r}"
 
 
 def _identified(file: BinaryIO, name: str) -> ImageFile.ImageFile:
@@ -88,16 +131,30 @@ def _identified(file: BinaryIO, name: str) -> ImageFile.ImageFile:
 def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
     _check_size(picture.size, name)
     try:
+        depth, orientation = depth_of(picture), 1
+        if upright:
+            orientation = orientation_in(picture)  # of a TIFF it is gone when the pixels are read
+        if orientation > 4 and isinstance(picture, TiffImagePlugin.TiffImageFile):
+            picture.filename = (
+                ""  # by its name Pillow would map the file into memory, with width and height swapped
+            )
         picture.load()
         animated = _is_animation(picture)  # this reads the header of a second picture
     except _DECODER_ERRORS as error:
         raise _damaged(name, error) from None
     if animated:
         raise ValueError(f"{name} is an animation or has several pages: save one of them")
+    if not upright:
+        return picture
     try:
-        return ImageOps.exif_transpose(picture) if upright else picture
+        turned = ImageOps.exif_transpose(picture)
     except _DECODER_ERRORS as error:
         raise _damaged(name, error) from None
+    turned.format = picture.format
+    turned.info[_DEPTH] = depth
+    if orientation > 1:
+        turned.info[TURNED] = orientation
+    return turned
 
 
 def _is_animation(picture: Image.Image) -> bool:
@@ -137,16 +194,27 @@ def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
 def read_photo(source: Source, *, what: str = "photo") -> Image.Image:
     """Read a photo as RGB, upright.
 
-    Grey, palette, CMYK and 16-bit grey pictures are converted; transparent parts are laid on white.
+    Grey, palette, CMYK and 16-bit pictures are converted; transparent parts are laid on white. Values of 12 bits, or of
+    as many as the ``sBIT`` of a PNG or the ``SMaxSampleValue`` of a TIFF says, are scaled.
 
     Args:
         source: as :func:`open_picture` takes it.
         what: name of the photo in messages.
 
     Raises:
-        ValueError: as :func:`open_picture`, and for floating-point or 32-bit values.
+        ValueError: as :func:`open_picture`, for floating-point or 32-bit values, and for a nearly black picture of 16
+            bits, which holds values of 8 or 12 bits.
     """
     picture = open_picture(source, what=what, upright=True)
+    photo = _as_rgb(picture, picture.info.get(_DEPTH, Depth(8)), what)
+    photo.info.pop(_DEPTH, None)
+    if TURNED in picture.info:
+        photo.info[TURNED] = picture.info[TURNED]
+    return photo
+
+
+def _as_rgb(picture: Image.Image, depth: Depth, what: str) -> Image.Image:
+    clear = picture.info.get("transparency")
     if picture.mode in _DEEP_GREY_MODES:
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
@@ -154,8 +222,15 @@ def read_photo(source: Source, *, what: str = "photo") -> Image.Image:
                 f"the {what} has grey values from {values.min()} to {values.max()}; at most 16 bit (0 to 65535) "
                 "are read"
             )
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-    if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
+        grey = grey_bytes(values, depth, what)
+        return Image.fromarray(grey if clear is None else np.where(values == clear, _WHITE, grey)).convert(
+            "RGB"
+        )
+    if depth.stored > 8 and picture.mode in ("RGB", "RGBA"):
+        check_colours(int(np.asarray(picture)[:, :, :3].max()), depth, what)
+        if isinstance(clear, tuple):  # of 16 bits still
+            picture.info["transparency"] = tuple(value >> 8 for value in clear)
+    if picture.mode in _ALPHA_MODES or clear is not None:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
