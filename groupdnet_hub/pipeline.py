@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.data.turned_pairs import check_orientations
 from groupdnet_hub.io.images import photo_to_tensor, read_photo, tensor_to_picture
 from groupdnet_hub.look import Look
 from groupdnet_hub.models.fast.cache import PreparedMapCache
@@ -117,8 +119,11 @@ class GroupDNetPipeline:
             instance: instance map, for models with instance edges.
 
         Raises:
-            ValueError: if the photo does not fit its mask.
+            ValueError: if the photo does not fit its mask, or an EXIF orientation turns one of them alone.
         """
+        doubt = check_orientations(photo, photo_mask, proportions=True)
+        if doubt is not None:
+            warnings.warn(doubt, stacklevel=3)
         picture = read_photo(photo)
         label = self._read_mask(photo_mask)
         height, width = self.model.config.image_size

@@ -126,6 +126,32 @@ def test_encode_draws_only_what_the_photo_does_not_show(pipe: GroupDNetPipeline,
     assert not torch.equal(look.codes.pick("sky"), other.codes.pick("sky"))
 
 
+def test_a_photo_and_a_mask_are_turned_alike(
+    pipe: GroupDNetPipeline, mask: np.ndarray, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo, label = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8), mask.astype(np.uint8)
+    stored = {"photo": np.rot90(photo), "mask": np.rot90(label)}
+    for name, array in stored.items():
+        Image.fromarray(array).save(tmp_path / f"{name}.png", exif=exif)
+        Image.fromarray(array).save(tmp_path / f"{name}_as_stored.png")
+    look = pipe.encode(tmp_path / "photo.png", tmp_path / "mask.png")
+    assert np.array_equal(look.mask, mask)
+    assert torch.equal(look.codes.tensor, pipe.encode(photo, mask).codes.tensor)
+    assert torch.equal(look.codes.tensor, pipe.encode(tmp_path / "photo.png", mask).codes.tensor)
+    with pytest.raises(
+        ValueError, match=r"'photo\.png' is turned by its EXIF orientation 6 and the label map is not"
+    ):
+        pipe.encode(tmp_path / "photo.png", tmp_path / "mask_as_stored.png")
+    exif[0x0112] = 3
+    Image.fromarray(photo).save(tmp_path / "photo.png", exif=exif)
+    with pytest.warns(
+        UserWarning, match="orientation 3 and the label map is not, and their sizes do not tell"
+    ):
+        pipe.encode(tmp_path / "photo.png", mask)
+
+
 def test_masks_are_read_from_files_and_resized(
     pipe: GroupDNetPipeline, mask: np.ndarray, tmp_path: Path
 ) -> None:

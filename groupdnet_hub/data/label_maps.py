@@ -40,7 +40,7 @@ def read_label_map(
         tolerance: largest difference of a colour channel from the palette's.
 
     Returns:
-        int64 [H, W].
+        int64 [H, W]; a file's EXIF orientation has turned it, as it turns photos.
 
     Raises:
         ValueError: for a wrong mode, size, colour or id; the message says which value, and at how many pixels.
@@ -106,7 +106,7 @@ def read_instance_map(source: LabelSource, *, size: tuple[int, int] | None = Non
     if isinstance(source, Tensor):
         source = source.cpu().numpy()
     if not isinstance(source, np.ndarray):
-        picture = open_picture(source, what="instance map")
+        picture = open_picture(source, what="instance map", upright=True)
         if picture.mode not in _INDEX_MODES:
             raise ValueError(
                 f"the instance map is in mode {picture.mode}; save it as an 8 or 16 bit index picture"
@@ -128,7 +128,7 @@ def _read_ids(source: LabelSource, labels: LabelSet, tolerance: int) -> np.ndarr
         if source.ndim == 3 and source.shape[2] in (3, 4) and source.dtype == np.uint8:
             return _ids_of_colours(source, labels, tolerance)
         return _checked_ids(_integer_array(source, "label map"), labels)
-    picture = open_picture(source, what="label map")
+    picture = open_picture(source, what="label map", upright=True)
     if picture.mode in _COLOUR_MODES:
         hint = " JPEG smears colours: save label maps as PNG." if picture.format == "JPEG" else ""
         return _ids_of_colours(np.asarray(picture), labels, tolerance, hint)

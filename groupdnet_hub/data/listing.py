@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from groupdnet_hub.data.rows import picture_in, undecoded
 from groupdnet_hub.io.strict_json import parse_json, shown
 
 # A picture and its label map, each anything that the strict readers take; the instance map may be missing.
@@ -75,6 +76,7 @@ class RowPairs(Sequence[Pair]):
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], image_column: str, label_column: str) -> None:
+        rows = undecoded(rows, (image_column, label_column, "instance"))
         first = rows[0]
         for column in (image_column, label_column):
             if column not in first:
@@ -86,4 +88,9 @@ class RowPairs(Sequence[Pair]):
 
     def __getitem__(self, index: Any) -> Any:
         row = self.rows[index]
-        return row[self.image_column], row[self.label_column], row.get("instance")
+        try:
+            return tuple(
+                map(picture_in, (row[self.image_column], row[self.label_column], row.get("instance")))
+            )
+        except ValueError as error:
+            raise ValueError(f"item {index}: {error}") from None

@@ -18,6 +18,7 @@ from groupdnet_hub.data.labels import LabelSet, resize_label_map
 from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs
 from groupdnet_hub.data.transforms.moves import Moves, MoveTable, move_batch
 from groupdnet_hub.data.transforms.placement import Placement, Transform
+from groupdnet_hub.data.turned_pairs import WarnOnce, check_pair
 from groupdnet_hub.io.images import photo_to_bytes, read_photo
 
 # Items that a worker process reads before it returns them.
@@ -68,6 +69,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         # Shared, so that persistent workers of a loader see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._read_items = _ReadItems(cache_bytes)
+        self._warn_once = WarnOnce()
         self.cached: CachedPictures | None = None
 
     @classmethod
@@ -238,7 +240,8 @@ class PairedImages(Dataset[dict[str, Tensor]]):
             return self.cached.item(index)
         item = self._read_items.get(index)
         if item is None:
-            item = read_packed(self.pairs[index], self.labels, self.image_size, f"item {index}")
+            pair = self.pairs[index]
+            item = read_packed(pair, self.labels, self.image_size, f"item {index}", warn=self._warn_once)
             self._read_items.put(index, item)
         return item
 
@@ -277,7 +280,14 @@ class MoveTables(Dataset[tuple[int, Moves]]):
         return MoveTable.of(moves, indices, self.data.image_size)
 
 
-def read_packed(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name: str) -> dict[str, Tensor]:
+def read_packed(
+    pair: Pair,
+    labels: LabelSet,
+    image_size: tuple[int, int],
+    name: str,
+    *,
+    warn: Callable[[str], None] | None = None,
+) -> dict[str, Tensor]:
     """Read one item of :class:`PairedImages`, its ``image`` uint8.
 
     Args:
@@ -285,12 +295,17 @@ def read_packed(pair: Pair, labels: LabelSet, image_size: tuple[int, int], name:
         labels: label set of the map.
         image_size: (height, width) of the item.
         name: name of the item in messages.
+        warn: takes a warning of an item that may be turned against its label map.
 
     Raises:
-        ValueError: for files that cannot be read, or a picture and a label map of different sizes.
+        ValueError: for files that cannot be read, and a picture and a label map of different sizes, or turned against
+            each other.
     """
     picture, label_map, instance_map = pair
     try:
+        doubt = check_pair(pair)
+        if doubt is not None and warn is not None:
+            warn(doubt)
         photo = read_photo(picture)
         label = torch.from_numpy(read_label_map(label_map, labels))
         size = (photo.height, photo.width)

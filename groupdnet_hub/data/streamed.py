@@ -11,7 +11,9 @@ from torch.utils.data import IterableDataset
 
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.paired import read_packed
+from groupdnet_hub.data.rows import picture_in
 from groupdnet_hub.data.transforms.placement import Placement, Transform
+from groupdnet_hub.data.turned_pairs import WarnOnce
 
 
 class StreamedImages(IterableDataset[dict[str, Tensor]]):
@@ -42,6 +44,7 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         self.image_column, self.label_column = image_column, label_column
         self.transform: Transform = Placement() if transform is None else transform
         self.epoch = 0
+        self._warn_once = WarnOnce()
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which the transform and the order of a shuffled stream depend."""
@@ -60,6 +63,11 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
             for column in (self.image_column, self.label_column):
                 if column not in row:
                     raise ValueError(f"the data set has no column {column!r}; it has {', '.join(row)}")
-            pair = (row[self.image_column], row[self.label_column], row.get("instance"))
-            item = read_packed(pair, self.labels, self.image_size, f"item {position} of the stream")
+            name = f"item {position} of the stream"
+            try:
+                cells = (row[self.image_column], row[self.label_column], row.get("instance"))
+                pair = picture_in(cells[0]), picture_in(cells[1]), picture_in(cells[2])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+            item = read_packed(pair, self.labels, self.image_size, name, warn=self._warn_once)
             yield self.transform(item, self.epoch, position, class_count=len(self.labels))

@@ -16,6 +16,7 @@ from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import classes_present, resize_label_map
 from groupdnet_hub.data.splits import labels_in, open_split
+from groupdnet_hub.data.turned_pairs import check_orientations
 from groupdnet_hub.runs.provenance import digest
 from groupdnet_hub.runs.sharding import run_sharded
 
@@ -85,7 +86,9 @@ class LabelMaps:
                 )
             if self.instance_names is None:
                 return label, None
+            files = self.folder / name, self.folder / str(self.instance_names[index])
             name = str(self.instance_names[index])
+            check_orientations(*files, names=("label map", "instance map"), proportions=True)
             instance = read_instance_map(self.folder / name, size=self.size)
             if instance.max() > 65535:
                 raise ValueError(f"it holds the id {instance.max()}; at most 65535 can be written")

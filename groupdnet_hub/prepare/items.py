@@ -15,6 +15,7 @@ from groupdnet_hub.data.labels import label_picture, resize_map
 from groupdnet_hub.data.people import BACKGROUND
 from groupdnet_hub.data.person_frames import crop, find_frame
 from groupdnet_hub.data.person_maps import backdrop_of, cut_out, without_bags
+from groupdnet_hub.data.turned_pairs import check_pair
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.prepare.ccp import merge_tags, read_tag_map
@@ -30,6 +31,10 @@ from groupdnet_hub.prepare.sources import Item
 
 # A glove with a smaller fraction of the person's pixels is noise of a parser.
 _GLOVE_FRACTION = 0.001
+_TURNED = (
+    "pictures are turned by an EXIF orientation that their maps lack, or the other way round, and sizes do not tell "
+    "whether they fit: look at some"
+)
 _BYTES = LabelSet.from_names([f"value {i}" for i in range(256)])
 
 
@@ -95,6 +100,8 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
         photo = read_photo(item.picture)
         reading = item.label
         counts: dict[str, int] = {}
+        if check_pair((item.picture, item.label, item.instance)) is not None:
+            counts[_TURNED] = 1
         ids, raw = _read_ids(item, recipe, (photo.height, photo.width), counts)
         if not recipe.keep_gloves and _shows_gloves(raw, recipe.raw_names):
             return Outcome(item, left_out="gloves")

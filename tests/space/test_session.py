@@ -17,6 +17,7 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, LabelSe
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.labels import colour_picture, label_picture
 from groupdnet_hub.data.person_frames import Box
+from groupdnet_hub.io.images import read_photo
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +219,8 @@ def test_a_photo_and_its_map_are_cropped_alike(
     assert np.array_equal(np.asarray(photos.photo_of(put).picture), pixels[40:200])
     read = photos.photo_map(pipeline, put, tmp_path / "map.png")
     assert read.shape == (64, 64)
-    assert np.array_equal(
-        read[:, 0] == 1, (np.arange(64) * 80 // 64 + 20 >= 30) & (np.arange(64) * 80 // 64 + 20 < 70)
-    )
+    rows = (2 * np.arange(64) + 1) * 80 // 128 + 20
+    assert np.array_equal(read[:, 0] == 1, (rows >= 30) & (rows < 70))
     encoded = photos.encode(pipeline, put, read)
     assert [kept.name for kept in encoded.shelf] == ["photo 1"]
     expected = pipeline.encode(pixels[40:200], read)
@@ -228,6 +228,31 @@ def test_a_photo_and_its_map_are_cropped_alike(
     assert encoded.look is opened.look
     with pytest.raises(ValueError, match="no photo yet"):
         photos.photo_map(pipeline, opened, tmp_path / "map.png")
+
+
+def test_a_photo_and_its_map_are_turned_alike(
+    pipeline: GroupDNetPipeline, opened: Session, tmp_path: Path
+) -> None:
+    label = np.zeros((80, 120), np.int64)
+    label[:, 60:] = 1
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    label_picture(label, FIGURE_LABELS).save(tmp_path / "map.png")
+    label_picture(label, FIGURE_LABELS).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(np.zeros((80, 120, 3), np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
+    put = photos.put_photo(pipeline, opened, read_photo(tmp_path / "photo.jpg"))  # as the page does
+    read = photos.photo_map(pipeline, put, tmp_path / "turned.png")
+    assert np.array_equal(read, (np.arange(64) >= 32)[:, None].repeat(64, 1))
+    assert photos.doubt_of_map(put, tmp_path / "turned.png") is None
+    with pytest.raises(
+        ValueError, match="photo is turned by its EXIF orientation 6 and the label map is not"
+    ):
+        photos.photo_map(pipeline, put, tmp_path / "map.png")
+    exif[0x0112] = 3
+    Image.fromarray(np.zeros((80, 120, 3), np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
+    put = photos.put_photo(pipeline, opened, tmp_path / "photo.jpg")
+    photos.photo_map(pipeline, put, tmp_path / "map.png")
+    assert "sizes do not tell" in str(photos.doubt_of_map(put, tmp_path / "map.png"))
 
 
 @pytest.mark.parametrize("box", [Box(30, 10, 50, 50), Box(-40, -25, 200, 200), Box(120, 90, 60, 60)])

@@ -16,6 +16,8 @@ from groupdnet_hub import LabelSet, PairedImages
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import label_picture, resize_map
 from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.turned_pairs import check_pair
+from groupdnet_hub.io.headers import header_of
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.io.strict_json import parse_json
 from groupdnet_hub.io.tensors import open_tensors
@@ -87,6 +89,7 @@ def _pack_split(
         return name
 
     for entry, (picture, label, instance) in zip(entries, pairs, strict=True):
+        _check_fit(picture, label, instance)
         suffix = {"keep": None, "jpeg": ".jpg", "png": ".png"}[pictures]
         entry["file_name"] = put(picture, suffix, partial(_write_photo, picture, quality=quality, size=size))
         suffix = None if size is None and _is_png(label) else ".png"
@@ -114,6 +117,18 @@ def pack_weights(source: Path, target: Path) -> None:
             raise ValueError(f"{key} in {source.name} holds values that 16-bit floats do not hold")
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in halves.items()}, target)
+
+
+def _check_fit(picture: Path, label: Path, instance: Path | None) -> None:
+    """Refuse what training would refuse: resized, a pair that does not fit would go unnoticed."""
+    try:
+        check_pair((picture, label, instance))
+    except ValueError as error:
+        raise ValueError(f"{picture.name}: {error}") from None
+    photo, ids = header_of(picture), header_of(label)
+    if photo is not None and ids is not None and photo.upright != ids.upright:
+        sizes = ["x".join(map(str, header.upright)) for header in (photo, ids)]
+        raise ValueError(f"{picture.name} is {sizes[0]} (height x width) and its label map {sizes[1]}")
 
 
 def _is_png(path: Path) -> bool:

@@ -13,6 +13,8 @@ from groupdnet_hub import GroupDNetPipeline
 from groupdnet_hub.data.label_maps import read_label_map
 from groupdnet_hub.data.person_frames import Box, cut, cut_map, plain_colour
 from groupdnet_hub.data.person_maps import cut_out
+from groupdnet_hub.data.turned_pairs import check_orientations
+from groupdnet_hub.io.headers import Header, header_of
 from groupdnet_hub.io.images import read_photo
 
 from .actions import instances_of
@@ -52,7 +54,9 @@ def put_photo(
     picture = cut(photo, box, _colour_beyond(photo, box))
     if picture.height > _FINER * size[0]:
         picture = picture.resize((_FINER * size[1], _FINER * size[0]), Image.Resampling.LANCZOS)
-    return replace(session, photo=Photo(picture, photo.size, box, _digest(photo)))
+    header = header_of(photo)
+    assert header is not None, "a photo that was read has a size"
+    return replace(session, photo=Photo(picture, photo.size, box, _digest(photo), header.orientation))
 
 
 def put_example(session: Session, index: int) -> Session:
@@ -81,15 +85,29 @@ def photo_map(
     """Return the label map of the session's photo at the model's size, cropped as the photo was.
 
     Raises:
-        ValueError: if it is no label map of the model's classes, or fits neither the photo nor its crop.
+        ValueError: if it is no label map of the model's classes, fits neither the photo nor its crop, or is not turned
+            as the photo is by its EXIF orientation.
     """
     photo, size = photo_of(session), pipeline.model.config.image_size
+    doubt_of_map(session, path)
     ids = read_label_map(path, pipeline.labels)
     height, width = ids.shape
     full_width, full_height = photo.uncropped
     if abs((width / height) / (full_width / full_height) - 1) < _SAME_PROPORTIONS:
         ids = cut_map(ids, photo.uncropped, photo.box)
     return read_label_map(ids, pipeline.labels, size=size, resize=True)
+
+
+def doubt_of_map(session: Session, path: str | os.PathLike[str] | np.ndarray) -> str | None:
+    """Return a warning if an EXIF orientation turns the photo or its map alone, and sizes do not tell; else None.
+
+    Raises:
+        ValueError: if there is no photo, and if sizes tell that the two do not fit.
+    """
+    photo = photo_of(session)
+    width, height = photo.uncropped
+    stored = (height, width) if photo.orientation < 5 else (width, height)
+    return check_orientations(Header(stored, photo.orientation), path, proportions=True)
 
 
 def photo_of(session: Session) -> Photo:

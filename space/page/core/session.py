@@ -35,12 +35,14 @@ class Photo:
         uncropped: (width, height) before it was cropped to them.
         box: what was cropped, in pixels of the uncropped photo; a label map of its proportions is cropped alike.
         digest: of the uncropped photo, by which it is known again.
+        orientation: EXIF orientation by which it was turned.
     """
 
     picture: Image.Image
     uncropped: tuple[int, int]
     box: Box
     digest: str
+    orientation: int = 1
 
 
 @dataclass(frozen=True)

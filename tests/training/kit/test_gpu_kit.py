@@ -171,6 +171,26 @@ def test_resized_data_is_what_training_would_resize(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "packed" / "train" / "metadata.jsonl").read_text())["crop"] == [1, 2, 3, 4]
 
 
+def test_pairs_that_do_not_fit_are_refused(drawn: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(drawn, tmp_path / "data")
+    entry = json.loads((data / "train" / "metadata.jsonl").read_text().splitlines()[0])
+    photo = Image.open(data / "train" / entry["file_name"]).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for size, saved, words in (
+        ((64, 64), {}, r"is 64x64 \(height x width\) and its label map 32x64"),
+        ((64, 32), {"exif": exif}, "orientation 6 and the label map is not"),
+    ):
+        photo.resize(size).save(data / "train" / entry["file_name"], **saved)
+        label = Image.open(drawn / "train" / entry["label_file_name"]).resize(
+            (64, 32), Image.Resampling.NEAREST
+        )
+        label.save(data / "train" / entry["label_file_name"])
+        with pytest.raises(ValueError, match=words):
+            kit_data.pack_data(data, tmp_path / "packed", pictures="png", size=(32, 32))
+        shutil.rmtree(tmp_path / "packed")
+
+
 def test_two_pictures_of_one_new_name_are_refused(drawn: Path, tmp_path: Path) -> None:
     data = shutil.copytree(drawn, tmp_path / "data")
     listing = data / "train" / "metadata.jsonl"

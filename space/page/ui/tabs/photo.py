@@ -113,6 +113,9 @@ def add_photo_events(studio: Studio, tab: gr.Tab, panel: PhotoPanel, view: Sessi
     def on_map(session: Session, path: str) -> Updates:
         label = studio.run(photos.photo_map, session, path)
         told = "The photo's map is here: now put the look on the shelf."
+        doubt = photos.doubt_of_map(session, path)
+        if doubt is not None:
+            told += f" But {doubt}."
         return {panel.painter: canvas_value(label, labels), panel.status: told}
 
     def on_keep(session: Session, canvas: str | None, plain_backdrop: bool) -> Updates:
