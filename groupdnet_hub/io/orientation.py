@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import IO
+
 from PIL import Image, PngImagePlugin
 
-from groupdnet_hub.io.png_chunks import may_be_turned
+from groupdnet_hub.io.png_chunks import png_chunks
 
 # Key of Image.info under which a photo that was turned upright keeps the orientation that its file has.
 TURNED = "orientation of the file"
 _ORIENTATION = 0x0112
+# Text chunks of a PNG that may hold one, and their keywords.
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_TURNING_TEXTS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
 
 
 def orientation_in(picture: Image.Image) -> int:
@@ -21,8 +27,17 @@ def orientation_in(picture: Image.Image) -> int:
         isinstance(picture, PngImagePlugin.PngImageFile)
         and picture.fp is not None
         and picture.tile
-        and not may_be_turned(picture.fp)
+        and not _may_be_turned(picture.fp)
     ):
         return 1  # to know this, Pillow would decode the picture
     orientation = picture.getexif().get(_ORIENTATION)
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _may_be_turned(file: IO[bytes]) -> bool:
+    """Return whether the file has a chunk that may hold an orientation, before its pixels or behind them."""
+    with closing(png_chunks(file)) as chunks:
+        return any(
+            name == b"eXIf" or (name in _TEXTS and file.read(min(length, 32)).startswith(_TURNING_TEXTS))
+            for name, length in chunks
+        )

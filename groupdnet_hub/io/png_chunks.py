@@ -8,9 +8,6 @@ from typing import IO
 
 # A file of more chunks is no picture that anyone saved: a chunk of pixels has some thousand bytes.
 _MAX_CHUNKS = 200_000
-# Keywords of text chunks that may hold an orientation.
-_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_TURNING_TEXTS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
 
 
 def png_chunks(file: IO[bytes]) -> Generator[tuple[bytes, int]]:
@@ -50,12 +47,3 @@ def value_bits(file: IO[bytes]) -> tuple[int, int | None]:
             if name in (b"PLTE", b"IDAT", b"IEND"):  # sBIT must come before them
                 break
     return stored, None
-
-
-def may_be_turned(file: IO[bytes]) -> bool:
-    """Return whether the file has a chunk that may hold an orientation, before its pixels or behind them."""
-    with closing(png_chunks(file)) as chunks:
-        return any(
-            name == b"eXIf" or (name in _TEXTS and file.read(min(length, 32)).startswith(_TURNING_TEXTS))
-            for name, length in chunks
-        )
