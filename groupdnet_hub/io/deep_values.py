@@ -14,7 +14,8 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from groupdnet_hub.io.png_chunks import value_bits
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE, _S_MAX_SAMPLE = 258, 262, 281, 341
-_WHITE_IS_ZERO = 0
+_SAMPLES, _PLANAR_CONFIGURATION = 277, 284
+_WHITE_IS_ZERO, _PLANES = 0, 2
 # A photo none of whose values reaches white divided by this looks black: in 16 bits, one of 12 bits or fewer does.
 _DARK = 16
 
@@ -27,11 +28,13 @@ class Depth:
         stored: bits of a value.
         told: how many of them count, as the file says; None where it does not say.
         inverted: whether 0 is white.
+        planes: whether each colour is stored by itself, which Pillow misreads.
     """
 
     stored: int = 16
     told: int | None = None
     inverted: bool = False
+    planes: bool = False
 
 
 def depth_of(picture: Image.Image) -> Depth:
@@ -53,7 +56,8 @@ def depth_of(picture: Image.Image) -> Depth:
             # Others are the largest value of this photo, not of its scale.
             if told is None and 0 < largest < 65535 and (largest + 1).bit_count() == 1:
                 told = largest.bit_length()
-        return Depth(stored, told, tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+        planes = tags.get(_PLANAR_CONFIGURATION) == _PLANES and tags.get(_SAMPLES) != 1
+        return Depth(stored, told, tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO, planes)
     return Depth(8)
 
 

@@ -131,7 +131,15 @@ def _identified(file: BinaryIO, name: str) -> ImageFile.ImageFile:
 def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
     _check_size(picture.size, name)
     try:
-        depth, orientation = depth_of(picture), 1
+        depth = depth_of(picture)
+    except _DECODER_ERRORS as error:
+        raise _damaged(name, error) from None
+    if depth.planes:
+        raise ValueError(
+            f"{name} stores each of its 16-bit colours by itself: save it with interleaved colours, or with 8 bits"
+        )
+    try:
+        orientation = 1
         if upright:
             orientation = orientation_in(picture)  # of a TIFF it is gone when the pixels are read
         if orientation > 4 and isinstance(picture, TiffImagePlugin.TiffImageFile):

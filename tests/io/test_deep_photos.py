@@ -101,6 +101,42 @@ def test_a_tiff_of_12_bits(tmp_path: Path) -> None:
     assert (grey_of(tmp_path / "a.tif") == ramp >> 4).all()
 
 
+def write_colour_tiff(path: Path, values: np.ndarray, planes: bool) -> Path:
+    """Write RGB values [H, W, 3] of 16 bits, interleaved or each colour by itself."""
+    height, width, _ = values.shape
+    parts = [channel.astype("<u2").tobytes() for channel in values.transpose(2, 0, 1)]
+    parts = parts if planes else [values.astype("<u2").tobytes()]
+    offsets, lengths = [400 + i * len(parts[0]) for i in range(len(parts))], [len(part) for part in parts]
+    short, long = 3, 4
+    tags = [
+        (256, short, [width]),
+        (257, short, [height]),
+        (BITS_PER_SAMPLE, short, [16] * 3),
+        (259, short, [1]),
+    ]
+    tags += [(PHOTOMETRIC, short, [2]), (273, long, offsets), (277, short, [3]), (278, short, [height])]
+    tags += [(279, long, lengths), (284, short, [2 if planes else 1])]
+    entries, behind = b"", b""
+    for tag, kind, numbers in tags:
+        packed = struct.pack(f"<{len(numbers)}{'H' if kind == short else 'I'}", *numbers)
+        if len(packed) > 4:
+            packed, behind = struct.pack("<I", 200 + len(behind)), behind + packed
+        entries += struct.pack("<HHI", tag, kind, len(numbers)) + packed.ljust(4, b"\0")
+    header = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0)
+    path.write_bytes((header.ljust(200, b"\0") + behind).ljust(400, b"\0") + b"".join(parts))
+    return path
+
+
+def test_colour_tiffs_of_16_bits(tmp_path: Path) -> None:
+    colours = RAMP[:, :, None].repeat(3, 2)
+    assert (grey_of(write_colour_tiff(tmp_path / "a.tif", colours * 257, planes=False)) == RAMP).all()
+    refused_as_dark(write_colour_tiff(tmp_path / "a.tif", colours * 16, planes=False))
+    with pytest.raises(
+        ValueError, match=r"the photo 'a.tif' stores each of its 16-bit colours by itself: save"
+    ):
+        read_photo(write_colour_tiff(tmp_path / "a.tif", colours * 257, planes=True))  # Pillow misreads it
+
+
 def test_a_deep_tiff_whose_0_is_white(tmp_path: Path) -> None:
     picture = Image.fromarray((RAMP * 257).astype(np.uint16))
     picture.save(tmp_path / "a.tif")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,9 @@ def test_a_photo_and_its_map_are_turned_alike(
     put = photos.put_photo(pipeline, opened, tmp_path / "photo.jpg")
     photos.photo_map(pipeline, put, tmp_path / "map.png")
     assert "sizes do not tell" in str(photos.doubt_of_map(put, tmp_path / "map.png"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        photos.encode(pipeline, put, read)
 
 
 @pytest.mark.parametrize("box", [Box(30, 10, 50, 50), Box(-40, -25, 200, 200), Box(120, 90, 60, 60)])

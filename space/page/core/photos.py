@@ -16,6 +16,7 @@ from groupdnet_hub.data.person_maps import cut_out
 from groupdnet_hub.data.turned_pairs import check_orientations
 from groupdnet_hub.io.headers import Header, header_of
 from groupdnet_hub.io.images import read_photo
+from groupdnet_hub.io.orientation import TURNED
 
 from .actions import instances_of
 from .photo_frames import middle_frame
@@ -56,6 +57,7 @@ def put_photo(
         picture = picture.resize((_FINER * size[1], _FINER * size[0]), Image.Resampling.LANCZOS)
     header = header_of(photo)
     assert header is not None, "a photo that was read has a size"
+    picture.info.pop(TURNED, None)  # its map is compared with the whole photo, once
     return replace(session, photo=Photo(picture, photo.size, box, _digest(photo), header.orientation))
 
 
