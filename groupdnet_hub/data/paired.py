@@ -119,7 +119,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         cache_bytes: int = 0,
         transform: Transform | None = None,
     ) -> PairedImages:
-        """Take rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), decoded to PIL pictures.
+        """Take rows of a Hugging Face ``datasets.Dataset`` (also its ``imagefolder``), with files or PIL pictures.
 
         Args:
             rows: mappings with a picture and a label map, and optionally an ``instance`` map.

@@ -18,8 +18,8 @@ def undecoded(rows: Any, columns: Iterable[str]) -> Any:
     """Return a data set whose rows hold the files of pictures in place of decoded ones.
 
     Args:
-        rows: data set as it was loaded, streamed or not. Anything else is returned as it is, and so is one that is
-            decoded in a way of its own (``set_format``, a colour mode).
+        rows: data set, streamed or not. Anything else is returned as it is, and so is one that is decoded in a way of
+            its own (``set_format``, a colour mode). A stream that was filtered goes on decoding.
         columns: names of the columns with pictures, as far as there are.
     """
     features = getattr(rows, "features", None)

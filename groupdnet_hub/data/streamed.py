@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset
 
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.paired import read_packed
-from groupdnet_hub.data.rows import picture_in
+from groupdnet_hub.data.rows import picture_in, undecoded
 from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.data.turned_pairs import WarnOnce
 
@@ -40,7 +40,8 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         label_column: str = "label",
         transform: Transform | None = None,
     ) -> None:
-        self.rows, self.labels, self.image_size = rows, labels, image_size
+        self.rows = undecoded(rows, (image_column, label_column, "instance"))
+        self.labels, self.image_size = labels, image_size
         self.image_column, self.label_column = image_column, label_column
         self.transform: Transform = Placement() if transform is None else transform
         self.epoch = 0

@@ -11,7 +11,6 @@ from torch.utils.data import default_collate
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
 from groupdnet_hub.data.paired import read_label_set
-from groupdnet_hub.data.rows import undecoded
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.training.config import TrainConfig
 
@@ -50,8 +49,6 @@ def build_data(settings: TrainConfig, labels: LabelSet, image_size: tuple[int, i
 
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
     rows = load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
-    if settings.streaming:  # of others, PairedImages does it
-        rows = undecoded(rows, (settings.image_column, settings.label_column, "instance"))
     how: dict[str, Any] = {
         "image_column": settings.image_column,
         "label_column": settings.label_column,
