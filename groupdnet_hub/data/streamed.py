@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.data.listing import checked_pair
 from groupdnet_hub.data.paired import read_packed
 from groupdnet_hub.data.transforms.placement import Placement, Transform
 
@@ -26,6 +27,7 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         image_column, label_column: keys of the picture and of its label map.
         transform: random change of the items, as :class:`~groupdnet_hub.data.paired.PairedImages` takes it; an item's
             index is its position in the stream.
+        instances: whether items have instance maps, as ``PairedImages`` takes it.
     """
 
     def __init__(
@@ -37,11 +39,12 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         image_column: str = "image",
         label_column: str = "label",
         transform: Transform | None = None,
+        instances: bool | None = None,
     ) -> None:
         self.rows, self.labels, self.image_size = rows, labels, image_size
         self.image_column, self.label_column = image_column, label_column
         self.transform: Transform = Placement() if transform is None else transform
-        self.epoch = 0
+        self.instances, self.epoch = instances, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which the transform and the order of a shuffled stream depend."""
@@ -56,10 +59,15 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         return other
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        first = None
         for position, row in enumerate(self.rows):
             for column in (self.image_column, self.label_column):
                 if column not in row:
                     raise ValueError(f"the data set has no column {column!r}; it has {', '.join(row)}")
             pair = (row[self.image_column], row[self.label_column], row.get("instance"))
-            item = read_packed(pair, self.labels, self.image_size, f"item {position} of the stream")
+            name = f"item {position} of the stream"
+            if first is None:
+                first = (None, None, pair[2])
+            pair = checked_pair(pair, self.instances, first, name)
+            item = read_packed(pair, self.labels, self.image_size, name)
             yield self.transform(item, self.epoch, position, class_count=len(self.labels))

@@ -12,6 +12,8 @@ import torch
 from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
+from groupdnet_hub.io.names import near_name
+
 # Larger pictures are refused by their header, before memory is allocated for them.
 MAX_PIXELS = 4096 * 4096
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
@@ -60,7 +62,10 @@ def open_picture(source: Source, *, what: str = "picture", upright: bool = False
     short = path.name if len(path.name) <= 80 else f"{path.name[:77]}..."
     name = f"{name} {short!r}"
     if not os.path.isfile(path):
-        raise ValueError(f"{name} {'is a folder, not a file' if os.path.isdir(path) else 'does not exist'}")
+        if os.path.isdir(path):
+            raise ValueError(f"{name} is a folder, not a file")
+        near = near_name(path)
+        raise ValueError(f"{name} does not exist" + (f"; there is {near!r}" if near else ""))
     try:
         file = path.open("rb")
     except OSError as error:

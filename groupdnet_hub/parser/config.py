@@ -14,6 +14,7 @@ from groupdnet_hub.runs.settings import (
     existing_folders,
     in_range,
     option,
+    refuse_other_folders,
     seed_option,
     size_option,
     strictly_between,
@@ -93,6 +94,8 @@ class ParserTrainConfig(Settings):
     def check(self) -> None:
         """Refuse impossible views, and weights for a parser that has its own."""
         super().check()
+        for folder in self.data_dir:
+            refuse_other_folders("--data_dir, --split", folder, self.split)
         height, width = self.view
         if min(self.view) < 32:
             raise ValueError(f"--view is {height} {width}; each side must be at least 32 pixels")
