@@ -94,8 +94,6 @@ class ParserTrainConfig(Settings):
     def check(self) -> None:
         """Refuse impossible views, and weights for a parser that has its own."""
         super().check()
-        for folder in self.data_dir:
-            refuse_other_folders("--data_dir, --split", folder, self.split)
         height, width = self.view
         if min(self.view) < 32:
             raise ValueError(f"--view is {height} {width}; each side must be at least 32 pixels")
@@ -106,6 +104,8 @@ class ParserTrainConfig(Settings):
             raise ValueError(
                 "--encoder_weights is for a new parser: leave it out with --pretrained_model_name_or_path"
             )
+        for folder in self.data_dir:
+            refuse_other_folders("--data_dir, --split", folder, self.split)
 
 
 def parse_parser_config(argv: Sequence[str] | None = None) -> ParserTrainConfig:

@@ -245,10 +245,9 @@ def read_listed_tags(path: Path) -> dict[str, Tags]:
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if not isinstance(name, str):
             raise ValueError(f"{place} is not a JSON object with file_name and tags")
-        tags = entry.get("tags", ())
+        stem, tags = normal(PurePosixPath(name.replace("\\", "/")).stem), entry.get("tags", ())
         if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
-            raise ValueError(f"{place}: the tags of {shown(name)} are {shown(tags)}, not a list of texts")
-        stem = normal(PurePosixPath(name.replace("\\", "/")).stem)
+            raise ValueError(f"{place}: the tags of {stem} are {shown(tags)}, not a list of texts")
         if found.setdefault(stem, tuple(tags)) != tuple(tags):
-            raise ValueError(f"{place} gives {shown(stem)} other tags than an earlier line")
+            raise ValueError(f"{place} gives {stem} other tags than an earlier line")
     return found

@@ -44,7 +44,6 @@ class PriorConfig(Settings):
     def check(self) -> None:
         """Refuse impossible priors."""
         super().check()
-        refuse_other_folders("--data_dir, --split", self.data_dir, self.split)
         if self.prior_rank and self.prior_codes:
             raise ValueError("--prior_rank and --prior_codes are two priors: give one of them")
         if max(self.prior_rank, self.prior_codes) < 1 or self.batch_size < 1:
@@ -53,6 +52,7 @@ class PriorConfig(Settings):
             raise ValueError(f"--nearest is {self.nearest}; it is a fraction, above 0 and at most 1")
         if self.prior_ties and not self.prior_codes:
             raise ValueError("--prior_ties needs --prior_codes")
+        refuse_other_folders("--data_dir, --split", self.data_dir, self.split)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _batches(data: PairedImages, size: int) -> Iterator[tuple[Tensor, ...]]:
-    for batch in tqdm(DataLoader(data, batch_size=size), desc="encode"):
+    loader = DataLoader(data, batch_size=size, generator=torch.Generator())  # not the global one
+    for batch in tqdm(loader, desc="encode"):
         yield tuple(batch[name] for name in ("image", "label", "instance") if name in batch)
 
 
