@@ -133,6 +133,8 @@ def data_folder_problem(folder: Path, split: str) -> str | None:
     splits = splits_in(folder)
     if splits:
         return f"{problem}: it has {'the split' if len(splits) == 1 else 'the splits'} {', '.join(splits)}"
+    if is_split(folder.parent):
+        return f"{problem}: it is a part of the split {folder.parent}; name the folder of the data set"
     return f"{problem}, nor another split with {LISTING}"
 
 

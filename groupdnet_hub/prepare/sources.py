@@ -12,6 +12,8 @@ from groupdnet_hub.prepare.labels import CCP_SAME_OUTFIT
 from groupdnet_hub.prepare.photo_lists import CCP_BACKDROPS, CCP_NOT_USED, CCP_VALIDATION
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+# Pictures that are told instead of passed over.
+_OTHER_PICTURES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".ppm", ".pgm", ".tga", ".psd", ".dng")
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,19 @@ def picture_files(
     Args:
         folder: folder to search.
         without: folders to leave out if they are inside ``folder``, such as label maps among the pictures.
-        problems: list to which pictures of equal names are added.
+        problems: list to which pictures of equal names and of formats that are not read are added.
         ending: end of the file names to find, including the suffix; any picture by default.
     """
     away = [path.resolve() for path in without if not folder.resolve().is_relative_to(path.resolve())]
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in _PICTURES or path.name.startswith(".") or not path.is_file():
+        suffix = path.suffix.lower()
+        if suffix not in _PICTURES + _OTHER_PICTURES or path.name.startswith(".") or not path.is_file():
             continue
         if any(path.resolve().is_relative_to(other) for other in away):
+            continue
+        if suffix in _OTHER_PICTURES:
+            problems.append(Problem(path, f"is a {suffix} file, which is not read: save it as PNG or JPEG"))
             continue
         inside = path.relative_to(folder).as_posix()
         if ending and not inside.endswith(ending):
