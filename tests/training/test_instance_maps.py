@@ -17,6 +17,7 @@ from tests.helpers.network_models import make_model
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.build import build_model
 from tests.helpers.train_runs import train_here
+from train import evaluate, generate
 from train.tools import fit_prior
 
 FLAGS = ("--perceptual_net", "none", "--max_train_steps", "1")
@@ -124,3 +125,46 @@ def test_fit_prior_of_data_that_lack_some(mixed: Path, with_edges: Path, tmp_pat
     with pytest.raises(ValueError, match="1 of 4 items has no instance map"):
         fit_prior.main([*flags, "--prior_codes", "2", "--nearest", "0.5"])
     fit_prior.main([*flags, "--prior_codes", "2"])  # encoding alone needs none
+
+
+@pytest.mark.parametrize("name", ["data", "mixed"])
+def test_other_commands_on_the_same_data(
+    name: str, request: pytest.FixtureRequest, with_edges: Path, tmp_path: Path
+) -> None:
+    """A model without edges reads data of which some or all have instance maps; one with edges needs all."""
+    folder: Path = request.getfixturevalue(name)
+    make_model(
+        config=GroupDNet.from_pretrained(with_edges).config.replace(instance_edges=False)
+    ).save_pretrained(tmp_path / "plain")
+    for model in (tmp_path / "plain", with_edges):
+        output = str(tmp_path / model.parent.name)
+        runs = {
+            evaluate.main: [
+                "--data_dir",
+                str(folder),
+                "--split",
+                "train",
+                "--metrics",
+                "params",
+                "--sheet_rows",
+                "1",
+                "--output",
+                f"{output}.json",
+            ],
+            generate.main: [
+                "--label_dir",
+                str(folder / "train"),
+                "--output_dir",
+                output,
+                "--gallery_dir",
+                str(folder / "train"),
+            ],
+        }
+        for main, flags in runs.items():
+            if name == "mixed" and model == with_edges:
+                with pytest.raises(
+                    ValueError, match="draws instance edges: 1 of 4 items has no instance map"
+                ):
+                    main(["--model", str(model), *flags])
+            else:
+                main(["--model", str(model), *flags])
