@@ -43,7 +43,8 @@ def seeds() -> dict[str, dict[str, bytes]]:
     labels = json.dumps({"names": LABELS.names, "palette": LABELS.palette})
     tensor = np.zeros((3, 1, 1, 1), np.float32)
     classes = [
-        {"id": i, "name": n, "color": c} for i, (n, c) in enumerate(zip(*vars(LABELS).values(), strict=True))
+        {"id": i, "name": n, "color": c}
+        for i, (n, c) in enumerate(zip(LABELS.names, LABELS.palette, strict=True))
     ]
     line = {"file_name": "a.jpg", "label_file_name": "a.png", "instance_file_name": "i.png"}
     record = {"name": "a", "entry": None, "left_out": "gloves", "counts": {}}
