@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from groupdnet_hub.io.names import Names
@@ -80,8 +80,8 @@ def _lies_inside(name: object) -> bool:
         os.fsencode(name)
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
-    windows = PureWindowsPath(name)  # for which slashes and backslashes are the same
-    return not PurePath(name).is_absolute() and not windows.root and ".." not in windows.parts
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] != "" and ".." not in parts and not os.path.splitdrive(name)[0]
 
 
 # -- splits of a data set --------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ class Names:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._found: dict[Path, dict[str, list[str]]] = {}
+        self._found: dict[Path, tuple[set[str], dict[str, list[str]]]] = {}
 
     def file(self, name: str) -> Path:
         """Return the file of a name: that of exactly this name, or the one that differs only in the normal form.
@@ -33,25 +33,28 @@ class Names:
         Backslashes separate folders where no file has them in its name. A missing file has the path that the name says.
         """
         exact = self._folder / name
-        if (name.isascii() and "\\" not in name) or os.path.exists(exact):
-            return exact
-        if "\\" in name:
+        if "\\" in name and not os.path.exists(exact):
             return self.file(name.replace("\\", "/"))
+        if name.isascii():
+            return exact
         path = self._folder
-        for part in Path(name).parts:
+        for part in exact.relative_to(path).parts:
             path /= self._on_disk(path, part)
-        return path if os.path.exists(path) else exact
+        return path
 
     def _on_disk(self, folder: Path, name: str) -> str:
         """Return a name of the folder: this one, or the only one of its normal form."""
-        if name.isascii() or os.path.exists(folder / name):
+        if name.isascii():
             return name
         if folder not in self._found:
-            self._found[folder] = {}
-            for there in _names_in(folder):
-                self._found[folder].setdefault(normal(there), []).append(there)
-        same = self._found[folder].get(normal(name), [])
-        return same[0] if len(same) == 1 else name
+            names = _names_in(folder)
+            by_form: dict[str, list[str]] = {}
+            for there in names:
+                by_form.setdefault(normal(there), []).append(there)
+            self._found[folder] = set(names), by_form
+        exact, by_form = self._found[folder]
+        same = by_form.get(normal(name), [])
+        return same[0] if name not in exact and len(same) == 1 else name
 
 
 def near_name(path: Path) -> str | None:

@@ -22,7 +22,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from groupdnet_hub.data.listing import data_folder_problem, split_problem
+from groupdnet_hub.data.listing import LISTING, data_folder_problem, split_problem
 
 # From a flag's name, with its hyphens, and its value: what is wrong with it, or None.
 Check = Callable[[str, Any], str | None]
@@ -173,7 +173,10 @@ def refuse_other_folders(flags: str, folder: str | Path, split: str) -> None:
         ValueError: saying what to name instead, such as the folder around a split.
     """
     root = Path(folder)
-    problem = data_folder_problem(root, split) or split_problem(root / split)
+    problem = data_folder_problem(root, split)
+    if problem is not None:
+        raise ValueError(f"{flags}: there is no {LISTING} in {root / split}: {problem}")
+    problem = split_problem(root / split)
     if problem is not None:
         raise ValueError(f"{flags}: {problem}")
 

@@ -208,7 +208,10 @@ def test_a_split_in_place_of_its_parent(tmp_path: Path) -> None:
         PairedImages.from_folder(data / "train", (8, 8))
     with pytest.raises(ValueError, match=told):
         read_label_set(data / "train")
-    with pytest.raises(ValueError, match=rf"--data_dir: there is no folder validation in .*{told}"):
+    with pytest.raises(
+        ValueError,
+        match=rf"--data_dir: there is no metadata.jsonl in .*: there is no folder validation in .*{told}",
+    ):
         refuse_other_folders("--data_dir", data / "train", "validation")
 
 
