@@ -179,7 +179,7 @@ def has_instances(pairs: Sequence[Pair]) -> bool:
 
 
 def _first(files: Sequence[Path]) -> str:
-    named = ", ".join("/".join(file.parts[-2:]) for file in files[:_SHOWN])
+    named = ", ".join("/".join(file.parts[-3:]) for file in files[:_SHOWN])
     return named + (", ..." if len(files) > _SHOWN else "")
 
 

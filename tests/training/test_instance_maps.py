@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.helpers.network_models import make_model
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.build import build_model
+from groupdnet_hub.training.kit.data import pack_data
 from tests.helpers.train_runs import train_here
 from train import evaluate, generate
 from train.tools import fit_prior
@@ -58,7 +60,7 @@ def test_a_flag_makes_a_model_with_edges(with_edges: Path) -> None:
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_edges_need_all_instance_maps_before_the_first_step(mixed: Path, tmp_path: Path, cache: str) -> None:
     flags = (*FLAGS, "--instance_edges", "--cache_data", cache)
-    message = r"draws instance edges: 1 of 4 items has no instance map .*: images/figure_00003\.png$"
+    message = r"draws instance edges: 1 of 4 items has no instance map .*: train/images/figure_00003\.png$"
     with pytest.raises(ValueError, match=message):
         train_here(mixed, tmp_path / "out", *flags)
     assert not (tmp_path / "out").exists()
@@ -168,3 +170,19 @@ def test_other_commands_on_the_same_data(
                     main(["--model", str(model), *flags])
             else:
                 main(["--model", str(model), *flags])
+
+
+def test_a_kit_holds_what_the_data_hold(mixed: Path, tmp_path: Path) -> None:
+    """Also where some items lack instance maps, a name breaks lines for Python, and the listing has a BOM."""
+    shutil.copytree(mixed, tmp_path / "data")
+    split = tmp_path / "data" / "train"
+    (split / "images" / "figure_00003.png").rename(split / "images" / "a\u2028b.png")
+    text = (split / "metadata.jsonl").read_text().replace("images/figure_00003", "images/a\u2028b")
+    (split / "metadata.jsonl").write_text(text, encoding="utf-8-sig")
+    assert pack_data(tmp_path / "data", tmp_path / "kit") == {"train": 4}
+    given, packed = (
+        PairedImages.from_folder(tmp_path / name, (32, 32), instances=False) for name in ("data", "kit")
+    )
+    assert [pair[2] is None for pair in given.given] == [pair[2] is None for pair in packed.given]
+    assert packed.given[3][0].name == "a\u2028b.png"
+    assert torch.equal(given[3]["image"], packed[3]["image"])
