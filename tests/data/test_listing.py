@@ -262,7 +262,7 @@ def test_files_of_which_some_have_instance_maps(tmp_path: Path) -> None:
     with_instances(write_split(tmp_path, names), names, ["b"])
     with pytest.raises(
         ValueError,
-        match=r"4 of 5 items have no instance map .*: train/images/a\.png, train/images/c\.png, train/images/d\.png, \.\.\.\. Give all",
+        match=r"4 of 5 items have no instance map .*: train/images/a\.png, .*train/images/d\.png, \.\.\.\. Give all",
     ):
         PairedImages.from_folder(tmp_path, (8, 8))
     with pytest.raises(
