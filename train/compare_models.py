@@ -22,7 +22,14 @@ from groupdnet_hub.evaluation.report import comparison
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.scripts import program, run_script
-from groupdnet_hub.runs.settings import Settings, at_least, option, seed_option, without_flag
+from groupdnet_hub.runs.settings import (
+    Settings,
+    at_least,
+    option,
+    refuse_other_folders,
+    seed_option,
+    without_flag,
+)
 from groupdnet_hub.training.preview import save_picture
 
 
@@ -67,6 +74,7 @@ class CompareConfig(Settings):
         if own:
             raise ValueError(f"{', '.join(sorted(own))}: this script sets that for each model")
         _ = self.named_models
+        refuse_other_folders("--data_dir, --split", self.data_dir, self.split)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -116,7 +124,9 @@ def draw_sheets(settings: CompareConfig, systems: Mapping[str, System]) -> None:
     if len(set(names.values())) > 1:
         raise ValueError(f"--models: they draw different classes: {names}")
     data = {
-        name: PairedImages.from_folder(settings.data_dir, system.config.image_size, split=settings.split)
+        name: PairedImages.from_folder(
+            settings.data_dir, system.config.image_size, split=settings.split, instances=False
+        )
         for name, system in systems.items()
     }
     total = len(next(iter(data.values())))

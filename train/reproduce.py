@@ -34,7 +34,14 @@ from groupdnet_hub.runs.flags import parse_settings, refuse
 from groupdnet_hub.runs.output_lock import sole_writer
 from groupdnet_hub.runs.provenance import commit, machine
 from groupdnet_hub.runs.scripts import program, run_script
-from groupdnet_hub.runs.settings import Settings, at_least, option, seed_option
+from groupdnet_hub.runs.settings import (
+    Settings,
+    at_least,
+    existing_file,
+    option,
+    refuse_other_folders,
+    seed_option,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +60,21 @@ class ReproduceConfig(Settings):
     num_processes: int = option(1, "processes that train and measure a system together", check=at_least(1))
     seed: int = seed_option("seed of training and measuring")
     perceptual_net: Literal["vgg19", "vgg16"] | None = option(None, "instead of the scale's")
-    perceptual_weights: str | None = option(None, "its weights; by default torchvision downloads them")
-    alexnet_weights: str | None = option(None, "see evaluate.py")
-    frechet_weights: str | None = option(None, "see evaluate.py")
-    inception_weights: str | None = option(None, "see evaluate.py")
+    perceptual_weights: str | None = option(
+        None, "its weights; by default torchvision downloads them", check=existing_file
+    )
+    alexnet_weights: str | None = option(None, "see evaluate.py", check=existing_file)
+    frechet_weights: str | None = option(None, "see evaluate.py", check=existing_file)
+    inception_weights: str | None = option(None, "see evaluate.py", check=existing_file)
     segmentation_model: str | None = option(None, "for mIoU: see evaluate.py")
-    segmentation_labels: str | None = option(None, "for mIoU: see evaluate.py")
+    segmentation_labels: str | None = option(None, "for mIoU: see evaluate.py", check=existing_file)
 
     def check(self) -> None:
         """Refuse both tables and a study, and neither."""
         super().check()
         if (self.table is None) == (self.study is None):
             raise ValueError("give one of --table and --study")
+        refuse_other_folders("--data_dir", self.data_dir, "train")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -49,7 +49,13 @@ from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, pars
 from groupdnet_hub.training.config.rates import RATES
 from groupdnet_hub.training.data.batches import Batches, build_loader
 from groupdnet_hub.training.data.device_data import keep_pictures
-from groupdnet_hub.training.data.pictures import Data, build_data, build_labels, grid_batch
+from groupdnet_hub.training.data.pictures import (
+    Data,
+    build_data,
+    build_labels,
+    grid_batch,
+    ignored_instances,
+)
 from groupdnet_hub.training.distributed import mean_over_processes, prepare_batch_norms
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
@@ -136,7 +142,10 @@ def run(settings: TrainConfig) -> None:
     resolved = settings.resolved(objective_of(model.config), accelerator.num_processes)
 
     # The data: pictures with label maps, read once where there is room for them.
-    data = build_data(settings, labels, model.config.image_size)
+    config = model.config
+    data = build_data(settings, labels, config.image_size, instances=config.instance_edges)
+    if (note := ignored_instances(data)) is not None:
+        accelerator.print(note)
     place = keep_pictures(settings, data, accelerator)
     grid = {name: value.to(accelerator.device) for name, value in grid_batch(settings, data).items()}
     length = RunLength.of_run(resolved, data, accelerator.num_processes)

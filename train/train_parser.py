@@ -64,7 +64,7 @@ class ParserTrainer:
         set_seed(settings.seed)
         cache = int(settings.cache_gb * 2**30 / max(1, settings.dataloader_num_workers))
         self.data = PairedImages.from_folder(
-            settings.data_dir, settings.resolution, split=settings.split, cache_bytes=cache
+            settings.data_dir, settings.resolution, split=settings.split, cache_bytes=cache, instances=False
         )
         self.views = Views(size=settings.view, scale=settings.view_scale, empty_fraction=settings.empty_share)
         self.weights = None

@@ -186,8 +186,8 @@ def system_preset(name: str, preset: str, **fields: Any) -> SystemConfig:
     """
     values = preset_fields(preset)
     labels = LabelSet(values["class_names"], values["palette"])
-    edges = values.get("instance_edges", False)
-    config = system_config(name, labels, values["image_size"], PAPER_WIDTH, instance_edges=edges, **fields)
+    edges = {"instance_edges": values.get("instance_edges", False)}
+    config = system_config(name, labels, values["image_size"], PAPER_WIDTH, **edges | fields)
     if name == "GroupDNet" or SYSTEMS[name].ablation:
         assert isinstance(config, GroupDNetConfig)
         kept = {

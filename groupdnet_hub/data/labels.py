@@ -85,12 +85,12 @@ class LabelSet:
         path = Path(path)
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
+        content = read_json(path, str(path))
         try:
-            content = read_json(path, path.name)
             classes = sorted(content["classes"], key=lambda c: c["id"])
             ids = [entry["id"] for entry in classes]
             names, colours = [entry["name"] for entry in classes], [entry["color"] for entry in classes]
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(
                 f'{path.name} is not a list of classes, {{"classes": [{{"id": 0, "name": ..., "color": [r, g, b]}}, '
                 f"...]}}: {error!r}"

@@ -15,7 +15,14 @@ from torch.utils.data import DataLoader, Dataset
 from groupdnet_hub.data.cache import CachedPictures
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import LabelSet, resize_label_map
-from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs
+from groupdnet_hub.data.listing import (
+    FolderPairs,
+    Pair,
+    RowPairs,
+    data_folder_problem,
+    is_split,
+    with_instances,
+)
 from groupdnet_hub.data.transforms.moves import Moves, MoveTable, move_batch
 from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.data.turned_pairs import WarnOnce, check_pair
@@ -29,12 +36,16 @@ def read_label_set(folder: str | os.PathLike[str], split: str = "train") -> Labe
     """Read ``classes.json`` of a data set folder, in the folder itself or in its split.
 
     Raises:
-        ValueError: for a missing or invalid file.
+        ValueError: for a missing or invalid file; the message says so where the folder is itself a split.
     """
-    for place in (Path(folder), Path(folder) / split):
+    folder = Path(folder)
+    for place in (folder, folder / split):
         if (place / "classes.json").is_file():
             return LabelSet.from_file(place / "classes.json")
-    raise ValueError(f"there is no classes.json in {Path(folder)} or its folder {split}")
+    problem = data_folder_problem(folder, split)
+    if problem is not None and (is_split(folder) or not folder.is_dir()):
+        raise ValueError(problem)
+    raise ValueError(f"there is no classes.json in {folder} or its folder {split}")
 
 
 class PairedImages(Dataset[dict[str, Tensor]]):
@@ -53,6 +64,15 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         transform: random change of each item, different in each epoch, such as
             ``Placement(random_flip=True, random_shift=0.1, seed=3)``; see
             :class:`groupdnet_hub.data.transforms.placement.Transform`. By default none.
+        instances: whether items have instance maps: True refuses data without, False leaves them out. By default all
+            items of the data have one, or none has.
+
+    Attributes:
+        given: the pairs, with all instance maps that there are.
+        pairs: the pairs of the items.
+
+    Raises:
+        ValueError: for files of which some or all lack the instance maps that items are to have.
     """
 
     def __init__(
@@ -63,8 +83,10 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         *,
         cache_bytes: int = 0,
         transform: Transform | None = None,
+        instances: bool | None = None,
     ) -> None:
-        self.pairs, self.labels, self.image_size = pairs, labels, image_size
+        self.given, self.instances = pairs, instances
+        self.pairs, self.labels, self.image_size = with_instances(pairs, instances), labels, image_size
         self.transform: Transform = Placement() if transform is None else transform
         # Shared, so that persistent workers of a loader see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -82,6 +104,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         labels: LabelSet | None = None,
         cache_bytes: int = 0,
         transform: Transform | None = None,
+        instances: bool | None = None,
     ) -> PairedImages:
         """Open ``folder/SPLIT`` with ``metadata.jsonl``, ``images/`` and ``labels/``, and ``folder/classes.json``.
 
@@ -92,20 +115,24 @@ class PairedImages(Dataset[dict[str, Tensor]]):
             labels: label set of the maps; by default that of ``classes.json``.
             cache_bytes: as the constructor takes it.
             transform: as the constructor takes it.
+            instances: as the constructor takes it.
 
         Raises:
             ValueError: for a missing part, or folders of different classes; the message names it.
         """
         roots = [Path(folder)] if isinstance(folder, (str, os.PathLike)) else [Path(one) for one in folder]
         for root in roots:
-            if not (root / split).is_dir():
-                raise ValueError(f"there is no folder {split} in {root}")
+            problem = data_folder_problem(root, split)
+            if problem is not None:
+                raise ValueError(problem)
         labels = read_label_set(roots[0], split) if labels is None else labels
         for root in roots[1:]:
             if read_label_set(root, split) != labels:
                 raise ValueError(f"{root} holds other classes than {roots[0]}")
         pairs = FolderPairs([root / split for root in roots])
-        return cls(pairs, labels, image_size, cache_bytes=cache_bytes, transform=transform)
+        return cls(
+            pairs, labels, image_size, cache_bytes=cache_bytes, transform=transform, instances=instances
+        )
 
     @classmethod
     def from_rows(

@@ -7,25 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.data.listing import split_problem
 from groupdnet_hub.data.paired import PairedImages, read_label_set
 
 _NAMES_SHOWN = 12
 
 
-def open_split(split: Path, labels: LabelSet, image_size: tuple[int, int]) -> PairedImages:
+def open_split(
+    split: Path, labels: LabelSet, image_size: tuple[int, int], *, instances: bool | None = None
+) -> PairedImages:
     """Open the folder of one split.
 
     Args:
         split: folder with ``metadata.jsonl``.
         labels: label set of the model.
         image_size: (height, width) of the items.
+        instances: whether items have instance maps, as ``PairedImages`` takes it.
 
     Raises:
-        ValueError: for a folder that is not a split of a paired data set, or has other classes than the model.
+        ValueError: for a folder that is not a split of a paired data set, has other classes than the model, or lacks
+            instance maps.
     """
     split = Path(os.path.abspath(split))
+    problem = split_problem(split)
+    if problem is not None:
+        raise ValueError(problem)
     return PairedImages.from_folder(
-        split.parent, image_size, split=split.name, labels=labels_in(split, labels)
+        split.parent, image_size, split=split.name, labels=labels_in(split, labels), instances=instances
     )
 
 

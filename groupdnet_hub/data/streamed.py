@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from groupdnet_hub.data.labels import LabelSet
+from groupdnet_hub.data.listing import checked_pair
 from groupdnet_hub.data.paired import read_packed
 from groupdnet_hub.data.rows import picture_in, undecoded
 from groupdnet_hub.data.transforms.placement import Placement, Transform
@@ -28,6 +29,7 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         image_column, label_column: keys of the picture and of its label map.
         transform: random change of the items, as :class:`~groupdnet_hub.data.paired.PairedImages` takes it; an item's
             index is its position in the stream.
+        instances: whether items have instance maps, as ``PairedImages`` takes it.
     """
 
     def __init__(
@@ -39,12 +41,13 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         image_column: str = "image",
         label_column: str = "label",
         transform: Transform | None = None,
+        instances: bool | None = None,
     ) -> None:
         self.rows = undecoded(rows, (image_column, label_column, "instance"))
         self.labels, self.image_size = labels, image_size
         self.image_column, self.label_column = image_column, label_column
         self.transform: Transform = Placement() if transform is None else transform
-        self.epoch = 0
+        self.instances, self.epoch = instances, 0
         self._warn_once = WarnOnce()
 
     def set_epoch(self, epoch: int) -> None:
@@ -60,6 +63,7 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         return other
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        first = None
         for position, row in enumerate(self.rows):
             for column in (self.image_column, self.label_column):
                 if column not in row:
@@ -70,5 +74,8 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
                 pair = picture_in(cells[0]), picture_in(cells[1]), picture_in(cells[2])
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+            if first is None:
+                first = (None, None, pair[2])
+            pair = checked_pair(pair, self.instances, first, name)
             item = read_packed(pair, self.labels, self.image_size, name, warn=self._warn_once)
             yield self.transform(item, self.epoch, position, class_count=len(self.labels))

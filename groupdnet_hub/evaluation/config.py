@@ -15,6 +15,7 @@ from groupdnet_hub.runs.settings import (
     existing_file,
     in_range,
     option,
+    refuse_other_folders,
     seed_option,
     size_option,
 )
@@ -107,16 +108,10 @@ class EvaluateConfig(SampledSettings, MeasureSettings):
     def check(self) -> None:
         """Refuse missing data, and settings of metrics that are not measured."""
         super().check()
-        split = Path(self.data_dir) / self.split
-        if not (split / "metadata.jsonl").is_file():
-            raise ValueError(
-                f"--data_dir, --split: there is no metadata.jsonl in {split}; name a split of a paired data set"
-            )
-        needs_photos = self.train_data_dir is not None or "memory" in self.metrics
-        if needs_photos and not (self.training_split / "metadata.jsonl").is_file():
-            raise ValueError(
-                f"--train_data_dir, --train_split: there is no metadata.jsonl in {self.training_split}"
-            )
+        refuse_other_folders("--data_dir, --split", self.data_dir, self.split)
+        if self.train_data_dir is not None or "memory" in self.metrics:
+            training = self.train_data_dir or self.data_dir
+            refuse_other_folders("--train_data_dir, --train_split", training, self.train_split)
         if {"kid", "kid_inception"} & set(self.metrics) and self.num_images == 1:
             raise ValueError("--num_images is 1; a kernel distance needs at least 2")
         if "miou" in self.metrics and self.segmentation_model is None:

@@ -64,11 +64,12 @@ class Inputs:
         self.seed, self.batch_size = settings.seed, settings.batch_size
         self.system = load_system(settings.model, device=accelerator.device).requires_grad_(False)
         split = Path(settings.data_dir) / settings.split
-        self.data = open_split(split, self.system.labels, self.system.config.image_size)
+        size, edges = self.system.config.image_size, self.system.config.instance_edges
+        self.data = open_split(split, self.system.labels, size, instances=edges)
         sides = settings.judged_size or self.system.config.image_size
         self.judged_size = (sides[0], sides[-1])
         own_size = self.judged_size == self.data.image_size
-        self.judged = self.data if own_size else open_split(split, self.system.labels, self.judged_size)
+        self.judged = self.data if own_size else self._judged(split)
         self.aspect: float | None = settings.judged_aspect
         self.digest = model_digest(self.system, self.system.config.to_json())
         self.chosen = with_suffix(self.data, settings.name_suffix)
@@ -77,6 +78,9 @@ class Inputs:
         )
         self.data_digest = digest(*(one for one, _ in found))
         self.present = {index: classes for index, (_, classes) in zip(self.chosen, found, strict=True)}
+
+    def _judged(self, split: Path) -> PairedImages:
+        return open_split(split, self.system.labels, self.judged_size, instances=False)
 
     def spread(self, count: int | None) -> list[int]:
         """Return the indices of ``count`` items, evenly spread over the chosen; all for None, or if there are fewer."""
@@ -157,10 +161,7 @@ class Inputs:
 
     def _describe(self, index: int) -> tuple[str, list[int]]:
         files = [Path(file).read_bytes() for file in self.data.pairs[index] if file is not None]
-        item = self.data[index]
-        if self.system.config.instance_edges and "instance" not in item:
-            raise ValueError(f"item {index}: this model draws instance edges, and it has no instance map")
-        return digest(*files), classes_present(item["label"], len(self.system.labels))
+        return digest(*files), classes_present(self.data[index]["label"], len(self.system.labels))
 
 
 def with_suffix(data: PairedImages, suffix: str | None) -> list[int]:

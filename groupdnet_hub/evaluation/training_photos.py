@@ -31,7 +31,7 @@ class TrainingPhotos:
     """
 
     def __init__(self, split: Path, inputs: Inputs, suffix: str | None, count: int | None = None) -> None:
-        self.data = open_split(split, inputs.system.labels, inputs.judged_size)
+        self.data = open_split(split, inputs.system.labels, inputs.judged_size, instances=False)
         self.items = evenly(with_suffix(self.data, suffix), count)
         self.inputs = inputs
         self.digest = digest(*(Path(self.data.pairs[item][0]).read_bytes() for item in self.items))

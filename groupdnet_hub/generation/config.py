@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from groupdnet_hub.data.listing import split_problem
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.settings import Settings, at_least, existing_folder, option, seed_option
 
@@ -54,10 +55,9 @@ class GenerateConfig(Settings):
     def check(self) -> None:
         """Refuse a gallery without photos, and an output folder that is a file."""
         super().check()
-        if self.gallery_dir is not None and not (Path(self.gallery_dir) / "metadata.jsonl").is_file():
-            raise ValueError(
-                f"--gallery_dir: there is no metadata.jsonl in {self.gallery_dir}; name a split of a paired data set"
-            )
+        problem = None if self.gallery_dir is None else split_problem(Path(self.gallery_dir))
+        if problem is not None:
+            raise ValueError(f"--gallery_dir: {problem}")
         if self.classes_from_gallery and self.gallery_dir is None:
             raise ValueError("--classes_from_gallery needs --gallery_dir")
         for folder in (Path(self.output_dir), Path(self.output_dir) / self.split):

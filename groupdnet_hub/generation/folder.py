@@ -16,6 +16,7 @@ from torch import Tensor
 from groupdnet_hub import AppearanceCodes, GroupDNet, LabelSet
 from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.io.atomic import atomic_write
+from groupdnet_hub.io.strict_json import json_line, read_json
 from groupdnet_hub.runs.provenance import refuse_other_settings
 from groupdnet_hub.training.preview import save_picture
 
@@ -84,7 +85,7 @@ class GeneratedFolder:
                 )
             return
         try:
-            before = dict(json.loads(listing.read_text(encoding="utf-8"))["settings"])
+            before = dict(read_json(listing, _SETTINGS_FILE)["settings"])
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{listing} cannot be read: remove {self.split} and start again") from None
         refuse_other_settings(before, settings, self.split, "choose another --output_dir or --split")
@@ -147,8 +148,7 @@ class GeneratedFolder:
 
     def write_manifest(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write ``metadata.jsonl``, atomically."""
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        _write_text(self.split / "metadata.jsonl", text)
+        _write_text(self.split / "metadata.jsonl", "".join(map(json_line, lines)))
 
     # -- the Hub ---------------------------------------------------------------------------------------------
 

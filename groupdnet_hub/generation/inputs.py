@@ -15,6 +15,7 @@ from torch import Tensor
 from groupdnet_hub import GroupDNet
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import classes_present, resize_label_map
+from groupdnet_hub.data.listing import is_split, splits_in
 from groupdnet_hub.data.splits import labels_in, open_split
 from groupdnet_hub.data.turned_pairs import check_orientations
 from groupdnet_hub.runs.provenance import digest
@@ -45,11 +46,12 @@ class LabelMaps:
     def __init__(self, folder: str | os.PathLike[str], model: GroupDNet) -> None:
         self.folder, self.size = Path(folder), model.config.image_size
         self.instance_names: Sequence[str | None] | None = None
-        self.paired = (self.folder / "metadata.jsonl").is_file()
+        self.paired = is_split(self.folder)
         if self.paired:
-            pairs = open_split(self.folder, model.labels, self.size).pairs
+            edges = model.config.instance_edges
+            pairs = open_split(self.folder, model.labels, self.size, instances=edges).pairs
             self.names = [os.path.relpath(pair[1], self.folder) for pair in pairs]
-            if model.config.instance_edges:
+            if edges:
                 self.instance_names = [pair[2] and os.path.relpath(pair[2], self.folder) for pair in pairs]
         else:
             self.names = sorted(
@@ -58,9 +60,11 @@ class LabelMaps:
                 if path.suffix.lower() == ".png" and not path.name.startswith(".")
             )
         if not self.names:
+            splits = splits_in(self.folder)
             raise ValueError(
-                f"{self.folder} holds no label map: name a folder of PNG files, or a split with metadata.jsonl, such "
-                f"as {self.folder / 'train'}"
+                f"{self.folder} holds no label map: name a folder of PNG files, or a split with metadata.jsonl"
+                + (f"; it is a data set with the splits {', '.join(splits)}" if splits else "")
+                + f", such as {self.folder / (splits[0] if splits else 'train')}"
             )
         if model.config.instance_edges and (self.instance_names is None or None in self.instance_names):
             raise ValueError(
@@ -130,7 +134,7 @@ class Gallery:
         classes: Sequence[str] | None,
     ) -> None:
         self.model = model
-        self.data = open_split(Path(folder), model.labels, model.config.image_size)
+        self.data = open_split(Path(folder), model.labels, model.config.image_size, instances=False)
         self.names = [os.path.relpath(pair[0], folder) for pair in self.data.pairs]
         wanted = range(len(model.labels)) if classes is None else sorted(set(model.labels.ids_of(classes)))
         found = run_sharded(len(self.names), self._describe, accelerator, "reading the gallery")

@@ -16,6 +16,7 @@ from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 from torch import Tensor
 
 from groupdnet_hub.io.deep_values import Depth, check_colours, depth_of, grey_bytes
+from groupdnet_hub.io.names import near_name
 from groupdnet_hub.io.orientation import TURNED, orientation_in
 
 # Larger pictures are refused by their header, before memory is allocated for them.
@@ -87,7 +88,10 @@ def undecoded(source: str | os.PathLike[str], *, what: str = "picture") -> Itera
     path = Path(source)
     name = _named(f"the {what}", path)
     if not os.path.isfile(path):
-        raise ValueError(f"{name} {'is a folder, not a file' if os.path.isdir(path) else 'does not exist'}")
+        if os.path.isdir(path):
+            raise ValueError(f"{name} is a folder, not a file")
+        near = near_name(path)
+        raise ValueError(f"{name} does not exist" + (f"; there is {near!r}" if near else ""))
     try:
         file = path.open("rb")
     except OSError as error:

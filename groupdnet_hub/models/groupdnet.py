@@ -217,7 +217,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         redrawn[:, class_id] = fresh[:, class_id]
         return redrawn
 
-    def fit_prior(self, batches: Iterable[tuple[Tensor, Tensor]], *, nearest: float = 1.0) -> None:
+    def fit_prior(self, batches: Iterable[tuple[Tensor, ...]], *, nearest: float = 1.0) -> None:
         """Fit the prior to the codes of real pictures; see :func:`groupdnet_hub.training.prior_fitting.fit_prior`."""
         from groupdnet_hub.training.prior_fitting import fit_prior
 

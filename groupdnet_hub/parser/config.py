@@ -14,6 +14,7 @@ from groupdnet_hub.runs.settings import (
     existing_folders,
     in_range,
     option,
+    refuse_other_folders,
     seed_option,
     size_option,
     strictly_between,
@@ -103,6 +104,8 @@ class ParserTrainConfig(Settings):
             raise ValueError(
                 "--encoder_weights is for a new parser: leave it out with --pretrained_model_name_or_path"
             )
+        for folder in self.data_dir:
+            refuse_other_folders("--data_dir, --split", folder, self.split)
 
 
 def parse_parser_config(argv: Sequence[str] | None = None) -> ParserTrainConfig:

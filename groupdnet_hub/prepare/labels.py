@@ -7,6 +7,7 @@ from pathlib import Path
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.data.people import PEOPLE, PEOPLE16, PEOPLE16_IN_PEOPLE8
+from groupdnet_hub.io.strict_json import read_short_text
 
 LABEL_SETS = {"people8": PEOPLE, "people16": PEOPLE16}
 # In a table: the body or garment class that is nearest in the picture.
@@ -162,7 +163,7 @@ def ade20k_label_set(folder: Path) -> LabelSet:
     if not path.is_file():
         return LabelSet.from_names(["other", *(f"label-{i}" for i in range(1, 151))])
     synonyms: dict[int, list[str]] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_short_text(path, str(path)).split("\n"):
         columns = [column.strip() for column in line.split("\t") if column.strip()]
         if len(columns) >= 2 and columns[0].isdecimal():
             synonyms[int(columns[0])] = [word.strip() for word in columns[-1].split(",")]

@@ -22,7 +22,15 @@ from groupdnet_hub.metrics.segmenter import parse, sureness
 from groupdnet_hub.prepare.items import Outcome, write_item
 from groupdnet_hub.prepare.people import shows_several_people, smooth_edges
 from groupdnet_hub.prepare.photo_lists import CCP_BACKDROPS
-from groupdnet_hub.prepare.sources import Found, Item, picture_files, split_of
+from groupdnet_hub.prepare.sources import (
+    Found,
+    Item,
+    add_item,
+    need_folder,
+    no_picture,
+    picture_files,
+    split_of,
+)
 from groupdnet_hub.prepare.tags import (
     LISTING,
     RARE,
@@ -217,6 +225,7 @@ def find_photos(
     Raises:
         ValueError: if there is no such folder, or its metadata cannot be read.
     """
+    need_folder(folder, "the photos")
     annotations = folder / "annotations" / "pixel-level"
     labelled: set[str] = set()
     if annotations.is_dir() and (folder / "photos").is_dir():
@@ -225,8 +234,12 @@ def find_photos(
     found = Found()
     listing = folder / LISTING
     listed = read_listed_tags(listing) if tags is None and listing.is_file() else {}
+    seen: dict[tuple[str, str], Path] = {}
     rare = 0
-    for key, picture in picture_files(folder, [output], found.problems).items():
+    pictures = picture_files(folder, [output], found.problems)
+    if not pictures:
+        raise ValueError(no_picture(folder))
+    for key, picture in pictures.items():
         name = key.rpartition("/")[2]
         if name in labelled:
             continue
@@ -239,7 +252,7 @@ def find_photos(
                 CCP_BACKDROPS[int(name) % len(CCP_BACKDROPS)] if labelled and name.isdecimal() else None
             )
             item = replace(item, tags=tags.get(name, ()), backdrop=backdrop)
-        found.items.append(item)
+        add_item(found, item, seen)
     if labelled:
         found.remarks.append(f"{len(labelled)} photos have a pixel-level annotation and were not used")
     if rare:

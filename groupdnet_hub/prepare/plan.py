@@ -28,6 +28,7 @@ from groupdnet_hub.prepare.photos import PhotoRecipe, find_photos
 from groupdnet_hub.prepare.run import Preparation
 from groupdnet_hub.prepare.sources import Found, find_ade20k, find_ccp, find_cityscapes, find_folder_pair
 from groupdnet_hub.prepare.tags import check_tags, find_tags
+from groupdnet_hub.runs.settings import existing_file, existing_folder
 
 # Increased when the rules change the output for the same flags, which must not mix in one folder.
 _RULES = 2
@@ -61,6 +62,11 @@ def find_items(settings: PrepareConfig) -> tuple[Found, Preparation]:
 
 def _find_photos(settings: PhotosConfig) -> tuple[Found, PhotoRecipe]:
     labels = LABEL_SETS.get(settings.classes) or LabelSet.from_file(settings.classes)
+    problems = [None if settings.labels is None else existing_file("--labels", settings.labels)]
+    if settings.parser.startswith((".", "/", "~")):  # no Hub id
+        problems.append(existing_folder("--parser", settings.parser))
+    for problem in filter(None, problems):
+        raise ValueError(problem)
     assert settings.size is not None, "photos have no label maps of a native size"
     recipe = PhotoRecipe(
         labels,

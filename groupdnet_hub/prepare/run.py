@@ -21,7 +21,9 @@ import torch
 from tqdm.auto import tqdm
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.data.listing import LISTING
 from groupdnet_hub.io.atomic import atomic_write, writing_to
+from groupdnet_hub.io.strict_json import json_line
 from groupdnet_hub.prepare.items import Outcome
 from groupdnet_hub.prepare.sources import Found, Item, Problem
 from groupdnet_hub.runs.output_lock import sole_writer
@@ -137,8 +139,7 @@ def _prepare(found: Found, recipe: Preparation, output: Path, splits: list[str],
         summary.left_out.update(outcome.left_out for outcome in done if outcome.left_out is not None)
         for outcome in done:
             counts.update(outcome.counts)
-        text = "".join(json.dumps(entry) + "\n" for entry in entries)
-        _write_text(output / split / "metadata.jsonl", text)
+        _write_text(output / split / LISTING, "".join(map(json_line, entries)))
     summary.problems.sort(key=lambda problem: str(problem.path))
     summary.remarks += [f"{count} {what}" for what, count in sorted(counts.items())]
     return summary
@@ -222,7 +223,7 @@ def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
     if text and not text.endswith("\n"):  # a line that a kill cut short: the next must not be appended to it
         text = text[: text.rfind("\n") + 1]
         _write_text(path, text)
-    for line in text.splitlines():
+    for line in text.split("\n"):
         try:
             record = json.loads(line)
             item, entry = by_name.get(record["name"]), record["entry"]

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from groupdnet_hub.io.names import normal
 from groupdnet_hub.prepare.labels import CCP_SAME_OUTFIT
 from groupdnet_hub.prepare.photo_lists import CCP_BACKDROPS, CCP_NOT_USED, CCP_VALIDATION
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+# Pictures that are told instead of passed over.
+_OTHER_PICTURES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".ppm", ".pgm", ".tga", ".psd", ".dng")
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,16 @@ def split_of(group: str, split: str, validation_fraction: float) -> str:
     return "validation" if u < validation_fraction else split
 
 
-def _need_folder(folder: Path, what: str) -> Path:
+def need_folder(folder: Path, what: str) -> Path:
+    """Return a folder; a missing one raises a ValueError."""
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder} ({what})")
     return folder
+
+
+def no_picture(folder: Path) -> str:
+    """Return the message about a folder without pictures."""
+    return f"{folder} holds no picture: names end in {', '.join(_PICTURES)}"
 
 
 def picture_files(
@@ -96,20 +105,26 @@ def picture_files(
     Args:
         folder: folder to search.
         without: folders to leave out if they are inside ``folder``, such as label maps among the pictures.
-        problems: list to which pictures of equal names are added.
+        problems: list to which pictures of equal names and of formats that are not read are added.
         ending: end of the file names to find, including the suffix; any picture by default.
     """
     away = [path.resolve() for path in without if not folder.resolve().is_relative_to(path.resolve())]
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in _PICTURES or path.name.startswith(".") or not path.is_file():
+        suffix = path.suffix.lower()
+        if suffix not in _PICTURES + _OTHER_PICTURES or path.name.startswith(".") or not path.is_file():
             continue
         if any(path.resolve().is_relative_to(other) for other in away):
+            continue
+        if suffix in _OTHER_PICTURES:
+            problems.append(Problem(path, f"is a {suffix} file, which is not read: save it as PNG or JPEG"))
             continue
         inside = path.relative_to(folder).as_posix()
         if ending and not inside.endswith(ending):
             continue
-        key = inside[: -len(ending or path.suffix)]
+        key = normal(
+            inside[: -len(ending or path.suffix)]
+        )  # a picture and its map may have come different ways
         if key in found:
             problems.append(Problem(path, f"has the same name as {found[key].name}, up to the ending"))
         else:
@@ -125,10 +140,13 @@ def _pairs(
 ) -> list[tuple[str, Path, Path]]:
     """Return (key, picture, label map) of each pair; files without a partner are added to ``problems``."""
     pairs, used = [], set()
+    by_folded_name = {name.casefold(): path for name, path in maps.items()}
     for key, picture in pictures.items():
         name = next((name for name in (key, *also_called(key)) if name in maps), None)
         if name is None:
-            problems.append(Problem(picture, "has no label map"))
+            near = by_folded_name.get(key.casefold())
+            named = f"; {near.name} differs in upper and lower case" if near else ""
+            problems.append(Problem(picture, f"has no label map{named}"))
         elif name in used:
             problems.append(Problem(picture, f"shares the label map {maps[name].name} with another picture"))
         else:
@@ -138,7 +156,7 @@ def _pairs(
     return pairs
 
 
-def _add(found: Found, item: Item, seen: dict[tuple[str, str], Path]) -> None:
+def add_item(found: Found, item: Item, seen: dict[tuple[str, str], Path]) -> None:
     """Add an item unless its files would overwrite another one's."""
     other = seen.setdefault((item.split, item.name), item.picture)
     if other is item.picture:
@@ -176,17 +194,18 @@ def find_folder_pair(
     """
     found = Found()
     seen: dict[tuple[str, str], Path] = {}
-    _need_folder(pictures, "the pictures")
-    _need_folder(maps, "the label maps")
+    need_folder(pictures, "the pictures")
+    need_folder(maps, "the label maps")
     if maps.resolve() == pictures.resolve():
         raise ValueError(f"the pictures and the label maps are the same folder, {maps}: keep them apart")
     apart = [folder for folder in (pictures, maps, instances, output) if folder is not None]
     photos = picture_files(pictures, apart, found.problems)
     label_files = picture_files(maps, apart, found.problems)
+    for folder, files in ((pictures, photos), (maps, label_files)):
+        if not files:
+            raise ValueError(no_picture(folder))
     edges = (
-        picture_files(_need_folder(instances, "the instance maps"), apart, found.problems)
-        if instances
-        else {}
+        picture_files(need_folder(instances, "the instance maps"), apart, found.problems) if instances else {}
     )
 
     def flat(key: str) -> tuple[str, ...]:
@@ -198,7 +217,7 @@ def find_folder_pair(
             continue
         group = key.rpartition("/")[0] if same_garment and "/" in key else key
         where = split_of(group, split, validation_fraction)
-        _add(found, Item(where, key.replace("/", "-"), picture, label, edges.get(key)), seen)
+        add_item(found, Item(where, key.replace("/", "-"), picture, label, edges.get(key)), seen)
     return found
 
 
@@ -214,6 +233,7 @@ def find_ccp(folder: Path, *, split: str, validation_fraction: float, chosen: bo
     Raises:
         ValueError: for a folder with another layout.
     """
+    need_folder(folder, "Clothing Co-Parsing; --download fetches it")
     annotations = folder / "annotations" / "pixel-level"
     if not annotations.is_dir() or not (folder / "photos").is_dir():
         raise ValueError(
@@ -259,6 +279,7 @@ def find_cityscapes(folder: Path, only: str | None) -> Found:
     Raises:
         ValueError: for a folder with another layout.
     """
+    need_folder(folder, "Cityscapes")
     found = Found()
     parts = {"train": "train", "val": "validation"}
     for split, photos_at, maps_at in _split_folders(folder, ("leftImg8bit", "gtFine"), parts, only):
@@ -283,6 +304,7 @@ def find_ade20k(folder: Path, only: str | None) -> Found:
     Raises:
         ValueError: for a folder with another layout.
     """
+    need_folder(folder, "ADE20K")
     found = Found()
     parts = {"training": "train", "validation": "validation"}
     for split, photos_at, maps_at in _split_folders(folder, ("images", "annotations"), parts, only):
@@ -310,8 +332,8 @@ def _split_folders(
         photos_at, maps_at = (folder / name / part for name in names)
         if only not in (None, split) or not (photos_at.is_dir() or maps_at.is_dir()):
             continue
-        _need_folder(photos_at, "the pictures")
-        _need_folder(maps_at, "the label maps")
+        need_folder(photos_at, "the pictures")
+        need_folder(maps_at, "the label maps")
         yield split, photos_at, maps_at
 
 

@@ -6,15 +6,16 @@ Image-level tags name garments, not places. Clothing Co-Parsing (W. Yang, P. Luo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.data.people import BACKGROUND, PEOPLE, PEOPLE16
+from groupdnet_hub.io.names import normal
+from groupdnet_hub.io.strict_json import read_json_lines, shown
 from groupdnet_hub.prepare.ccp import read_tags
 from groupdnet_hub.prepare.labels import CCP, NEAREST, rules_for
 from groupdnet_hub.prepare.matlab import read_numbers
@@ -237,14 +238,16 @@ def read_listed_tags(path: Path) -> dict[str, Tags]:
     """Return the ``tags`` of a ``metadata.jsonl`` by the photo's name without the suffix; a line may have none.
 
     Raises:
-        ValueError: if it cannot be read, or its tags are not lists of strings.
+        ValueError: if it cannot be read, its tags are not lists of strings, or two lines tag one name differently.
     """
-    try:
-        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        found = {Path(entry["file_name"]).stem: entry.get("tags", ()) for entry in entries}
-        for name, tags in found.items():
-            if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags):
-                raise ValueError(f"the tags of {name} are {tags!r}, not a list of texts")
-        return {name: tuple(tags) for name, tags in found.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read: {error!r}") from None
+    found: dict[str, Tags] = {}
+    for place, entry in read_json_lines(path):
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            raise ValueError(f"{place} is not a JSON object with file_name and tags")
+        stem, tags = normal(PurePosixPath(name.replace("\\", "/")).stem), entry.get("tags", ())
+        if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
+            raise ValueError(f"{place}: the tags of {stem} are {shown(tags)}, not a list of texts")
+        if found.setdefault(stem, tuple(tags)) != tuple(tags):
+            raise ValueError(f"{place} gives {stem} other tags than an earlier line")
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from groupdnet_hub.io.strict_json import parse_json, read_short_text
 from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.settings import Settings
 
@@ -197,16 +197,21 @@ def _title(settings: type[Settings]) -> str:
 def _read_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    text = path.read_text(encoding="utf-8")
-    try:
-        if path.suffix == ".json":
-            values = json.loads(text)
-        else:
-            import yaml
+    text = read_short_text(path, str(path))
+    if path.suffix.lower() == ".json":
+        values = parse_json(text, str(path))
+    else:
+        import yaml
 
+        try:
             values = yaml.safe_load(text)
-    except Exception as error:  # two libraries' many parse errors, all told the same way
-        raise ValueError(f"{path} cannot be read: {error}") from None
+            nodes = yaml.compose(text, Loader=yaml.SafeLoader)
+        except Exception as error:  # its many parse errors, all told the same way
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        names = [key.value for key, _ in nodes.value] if isinstance(values, dict) else []
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{path} has {twice} more than once")
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold one object of flags")
     return values

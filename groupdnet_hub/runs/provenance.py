@@ -49,7 +49,7 @@ def digest(*parts: bytes | str) -> str:
     """Return the SHA-256 of several texts or bytes."""
     total = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         total.update(len(data).to_bytes(8, "little") + data)
     return total.hexdigest()
 

@@ -22,6 +22,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from groupdnet_hub.data.listing import LISTING, data_folder_problem, split_problem
+
 # From a flag's name, with its hyphens, and its value: what is wrong with it, or None.
 Check = Callable[[str, Any], str | None]
 # From a flag's name and the list that the command line gives: the field's value.
@@ -157,6 +159,26 @@ def existing_folder(name: str, path: str | Path) -> str | None:
 def existing_folders(name: str, paths: Sequence[str | Path]) -> str | None:
     """Check that several folders are there."""
     return next(filter(None, (existing_folder(name, path) for path in paths)), None)
+
+
+def refuse_other_folders(flags: str, folder: str | Path, split: str) -> None:
+    """Refuse a folder that is not a data set with a split of this name.
+
+    Args:
+        flags: flags that name them.
+        folder: folder of the data set.
+        split: name of the split.
+
+    Raises:
+        ValueError: saying what to name instead, such as the folder around a split.
+    """
+    root = Path(folder)
+    problem = data_folder_problem(root, split)
+    if problem is not None:
+        raise ValueError(f"{flags}: there is no {LISTING} in {root / split}: {problem}")
+    problem = split_problem(root / split)
+    if problem is not None:
+        raise ValueError(f"{flags}: {problem}")
 
 
 def _must(holds: Callable[[Any], bool], text: str) -> Check:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -15,7 +14,7 @@ from groupdnet_hub.baselines import (
     SystemConfig,
     build_system,
     system_config,
-    system_from_json,
+    system_from_file,
     system_preset,
 )
 from groupdnet_hub.convert.transfer import TransferReport
@@ -63,7 +62,7 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
             )
         return transfer_classes(model, labels, init_from=settings.class_starts, generator=generator)
     if settings.config:
-        config = system_from_json(Path(settings.config).read_text(encoding="utf-8"))
+        config = system_from_file(settings.config)
         check_existing(settings, config, "--config")
         config = config.replace(**_discriminator_fields(settings, config.discriminator))
     else:

@@ -13,7 +13,7 @@ from groupdnet_hub.training.config.network import ORDERS
 from groupdnet_hub.training.data.class_order import likeness_order
 
 # Flags that are fields of a system's configuration.
-_FIELDS = ("encoder_width", "groups")
+_FIELDS = ("encoder_width", "groups", "instance_edges")
 _CODE_FIELDS = ("latent_channels", "code_placement", "code_grid", "encoder_colours", "code_filling")
 
 
@@ -56,7 +56,9 @@ def network_fields(settings: TrainConfig, labels: LabelSet) -> dict[str, Any]:
             )
         fields["hidden_per_class"] = settings.hidden_channels
     if settings.class_order == "likeness" and settings.train_data_dir:
-        data = PairedImages.from_folder(settings.train_data_dir, settings.resolution, labels=labels)
+        data = PairedImages.from_folder(
+            settings.train_data_dir, settings.resolution, labels=labels, instances=False
+        )
         fields["class_order"] = likeness_order(data)
     elif isinstance(settings.class_order, tuple):
         fields["class_order"] = named_order(settings.class_order, labels)
@@ -77,6 +79,12 @@ def check_existing(settings: TrainConfig, config: SystemConfig, source: str) -> 
     wanted = {f"--{name}": getattr(settings, name) for name in _CODE_FIELDS}
     has = {f"--{name}": getattr(config, name, None) for name in _CODE_FIELDS}
     wanted["--hidden_channels"] = settings.hidden_channels
+    if settings.instance_edges is not None and settings.instance_edges != config.instance_edges:
+        flag = "--instance_edges" if settings.instance_edges else "--no-instance_edges"
+        raise ValueError(
+            f"{flag} contradicts the network of {source}, which draws {'no' if settings.instance_edges else 'the'} "
+            f"edges of instance maps: leave the flag out, or begin a new model without {source}"
+        )
     if isinstance(config, GroupDNetConfig):
         hidden = {block.hidden_channels / config.class_slots for block in config.blocks}
         has["--hidden_channels"] = hidden.pop() if len(hidden) == 1 else "several counts of"

@@ -45,12 +45,14 @@ def with_prior(
 
 
 @torch.no_grad()
-def fit_prior(model: GroupDNet, batches: Iterable[tuple[Tensor, Tensor]], *, nearest: float = 1.0) -> None:
+def fit_prior(model: GroupDNet, batches: Iterable[tuple[Tensor, ...]], *, nearest: float = 1.0) -> None:
     """Fit a model's prior to the codes of real pictures.
 
     Args:
         model: the model, whose prior changes in place.
-        batches: image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W], of the configuration's size.
+        batches: image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W], of the configuration's size. For a model with
+            instance edges and ``nearest`` below 1, which decodes, also the instance map int64 [B, H, W]; else it is
+            not used.
         nearest: of the pictures that show a class, the fraction whose codes count: those that are decoded nearest
             to the picture in the class's region. Below 1, all pictures are decoded and their codes are held in
             memory.
@@ -69,12 +71,17 @@ def fit_prior(model: GroupDNet, batches: Iterable[tuple[Tensor, Tensor]], *, nea
     was_training = model.training
     model.eval()
     if nearest == 1:
-        model.prior.fit(encoded(*batch) for batch in batches)
+        model.prior.fit(encoded(*batch[:2]) for batch in batches)
     else:
         all_encoded, differences = [], []
-        for image, label in batches:
+        for image, label, *maps in batches:
+            if config.instance_edges and not maps:
+                raise ValueError(
+                    "this model draws instance edges, and nearest below 1 decodes: give each batch its instance map too"
+                )
             all_encoded.append(encoded(image, label))
-            decoded = model.decode(all_encoded[-1][0].mode(), label).to(image.device)
+            instance = maps[0] if config.instance_edges else None
+            decoded = model.decode(all_encoded[-1][0].mode(), label, instance).to(image.device)
             differences.append(region_differences(decoded, image, label, config.num_classes).cpu())
         model.prior.fit(nearest_decoded(all_encoded, differences, nearest, config.prior_tie_ids))
     model.train(was_training)

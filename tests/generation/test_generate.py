@@ -317,3 +317,17 @@ def test_a_model_with_instance_edges(tmp_path: Path, inputs: Path) -> None:
     made = PairedImages.from_folder(tmp_path / "out", (32, 32))
     assert torch.equal(made[3]["instance"], given[1]["instance"])
     assert not torch.equal(made[0]["image"], made[1]["image"])
+
+
+@pytest.mark.parametrize("name", ["a\u2028b\x85\u2029", "caf\u00e9", "\udce9", "a\x0b\x1c\nb"])
+def test_names_of_label_maps_that_break_lines(tmp_path: Path, inputs: Path, name: str) -> None:
+    (tmp_path / "maps").mkdir()
+    first = sorted((inputs / "maps" / "train" / "labels").iterdir())[0]
+    try:
+        (tmp_path / "maps" / f"{name}.png").write_bytes(first.read_bytes())
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system does not have such names")
+    generate.main(flags(inputs, tmp_path / "out", "--label_dir", str(tmp_path / "maps")))
+    (line,) = lines_of(tmp_path / "out" / "train")  # of a reader that splits as Python does
+    assert line["map_name"] == f"{name}.png"
+    assert len(PairedImages.from_folder(tmp_path / "out", (32, 32))) == 1

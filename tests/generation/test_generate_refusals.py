@@ -155,3 +155,9 @@ def test_a_failed_upload_is_told(inputs: Path, started: Path, tmp_path: Path) ->
     assert last.startswith("generate.py: ")
     assert "is finished but was not uploaded to user/people" in last
     assert "Traceback" not in done.stderr
+
+
+def test_a_data_set_in_place_of_a_split_of_it(tmp_path: Path, inputs: Path) -> None:
+    with pytest.raises(ValueError, match=r"it is a data set with the splits train, such as .*maps/train"):
+        generate.main(flags(inputs, tmp_path / "out", "--label_dir", str(inputs / "maps")))
+    assert not (tmp_path / "out").exists()

@@ -143,6 +143,24 @@ def test_a_file_holds_flags_and_the_command_line_wins(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["flags.json", "flags.yaml"])
+def test_a_file_of_flags_is_utf_8_and_names_each_flag_once(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    file.write_text('{"title": "caf\u00e9"}', encoding="utf-8-sig")
+    assert parse("--args_file", str(file), file=True).title == "caf\u00e9"
+    for content, message in (
+        ('{"title": "caf\u00e9"}'.encode("utf-16"), f"{file} is UTF-16 text: save it as UTF-8"),
+        ('{"title": "caf\u00e9"}'.encode("latin-1"), f"{file} is not UTF-8 text"),
+        (b'{"title": "a", "title": "b"}', "more than once"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(SystemExit):
+            parse("--args_file", str(file), file=True)
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("written", "message"),
     [

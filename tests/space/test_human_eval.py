@@ -111,6 +111,10 @@ def test_systems_are_mixed_and_kept_apart(
     monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{sources}")
     with pytest.raises(ValueError, match="two models of the evaluation are called GroupDNet"):
         Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
+    monkeypatch.delenv("GROUPDNET_EVALUATION_MODELS")
+    monkeypatch.setenv("GROUPDNET_EVALUATION_MAPS", str(tmp_path / "nosuch"))
+    with pytest.raises(ValueError, match=r"GROUPDNET_EVALUATION_MAPS: .*nosuch holds no label map"):
+        Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
 
 
 def _answer_all(path: str, rater: str) -> int:

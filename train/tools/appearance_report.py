@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,14 @@ from tqdm.auto import tqdm
 from groupdnet_hub import GroupDNet, LabelSet, PairedImages
 from groupdnet_hub.metrics import alexnet_lpips
 from groupdnet_hub.runs.flags import parse_settings
-from groupdnet_hub.runs.settings import Settings, option, seed_option
+from groupdnet_hub.runs.settings import (
+    Settings,
+    existing_file,
+    existing_folder,
+    option,
+    refuse_other_folders,
+    seed_option,
+)
 
 
 def main_class(labels: LabelSet, items: Iterable[dict[str, Tensor]]) -> str:
@@ -29,6 +37,11 @@ def main_class(labels: LabelSet, items: Iterable[dict[str, Tensor]]) -> str:
     if "background" in labels.names and len(labels) > 1:
         counts[labels.id_of("background")] = -1
     return labels.names[int(counts.argmax())]
+
+
+def instance_of(item: dict[str, Tensor]) -> Tensor | None:
+    """Return the instance map of an item as a batch [1, H, W]; None if it has none."""
+    return item["instance"][None] if "instance" in item else None
 
 
 @torch.inference_mode()
@@ -56,7 +69,7 @@ def reroll_locality(
             continue
         codes = model.sample_codes(generator=generator)
         rerolled = model.redraw(codes, class_id, generator=generator)
-        prepared = model.prepare(label)
+        prepared = model.prepare(label, instance_of(item))
         change = (model.decode(codes, prepared) - model.decode(rerolled, prepared)).abs().mean(dim=1)[
             0
         ] * 127.5
@@ -90,7 +103,7 @@ def compare_reconstructions(
     pairs = []
     for item in items:
         image, label = item["image"][None], item["label"][None]
-        prepared = model.prepare(label)
+        prepared = model.prepare(label, instance_of(item))
         codes = (model.encode(image, label).mode(), model.sample_codes(generator=generator))
         pairs.append([float(distance(model.decode(one, prepared), image)) for one in codes])
     found = np.array(pairs)
@@ -107,15 +120,22 @@ class ReportConfig(Settings):
     """Settings of appearance_report.py: model and data."""
 
     model: str = option(help="folder or Hub id")
-    data_dir: str = option(help="data set folder with a validation split")
+    data_dir: str = option(help="data set folder with a validation split", check=existing_folder)
     split: str = option("validation", "its split")
     reroll_class: str | None = option(
         None, "by default the one with the most pixels in the pictures, except the background"
     )
-    alexnet_weights: Path | None = option(None, "safetensors file; by default torchvision downloads")
+    alexnet_weights: Path | None = option(
+        None, "safetensors file; by default torchvision downloads", check=existing_file
+    )
     max_pictures: int | None = option(None, "number of pictures, the first ones; by default all")
     seed: int = seed_option("fixes the rerolls")
     update_card: bool = option(False, "write the values into the folder --model")
+
+    def check(self) -> None:
+        """Refuse missing data."""
+        super().check()
+        refuse_other_folders("--data_dir, --split", self.data_dir, self.split)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -123,7 +143,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_settings(ReportConfig, argv, prog="appearance_report.py", description=__doc__ or "")
     model = GroupDNet.from_pretrained(settings.model)
     data = PairedImages.from_folder(
-        settings.data_dir, model.config.image_size, split=settings.split, labels=model.labels
+        settings.data_dir,
+        model.config.image_size,
+        split=settings.split,
+        labels=model.labels,
+        instances=model.config.instance_edges,
     )
     count = min(len(data), settings.max_pictures or len(data))
     items = [data[i] for i in tqdm(range(count), desc="reading")]
@@ -153,4 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"appearance_report.py: {error}")

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet, PairedImages
 from groupdnet_hub.runs.flags import parse_settings
-from groupdnet_hub.runs.settings import Settings, option
+from groupdnet_hub.runs.settings import Settings, existing_folder, option, refuse_other_folders
 from groupdnet_hub.training.config.network import read_ties
 
 
@@ -23,7 +23,7 @@ class PriorConfig(Settings):
     """Settings of fit_prior.py: model, data, and the prior."""
 
     model: str = option(help="folder or Hub id")
-    data_dir: str = option(help="data set folder of the model's classes")
+    data_dir: str = option(help="data set folder of the model's classes", check=existing_folder)
     split: str = option("train", "its split")
     prior_rank: int = option(0, "number of principal directions of each class's codes")
     prior_codes: int = option(0, "number of pictures per class whose codes are stored")
@@ -52,6 +52,7 @@ class PriorConfig(Settings):
             raise ValueError(f"--nearest is {self.nearest}; it is a fraction, above 0 and at most 1")
         if self.prior_ties and not self.prior_codes:
             raise ValueError("--prior_ties needs --prior_codes")
+        refuse_other_folders("--data_dir, --split", self.data_dir, self.split)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -64,7 +65,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     model = GroupDNet.from_pretrained(settings.model).with_prior(**prior)
     data = PairedImages.from_folder(
-        settings.data_dir, model.config.image_size, split=settings.split, labels=model.labels
+        settings.data_dir,
+        model.config.image_size,
+        split=settings.split,
+        labels=model.labels,
+        instances=model.config.instance_edges and settings.nearest < 1,  # encoding alone needs none
     )
     model.fit_prior(_batches(data, settings.batch_size), nearest=settings.nearest)
     stored = GroupDNet.from_pretrained(settings.model, dtype="auto").with_prior(**prior)
@@ -74,9 +79,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"fitted to the codes of {len(data)} pictures; saved {settings.output_dir}")
 
 
-def _batches(data: PairedImages, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    for batch in tqdm(DataLoader(data, batch_size=size), desc="encode"):
-        yield batch["image"], batch["label"]
+def _batches(data: PairedImages, size: int) -> Iterator[tuple[Tensor, ...]]:
+    loader = DataLoader(data, batch_size=size, generator=torch.Generator())  # not the global one
+    for batch in tqdm(loader, desc="encode"):
+        yield tuple(batch[name] for name in ("image", "label", "instance") if name in batch)
 
 
 if __name__ == "__main__":

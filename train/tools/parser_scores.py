@@ -16,7 +16,7 @@ from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.metrics import LabelTable, Segmenter
 from groupdnet_hub.parser.scores import class_table, measure, summary_table, sureness_table
 from groupdnet_hub.runs.flags import parse_settings
-from groupdnet_hub.runs.settings import Settings, option, size_option
+from groupdnet_hub.runs.settings import Settings, existing_file, option, refuse_other_folders, size_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,9 @@ class ScoresConfig(Settings):
 
     parser: str = option(help="segmentation model of transformers, folder or Hub id")
     parser_labels: str | None = option(
-        None, "JSON file of its labels in the data's classes, where they are called otherwise"
+        None,
+        "JSON file of its labels in the data's classes, where they are called otherwise",
+        check=existing_file,
     )
     data_dir: tuple[str, ...] = option(help="data set folders")
     split: str = option("validation", "their split")
@@ -40,8 +42,7 @@ class ScoresConfig(Settings):
         """Refuse missing data."""
         super().check()
         for folder in self.data_dir:
-            if not (Path(folder) / self.split).is_dir():
-                raise ValueError(f"--data_dir, --split: there is no folder {self.split} in {folder}")
+            refuse_other_folders("--data_dir, --split", folder, self.split)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -59,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 else LabelTable.of_model(settings.parser, labels)
             )
             segmenter = Segmenter(settings.parser, table)
-            data = PairedImages.from_folder(folder, settings.resolution, split=settings.split, labels=labels)
+            data = PairedImages.from_folder(
+                folder, settings.resolution, split=settings.split, labels=labels, instances=False
+            )
             found[Path(folder).name] = measure(segmenter, table, data)
     except (ValueError, OSError) as error:
         sys.exit(f"parser_scores.py: {error}")

@@ -21,7 +21,7 @@ from groupdnet_hub.prepare.labels import LABEL_SETS
 from groupdnet_hub.prepare.photos import PhotoRecipe, segmenter_for
 from groupdnet_hub.prepare.pseudo_labels import annotated_photos, measure, report
 from groupdnet_hub.runs.flags import parse_settings
-from groupdnet_hub.runs.settings import Settings, at_least, in_range, option
+from groupdnet_hub.runs.settings import Settings, at_least, existing_file, existing_folder, in_range, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ class PseudoLabelConfig(Settings):
 
     parser: str = option(str(PARSER), "segmentation model of transformers, folder or Hub id")
     parser_labels: Path | None = option(
-        None, "JSON file of its labels in the classes, where they are called otherwise"
+        None, "JSON file of its labels in the classes, where they are called otherwise", check=existing_file
     )
-    input: Path = option(help="folder of Clothing Co-Parsing")
+    input: Path = option(help="folder of Clothing Co-Parsing", check=existing_folder)
     photos: Literal["validation", "train"] = option("validation", "part of fashion8")
     classes: str = option("people16", "label set", choices=tuple(LABEL_SETS))
     frame: tuple[Literal["full", "upper"], ...] = option(("full", "upper"), "parts of the photos")

@@ -114,6 +114,11 @@ class NetworkSettings(Settings):
         "what the code of a class holds where its box does not show it: whatever the encoder says, by default, or "
         "the code of the nearest place that shows it, so that it is whole on another label map",
     )
+    instance_edges: bool | None = option(
+        None,
+        "make a new model that draws the edges of instance maps, which every item of the data then needs; by default "
+        "only --preset cityscapes does, and other models ignore instance maps",
+    )
     resolution: tuple[int, int] = size_option(
         (256, 256), "SIDE, or HEIGHT WIDTH, of the pictures, for a new model"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -15,11 +14,12 @@ from safetensors.torch import save_file
 from groupdnet_hub import LabelSet, PairedImages
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import label_picture, resize_map
+from groupdnet_hub.data.listing import LISTING, data_folder_problem
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.data.turned_pairs import check_pair
 from groupdnet_hub.io.headers import header_of
 from groupdnet_hub.io.images import read_photo
-from groupdnet_hub.io.strict_json import parse_json
+from groupdnet_hub.io.strict_json import json_line, read_json_lines
 from groupdnet_hub.io.tensors import open_tensors
 
 SPLITS = ("train", "validation")
@@ -51,6 +51,9 @@ def pack_data(
         ValueError: for a folder that is no such data set, files that cannot be read, and two files that would get one
             name; the message names them.
     """
+    problem = data_folder_problem(source, "train")
+    if problem is not None:
+        raise ValueError(problem)
     labels = read_label_set(source)
     target.mkdir(parents=True)
     labels_file = next(p for p in (source / "classes.json", source / "train" / "classes.json") if p.is_file())
@@ -72,9 +75,10 @@ def _pack_split(
     size: tuple[int, int] | None,
 ) -> int:
     # Its names are checked there.
-    pairs = PairedImages.from_folder(source, size or (1, 1), split=split, labels=labels).pairs
-    lines = (source / split / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = [parse_json(line, "the line") for line in lines if line.strip()]
+    pairs = PairedImages.from_folder(
+        source, size or (1, 1), split=split, labels=labels, instances=False
+    ).given
+    entries = [entry for _, entry in read_json_lines(source / split / LISTING)]
     written: dict[str, Path] = {}
 
     def put(path: Path, suffix: str | None, write: Callable[[Path], None]) -> str:
@@ -97,7 +101,7 @@ def _pack_split(
         if instance is not None:
             suffix = None if size is None and _is_png(instance) else ".png"
             entry["instance_file_name"] = put(instance, suffix, partial(_write_instance, instance, size=size))
-    (target / "metadata.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries), "utf-8")
+    (target / LISTING).write_text("".join(map(json_line, entries)), "utf-8")
     return len(entries)
 
 

@@ -94,7 +94,12 @@ class Evaluation:
                 systems[name] = functools.partial(LazyModel(one, load_system, studio.worker).run, draw_pair)
         labels = LabelSet(configs[0].class_names, configs[0].palette)
         paths = sorted(Path(folder).glob("*.png")) if folder else example_maps(examples, labels)
-        return cls(systems, labels, configs[0].image_size, paths, Answers(file))
+        evaluation = cls(systems, labels, configs[0].image_size, paths, Answers(file))
+        if folder and not evaluation.maps:
+            raise ValueError(
+                f"GROUPDNET_EVALUATION_MAPS: {folder} holds no label map (PNG) of the models' classes and proportions"
+            )
+        return evaluation
 
     def question(self, rater: str, number: int) -> Question:
         """Return the question with this number, 0 to ``QUESTIONS`` - 1."""
