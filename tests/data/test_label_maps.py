@@ -44,9 +44,9 @@ def test_drawn_label_maps_read_back_equal(
         assert (read == ids).all()
 
 
-def test_the_palette_of_an_index_picture_does_not_count() -> None:
+def test_a_palette_of_other_colours_does_not_count() -> None:
     picture = Image.fromarray(IDS.astype(np.uint8))
-    picture.putpalette([value for colour in reversed(LABELS.palette) for value in colour])
+    picture.putpalette([value for colour in LABELS.palette for value in (colour[1], 255 - colour[0], 77)])
     assert picture.mode == "P"
     assert (read_label_map(picture, LABELS) == IDS).all()
 
