@@ -79,11 +79,12 @@ def nearest_classes(found: np.ndarray, labels: LabelSet) -> Colours:
 
 def as_ids(values: np.ndarray, labels: LabelSet) -> np.ndarray | None:
     """Return integers of any shape as ids, those that stand for it as ``UNKNOWN``; None if one is neither."""
+    values = values.astype(np.int64, copy=False)
     wrong = (values < 0) | (values >= len(labels))
     if not wrong.any():
-        return values.astype(np.int64, copy=False)
+        return values
     unknown = wrong & np.isin(values, labels.ignored_ids)
-    return None if (wrong & ~unknown).any() else np.where(unknown, UNKNOWN, values).astype(np.int64)
+    return None if (wrong & ~unknown).any() else np.where(unknown, UNKNOWN, values)
 
 
 def ids_of_colours(colours: Colours, labels: LabelSet, tolerance: int, tell: Tell) -> np.ndarray | None:
