@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import warnings
@@ -13,9 +14,10 @@ import torch
 from PIL import Image
 
 from groupdnet_hub.codes import AppearanceCodes
-from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_map
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.turned_pairs import check_orientations
+from groupdnet_hub.data.unknown import describe_unknown, grey_unknown
 from groupdnet_hub.io.images import photo_to_tensor, read_photo, tensor_to_picture
 from groupdnet_hub.look import Look
 from groupdnet_hub.models.fast.cache import PreparedMapCache
@@ -34,6 +36,9 @@ class GroupDNetPipeline:
     Pictures and label maps are paths, PIL images or arrays; label maps of another size are resized (nearest) if
     their proportions fit. Every call with the same seed, on the same device, gives the same picture; without a seed a
     new one is drawn, which the look stores.
+
+    Pixels of a label map that the model's configuration lists as ``ignore`` are unknown: they are drawn as the
+    don't-care class or the nearest one, which is logged, and a photo's pixels there belong to no code.
 
     A look of other classes is refused with a ValueError that names both models' classes; so is one with codes of
     another shape, and, where the look's own label map is drawn, one of another size.
@@ -108,15 +113,22 @@ class GroupDNetPipeline:
 
     @torch.inference_mode()
     def encode(
-        self, photo: Picture, photo_mask: Picture, *, seed: int = 0, instance: Picture | None = None
+        self,
+        photo: Picture,
+        photo_mask: Picture,
+        *,
+        seed: int = 0,
+        instance: Picture | None = None,
+        unknown: np.ndarray | None = None,
     ) -> Look:
         """Make a look of a real photo: the code of each class is the mean of its posterior.
 
         Args:
             photo: photo.
             photo_mask: label map of the photo.
-            seed: seed of the codes of classes that the photo does not show, for later edits.
+            seed: seed of the codes of classes that the photo does not show at known pixels, for later edits.
             instance: instance map, for models with instance edges.
+            unknown: bool [H, W] at the model's size, unknown pixels beside those that the label map itself says are.
 
         Raises:
             ValueError: if the photo does not fit its mask, or an EXIF orientation turns one of them alone.
@@ -125,7 +137,13 @@ class GroupDNetPipeline:
         if doubt is not None:
             warnings.warn(doubt, stacklevel=3)
         picture = read_photo(photo)
-        label = self._read_mask(photo_mask)
+        label, hidden = self._read_partial_mask(photo_mask)
+        if unknown is not None:
+            if unknown.dtype != bool or unknown.shape != label.shape:
+                raise ValueError(
+                    f"unknown is {unknown.dtype} {unknown.shape}; it must be bool {label.shape}, as the label map"
+                )
+            hidden = hidden | unknown
         height, width = self.model.config.image_size
         stretch = (picture.width / picture.height) / (width / height)
         if abs(stretch - 1) > _ASPECT_TOLERANCE:
@@ -133,10 +151,12 @@ class GroupDNetPipeline:
                 f"the photo is {picture.height}x{picture.width} (height x width), and its mask was read at "
                 f"{height}x{width}: crop the photo to the same proportions as the mask"
             )
-        image = photo_to_tensor(picture, (height, width))[None]
-        maps = torch.from_numpy(label)[None]
+        image = photo_to_tensor(picture, (height, width))
+        if hidden.any():
+            image = grey_unknown(image, torch.from_numpy(hidden))  # of no class (Eq. 2), as in training
+        image, maps = image[None], torch.from_numpy(label)[None]
         codes = self._prior(_checked_seed(seed)).tensor.clone()
-        shown = torch.unique(maps).tolist()
+        shown = np.unique(label[~hidden]).tolist()
         codes[shown] = self.model.encode(image, maps).mode()[0].float().cpu()[shown]
         appearance = AppearanceCodes(codes, self.labels)
         return self._draw(appearance, label, None, self._read_instance(instance, label))
@@ -270,7 +290,20 @@ class GroupDNetPipeline:
         return AppearanceCodes(codes[0], self.labels)
 
     def _read_mask(self, mask: Picture) -> np.ndarray:
-        return read_label_map(mask, self.labels, size=self.model.config.image_size, resize=True)
+        return self._read_partial_mask(mask)[0]
+
+    def _read_partial_mask(self, mask: Picture) -> tuple[np.ndarray, np.ndarray]:
+        """Return a label map, and which of its pixels are unknown; the log says how many.
+
+        It warns of pixels that are given a class, not of those that have one which the model ignores.
+        """
+        size = self.model.config.image_size
+        label, unknown = read_partial_label_map(mask, self.labels, size=size, resize=True)
+        if unknown.any():
+            have_class = self.labels.dont_care in self.labels.ignored_ids
+            level = logging.INFO if have_class else logging.WARNING
+            logging.getLogger(__name__).log(level, "%s", describe_unknown(label, unknown, self.labels))
+        return label, unknown
 
     def _read_instance(self, instance: Picture | None, label: np.ndarray) -> np.ndarray | None:
         return None if instance is None else read_instance_map(instance, size=label.shape)

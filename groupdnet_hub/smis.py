@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m groupdnet_
         )
         if args.classes:
             labels = LabelSet.from_file(args.classes)
-            config = config.replace(class_names=labels.names, palette=labels.palette)
+            config = config.replace(class_names=labels.names, palette=labels.palette, ignore=labels.ignore)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the notes below say it
             model = GroupDNet.from_smis(args.generator, args.encoder, config=config)

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groupdnet_hub import PairedImages, load_system
+from groupdnet_hub import load_system
 from groupdnet_hub.baselines import System
+from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.compare_sheets import comparison_sheet
-from groupdnet_hub.evaluation.report import comparison
+from groupdnet_hub.evaluation.report import comparison, unknown_text
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.ignored import as_flag, ignore_option
 from groupdnet_hub.runs.scripts import program, run_script
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -40,6 +43,7 @@ class CompareConfig(Settings):
     models: tuple[str, ...] = option(help="folders or Hub ids, and their names", metavar="NAME=MODEL")
     data_dir: str = option(help="data set folder of the models' classes")
     split: str = option("validation", "its split with the label maps")
+    ignore_id: tuple[Ignored, ...] = ignore_option("unknown pixels of its label maps: see evaluate.py")
     output_dir: str = option("runs/comparison", "folder of sheets, results and the table")
     sheet_maps: int = option(6, "label maps with a sheet, spread over the split", check=at_least(1))
     sheet_columns: int = option(4, "pictures of each model in a row", check=at_least(1))
@@ -91,10 +95,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if settings.sheets_only:
         return
     output = Path(settings.output_dir)
-    results = {}
+    results, unknown = {}, ""
     for name, model in models.items():
         file = output / f"{name}.json"
         flags = ["--model", model, "--data_dir", settings.data_dir, "--split", settings.split]
+        flags += as_flag(settings.ignore_id)
         flags += ["--output", str(file), "--seed", str(settings.seed), "--sheet_rows", "0"]
         run_script(
             "evaluate.py",
@@ -102,9 +107,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             processes=settings.num_processes,
             about=name,
         )
-        parts: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))["parts"]
+        content = json.loads(file.read_text(encoding="utf-8"))
+        parts: Mapping[str, Any] = content["parts"]
+        unknown = unknown_text(content.get("unknown_pixels"))
         results[name] = {part: value["result"] for part, value in parts.items()}
-    table = comparison(results)
+    table = f"{comparison(results)}{unknown}"
     with atomic_write(output / "comparison.md") as partial:
         partial.write_text(table, encoding="utf-8")
     print(f"\n{table}\nwritten to {output / 'comparison.md'}")
@@ -123,10 +130,9 @@ def draw_sheets(settings: CompareConfig, systems: Mapping[str, System]) -> None:
     names = {name: system.labels.names for name, system in systems.items()}
     if len(set(names.values())) > 1:
         raise ValueError(f"--models: they draw different classes: {names}")
+    split = Path(settings.data_dir) / settings.split
     data = {
-        name: PairedImages.from_folder(
-            settings.data_dir, system.config.image_size, split=settings.split, instances=False
-        )
+        name: open_split(split, system.labels, system.config.image_size, settings.ignore_id, instances=False)
         for name, system in systems.items()
     }
     total = len(next(iter(data.values())))

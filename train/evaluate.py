@@ -80,6 +80,10 @@ class Evaluation:
             "model": self.inputs.digest,
             "data": self.inputs.data_digest,
         }
+        unknown = self.inputs.unknown
+        self.unknown = None if unknown is None else asdict(unknown)
+        if unknown is not None:
+            self.conditions["ignore"] = sorted(map(str, unknown.ignore))
         self.networks = Networks(settings, accelerator.device)
         self.features: dict[str, nn.Module] = {}
         self.sampled: dict[str, SampledPart] = {}
@@ -99,6 +103,7 @@ class Evaluation:
                 {
                     "model": Path(settings.model).name,
                     "data": f"{Path(settings.data_dir).name} {settings.split}",
+                    **({} if self.unknown is None else {"unknown_pixels": self.unknown}),
                 }
             )
         accelerator.wait_for_everyone()
@@ -149,7 +154,7 @@ class Evaluation:
         return {**conditions, **self.inputs.judging_settings(), **more}
 
     def _load_segmenter(self) -> tuple[Segmenter, LabelTable]:
-        settings, labels = self.settings, self.inputs.system.labels
+        settings, labels = self.settings, self.inputs.data.labels
         assert settings.segmentation_model, "EvaluateConfig.check requires it for miou"
         table = (
             LabelTable.from_file(settings.segmentation_labels, labels)
@@ -159,8 +164,12 @@ class Evaluation:
         return Segmenter(settings.segmentation_model, table).to(self.accelerator.device), table
 
     def _measure_diversity(self, part: str) -> None:
-        measure = measure_classes if part == "classes" else measure_image
-        distance, pairs = self.networks.lpips_maps, self.settings.num_pairs
+        given: dict[str, Any] = {"distance": self.networks.lpips_maps, "num_pairs": self.settings.num_pairs}
+        measure = (
+            partial(measure_classes, ignored=self.inputs.ignored_classes, **given)
+            if part == "classes"
+            else partial(measure_image, **given)
+        )
         indices = self.inputs.spread(self.settings.num_samples)
         rows = measure_rows(
             self.inputs,
@@ -168,7 +177,7 @@ class Evaluation:
             self.results,
             part,
             indices,
-            partial(measure, distance=distance, num_pairs=pairs),
+            measure,
         )
         if self.accelerator.is_main_process:
             meter: ClassDiversityMeter | ImageDiversityMeter = (
@@ -204,7 +213,7 @@ class Evaluation:
 
     def _report(self) -> None:
         found = {part: self.results.result(part) for part in self.parts}
-        text = report(Path(self.settings.model).name, found)
+        text = report(Path(self.settings.model).name, found, self.unknown)
         with atomic_write(self.results.path.with_suffix(".md")) as file:
             file.write_text(text, encoding="utf-8")
         self.accelerator.print(f"{text}\nThe results are in {self.results.path}.")

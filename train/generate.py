@@ -26,6 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from groupdnet_hub import AppearanceCodes, GroupDNet
+from groupdnet_hub.data.unknown import percent_unknown
 from groupdnet_hub.generation.codes import choose_photos, draw_codes
 from groupdnet_hub.generation.config import GenerateConfig, parse_generate_config
 from groupdnet_hub.generation.folder import GeneratedFolder
@@ -54,21 +55,29 @@ class Generation:
 
     Attributes:
         present: ids of the classes on each label map.
+        unknown: number of unknown pixels of each label map, at the model's size.
     """
 
     def __init__(self, settings: GenerateConfig, accelerator: Accelerator, model: GroupDNet) -> None:
         self.settings, self.accelerator, self.model = settings, accelerator, model
-        self.maps = LabelMaps(settings.label_dir, model)
+        self.maps = LabelMaps(settings.label_dir, model, settings.ignore_id)
         found = run_sharded(
             len(self.maps.names),
             lambda index: self.maps.describe(index, len(model.labels)),
             accelerator,
             "reading label maps",
         )
-        self.present: list[list[int]] = [classes for _, classes in found]
+        self.present: list[list[int]] = [classes for _, classes, _ in found]
+        self.unknown: list[int] = [unknown for *_, unknown in found]
         self.gallery = None
         if settings.gallery_dir is not None:
-            self.gallery = Gallery(settings.gallery_dir, model, accelerator, settings.classes_from_gallery)
+            self.gallery = Gallery(
+                settings.gallery_dir,
+                model,
+                accelerator,
+                settings.classes_from_gallery,
+                settings.ignore_id,
+            )
         # What the pictures depend on: contents, not paths, so that a folder may be moved but not changed.
         self.conditions: dict[str, Any] = {
             "format": 1,
@@ -79,7 +88,7 @@ class Generation:
             "save_codes": settings.save_codes,
             "classes_from_gallery": self.gallery and [model.labels.names[i] for i in self.gallery.photos],
             "model": model_digest(model, model.config.to_json()),
-            "label_maps": digest(*(one for one, _ in found)),
+            "label_maps": digest(*(one for one, *_ in found)),
             "gallery": self.gallery and self.gallery.digest,
         }
         self.folder = GeneratedFolder(
@@ -108,6 +117,7 @@ class Generation:
         settings, accelerator, folder = self.settings, self.accelerator, self.folder
         jobs: list[Any] = [None]
         if accelerator.is_main_process:
+            self._tell_unknown()
             folder.begin(self.conditions, self._sources(), self.model.labels)
             jobs = [self._jobs()]
         broadcast_object_list(jobs)
@@ -129,6 +139,18 @@ class Generation:
                 )
                 accelerator.print(f"uploaded to {url}")
         accelerator.wait_for_everyone()
+
+    def _tell_unknown(self) -> None:
+        maps, labels = sum(count > 0 for count in self.unknown), self.maps.labels
+        if not maps:
+            return
+        height, width = self.maps.size
+        share = percent_unknown(sum(self.unknown) / (len(self.unknown) * height * width))
+        drawn = "the nearest class" if labels.dont_care is None else labels.names[labels.dont_care]
+        self.accelerator.print(
+            f"{maps} of {len(self.unknown)} label maps have unknown pixels ({share} of all pixels): they are drawn as "
+            f"{drawn}, also in the written maps"
+        )
 
     def _sources(self) -> dict[str, str]:
         settings = self.settings

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages
+from groupdnet_hub.data.unknown import mark_unknown
 from groupdnet_hub.parser.config import ParserTrainConfig, parse_parser_config
 from groupdnet_hub.parser.network import (
     SavedParser,
@@ -138,7 +139,8 @@ class ParserTrainer:
         settings, accelerator = self.settings, self.accelerator
         # A function of the step alone, so that a resumed run draws the same views.
         generator = torch.Generator().manual_seed((settings.seed << 32) + self.step)
-        images, maps = self.views.draw(batch["image"], batch["label"], generator)
+        known = mark_unknown(batch["label"], batch.get("unknown"))
+        images, maps = self.views.draw(batch["image"], known, generator)
         images, maps = images.to(accelerator.device), maps.to(accelerator.device)
         images = ((images + 1) / 2 - self.mean) / self.deviation
         factor = learning_rate_factor(

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, expanded
 from groupdnet_hub.baselines.unet import UNet, UNetConfig
 from groupdnet_hub.config.validation import MAX_CHANNELS, check_int
+from groupdnet_hub.data.unknown import grey_unknown
 from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
@@ -120,7 +121,12 @@ class BicycleGAN(BaselineSystem):
         return self.unet(expanded(prepared.channels, len(codes)), codes.flatten(1))
 
     def forward(
-        self, image: Tensor, label: Tensor, instance: Tensor | None = None, noise: Tensor | None = None
+        self,
+        image: Tensor,
+        label: Tensor,
+        instance: Tensor | None = None,
+        noise: Tensor | None = None,
+        unknown: Tensor | None = None,
     ) -> tuple[Tensor, Gaussian, Tensor, Tensor]:
         """Do the generator's training step, both halves of the bicycle.
 
@@ -130,6 +136,7 @@ class BicycleGAN(BaselineSystem):
             instance: int64 [B, H, W], where the system takes instance maps.
             noise: [B, 2, 1, z, 1, 1], standard normal: that of the posterior's sample, and a random code; drawn here
                 if not given.
+            unknown: bool [B, H, W], pixels at which the encoder sees grey instead of the drawn picture.
 
         Returns:
             (picture [B, 3, H, W] of the encoded code (cVAE-GAN), posterior,
@@ -143,5 +150,5 @@ class BicycleGAN(BaselineSystem):
         encoded = posterior.with_noise(noise[:, 0])
         reconstruction, sample = self.decode(encoded, prepared), self.decode(noise[:, 1], prepared)
         frozen = {name: value.detach() for name, value in self.encoder.named_parameters()}
-        recovered = functional_call(self.encoder, frozen, (sample,)).mean
+        recovered = functional_call(self.encoder, frozen, (grey_unknown(sample, unknown),)).mean
         return reconstruction, posterior, sample, recovered

@@ -11,6 +11,7 @@ from groupdnet_hub.config.decoder_layout import (
     modulation_like_cityscapes,
     modulation_like_deepfashion,
 )
+from groupdnet_hub.config.validation import Ignored
 
 PRESETS = ("deepfashion", "cityscapes", "ade20k")
 
@@ -89,8 +90,21 @@ def preset_fields(name: str) -> dict[str, Any]:
     raise ValueError(f"unknown preset {name!r}: the presets are {', '.join(PRESETS)}")
 
 
-def dont_care_class(names: Sequence[str]) -> int | None:
-    """Return the id of the class of Cityscapes' or ADE20K's maps that stands for "no class"; None for others."""
+# Colour of unknown pixels in Pascal VOC's label maps, and the distance from all classes at which it can be used.
+_VOID, _FAR = (224, 224, 192), 16
+
+
+def dont_care_class(names: Sequence[str], ignore: Sequence[Ignored] = ()) -> int | None:
+    """Return the id of the class that stands for "no class"; None if there is none.
+
+    Args:
+        names: class names by id.
+        ignore: ids and colours of unknown pixels. The first class among them is it, or else that of Cityscapes' and
+            ADE20K's maps.
+    """
+    ignored = [value for value in ignore if isinstance(value, int) and value < len(names)]
+    if ignored:
+        return ignored[0]
     if len(names) == 35 and names[0] in ("unlabeled", "label-0"):
         return 0
     return 0 if len(names) == 151 and names[0] == "other" else None
@@ -105,3 +119,23 @@ def numbered_palette(count: int) -> tuple[tuple[int, int, int], ...]:
             channels[bit % 3] |= ((class_id >> bit) & 1) << (7 - bit // 3)
         colours.append((channels[0], channels[1], channels[2]))
     return tuple(colours)
+
+
+def free_colour(palette: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
+    """Return a colour that no class has, for unknown pixels: Pascal VOC's, or else one far from all of a palette."""
+
+    def distance(colour: tuple[int, int, int]) -> int:
+        return min(
+            (max(abs(a - b) for a, b in zip(colour, one, strict=True)) for one in palette), default=255
+        )
+
+    if distance(_VOID) > _FAR:
+        return _VOID
+    steps = (*range(0, 256, 32), 255)
+    coarse = ((r, g, b) for r in steps for g in steps for b in steps)
+    best = max(coarse, key=distance)
+    if distance(best):
+        return best
+    return next(
+        (r, g, b) for r in range(256) for g in range(256) for b in range(256) if (r, g, b) not in palette
+    )

@@ -185,6 +185,7 @@ def config_for_classes(old: GroupDNetConfig, labels: LabelSet) -> GroupDNetConfi
     fields = {
         "class_names": labels.names,
         "palette": labels.palette,
+        "ignore": labels.ignore,
         "encoder_width": old.encoder_width // old.num_classes * count,
         "prior_ties": _kept_ties(old.prior_ties, labels),
     }

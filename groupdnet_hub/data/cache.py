@@ -13,14 +13,17 @@ class CachedPictures:
 
     Args:
         count: N.
-        like: an item with the parts and sizes of all: ``image`` uint8, ``label`` and perhaps ``instance``.
+        like: an item with the parts and sizes of all: ``image`` uint8, ``label`` and perhaps ``instance`` and
+            ``unknown``.
         class_count: number of classes; ids of label maps are below it.
         device: device of the tensors.
 
     Attributes:
-        parts: ``image`` uint8; ``label`` uint8, or int16 or int32 for more than 256 classes; ``instance`` int32.
-        classes: int64 [N, K], ids that each label map shows, in rising order, where K is the largest number of them
-            on one map; the rest is filled with ``class_count``. Empty before :meth:`finish`.
+        parts: ``image`` uint8; ``label`` uint8, or int16 or int32 for more than 256 classes; ``instance`` int32;
+            ``unknown`` bool.
+        classes: int64 [N, K], ids that each label map shows, those of unknown pixels too, in rising order, where K is
+            the largest number of them on one map; the rest is filled with ``class_count``. Empty before
+            :meth:`finish`.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class CachedPictures:
 def _cached_type(name: str, class_count: int) -> torch.dtype:
     if name == "image":
         return torch.uint8
+    if name == "unknown":
+        return torch.bool
     if name == "instance":
         return torch.int32
     return torch.uint8 if class_count <= 256 else torch.int16 if class_count <= 2**15 else torch.int32

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from groupdnet_hub.config.presets import dont_care_class, numbered_palette
+from groupdnet_hub.config.presets import dont_care_class, free_colour, numbered_palette
 from groupdnet_hub.config.validation import Ignored, as_ignored, as_sequence, check_classes
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.strict_json import read_json
@@ -64,8 +64,17 @@ class LabelSet:
     @property
     def dont_care(self) -> int | None:
         """The class that unknown pixels are drawn as: an ignored one, or the preset's own; None for neither."""
-        ignored = [value for value in self.ignored_ids if value < len(self)]
-        return ignored[0] if ignored else dont_care_class(self.names)
+        return dont_care_class(self.names, self.ignore)
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of unknown pixels in written label maps: the lowest ignored one that is not a class; None for none."""
+        return min((value for value in self.ignored_ids if value >= len(self)), default=None)
+
+    @property
+    def unknown_colour(self) -> tuple[int, int, int]:
+        """The colour of unknown pixels in written label maps: the first ignored one, or one that no class has."""
+        return next(iter(self.ignored_colours), None) or free_colour(self.palette)
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> LabelSet:
@@ -254,9 +263,13 @@ def instance_edges(instance: Tensor) -> Tensor:
 
 
 def shown_classes(label: Tensor, num_classes: int) -> Tensor:
-    """Return which classes each label map int [B, H, W] shows, bool [B, C], without waiting for its device."""
-    shown = torch.zeros(len(label), num_classes, dtype=torch.bool, device=label.device)
-    return shown.scatter_(1, label.flatten(1).long(), True)
+    """Return which classes each label map int [B, H, W] shows, bool [B, C], without waiting for its device.
+
+    Pixels of the id -1, as :func:`groupdnet_hub.data.unknown.mark_unknown` makes them, show none.
+    """
+    # One column more, the first, for these.
+    shown = torch.zeros(len(label), num_classes + 1, dtype=torch.bool, device=label.device)
+    return shown.scatter_(1, label.flatten(1).long() + 1, True)[:, 1:]
 
 
 def classes_present(label: Tensor | np.ndarray, num_classes: int) -> list[int]:
@@ -265,27 +278,53 @@ def classes_present(label: Tensor | np.ndarray, num_classes: int) -> list[int]:
     return [int(value) for value in values if 0 <= value < num_classes]
 
 
-def label_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
-    """Return a label map int [H, W] as an index picture: mode P with the palette, 16 bit for more than 256 classes.
+def label_picture(
+    label: Tensor | np.ndarray, labels: LabelSet, unknown: np.ndarray | None = None
+) -> Image.Image:
+    """Return a label map as an index picture: mode P with the palette, or 16 bit for ids of more than 255.
+
+    Args:
+        label: int [H, W], class ids.
+        labels: label set of the map.
+        unknown: bool [H, W], pixels that hold :attr:`LabelSet.unknown_id` instead of their class; by default none.
+
+    Raises:
+        ValueError: for another shape or type, an id that is not a class, and unknown pixels of a label set without an
+            id for them.
+    """
+    ids = _ids_to_draw(label, labels)
+    colours = list(labels.palette)
+    if unknown is not None and unknown.any():
+        if labels.unknown_id is None:
+            raise ValueError(
+                "the label set has no id for unknown pixels: ignore one that is not a class, such as 255"
+            )
+        ids = np.where(unknown, labels.unknown_id, ids)
+        colours += [labels.unknown_colour] * (labels.unknown_id + 1 - len(colours))
+    if len(colours) > 256:
+        return Image.fromarray(ids.astype(np.uint16))
+    picture = Image.fromarray(ids.astype(np.uint8))
+    picture.putpalette([value for colour in colours for value in colour])
+    return picture
+
+
+def colour_picture(
+    label: Tensor | np.ndarray, labels: LabelSet, unknown: np.ndarray | None = None
+) -> Image.Image:
+    """Return a label map int [H, W] as an RGB picture in the palette's colours.
+
+    Args:
+        label: int [H, W], class ids.
+        labels: label set of the map.
+        unknown: bool [H, W], pixels that have :attr:`LabelSet.unknown_colour`; by default none.
 
     Raises:
         ValueError: for another shape or type, and for an id that is not a class.
     """
-    ids = _ids_to_draw(label, labels)
-    if len(labels) > 256:
-        return Image.fromarray(ids.astype(np.uint16))
-    picture = Image.fromarray(ids.astype(np.uint8))
-    picture.putpalette([value for colour in labels.palette for value in colour])
-    return picture
-
-
-def colour_picture(label: Tensor | np.ndarray, labels: LabelSet) -> Image.Image:
-    """Return a label map int [H, W] as an RGB picture in the palette's colours.
-
-    Raises:
-        ValueError: as :func:`label_picture`.
-    """
-    return Image.fromarray(np.asarray(labels.palette, dtype=np.uint8)[_ids_to_draw(label, labels)])
+    colours = np.asarray(labels.palette, dtype=np.uint8)[_ids_to_draw(label, labels)]
+    if unknown is not None:
+        colours[unknown] = labels.unknown_colour
+    return Image.fromarray(colours)
 
 
 def _ids_to_draw(label: Tensor | np.ndarray, labels: LabelSet) -> np.ndarray:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from groupdnet_hub.data.cache import CachedPictures
-from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_map
 from groupdnet_hub.data.labels import LabelSet, resize_label_map
 from groupdnet_hub.data.listing import (
     FolderPairs,
@@ -26,6 +28,7 @@ from groupdnet_hub.data.listing import (
 from groupdnet_hub.data.transforms.moves import Moves, MoveTable, move_batch
 from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.data.turned_pairs import WarnOnce, check_pair
+from groupdnet_hub.data.unknown import mark_unknown
 from groupdnet_hub.io.images import photo_to_bytes, read_photo
 
 # Items that a worker process reads before it returns them.
@@ -52,8 +55,10 @@ class PairedImages(Dataset[dict[str, Tensor]]):
     """Pictures with their label maps, resized to one size.
 
     An item is a dictionary: ``image`` float32 [3, H, W] in [-1, 1], ``label`` int64 [H, W], and, where the data has
-    it, ``instance`` int64 [H, W]. :meth:`cache` reads all of them at once into the memory of a device; items and
-    batches stay the same.
+    it, ``instance`` int64 [H, W]. Where the label set ignores something there is ``unknown`` bool [H, W], true at
+    unknown pixels; the photo is not changed there, and ``label`` holds a class
+    (:func:`groupdnet_hub.data.unknown.fill_unknown`). :meth:`cache` reads all of them at once into the memory of a
+    device; items and batches stay the same.
 
     Args:
         pairs: picture, label map and instance map or None, each as the strict readers take them.
@@ -112,7 +117,8 @@ class PairedImages(Dataset[dict[str, Tensor]]):
             folder: one folder, or several of the same classes, whose pictures follow one another.
             image_size: (height, width) of the items.
             split: name of the split's folder.
-            labels: label set of the maps; by default that of ``classes.json``.
+            labels: label set of the maps; by default that of the first ``classes.json``. Maps of all folders are read
+                by it.
             cache_bytes: as the constructor takes it.
             transform: as the constructor takes it.
             instances: as the constructor takes it.
@@ -127,8 +133,15 @@ class PairedImages(Dataset[dict[str, Tensor]]):
                 raise ValueError(problem)
         labels = read_label_set(roots[0], split) if labels is None else labels
         for root in roots[1:]:
-            if read_label_set(root, split) != labels:
+            own = read_label_set(root, split)
+            if replace(own, ignore=()) != replace(labels, ignore=()):
                 raise ValueError(f"{root} holds other classes than {roots[0]}")
+            more = [value for value in own.ignore if value not in labels.ignore]
+            if more:
+                raise ValueError(
+                    f"{root} ignores {', '.join(map(str, more))} in label maps, and {roots[0]} does not: let both "
+                    'classes.json have the same "ignore", or give --ignore_id'
+                )
         pairs = FolderPairs([root / split for root in roots])
         return cls(
             pairs, labels, image_size, cache_bytes=cache_bytes, transform=transform, instances=instances
@@ -213,10 +226,19 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         Raises:
             ValueError: for a file that cannot be read.
         """
+        return self._maps(index)["label"].long()
+
+    def known_label(self, index: int) -> Tensor:
+        """Return :meth:`label` with :data:`groupdnet_hub.data.unknown.UNKNOWN` at unknown pixels."""
+        maps = self._maps(index)
+        return mark_unknown(maps["label"].long(), maps.get("unknown"))
+
+    def _maps(self, index: int) -> dict[str, Tensor]:
         if self.cached is not None:
-            return self.cached.item(index)["label"].long()
-        label = torch.from_numpy(read_label_map(self.pairs[index][1], self.labels))
-        return resize_label_map(label[None], self.image_size)[0]
+            return self.cached.item(index)
+        return _resized(
+            *read_partial_label_map(self.pairs[index][1], self.labels), self.labels, self.image_size
+        )
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -334,16 +356,16 @@ def read_packed(
         if doubt is not None and warn is not None:
             warn(doubt)
         photo = read_photo(picture)
-        label = torch.from_numpy(read_label_map(label_map, labels))
+        label, unknown = read_partial_label_map(label_map, labels)
         size = (photo.height, photo.width)
-        if tuple(label.shape) != size:
+        if label.shape != size:
             raise ValueError(
                 f"the picture is {photo.height}x{photo.width} (height x width) and its label map "
                 f"{label.shape[0]}x{label.shape[1]}"
             )
         item = {
             "image": photo_to_bytes(photo, image_size),
-            "label": resize_label_map(label[None], image_size)[0],
+            **_resized(label, unknown, labels, image_size),
         }
         if instance_map is not None:
             instance = torch.from_numpy(read_instance_map(instance_map, size=size))
@@ -354,6 +376,16 @@ def read_packed(
         )
         raise ValueError(f"{name}{f' ({files})' if files else ''}: {error}") from None
     return item
+
+
+def _resized(
+    label: np.ndarray, unknown: np.ndarray, labels: LabelSet, size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """Return the maps of an item: ``label``, and ``unknown`` where the label set ignores something."""
+    maps = {"label": resize_label_map(torch.from_numpy(label)[None], size)[0]}
+    if labels.ignore:
+        maps["unknown"] = resize_label_map(torch.from_numpy(unknown)[None], size)[0].bool()
+    return maps
 
 
 class _ReadItems:
@@ -372,7 +404,9 @@ class _ReadItems:
         if self._used >= self._limit:
             return
         narrow = {
-            name: value if name == "image" or int(value.max()) >= 2**15 else value.to(torch.int16)
+            name: value
+            if name in ("image", "unknown") or int(value.max()) >= 2**15
+            else value.to(torch.int16)
             for name, value in item.items()
         }
         self._items[index] = narrow

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.evaluation.sampled.config import SAMPLED_METRICS, SampledSettings
 from groupdnet_hub.metrics import FEATURE_NETS
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
     at_least,
@@ -32,6 +34,10 @@ class MeasureSettings(Settings):
     model: str = option(help="the system to measure: a folder or a Hub id")
     data_dir: str = option(help="data set folder of the model's classes")
     split: str = option("validation", "its split with the label maps and real photos")
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
+        "classes.json ignores, or the model where there is none: they are left out"
+    )
     metrics: tuple[str, ...] = option(
         _DEFAULT_METRICS,
         "miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from groupdnet_hub import PairedImages, load_system
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.labels import classes_present
 from groupdnet_hub.data.splits import open_split
+from groupdnet_hub.data.unknown import UNKNOWN, grey_unknown, mark_unknown
 from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.metrics import Redrawing, eight_bit
 from groupdnet_hub.runs.provenance import digest, model_digest
@@ -32,9 +34,9 @@ class Sampled:
     """Several pictures drawn on one label map, and its photo, at the size at which they are judged.
 
     Attributes:
-        photo: uint8 [3, H, W].
-        pictures: uint8 [K, 3, H, W].
-        label: int64 [H, W], on the CPU.
+        photo: uint8 [3, H, W], grey at unknown pixels.
+        pictures: uint8 [K, 3, H, W], grey at unknown pixels.
+        label: int64 [H, W], on the CPU, with UNKNOWN at unknown pixels.
     """
 
     photo: Tensor
@@ -46,41 +48,78 @@ class Sampled:
         return replace(self, pictures=self.pictures[:count])
 
 
+@dataclass(frozen=True)
+class UnknownPixels:
+    """The unknown pixels of the measured label maps, at the system's size.
+
+    Attributes:
+        ignore: ids and colours that stand for them.
+        maps: number of label maps that have some.
+        fraction: fraction of all pixels.
+        left_out: number of label maps without a known pixel, which are not measured and in no other number.
+    """
+
+    ignore: tuple[Ignored, ...]
+    maps: int
+    fraction: float
+    left_out: int
+
+
 class Inputs:
     """A system and the items of a split, each with codes that depend on ``--seed`` and its index alone.
 
     Attributes:
         digest: SHA-256 of the system's configuration and weights.
         data_digest: SHA-256 of the split's files.
-        chosen: indices of the measured items, those whose names end in ``--name_suffix``.
-        present: ids of the classes on the label map of each of them.
+        chosen: indices of the measured items, those whose names end in ``--name_suffix`` and whose label maps have a
+            known pixel.
+        present: ids of the classes that known pixels of the label map of each of them have.
+        unknown: how many pixels are unknown; None where nothing stands for them.
+        ignored_classes: ids of the classes that stand for unknown pixels.
 
     Raises:
         ValueError: for a system or a split that cannot be read or do not fit each other, missing instance maps that
-            the system needs, and a suffix that no name has.
+            the system needs, a suffix that no name has, and label maps without a known pixel.
     """
 
     def __init__(self, settings: EvaluateConfig, accelerator: Accelerator) -> None:
-        self.seed, self.batch_size = settings.seed, settings.batch_size
+        self.seed, self.batch_size, self.ignored = settings.seed, settings.batch_size, settings.ignore_id
         self.system = load_system(settings.model, device=accelerator.device).requires_grad_(False)
         split = Path(settings.data_dir) / settings.split
         size, edges = self.system.config.image_size, self.system.config.instance_edges
-        self.data = open_split(split, self.system.labels, size, instances=edges)
-        sides = settings.judged_size or self.system.config.image_size
+        self.data = self.open(split, size, instances=edges)
+        ignored = (value for value in self.data.labels.ignored_ids if value < len(self.system.labels))
+        self.ignored_classes = tuple(ignored)
+        sides = settings.judged_size or size
         self.judged_size = (sides[0], sides[-1])
         own_size = self.judged_size == self.data.image_size
-        self.judged = self.data if own_size else self._judged(split)
+        self.judged = self.data if own_size else self.open(split, self.judged_size)
         self.aspect: float | None = settings.judged_aspect
         self.digest = model_digest(self.system, self.system.config.to_json())
         self.chosen = with_suffix(self.data, settings.name_suffix)
         found = run_sharded(
             len(self.chosen), lambda i: self._describe(self.chosen[i]), accelerator, "reading label maps"
         )
-        self.data_digest = digest(*(one for one, _ in found))
-        self.present = {index: classes for index, (_, classes) in zip(self.chosen, found, strict=True)}
+        self.data_digest = digest(*(one for one, *_ in found))
+        height, width = self.data.image_size
+        known = [(i, one) for i, one in zip(self.chosen, found, strict=True) if one[2] < height * width]
+        if not known:
+            raise ValueError("all pixels of all label maps are unknown: nothing can be measured")
+        self.chosen = [index for index, _ in known]
+        self.present = {index: classes for index, (_, classes, _) in known}
+        self.unknown = None
+        if self.data.labels.ignore:
+            counts = [count for _, (*_, count) in known]
+            self.unknown = UnknownPixels(
+                self.data.labels.ignore,
+                sum(count > 0 for count in counts),
+                sum(counts) / (len(counts) * height * width),
+                len(found) - len(known),
+            )
 
-    def _judged(self, split: Path) -> PairedImages:
-        return open_split(split, self.system.labels, self.judged_size, instances=False)
+    def open(self, split: Path, size: tuple[int, int], *, instances: bool = False) -> PairedImages:
+        """Open a split of the system's classes, whose unknown pixels ``--ignore_id`` names too."""
+        return open_split(split, self.system.labels, size, self.ignored, instances=instances)
 
     def spread(self, count: int | None) -> list[int]:
         """Return the indices of ``count`` items, evenly spread over the chosen; all for None, or if there are fewer."""
@@ -92,29 +131,36 @@ class Inputs:
 
     def redrawing(self, index: int) -> Redrawing:
         """Return the pictures of an item that differ in one class."""
-        label, instance = self.label(index)
+        item = self.data[index]
+        label, instance = self._maps(item)
         seed = picture_seed(self.seed, index, _REDRAWN)
-        return Redrawing(self.system, label, seed, instance=instance, batch_size=self.batch_size)
+        return Redrawing(self.system, label, seed, instance, self.batch_size, item.get("unknown"))
 
     def sampled(self, index: int, count: int) -> Sampled:
         """Draw ``count`` pictures of one item; the first is that of :meth:`draw`, and none depends on ``count``."""
         label, instance = self.label(index)
         prepared = self.system.prepare(label[None], None if instance is None else instance[None])
         size = min(_BATCH, self.batch_size)
+        item = self.judged[index]
+        unknown = self._unknown(item)
         drawn = []
         for start in range(0, count, size):
             codes = [self._codes(index, start + number, label) for number in range(size)]
-            drawn.append(eight_bit(self._as_judged(self.system.decode(torch.cat(codes), prepared))))
-        item = self.judged[index]
-        photo = eight_bit(self.cut(item["image"])[None])[0].to(self.system.device)
-        return Sampled(photo, torch.cat(drawn)[:count], self.cut(item["label"]))
+            pictures = self._as_judged(self.system.decode(torch.cat(codes), prepared))
+            drawn.append(eight_bit(grey_unknown(pictures, unknown)))
+        photo = self.known_photo(item).to(self.system.device)
+        return Sampled(photo, torch.cat(drawn)[:count], self._known_label(item))
+
+    def known_photo(self, item: dict[str, Tensor]) -> Tensor:
+        """Return the photo of an item at the size at which it is judged, uint8 [3, H, W], grey at unknown pixels."""
+        return eight_bit(grey_unknown(self.cut(item["image"]), self._unknown(item))[None])[0]
 
     def draw(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Draw a picture of each item.
 
         Returns:
             (photos, pictures, label maps) at the size at which they are judged: float [B, 3, H, W] in [-1, 1] twice, on
-            the system's device, and int64 [B, H, W].
+            the system's device, and int64 [B, H, W] with UNKNOWN at unknown pixels. Photos and pictures are full.
         """
         items = [self.data[index] for index in indices]
         maps = [self._maps(item) for item in items]
@@ -126,7 +172,7 @@ class Inputs:
         if self.judged is not self.data:
             items = [self.judged[index] for index in indices]
         photos = torch.stack([self.cut(item["image"]) for item in items]).to(drawn.device)
-        return photos, drawn, torch.stack([self.cut(item["label"]) for item in items])
+        return photos, drawn, torch.stack([self._known_label(item) for item in items])
 
     def cut(self, picture: Tensor) -> Tensor:
         """Return the middle columns [..., H, H / aspect] of a picture or map [..., H, W], with ``--judged_aspect``."""
@@ -144,6 +190,12 @@ class Inputs:
             settings["judged_aspect"] = self.aspect
         return settings
 
+    def _unknown(self, item: dict[str, Tensor]) -> Tensor | None:
+        return self.cut(item["unknown"]) if "unknown" in item else None
+
+    def _known_label(self, item: dict[str, Tensor]) -> Tensor:
+        return mark_unknown(self.cut(item["label"]), self._unknown(item))
+
     def _codes(self, index: int, number: int, label: Tensor) -> Tensor:
         """Return codes [1, ...] of one picture of an item."""
         seed = picture_seed(self.seed, index, _DRAWN + number)
@@ -159,9 +211,13 @@ class Inputs:
         instance = item.get("instance") if self.system.config.instance_edges else None
         return item["label"], instance
 
-    def _describe(self, index: int) -> tuple[str, list[int]]:
+    def _describe(self, index: int) -> tuple[str, list[int], int]:
+        """Return the digest of an item's files, the classes of its known pixels, and the number of unknown ones."""
         files = [Path(file).read_bytes() for file in self.data.pairs[index] if file is not None]
-        return digest(*files), classes_present(self.data[index]["label"], len(self.system.labels))
+        item = self.data[index]
+        known = mark_unknown(item["label"], item.get("unknown"))
+        count = int((known == UNKNOWN).sum())
+        return digest(*files), classes_present(known, len(self.system.labels)), count
 
 
 def with_suffix(data: PairedImages, suffix: str | None) -> list[int]:

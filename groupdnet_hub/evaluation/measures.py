@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
+from groupdnet_hub.data.unknown import UNKNOWN, grey_unknown
 from groupdnet_hub.evaluation.inputs import Inputs
 from groupdnet_hub.evaluation.results import ResultsFile
 from groupdnet_hub.metrics import (
@@ -73,6 +74,9 @@ def measure_pictures(
 ) -> dict[str, Any]:
     """Draw one picture for each item; compare all with the photos, and each with its label map.
 
+    At unknown pixels photos and pictures are grey before they are compared. The segmentation model sees them as they
+    are, because grey parts would mislead it, and its answer there counts in no score.
+
     Args:
         inputs: what is measured.
         accelerator: accelerator of the run.
@@ -85,7 +89,7 @@ def measure_pictures(
     """
     statistics = {name: (FeatureStatistics(), FeatureStatistics()) for name in networks}
     names = inputs.system.labels.names
-    ignored = segmenter[1].ignored if segmenter else ()
+    ignored = {*segmenter[1].ignored, *inputs.ignored_classes} if segmenter else ()
     # Of the pictures, and of the photos, whose scores are the best that the model can give.
     meters = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
     batches = [
@@ -96,13 +100,14 @@ def measure_pictures(
     def measure_batch(position: int) -> None:
         batch = batches[position]
         photos, drawn, label = inputs.draw(batch)
-        real, fake = eight_bit(photos), eight_bit(drawn)
+        real, fake = (eight_bit(grey_unknown(pictures, label == UNKNOWN)) for pictures in (photos, drawn))
         for name, network in networks.items():
             for total, pictures in zip(statistics[name], (real, fake), strict=True):
                 total.update(network(pictures))
         if segmenter:
-            for meter, pictures in zip(meters, (fake, real), strict=True):
-                for index, truth, predicted in zip(batch, label, segmenter[0](pictures), strict=True):
+            for meter, pictures in zip(meters, (drawn, photos), strict=True):
+                found = segmenter[0](eight_bit(pictures))
+                for index, truth, predicted in zip(batch, label, found, strict=True):
                     meter.update(index, truth, predicted)
 
     run_sharded(len(batches), measure_batch, accelerator, "pictures")

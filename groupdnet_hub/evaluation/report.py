@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from groupdnet_hub.data.unknown import percent_unknown
 from groupdnet_hub.evaluation.sampled.report import sampled_rows
 from groupdnet_hub.metrics.estimates import NONE, estimate_text, number_text
 
@@ -13,15 +14,36 @@ from groupdnet_hub.metrics.estimates import NONE, estimate_text, number_text
 _READINGS = (("image_mean", ""), ("region_mean", ", region mean"), ("masked", ", masked pictures"))
 
 
-def report(name: str, results: Mapping[str, Any]) -> str:
+def report(name: str, results: Mapping[str, Any], unknown: Mapping[str, Any] | None = None) -> str:
     """Return Markdown: the row of Tables 1 and 2, then the classes.
 
     Args:
         name: name of the model.
         results: results of the finished parts: ``classes``, ``lpips``, ``fid``, ``frechet``, ``segmentation``, ``fps``,
             ``macs``, ``params``, and those of ``SAMPLED_METRICS``.
+        unknown: unknown pixels of the label maps, as :func:`unknown_text` takes them.
     """
-    return f"{comparison({name: results})}\n{_class_table(results)}"
+    return f"{comparison({name: results})}\n{_class_table(results)}{unknown_text(unknown)}"
+
+
+def unknown_text(unknown: Mapping[str, Any] | None) -> str:
+    """Return a paragraph of Markdown on what was left out of all metrics; empty where nothing was.
+
+    Args:
+        unknown: ``unknown_pixels`` of a results file, the fields of
+            :class:`groupdnet_hub.evaluation.inputs.UnknownPixels`; None for label maps that have none by definition.
+    """
+    if unknown is None:
+        return ""
+    stands = ", ".join(map(str, unknown["ignore"]))
+    share = f"{percent_unknown(unknown['fraction'])} of the pixels"
+    if not unknown["maps"] and not unknown["left_out"]:
+        return f"\nNo pixel of the label maps is unknown (holds {stands}).\n"
+    maps = f"{unknown['maps']} label map{'s have' if unknown['maps'] != 1 else ' has'} unknown pixels"
+    text = f"\n{share} were left out: {maps} ({stands})."
+    if unknown["left_out"]:
+        text += f" {unknown['left_out']} without a known pixel were left out as a whole."
+    return text + "\n"
 
 
 def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -61,11 +61,11 @@ class ResultsFile:
         for name, part_settings in parts.items():
             self._content["parts"].setdefault(name, {"settings": dict(part_settings), "result": None})
 
-    def begin(self, sources: Mapping[str, str]) -> None:
+    def begin(self, sources: Mapping[str, Any]) -> None:
         """Write the settings, and remove half-written files of a killed run.
 
         Args:
-            sources: names of the model and the data for readers, which are not compared.
+            sources: names of the model and the data, and what else readers are told; it is not compared.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob("**/.*.partial"):

@@ -36,7 +36,8 @@ def class_sheet(inputs: Inputs, indices: Sequence[int], class_id: int, columns: 
     rows = []
     for index in indices:
         redrawing = inputs.redrawing(index)
-        row = [colour_picture(redrawing.label, inputs.system.labels)]
+        unknown = None if redrawing.unknown is None else redrawing.unknown.numpy()
+        row = [colour_picture(redrawing.label, inputs.data.labels, unknown)]
         for pictures in redrawing.pictures(redrawing.prepare(), redrawing.codes(chosen, columns)):
             row += [tensor_to_picture(picture) for picture in pictures]
         rows.append(row)

@@ -8,9 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.inputs import Inputs, evenly, with_suffix
-from groupdnet_hub.metrics import eight_bit
 from groupdnet_hub.runs.provenance import digest
 
 
@@ -24,17 +22,20 @@ class TrainingPhotos:
         count: number of photos, evenly spread; None for all.
 
     Attributes:
-        digest: SHA-256 of the photos' files.
+        digest: SHA-256 of the photos' files, and of their label maps' where some pixels may be unknown.
 
     Raises:
         ValueError: for a folder that is not a split of the model's classes, or if no name has this suffix.
     """
 
     def __init__(self, split: Path, inputs: Inputs, suffix: str | None, count: int | None = None) -> None:
-        self.data = open_split(split, inputs.system.labels, inputs.judged_size, instances=False)
+        self.data = inputs.open(split, inputs.judged_size)
         self.items = evenly(with_suffix(self.data, suffix), count)
         self.inputs = inputs
-        self.digest = digest(*(Path(self.data.pairs[item][0]).read_bytes() for item in self.items))
+        # Which pixels are unknown changes photos too.
+        ignore = tuple(map(str, self.data.labels.ignore))
+        files = (file for item in self.items for file in self.data.pairs[item][: 2 if ignore else 1])
+        self.digest = digest(*(Path(file).read_bytes() for file in files), *ignore)
 
     def batches(self) -> list[list[int]]:
         """Return the photos' indices in batches of ``--batch_size``."""
@@ -43,6 +44,6 @@ class TrainingPhotos:
         return [self.items[start : start + size] for start in starts]
 
     def pictures(self, items: Sequence[int]) -> Tensor:
-        """Return photos uint8 [B, 3, H, W], on the system's device."""
-        images = torch.stack([self.inputs.cut(self.data[item]["image"]) for item in items])
-        return eight_bit(images).to(self.inputs.system.device)
+        """Return photos uint8 [B, 3, H, W], grey at their unknown pixels, on the system's device."""
+        photos = [self.inputs.known_photo(self.data[item]) for item in items]
+        return torch.stack(photos).to(self.inputs.system.device)

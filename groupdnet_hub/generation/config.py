@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.listing import split_problem
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import Settings, at_least, existing_folder, option, seed_option
 
 
@@ -31,6 +33,11 @@ class GenerateConfig(Settings):
     label_dir: str = option(
         help="label maps: a folder of PNG files, or a split of a data set (with metadata.jsonl)",
         check=existing_folder,
+    )
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
+        "classes.json ignores, or the model where there is none: they are drawn as the don't-care class or the nearest "
+        "one"
     )
     output_dir: str = option(help="data set folder to write; an unfinished one is resumed")
     split: str = option("train", "folder in --output_dir for these pictures", check=_folder_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,17 @@ class GeneratedFolder:
             ValueError: for a folder with other settings or classes, or with other files.
         """
         classes = self.root / "classes.json"
-        if classes.exists() and LabelSet.from_file(classes) != labels:
-            raise ValueError(f"{classes} holds other classes than the model's: choose another --output_dir")
+        if classes.exists():
+            there = LabelSet.from_file(classes)
+            if (there.names, there.palette) != (labels.names, labels.palette):
+                raise ValueError(
+                    f"{classes} holds other classes than the model's: choose another --output_dir"
+                )
+            if there.ignore:
+                raise ValueError(
+                    f"{classes} ignores {', '.join(map(str, there.ignore))}, and generated label maps have no unknown "
+                    "pixels: choose another --output_dir"
+                )
         listing = self.split / _SETTINGS_FILE
         if not listing.exists():
             if self.split.exists() and any(not p.name.startswith(".") for p in self.split.iterdir()):
@@ -105,7 +115,7 @@ class GeneratedFolder:
         for leftover in self.split.glob("**/.*.partial"):
             leftover.unlink()
         if not (self.root / "classes.json").exists():
-            labels.to_file(self.root / "classes.json")
+            replace(labels, ignore=()).to_file(self.root / "classes.json")  # the maps hold what was drawn
         if not (self.split / _SETTINGS_FILE).exists():
             record = {**sources, "settings": settings}
             _write_text(self.split / _SETTINGS_FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n")

@@ -13,11 +13,13 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from groupdnet_hub import GroupDNet
-from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_map
 from groupdnet_hub.data.labels import classes_present, resize_label_map
 from groupdnet_hub.data.listing import is_split, splits_in
 from groupdnet_hub.data.splits import labels_in, open_split
 from groupdnet_hub.data.turned_pairs import check_orientations
+from groupdnet_hub.data.unknown import grey_unknown, mark_unknown
 from groupdnet_hub.runs.provenance import digest
 from groupdnet_hub.runs.sharding import run_sharded
 
@@ -34,16 +36,20 @@ class LabelMaps:
     Args:
         folder: folder of the maps.
         model: model that draws.
+        ignored: values of ``--ignore_id``.
 
     Attributes:
         names: files, relative to the folder, by index of the map.
+        labels: label set of the maps.
 
     Raises:
         ValueError: for a folder without label maps, with other classes than the model's, or without instance maps that
             the model needs.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], model: GroupDNet) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], model: GroupDNet, ignored: Sequence[Ignored] = ()
+    ) -> None:
         self.folder, self.size = Path(folder), model.config.image_size
         self.instance_names: Sequence[str | None] | None = None
         self.paired = is_split(self.folder)
@@ -71,42 +77,46 @@ class LabelMaps:
                 "this model draws instance edges: --label_dir must be a split of a paired data set whose "
                 "metadata.jsonl has an instance_file_name on every line"
             )
-        self.labels = labels_in(self.folder, model.labels)
+        self.labels = labels_in(self.folder, model.labels, ignored)
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
         """Return a label map int64 [H, W], and its instance map [H, W] for a model that needs one.
 
+        Unknown pixels of the label map have the class that they are drawn as.
+
         Raises:
             ValueError: for a file that is not such a map; the message begins with its name.
         """
+        label, _, instance = self._read(index)
+        return label, instance
+
+    def _read(self, index: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return a label map, which of its pixels are unknown, bool [H, W], and its instance map."""
         name = self.names[index]
         try:
-            if self.paired:
-                given = torch.from_numpy(read_label_map(self.folder / name, self.labels))
-                label = resize_label_map(given[None], self.size)[0]
-            else:
-                label = torch.from_numpy(
-                    read_label_map(self.folder / name, self.labels, size=self.size, resize=True)
-                )
+            size = None if self.paired else self.size
+            given = read_partial_label_map(self.folder / name, self.labels, size=size, resize=True)
+            label, unknown = (resize_label_map(torch.from_numpy(one)[None], self.size)[0] for one in given)
+            unknown = unknown.bool()
             if self.instance_names is None:
-                return label, None
+                return label, unknown, None
             files = self.folder / name, self.folder / str(self.instance_names[index])
             name = str(self.instance_names[index])
             check_orientations(*files, names=("label map", "instance map"), proportions=True)
             instance = read_instance_map(self.folder / name, size=self.size)
             if instance.max() > 65535:
                 raise ValueError(f"it holds the id {instance.max()}; at most 65535 can be written")
-            return label, torch.from_numpy(instance)
+            return label, unknown, torch.from_numpy(instance)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 
-    def describe(self, index: int, num_classes: int) -> tuple[str, list[int]]:
-        """Return the SHA-256 of one map, and the ids of the classes on it."""
-        label, instance = self.read(index)
+    def describe(self, index: int, num_classes: int) -> tuple[str, list[int], int]:
+        """Return the SHA-256 of one map, the ids of the classes on it, and how many of its pixels are unknown."""
+        label, unknown, instance = self._read(index)
         parts: list[bytes | str] = [self.names[index], label.numpy().tobytes()]
         if instance is not None:
             parts.append(instance.numpy().tobytes())
-        return digest(*parts), classes_present(label, num_classes)
+        return digest(*parts), classes_present(label, num_classes), int(unknown.sum())
 
 
 class Gallery:
@@ -117,6 +127,7 @@ class Gallery:
         model: model that draws.
         accelerator: accelerator of the run.
         classes: names of the classes to take from the gallery; by default all that it shows.
+        ignored: values of ``--ignore_id``.
 
     Attributes:
         names: files of the photos, relative to the folder.
@@ -132,9 +143,10 @@ class Gallery:
         model: GroupDNet,
         accelerator: Accelerator,
         classes: Sequence[str] | None,
+        ignored: Sequence[Ignored] = (),
     ) -> None:
         self.model = model
-        self.data = open_split(Path(folder), model.labels, model.config.image_size, instances=False)
+        self.data = open_split(Path(folder), model.labels, model.config.image_size, ignored, instances=False)
         self.names = [os.path.relpath(pair[0], folder) for pair in self.data.pairs]
         wanted = range(len(model.labels)) if classes is None else sorted(set(model.labels.ids_of(classes)))
         found = run_sharded(len(self.names), self._describe, accelerator, "reading the gallery")
@@ -170,13 +182,14 @@ class Gallery:
 
     def _describe(self, photo: int) -> tuple[str, set[int]]:
         item = self._item(photo)
-        shown = set(classes_present(item["label"], len(self.model.labels)))
-        return digest(
-            self.names[photo], item["image"].numpy().tobytes(), item["label"].numpy().tobytes()
-        ), shown
+        unknown = item.get("unknown")
+        shown = set(classes_present(mark_unknown(item["label"], unknown), len(self.model.labels)))
+        parts = [item["image"], item["label"], *([] if unknown is None else [unknown])]
+        return digest(self.names[photo], *(part.numpy().tobytes() for part in parts)), shown
 
     def _encode(self, photo: int) -> Tensor:
         """Return mean codes [C, z, h, w] of one photo, on the CPU; one by one, so that no neighbour changes them."""
         item = self._item(photo)
-        posterior = self.model.encode(item["image"][None].to(self.model.device), item["label"][None])
+        image = grey_unknown(item["image"], item.get("unknown"))  # of no class, as in training
+        posterior = self.model.encode(image[None].to(self.model.device), item["label"][None])
         return posterior.mode()[0].float().cpu()

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.config.presets import dont_care_class
+from groupdnet_hub.config.validation import Ignored
 
 # A card with this comment was written by the program, and may be overwritten.
 CARD_MARK = "<!-- Written by groupdnet_hub. Remove this line to keep your own edits. -->"
@@ -50,6 +52,9 @@ class CardConfig(Protocol):
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]: ...
+
+    @property
+    def ignore(self) -> tuple[Ignored, ...]: ...
 
     @property
     def image_size(self) -> tuple[int, int]: ...
@@ -201,7 +206,23 @@ def _classes(config: CardConfig) -> str:
         for i, (name, colour) in enumerate(zip(config.class_names, config.palette, strict=True))
     ]
     header = "## Classes\n\nA label map holds the id, or the colour.\n\n| id | class | colour (RGB) |\n|---|---|---|\n"
-    return header + "\n".join(rows)
+    return header + "\n".join(rows + _unknown(config))
+
+
+def _unknown(config: CardConfig) -> list[str]:
+    """Return a row for each id and colour of unknown pixels."""
+    names, dont_care = config.class_names, dont_care_class(config.class_names, config.ignore)
+    drawn = "the nearest class" if dont_care is None else _cell(names[dont_care])
+    rows = []
+    for value in config.ignore:
+        id_, colour, name = "", "", drawn
+        if not isinstance(value, int):
+            colour = ", ".join(map(str, value))
+        else:
+            id_ = str(value)
+            name = _cell(names[value]) if value < len(names) else drawn
+        rows.append(" ".join(f"| {id_} | unknown, drawn as {name} | {colour} |".split()))
+    return rows
 
 
 def _training(facts: Mapping[str, Any]) -> str:

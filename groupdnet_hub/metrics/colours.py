@@ -74,7 +74,7 @@ def measure_tone(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: Sequ
     Args:
         pictures: uint8 [K, 3, H, W].
         photo: uint8 [3, H, W], of the same label map.
-        label: int64 [H, W].
+        label: int64 [H, W]; negative ids are unknown pixels, which are of no class.
         class_ids: ids of face and skin.
 
     Returns:
@@ -107,7 +107,7 @@ def measure_chroma(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: Co
     Args:
         pictures: uint8 [K, 3, H, W].
         photo: uint8 [3, H, W], of the same label map.
-        label: int64 [H, W].
+        label: int64 [H, W]; negative ids are unknown pixels, which are of no class.
         class_ids: ids of the garments.
 
     Returns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from groupdnet_hub.data.unknown import grey_unknown, mark_unknown
 from groupdnet_hub.metrics.estimates import (
     Estimate,
     ImageRows,
@@ -37,6 +38,7 @@ class Redrawing:
         seed: seed of this label map; every class has its own stream of codes, whichever others are drawn.
         instance: int64 [H, W], for a system that needs it.
         batch_size: number of pictures decoded at a time.
+        unknown: bool [H, W], pixels of which the class is not known; None for none.
     """
 
     system: ImageSynthesisSystem
@@ -44,6 +46,17 @@ class Redrawing:
     seed: int
     instance: Tensor | None = None
     batch_size: int = 8
+    unknown: Tensor | None = None
+
+    @property
+    def known_label(self) -> Tensor:
+        """The label map on the CPU, with UNKNOWN at unknown pixels, int64 [H, W]."""
+        return mark_unknown(self.label, self.unknown).cpu()
+
+    @property
+    def known_pixels(self) -> int:
+        """Number of pixels that are not unknown."""
+        return self.label.numel() - (0 if self.unknown is None else int(self.unknown.sum()))
 
     def codes(self, class_id: int | None, count: int) -> Tensor:
         """Return codes [count, ...] that differ in one class (with None, in all of the code) and agree in the rest."""
@@ -65,9 +78,13 @@ class Redrawing:
             yield self.system.decode(codes[start : start + self.batch_size], prepared).float()
 
     def pairs(self, prepared: Any, class_id: int | None, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield ``count`` pairs of pictures in batches [b, 3, H, W]: each picture and the next one."""
+        """Yield ``count`` pairs of pictures in batches [b, 3, H, W]: each picture and the next one.
+
+        Both are grey at unknown pixels.
+        """
         last: Tensor | None = None
-        for batch in self.pictures(prepared, self.codes(class_id, count + 1)):
+        for drawn in self.pictures(prepared, self.codes(class_id, count + 1)):
+            batch = grey_unknown(drawn, self.unknown)
             row = batch if last is None else torch.cat([last, batch])
             last = batch[-1:]
             if len(row) > 1:
@@ -79,53 +96,86 @@ class Redrawing:
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
-def measure_classes(redrawing: Redrawing, distance: SpatialDistance, *, num_pairs: int = 19) -> np.ndarray:
+def measure_classes(
+    redrawing: Redrawing, distance: SpatialDistance, *, num_pairs: int = 19, ignored: Collection[int] = ()
+) -> np.ndarray:
     """Measure one label map for mCSD and mOCD.
 
     For each class c, ``num_pairs + 1`` pictures differ in the code of c alone; a pair is a picture and the next one.
-    A system without per-class codes redraws all of its code, and one set of pairs serves all classes.
+    A system without per-class codes redraws all of its code, and one set of pairs serves all classes. Unknown pixels
+    are left out: what is said here of the image and its pixels is meant of the others.
 
     Args:
         redrawing: pictures of the label map.
         distance: distance of two pictures at each pixel.
         num_pairs: number of pairs per class.
+        ignored: ids of classes that stand for unknown pixels, which are not measured.
 
     Returns:
         float64 [5, C]: the fraction of the image that c covers (0 where it is absent); the distance summed over the
         pixels of c, and over all others; the distance of the pictures with all pixels but those of c set to 0, and with
         those of c set to 0, summed over all pixels. Sums are divided by the number of pixels of the *image*;
-        means over the pairs.
+        means over the pairs. NaN for the distances of ignored classes.
+
+    Raises:
+        ValueError: for a label map without a known pixel.
     """
-    system, label = redrawing.system, redrawing.label.cpu()
+    system, label, pixels = redrawing.system, redrawing.known_label, _some_pixels(redrawing)
     classes = range(len(system.labels))
     prepared = redrawing.prepare()
     regions = [label == class_id for class_id in classes]
     found = np.zeros((5, len(classes)))
-    found[0] = [float(region.double().mean()) for region in regions]
+    found[0] = [float(region.double().sum()) / pixels for region in regions]
+    found[1:, list(ignored)] = np.nan
+    scored = [class_id for class_id in classes if class_id not in ignored]
     # The class that is redrawn (None for all), and the classes that are measured by it.
-    turns = [(c, [c]) for c in classes] if system.has_class_codes else [(None, list(classes))]
+    turns = [(c, [c]) for c in scored] if system.has_class_codes else [(None, scored)]
+    known_distance = _KnownDistance(distance, redrawing.unknown)
     for redrawn, measured in turns:
         for pair in redrawing.pairs(prepared, redrawn, num_pairs):
-            maps = _maps(distance, *pair)
+            maps = known_distance(*pair)
             for class_id in measured:
-                found[1:, class_id] += _split(distance, pair, maps, regions[class_id])
-    found[1:] /= num_pairs * label.numel()
+                found[1:, class_id] += _split(known_distance, pair, maps, regions[class_id])
+    found[1:] /= num_pairs * pixels
     return found
 
 
 def measure_image(redrawing: Redrawing, distance: SpatialDistance, *, num_pairs: int = 19) -> np.ndarray:
-    """Measure the LPIPS diversity of one label map: mean distance of pairs with all codes redrawn, float64 []."""
+    """Measure the LPIPS diversity of one label map: mean distance of pairs with all codes redrawn, float64 [].
+
+    Unknown pixels are left out.
+
+    Raises:
+        ValueError: for a label map without a known pixel.
+    """
+    pixels, known_distance = _some_pixels(redrawing), _KnownDistance(distance, redrawing.unknown)
     pairs = redrawing.pairs(redrawing.prepare(), None, num_pairs)
-    total = sum(float(_maps(distance, *pair).sum()) for pair in pairs)
-    return np.array(total / (num_pairs * redrawing.label.numel()))
+    total = sum(float(known_distance(*pair).sum()) for pair in pairs)
+    return np.array(total / (num_pairs * pixels))
 
 
-def _maps(distance: SpatialDistance, one: Tensor, other: Tensor) -> Tensor:
-    return distance(one, other)[:, 0].cpu().double()
+def _some_pixels(redrawing: Redrawing) -> int:
+    pixels = redrawing.known_pixels
+    if not pixels:
+        raise ValueError("all pixels of the label map are unknown: leave this map out")
+    return pixels
+
+
+@dataclass(frozen=True)
+class _KnownDistance:
+    """A distance of two pictures at each pixel, float64 [B, H, W] on the CPU, 0 at unknown pixels."""
+
+    distance: SpatialDistance
+    unknown: Tensor | None
+
+    def __call__(self, one: Tensor, other: Tensor) -> Tensor:
+        maps = self.distance(one, other)[:, 0].cpu().double()
+        # Features see beyond a pixel: next to known ones, even equal unknown ones differ.
+        return maps if self.unknown is None else maps.masked_fill(self.unknown.cpu(), 0)
 
 
 def _split(
-    distance: SpatialDistance, pair: tuple[Tensor, Tensor], maps: Tensor, region: Tensor
+    distance: _KnownDistance, pair: tuple[Tensor, Tensor], maps: Tensor, region: Tensor
 ) -> tuple[float, float, float, float]:
     """Return sums inside and outside of a region [H, W]: of distance maps, and of those of masked pictures."""
     if not region.any():  # masked by it, the pictures of a pair are equal
@@ -133,9 +183,7 @@ def _split(
     if region.all():
         return float(maps.sum()), 0.0, float(maps.sum()), 0.0
     mask = region.to(pair[0])
-    inside, outside = (
-        float(_maps(distance, pair[0] * part, pair[1] * part).sum()) for part in (mask, 1 - mask)
-    )
+    inside, outside = (float(distance(pair[0] * part, pair[1] * part).sum()) for part in (mask, 1 - mask))
     # Two sums instead of a difference, so that no change gives exactly 0.
     return float(maps[:, region].sum()), float(maps[:, ~region].sum()), inside, outside
 
@@ -153,6 +201,8 @@ class Reading:
 @dataclass(frozen=True)
 class ClassDiversity:
     """mCSD and mOCD (Eq. 7), in three readings of "the average LPIPS distance of the semantic area".
+
+    Classes that stand for unknown pixels have no CSD and OCD, and the means leave them out.
 
     Attributes:
         images: number of label maps.

@@ -86,7 +86,7 @@ def measure_faces(
     Args:
         pictures: uint8 [K, 3, H, W].
         photo: uint8 [3, H, W], of the same label map.
-        label: int64 [H, W].
+        label: int64 [H, W]; negative ids are unknown pixels, which are of no class.
         class_ids: ids of the classes of a head.
         finder: face detector.
 

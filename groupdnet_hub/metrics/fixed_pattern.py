@@ -63,7 +63,7 @@ def measure_pattern(pictures: Tensor, photo: Tensor, label: Tensor, class_ids: C
     Args:
         pictures: uint8 [K, 3, H, W]; about twelve.
         photo: uint8 [3, H, W], of the same label map.
-        label: int64 [H, W].
+        label: int64 [H, W]; negative ids are unknown pixels, which are of no class.
         class_ids: ids of the measured classes.
 
     Returns:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from groupdnet_hub.data.unknown import UNKNOWN
 from groupdnet_hub.metrics.estimates import (
     Estimate,
     ImageRows,
@@ -26,9 +27,9 @@ FREQUENT = 10
 class SegmentationScores:
     """mIoU and pixel accuracy, fractions from 0 to 1.
 
-    Pixels whose true class is ignored are left out. ``IoU_c = hits / (true + predicted - hits)`` over the pixels of all
-    images; a class that is neither true nor predicted anywhere has none. The mean leaves out such classes and the
-    ignored ones.
+    Pixels whose true class is ignored or unknown are left out. ``IoU_c = hits / (true + predicted - hits)`` over the
+    pixels of all images; a class that is neither true nor predicted anywhere has none. The mean leaves out such classes
+    and the ignored ones.
 
     Attributes:
         images: number of label maps.
@@ -74,7 +75,7 @@ class SegmentationMeter:
 
         Args:
             index: number of the image in its data set.
-            label: int64 [H, W], class ids that it should show.
+            label: int64 [H, W], class ids that it should show, or UNKNOWN.
             predicted: int64 [H, W], class ids that it shows.
 
         Raises:
@@ -86,12 +87,13 @@ class SegmentationMeter:
                 f"the label map is {tuple(label.shape)} and the prediction {tuple(predicted.shape)}"
             )
         classes = len(self.class_names)
-        for what, ids in (("label map", label), ("prediction", predicted)):
-            if int(ids.min()) < 0 or int(ids.max()) >= classes:
+        for what, ids, least in (("label map", label, UNKNOWN), ("prediction", predicted, 0)):
+            if int(ids.min()) < least or int(ids.max()) >= classes:
                 raise ValueError(
                     f"the {what} holds ids from {int(ids.min())} to {int(ids.max())}; there are {classes}"
                 )
-        pairs = (label * classes + predicted)[torch.from_numpy(self.scored)[label]]
+        counted = torch.from_numpy(self.scored)[label] & (label != UNKNOWN)
+        pairs = (label * classes + predicted)[counted]
         confusion = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
         self.rows.add(index, torch.stack((confusion.diag(), confusion.sum(1), confusion.sum(0))).numpy())
         self.confusion += confusion

@@ -28,6 +28,8 @@ class LabelTable:
         targets: id of our class by the model's label. The model's other labels are never predicted.
         ignored: ids of our classes that are not scored.
 
+    Classes that the label set itself ignores, which stand for unknown pixels, need no label either, and may have one.
+
     Raises:
         ValueError: for a class without a label that is not ignored, or with one that is.
     """
@@ -38,7 +40,8 @@ class LabelTable:
 
     def __post_init__(self) -> None:
         reached = set(self.targets.values())
-        lost = [n for i, n in enumerate(self.labels.names) if i not in reached and i not in self.ignored]
+        left_out = {*self.ignored, *self.labels.ignored_ids}
+        lost = [n for i, n in enumerate(self.labels.names) if i not in reached and i not in left_out]
         if lost:
             raise ValueError(f"no label stands for {', '.join(lost)}: map one to each, or list it as ignored")
         both = [self.labels.names[i] for i in sorted(reached & self.ignored)]
@@ -62,7 +65,10 @@ class LabelTable:
         merged = merged_ids(names, labels)
         if merged is not None:
             return cls(labels, dict(zip(names, merged, strict=True)), frozenset())
-        return cls(labels, {name: class_id for class_id, name in enumerate(labels.names)}, frozenset())
+        ours = {name: class_id for class_id, name in enumerate(labels.names)}
+        if names:
+            ours = {n: i for n, i in ours.items() if n in names or i not in labels.ignored_ids}
+        return cls(labels, ours, frozenset())
 
     @classmethod
     def of_model(cls, name: str | os.PathLike[str], labels: LabelSet, **options: Any) -> LabelTable:

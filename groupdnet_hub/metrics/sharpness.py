@@ -82,7 +82,7 @@ def measure_sharpness(
     Args:
         pictures: uint8 [K, 3, H, W].
         photo: uint8 [3, H, W], of the same label map.
-        label: int64 [H, W].
+        label: int64 [H, W]; negative ids are unknown pixels, which are of no class.
         class_ids: ids of the garments.
 
     Returns:

@@ -17,7 +17,7 @@ from groupdnet_hub.models.fast.decoder import FastDecoder
 from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.models.inputs import check_image, checked_edges, checked_label
 from groupdnet_hub.models.mulnet import separate_networks
-from groupdnet_hub.models.prior import make_prior
+from groupdnet_hub.models.prior import Pictures, make_prior
 
 
 class GroupDNet(nn.Module, StrictHubMixin):
@@ -217,7 +217,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         redrawn[:, class_id] = fresh[:, class_id]
         return redrawn
 
-    def fit_prior(self, batches: Iterable[tuple[Tensor, ...]], *, nearest: float = 1.0) -> None:
+    def fit_prior(self, batches: Iterable[Pictures], *, nearest: float = 1.0) -> None:
         """Fit the prior to the codes of real pictures; see :func:`groupdnet_hub.training.prior_fitting.fit_prior`."""
         from groupdnet_hub.training.prior_fitting import fit_prior
 

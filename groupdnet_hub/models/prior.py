@@ -8,7 +8,7 @@ density estimation; Ghosh et al., "From Variational to Deterministic Autoencoder
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from groupdnet_hub.models.encoder import Gaussian
 
 # The posterior of a batch of pictures, and bool [B, C]: which classes each shows. The codes of others do not count.
 Encoded = tuple[Gaussian, Tensor]
+# Pictures with their label maps: a batch of a data set, or the two alone.
+Pictures = Mapping[str, Tensor] | tuple[Tensor, Tensor]
 CodeShape = tuple[int, int, int, int]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Sampler
 
+from groupdnet_hub.data.unknown import UNKNOWN
 from groupdnet_hub.parser.config import ParserTrainConfig
 from groupdnet_hub.training.data.balanced_sampling import drawn_by_weight
 
@@ -22,13 +23,16 @@ def segmentation_loss(logits: Tensor, labels: Tensor, dice_weight: float) -> Ten
 
     Args:
         logits: float32 [B, C, h, w].
-        labels: int64 [B, H, W].
+        labels: int64 [B, H, W], ``UNKNOWN`` at pixels that do not count.
         dice_weight: weight of Dice.
     """
     logits = F.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False)
-    loss = F.cross_entropy(logits, labels)
-    truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
-    predicted = logits.softmax(dim=1)
+    known = labels != UNKNOWN
+    if not known.any():
+        return logits.sum() * 0
+    loss = F.cross_entropy(logits, labels, ignore_index=UNKNOWN)
+    truth = F.one_hot(labels.clamp(min=0), logits.shape[1]).movedim(-1, 1).to(logits.dtype) * known[:, None]
+    predicted = logits.softmax(dim=1) * known[:, None]
     both, each = (predicted * truth).sum(dim=(0, 2, 3)), (predicted + truth).sum(dim=(0, 2, 3))
     shown = truth.amax(dim=(0, 2, 3)) > 0
     return loss + dice_weight * (1 - 2 * both[shown] / each[shown]).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from groupdnet_hub import PairedImages
 from groupdnet_hub.data.people import PEOPLE, PEOPLE16, merge_people16, merge_people16_probabilities
 from groupdnet_hub.data.person_maps import keep_main_person
+from groupdnet_hub.data.unknown import mark_unknown
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.metrics import LabelTable, SegmentationMeter, SegmentationScores, Segmenter
 from groupdnet_hub.metrics.estimates import percent
@@ -46,10 +47,10 @@ class ParserScores:
 
 
 def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> ParserScores:
-    """Parse every picture of a data set and compare the result with its label map."""
+    """Parse every picture of a data set and compare the result with its label map, where that is known."""
     names = table.labels.names
     meters = [SegmentationMeter(names, table.ignored) for _ in range(2)]
-    merged = SegmentationMeter(PEOPLE.names) if table.labels == PEOPLE16 else None
+    merged = SegmentationMeter(PEOPLE.names) if replace(table.labels, ignore=()) == PEOPLE16 else None
     photos = np.zeros(len(names), np.int64)
     sure, correct, seconds = [], [], []
     for index in tqdm(range(len(data)), desc="parsing", unit="picture"):
@@ -64,14 +65,17 @@ def measure(segmenter: Segmenter, table: LabelTable, data: PairedImages) -> Pars
         both = parse_both(segmenter, picture)
         probabilities = both.mean(axis=0)
         ids = probabilities.argmax(0)
+        unknown = item.get("unknown")
         for meter, predicted in zip(meters, (both[0].argmax(0), ids), strict=True):
-            meter.update(index, label, torch.from_numpy(predicted))
+            meter.update(index, mark_unknown(label, unknown), torch.from_numpy(predicted))
         main, truth = keep_main_person(ids), label.numpy()
-        photos[np.unique(truth)] += 1
+        known = np.ones(truth.shape, bool) if unknown is None else ~unknown.numpy()
+        photos[np.unique(truth[known])] += 1
         if merged is not None:
             eight = merge_people16_probabilities(probabilities).argmax(0)
-            merged.update(index, torch.from_numpy(merge_people16(truth)), torch.from_numpy(eight))
-        person = (truth > 0) | (main > 0)
+            of_eight = mark_unknown(torch.from_numpy(merge_people16(truth)), unknown)
+            merged.update(index, of_eight, torch.from_numpy(eight))
+        person = ((truth > 0) | (main > 0)) & known
         sure.append(sureness(probabilities, main))
         correct.append(float((main == truth)[person].mean()) if person.any() else 1.0)
     return ParserScores(

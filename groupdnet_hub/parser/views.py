@@ -43,7 +43,7 @@ class Views:
 
         Args:
             images: float32 [B, 3, H, W] in [-1, 1].
-            labels: int64 [B, H, W].
+            labels: int64 [B, H, W], below 0 at unknown pixels.
             generator: generator of the draws, on the CPU.
 
         Returns:
@@ -79,6 +79,7 @@ class Views:
             centre = [uniform(0, height), (strip[0] + strip[1]) / 2]
         else:
             classes = label.unique()
+            classes = classes[classes >= 0] if label.max() >= 0 else classes
             chosen = classes[int(torch.randint(len(classes), (), generator=generator))]
             places = (label == chosen).nonzero()
             centre = places[int(torch.randint(len(places), (), generator=generator))].tolist()

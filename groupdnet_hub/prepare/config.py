@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.person_frames import FRAMES
 from groupdnet_hub.prepare.labels import LABEL_SETS, PARSER_RULES
 from groupdnet_hub.runs.flags import parse_command
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.scripts import shipped
 from groupdnet_hub.runs.settings import Settings, at_least, below, in_range, option, without_flag
 
@@ -85,6 +87,7 @@ class PrepareConfig(Settings):
     keep_gloves: bool = without_flag(False)
     parser: str | None = without_flag(None)
     tags: Path | Literal[True] | None = without_flag(None)
+    ignore_id: tuple[Ignored, ...] = without_flag(())
 
     @property
     def raw(self) -> Path:
@@ -272,6 +275,10 @@ class FolderConfig(_OneSplit):
     labels: Path = option(help="folder of the label maps")
     instances: Path | None = option(None, "folder of instance maps, if there are any")
     classes: str = option(help="classes.json of the maps")
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
+        "classes.json ignores; the written classes.json lists them"
+    )
     validation_share: float = _validation_share(0.0)
 
 

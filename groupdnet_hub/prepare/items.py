@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import numpy as np
 from PIL import Image
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.data.label_maps import read_instance_map, read_label_map, read_partial_label_map
 from groupdnet_hub.data.labels import label_picture, resize_map
 from groupdnet_hub.data.people import BACKGROUND
 from groupdnet_hub.data.person_frames import crop, find_frame
 from groupdnet_hub.data.person_maps import backdrop_of, cut_out, without_bags
 from groupdnet_hub.data.turned_pairs import check_pair
+from groupdnet_hub.data.unknown import UNKNOWN
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.prepare.ccp import merge_tags, read_tag_map
@@ -35,6 +37,7 @@ _TURNED = (
     "pictures are turned by an EXIF orientation that their maps lack, or the other way round, and sizes do not tell "
     "whether they fit: look at some"
 )
+_UNKNOWN_PIXELS = "pixels of the label maps are unknown; classes.json lists what stands for them under ignore"
 _BYTES = LabelSet.from_names([f"value {i}" for i in range(256)])
 
 
@@ -47,6 +50,7 @@ class Recipe:
         labels: label set of the written maps.
         raw_names: names of the raw maps' ids, where they are merged.
         label_set: ``lip``, ``cihp`` or ``atr`` (DeepFashion).
+        ignored: ids and colours that stand for unknown pixels in the raw maps (``folder``).
         resolution: (height, width) of the written files; None for the native size.
         aspect: height over width of the items' frames.
         cut_out: whether to put the person on a plain light backdrop.
@@ -58,6 +62,7 @@ class Recipe:
     labels: LabelSet
     raw_names: tuple[str, ...] = ()
     label_set: str | None = None
+    ignored: tuple[Ignored, ...] = ()
     resolution: tuple[int, int] | None = None
     aspect: float = 1.0
     cut_out: bool = False
@@ -137,7 +142,7 @@ def prepare_item(item: Item, recipe: Recipe, output: Path) -> Outcome:
 def _read_ids(
     item: Item, recipe: Recipe, size: tuple[int, int], counts: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the class ids, and the raw ids that they were merged from (for gloves)."""
+    """Return the class ids, UNKNOWN where there is none, and the raw ids that they were merged from (for gloves)."""
     assert item.label is not None, "only a PhotoRecipe makes label maps"
     if recipe.source == "ccp":
         raw = read_tag_map(item.label, recipe.raw_names, size)
@@ -154,7 +159,11 @@ def _read_ids(
                 plate.sum()
             )
         return read_label_map(np.where(plate, CITYSCAPES_PLATE, raw), recipe.labels), raw
-    raw = read_label_map(item.label, recipe.labels, size=size)
+    labels = replace(recipe.labels, ignore=recipe.ignored)
+    raw, unknown = read_partial_label_map(item.label, labels, size=size)
+    if unknown.any():
+        counts[_UNKNOWN_PIXELS] = int(unknown.sum())
+        raw = np.where(unknown & ~np.isin(raw, labels.ignored_ids), UNKNOWN, raw)
     return raw, raw
 
 
@@ -180,7 +189,10 @@ def write_item(
     output: Path,
     instance: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Write an item's files below ``output``, the label map last, and return their names for metadata.jsonl."""
+    """Write an item's files below ``output``, the label map last, and return their names for metadata.jsonl.
+
+    Pixels of ``ids`` that are UNKNOWN are written as the id that ``labels`` has for them.
+    """
     folder = output / item.split
     jpeg = item.picture.suffix.lower() in (".jpg", ".jpeg")
     files: dict[str, Any] = {"file_name": f"images/{item.name}.{'jpg' if jpeg else 'png'}"}
@@ -192,7 +204,12 @@ def write_item(
     if instance is not None:
         files["instance_file_name"] = f"instances/{item.name}.png"
         _save(Image.fromarray(instance.astype(np.uint16)), folder / files["instance_file_name"], format="PNG")
-    _save(label_picture(ids, labels), folder / files["label_file_name"], format="PNG")
+    unknown = ids == UNKNOWN
+    _save(
+        label_picture(np.where(unknown, 0, ids), labels, unknown),
+        folder / files["label_file_name"],
+        format="PNG",
+    )
     return files
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.data.unknown import with_ignored, written_labels
 from groupdnet_hub.prepare.ccp import read_tags
 from groupdnet_hub.prepare.config import (
     Ade20kConfig,
@@ -48,8 +50,9 @@ def find_items(settings: PrepareConfig) -> tuple[Found, Preparation]:
         found, labels, raw_names = _find_pairs(settings)
         recipe = Recipe(
             settings.source,
-            labels,
+            written_labels(labels),
             raw_names,
+            ignored=labels.ignore,
             label_set=settings.label_set,
             resolution=settings.size,
             aspect=settings.aspect,
@@ -114,7 +117,7 @@ def _find_pairs(settings: PrepareConfig) -> tuple[Found, LabelSet, tuple[str, ..
             )
         return found, labels, tuple(PARSER_RULES[settings.label_set])
     assert isinstance(settings, FolderConfig)
-    labels = LabelSet.from_file(settings.classes)
+    labels = with_ignored(LabelSet.from_file(settings.classes), settings.ignore_id)
     found = find_folder_pair(raw, settings.labels, settings.output, instances=settings.instances, **shared)
     return found, labels, ()
 
@@ -135,6 +138,7 @@ def conditions_of(settings: PrepareConfig) -> dict[str, Any]:
         "photos": (settings.photos, "all"),
         "classes": (classes, "people8"),
         "tags": (tags, None),
+        "ignore_id": (json.loads(json.dumps(settings.ignore_id)), []),
     }
     for name, (value, before) in newer.items():
         if value != before:

@@ -146,8 +146,14 @@ def _prepare(found: Found, recipe: Preparation, output: Path, splits: list[str],
 
 
 def _check_classes(path: Path, labels: LabelSet) -> None:
-    if path.exists() and LabelSet.from_file(path) != labels:
+    if not path.exists():
+        return
+    before = LabelSet.from_file(path)
+    if (before.names, before.palette) != (labels.names, labels.palette):
         raise ValueError(f"{path} holds other classes than these: choose another --output")
+    if before != labels:
+        was, now = (", ".join(map(str, one.ignore)) or "nothing" for one in (before, labels))
+        raise ValueError(f"{path} ignores {was}, and this run {now}: choose another --output")
 
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:

@@ -48,13 +48,13 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
     if settings.pretrained_model_name_or_path:
         model = load_system(settings.pretrained_model_name_or_path)
         check_existing(settings, model.config, "--pretrained_model_name_or_path")
-        model = _with_discriminator(model, _discriminator_fields(settings, model.config.discriminator))
+        model = _with_fields(model, _discriminator_fields(settings, model.config.discriminator))
         if settings.grow:
             if not isinstance(model, GroupDNet):
                 raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
             model = grow(model, generator=generator)
         if model.labels.names == labels.names and not settings.init_class:
-            return model, None
+            return _with_fields(model, {"ignore": labels.ignore}), None
         if not isinstance(model, GroupDNet):
             raise ValueError(
                 f"this {model.config.system_name} was made for other classes than the data has: only a GroupDNet "
@@ -95,8 +95,8 @@ def with_asked_prior(settings: TrainConfig, model: System) -> System:
     return model.with_prior(rank=rank or 0, codes=codes or 0, ties=read_ties(settings.prior_ties))
 
 
-def _with_discriminator(model: System, fields: dict[str, Any]) -> System:
-    """Return the same model with another discriminator, where one is named."""
+def _with_fields(model: System, fields: dict[str, Any]) -> System:
+    """Return the same model with other values of fields that its weights do not depend on."""
     if all(getattr(model.config, name) == value for name, value in fields.items()):
         return model
     new = build_system(model.config.replace(**fields))

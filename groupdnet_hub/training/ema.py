@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from groupdnet_hub import GroupDNet, StreamedImages
 from groupdnet_hub.baselines import System
+from groupdnet_hub.data.unknown import with_grey_unknown
 from groupdnet_hub.models.fast.working_weights import copy_all
 from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.data.pictures import Data
@@ -124,14 +125,14 @@ class InferenceModel:
                 return torch.randn(pictures, *self.noise_shape, generator=generator).to(device)
 
             batches = (
-                {name: value.to(device) for name, value in batch.items()}
+                with_grey_unknown({name: value.to(device) for name, value in batch.items()})
                 for batch in self._spread(_RECALIBRATION_BATCHES * self.settings.train_batch_size)
             )
             with self.accelerator.autocast():
                 recalibrate(model, batches, noise)
         if isinstance(model, GroupDNet) and (model.config.prior_rank or model.config.prior_codes):
             pictures = self._spread(_PRIOR_PICTURES)
-            model.fit_prior((batch["image"].to(device), batch["label"]) for batch in pictures)
+            model.fit_prior({**batch, "image": batch["image"].to(device)} for batch in pictures)
 
     def _spread(self, pictures: int) -> Iterator[Mapping[str, Tensor]]:
         """Yield at least this many training pictures in batches, always the same, not moved and each at most once.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from groupdnet_hub.baselines import System
 from groupdnet_hub.data.labels import classes_present, colour_picture
+from groupdnet_hub.data.unknown import grey_unknown, mark_unknown, with_grey_unknown
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.training.objectives.discriminator_means import DiscriminatorMeans
@@ -56,17 +57,24 @@ def sample_grid(
     """Draw one row a picture: label map, photo, reconstruction, ``samples`` samples, two rerolls of the first one.
 
     The rerolled class is the largest present one besides class 0; a system without class codes redraws its entire code,
-    and one without an encoder has no reconstruction.
+    and one without an encoder has no reconstruction. Label map and photo have no class and no colour at unknown pixels.
     """
+    batch = with_grey_unknown(batch)
     label, instance = batch["label"], batch.get("instance")
+    known = mark_unknown(label, batch.get("unknown"))
     generator = torch.Generator().manual_seed(seed)
-    columns = [[colour_picture(one.cpu(), model.labels) for one in label]]
+    columns = [
+        [
+            colour_picture(one, model.labels, (of_known < 0).numpy())
+            for one, of_known in zip(label.cpu(), known.cpu(), strict=True)
+        ]
+    ]
     codes = [model.sample_codes(len(label), generator=generator) for _ in range(samples)]
     for _ in range(2):
         fresh = model.sample_codes(len(label), generator=generator)
         if model.has_class_codes:
             rerolled = codes[0].clone()
-            for i, one in enumerate(label):
+            for i, one in enumerate(known):
                 chosen = _largest_class(one, model.config.num_classes)
                 rerolled[i, chosen] = fresh[i, chosen]
             fresh = rerolled
@@ -88,7 +96,11 @@ def sample_grid(
 def posterior_report(
     model: System, batch: Mapping[str, Tensor], perceptual: PerceptualLoss | None, *, seed: int = 0
 ) -> dict[str, float]:
-    """Return what the code says: KL by class, and the distance of reconstruction and sample to the photo."""
+    """Return what the code says: KL by class, and the distance of reconstruction and sample to the photo.
+
+    Unknown pixels are grey in all of them.
+    """
+    batch = with_grey_unknown(batch)
     prepared = model.prepare(batch["label"], batch.get("instance"))
     fresh = model.sample_codes(len(batch["label"]), generator=torch.Generator().manual_seed(seed))
     codes, report = {"sample": fresh}, {}
@@ -99,7 +111,7 @@ def posterior_report(
         report = {f"kl/{name}": float(value) for name, value in zip(names, kl, strict=True)}
         codes = {"reconstruction": posterior.mode()} | codes
     for name, these in codes.items():
-        picture = model.decode(these, prepared)
+        picture = grey_unknown(model.decode(these, prepared), batch.get("unknown"))
         report[f"l1/{name}"] = float((picture - batch["image"]).abs().mean())
         if perceptual is not None:
             report[f"perceptual/{name}"] = float(perceptual(picture, batch["image"]))

@@ -7,14 +7,15 @@ variety for plainer pictures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from groupdnet_hub.data.labels import one_hot, shown_classes
+from groupdnet_hub.data.unknown import mark_unknown, with_grey_unknown
 from groupdnet_hub.models.groupdnet import GroupDNet
-from groupdnet_hub.models.prior import EmpiricalPrior, Encoded, make_prior, shown_together
+from groupdnet_hub.models.prior import EmpiricalPrior, Encoded, Pictures, make_prior, shown_together
 
 
 def with_prior(
@@ -45,14 +46,15 @@ def with_prior(
 
 
 @torch.no_grad()
-def fit_prior(model: GroupDNet, batches: Iterable[tuple[Tensor, ...]], *, nearest: float = 1.0) -> None:
+def fit_prior(model: GroupDNet, batches: Iterable[Pictures], *, nearest: float = 1.0) -> None:
     """Fit a model's prior to the codes of real pictures.
 
     Args:
         model: the model, whose prior changes in place.
-        batches: image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W], of the configuration's size. For a model with
-            instance edges and ``nearest`` below 1, which decodes, also the instance map int64 [B, H, W]; else it is
-            not used.
+        batches: image [B, 3, H, W] in [-1, 1] and label int64 [B, H, W], of the configuration's size, and the instance
+            map int64 [B, H, W] for a model with instance edges and ``nearest`` below 1, which decodes; or batches of a
+            data set, by name. Pixels that their ``unknown`` marks belong to no code, and a class that is shown there
+            alone is not shown.
         nearest: of the pictures that show a class, the fraction whose codes count: those that are decoded nearest
             to the picture in the class's region. Below 1, all pictures are decoded and their codes are held in
             memory.
@@ -64,25 +66,29 @@ def fit_prior(model: GroupDNet, batches: Iterable[tuple[Tensor, ...]], *, neares
         raise ValueError(f"nearest is {nearest}; it must be a fraction, above 0 and at most 1")
     config = model.config
 
-    def encoded(image: Tensor, label: Tensor) -> Encoded:
+    def encoded(batch: Mapping[str, Tensor]) -> Encoded:
         # Encoding checks the ids.
-        return model.encode(image, label), shown_classes(label, config.num_classes).cpu()
+        codes = model.encode(with_grey_unknown(batch)["image"], batch["label"])
+        known = mark_unknown(batch["label"], batch.get("unknown"))
+        return codes, shown_classes(known, config.num_classes).cpu()
 
     was_training = model.training
     model.eval()
     if nearest == 1:
-        model.prior.fit(encoded(*batch[:2]) for batch in batches)
+        model.prior.fit(encoded(_by_name(batch)) for batch in batches)
     else:
         all_encoded, differences = [], []
-        for image, label, *maps in batches:
-            if config.instance_edges and not maps:
+        for batch in map(_by_name, batches):
+            image, label = batch["image"], batch["label"]
+            instance = batch.get("instance") if config.instance_edges else None
+            if config.instance_edges and instance is None:
                 raise ValueError(
                     "this model draws instance edges, and nearest below 1 decodes: give each batch its instance map too"
                 )
-            all_encoded.append(encoded(image, label))
-            instance = maps[0] if config.instance_edges else None
+            all_encoded.append(encoded(batch))
             decoded = model.decode(all_encoded[-1][0].mode(), label, instance).to(image.device)
-            differences.append(region_differences(decoded, image, label, config.num_classes).cpu())
+            found = region_differences(decoded, image, label, config.num_classes, batch.get("unknown"))
+            differences.append(found.cpu())
         model.prior.fit(nearest_decoded(all_encoded, differences, nearest, config.prior_tie_ids))
     model.train(was_training)
     if isinstance(model.prior, EmpiricalPrior):
@@ -93,7 +99,17 @@ def fit_prior(model: GroupDNet, batches: Iterable[tuple[Tensor, ...]], *, neares
                 )
 
 
-def region_differences(one: Tensor, other: Tensor, label: Tensor, num_classes: int) -> Tensor:
+def _by_name(batch: Pictures) -> Mapping[str, Tensor]:
+    return (
+        batch
+        if isinstance(batch, Mapping)
+        else dict(zip(("image", "label", "instance"), batch, strict=False))
+    )
+
+
+def region_differences(
+    one: Tensor, other: Tensor, label: Tensor, num_classes: int, unknown: Tensor | None = None
+) -> Tensor:
     """Return the mean absolute difference of pictures [B, 3, H, W] in the region of each class.
 
     Args:
@@ -101,11 +117,15 @@ def region_differences(one: Tensor, other: Tensor, label: Tensor, num_classes: i
         other: float [B, 3, H, W].
         label: int64 [B, H, W].
         num_classes: number of classes, C.
+        unknown: bool [B, H, W], pixels that are in no region; by default none.
 
     Returns:
         float32 [B, C]; 0 for classes that a label map does not show.
     """
-    regions = one_hot(label, num_classes).flatten(2)
+    regions = one_hot(label, num_classes)
+    if unknown is not None:
+        regions = regions.masked_fill_(unknown[:, None], 0)
+    regions = regions.flatten(2)
     difference = (one.float() - other.float()).abs().mean(dim=1).flatten(1)
     return torch.einsum("bcp,bp->bc", regions, difference) / regions.sum(dim=2).clamp(min=1)
 

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from groupdnet_hub.data.unknown import with_grey_unknown
 from groupdnet_hub.training.objectives.discriminator_inputs import Batch
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
@@ -82,6 +83,7 @@ class TrainingStep:
             The losses by name, weighted as they are minimised, detached.
         """
         learner, streams = self.learner, self.learner.streams
+        batch = with_grey_unknown(batch)
         if streams.colours is not None:
             batch = {**batch, "image": streams.colours(batch["image"], batch["label"])}
         shape = len(batch["label"]), *learner.objective.noise_shape()

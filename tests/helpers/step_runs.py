@@ -75,12 +75,14 @@ def step_run(
     batch_size: int = 2,
     device: str = "cpu",
     mixed_precision: str = "no",
+    unknown: bool = False,
 ) -> Iterator[tuple[StepRun, list[dict[str, Tensor]]]]:
     """A run that is ready for its first step, and two batches on its device.
 
     Args:
         flags: of train.py, but for those of the data; the perceptual net has random weights unless they say otherwise.
         classes: of the label maps, and of a model that no flag describes.
+        unknown: whether some pixels of the label maps are.
     """
     with tempfile.TemporaryDirectory() as folder:
         asked = [*flags, "--train_data_dir", folder, "--output_dir", f"{folder}/run", "--report_to", "none"]
@@ -95,7 +97,8 @@ def step_run(
             accelerator = Accelerator(
                 cpu=device == "cpu", mixed_precision="no" if form.dtype else mixed_precision
             )
-            model, _ = build_model(settings, LabelSet.from_names([f"c{i}" for i in range(classes)]))
+            labels = LabelSet.from_names([f"c{i}" for i in range(classes)])
+            model, _ = build_model(settings, dataclasses.replace(labels, ignore=(255,) if unknown else ()))
             resolved = settings.resolved(objective_of(model.config), accelerator.num_processes)
             data = pictures(
                 model.labels, model.config.image_size, 2 * batch_size, model.config.instance_edges
@@ -110,13 +113,15 @@ def step_run(
 
 
 def pictures(labels: LabelSet, size: tuple[int, int], count: int, instances: bool) -> PairedImages:
-    """Noise, with label maps of drawn people whose classes are spread over the label set."""
+    """Noise, with label maps of drawn people whose classes are spread over the label set; a few stripes are unknown."""
     generator = np.random.default_rng(0)
     pairs = []
     for seed in range(count):
         ids = draw_figure(seed, size)[1].astype(np.int64) * len(labels) // len(FIGURE_LABELS)
-        picture = Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8))
         instance = Image.fromarray(ids.astype(np.uint8)) if instances else None
+        if labels.ignore:
+            ids[seed::9] = 255
+        picture = Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8))
         pairs.append((picture, Image.fromarray(ids.astype(np.uint8)), instance))
     return PairedImages(pairs, labels, size)
 

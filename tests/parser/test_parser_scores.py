@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from groupdnet_hub.data.people import PEOPLE16
 from groupdnet_hub.figures import main as draw_figures
 from groupdnet_hub.metrics.segmentation import frequent_miou
 from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import write_segmenter
+from tests.helpers.unknown_maps import ignore_in, write_bordered
 
 pytest.importorskip("transformers", reason="the parser needs transformers")
 pytest.importorskip("scipy", reason="preparation needs scipy")
@@ -40,6 +43,25 @@ def test_it_counts_the_photos_of_each_class_and_merges(
     counts = {cells(line)[0]: cells(line)[2] for line in lines if cells(line)[0] in PEOPLE16.names}
     assert counts["background"] == counts["hair"] == "12"
     assert counts["belt"] == "0"
+
+
+def test_unknown_pixels_are_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bordered(tmp_path / "drawn", 3, (64, 64))
+    for path in (tmp_path / "drawn").glob("*/labels/*.png"):
+        ids = np.asarray(Image.open(path)).copy()
+        ids[ids == PEOPLE16.id_of("hair")] = 255
+        Image.fromarray(ids).save(path)
+    PEOPLE16.to_file(tmp_path / "drawn" / "classes.json")
+    ignore_in(tmp_path / "drawn", 255)
+    write_segmenter(tmp_path / "parser", PEOPLE16.names)
+    flags = ["--parser", tmp_path / "parser", "--data_dir", tmp_path / "drawn", "--split", "train"]
+    parser_scores.main([str(flag) for flag in (*flags, "--resolution", 64, 64)])
+    lines = capsys.readouterr().out.splitlines()
+    counts = {cells(line)[0]: cells(line)[2] for line in lines if cells(line)[0] in PEOPLE16.names}
+    assert (counts["background"], counts["hair"]) == ("3", "0")
+    assert cells(next(line for line in lines if line.startswith("| drawn |")))[5] != "-", (
+        "merged all the same"
+    )
 
 
 def test_a_mean_leaves_out_classes_of_few_photos() -> None:

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
+from groupdnet_hub.data.unknown import UNKNOWN
 from groupdnet_hub.figures import main as draw_figures
 from groupdnet_hub.parser.views import Views
 from tests.helpers.command_lines import refusal
 from tests.helpers.small_parser import save_small_parser
+from tests.helpers.unknown_maps import ignore_in, write_bordered
 
 pytest.importorskip("transformers", reason="the parser needs transformers")
 pytest.importorskip("accelerate", reason="training needs accelerate")
@@ -189,3 +191,52 @@ def test_a_new_parser_begins_with_imagenet(tmp_path: Path, encoder: str) -> None
 )
 def test_wrong_flags_are_refused(flags: list[str], expected: str) -> None:
     assert expected in refusal(parse_parser_config, ["--data_dir", ".", "--output_dir", "out", *flags])
+
+
+def test_unknown_pixels_are_no_target() -> None:
+    _, labels = squares()
+    known = labels.clone()
+    known[:, 30:] = UNKNOWN
+    logits = torch.randn(4, 3, 64, 64, generator=generator()).requires_grad_()
+    loss = segmentation_loss(logits, known, 1.0)
+    loss.backward()
+    assert logits.grad is not None
+    assert not logits.grad[:, :, 30:].any()
+    assert logits.grad[:, :, :30].any()
+    torch.testing.assert_close(loss, segmentation_loss(logits[:, :, :30], labels[:, :30], 1.0))
+    assert segmentation_loss(logits, torch.full_like(labels, UNKNOWN), 1.0) == 0
+
+
+def test_views_move_unknown_pixels_with_the_map_and_are_not_centred_on_them() -> None:
+    images, labels = squares()
+    labels[labels == 2] = UNKNOWN
+    views = Views((24, 24), scale=(1, 1), colour=0.0, plain_fraction=0.0)
+    seen, pairs = 0, 0
+    for seed in range(25):
+        pictures, maps = views.draw(images, labels, generator(seed))
+        # The pictures still say that it was class 2.
+        assert (((pictures[:, 0] + 1) > 1.51) == (maps == UNKNOWN)).float().mean() > 0.99
+        seen += int((maps == UNKNOWN).flatten(1).any(1).sum())
+        pairs += len(maps)
+    assert 0 < seen < 0.33 * pairs
+    assert views.draw(images, torch.full_like(labels, UNKNOWN), generator())[1].eq(UNKNOWN).all()
+
+
+def test_a_parser_is_trained_on_maps_with_unknown_pixels(tmp_path: Path) -> None:
+    write_bordered(tmp_path / "data", 4, (64, 64))
+    ignore_in(tmp_path / "data", 255)
+    parser = save_small_parser(tmp_path / "small", FIGURE_LABELS.names)
+    flags = [
+        "--data_dir",
+        str(tmp_path / "data"),
+        "--output_dir",
+        str(tmp_path / "run"),
+        "--view",
+        "48",
+        "40",
+    ]
+    flags += ["--pretrained_model_name_or_path", str(parser), "--resolution", "64", "--train_batch_size", "2"]
+    flags += ["--max_train_steps", "2", "--frozen_stages", "0"]
+    with torch.random.fork_rng():
+        folder = ParserTrainer(parse_parser_config(flags)).train()
+    assert (folder / "model.safetensors").is_file()

@@ -57,3 +57,29 @@ def test_a_model_keeps_the_codes_that_it_decodes_nearest() -> None:
     torch.testing.assert_close(model.prior.mean[0, :3], posterior[nearest, 0].flatten(1))
     model.fit_prior([(images, labels)])
     assert model.prior.count[0] == 6
+
+
+def test_unknown_pixels_belong_to_no_code_and_show_no_class() -> None:
+    model = GroupDNet(small_config(prior_codes=6)).eval()
+    labels = torch.stack([torch.from_numpy(draw_figure(seed, (32, 32))[1]).long() for seed in range(4)])
+    unknown = torch.zeros(4, 32, 32, dtype=torch.bool)
+    unknown[:, 10:20] = True
+    unknown[2] |= labels[2] == 1  # so that the third picture does not show this class
+    images = torch.rand(4, 3, 32, 32, generator=seeded()) * 2 - 1
+    others = torch.where(unknown[:, None], -images, images)
+    with torch.inference_mode():
+        posterior = model.encode(images.masked_fill(unknown[:, None], 0), labels).mode()
+    shows = [bool((one[~other] == 1).any()) for one, other in zip(labels, unknown, strict=True)]
+    assert shows.count(True) >= 2
+    assert not shows[2]
+    for nearest in (1.0, 0.5):
+        kept = []
+        for pictures in (images, others):
+            model.fit_prior([{"image": pictures, "label": labels, "unknown": unknown}], nearest=nearest)
+            kept.append({name: value.clone() for name, value in model.prior.state_dict().items()})
+        assert all(torch.equal(value, kept[1][name]) for name, value in kept[0].items())
+        assert model.prior.count[1] == (max(1, round(nearest * shows.count(True))))
+    model.fit_prior([{"image": images, "label": labels, "unknown": unknown}])
+    torch.testing.assert_close(
+        model.prior.mean[1, : shows.count(True)], posterior[torch.tensor(shows), 1].flatten(1)
+    )

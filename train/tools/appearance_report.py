@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from groupdnet_hub import GroupDNet, LabelSet, PairedImages
+from groupdnet_hub import GroupDNet, LabelSet
+from groupdnet_hub.data.splits import open_split
+from groupdnet_hub.data.unknown import grey_unknown, mark_unknown, with_grey_unknown
 from groupdnet_hub.metrics import alexnet_lpips
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.settings import (
@@ -30,10 +32,11 @@ from groupdnet_hub.runs.settings import (
 
 
 def main_class(labels: LabelSet, items: Iterable[dict[str, Tensor]]) -> str:
-    """Return the name of the class with the most pixels in all pictures, leaving ``background`` aside."""
+    """Return the name of the class with the most known pixels in all pictures, leaving ``background`` aside."""
     counts = torch.zeros(len(labels), dtype=torch.int64)
     for item in items:
-        counts += item["label"].flatten().bincount(minlength=len(labels))
+        known = mark_unknown(item["label"], item.get("unknown"))
+        counts += known[known >= 0].bincount(minlength=len(labels))
     if "background" in labels.names and len(labels) > 1:
         counts[labels.id_of("background")] = -1
     return labels.names[int(counts.argmax())]
@@ -57,14 +60,15 @@ def reroll_locality(
         seed: seed of the codes.
 
     Returns:
-        ``inside`` and ``outside``: mean absolute change of a pixel value (scale 0..255) over all pictures that show
-        the class; ``ratio``; ``pictures``.
+        ``inside`` and ``outside``: mean absolute change of a known pixel's value (scale 0..255) over all pictures that
+        show the class; ``ratio``; ``pictures``.
     """
     generator, class_id = torch.Generator().manual_seed(seed), model.labels.id_of(class_)
     changes: list[tuple[float, float]] = []
     for item in items:
         label = item["label"][None]
-        region = label[0] == class_id
+        known = mark_unknown(item["label"], item.get("unknown"))
+        region, others = known == class_id, (known != class_id) & (known >= 0)
         if not region.any():
             continue
         codes = model.sample_codes(generator=generator)
@@ -73,7 +77,7 @@ def reroll_locality(
         change = (model.decode(codes, prepared) - model.decode(rerolled, prepared)).abs().mean(dim=1)[
             0
         ] * 127.5
-        changes.append((float(change[region].mean()), float(change[~region].mean())))
+        changes.append((float(change[region].mean()), float(change[others].mean())))
     inside, outside = np.mean(changes, axis=0)
     return {
         "inside": float(inside),
@@ -89,6 +93,8 @@ def compare_reconstructions(
 ) -> dict[str, float]:
     """Compare ``decode(encode(photo))``, and a random sample on the same map, with the photo.
 
+    All three are grey at unknown pixels.
+
     Args:
         model: model.
         items: pictures with their label maps.
@@ -102,10 +108,11 @@ def compare_reconstructions(
     generator = torch.Generator().manual_seed(seed)
     pairs = []
     for item in items:
-        image, label = item["image"][None], item["label"][None]
-        prepared = model.prepare(label, instance_of(item))
+        image, label = with_grey_unknown(item)["image"][None], item["label"][None]
+        unknown, prepared = item.get("unknown"), model.prepare(label, instance_of(item))
         codes = (model.encode(image, label).mode(), model.sample_codes(generator=generator))
-        pairs.append([float(distance(model.decode(one, prepared), image)) for one in codes])
+        drawn = (grey_unknown(model.decode(one, prepared), unknown) for one in codes)
+        pairs.append([float(distance(picture, image)) for picture in drawn])
     found = np.array(pairs)
     return {
         "share": float((found[:, 0] < found[:, 1]).mean()),
@@ -142,13 +149,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print both answers as JSON; with ``--update_card``, write them into the model's card too."""
     settings = parse_settings(ReportConfig, argv, prog="appearance_report.py", description=__doc__ or "")
     model = GroupDNet.from_pretrained(settings.model)
-    data = PairedImages.from_folder(
-        settings.data_dir,
-        model.config.image_size,
-        split=settings.split,
-        labels=model.labels,
-        instances=model.config.instance_edges,
-    )
+    split, config = Path(settings.data_dir) / settings.split, model.config
+    data = open_split(split, model.labels, config.image_size, instances=config.instance_edges)
     count = min(len(data), settings.max_pictures or len(data))
     items = [data[i] for i in tqdm(range(count), desc="reading")]
     class_ = settings.reroll_class or main_class(model.labels, items)

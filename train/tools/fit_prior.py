@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from groupdnet_hub import GroupDNet, PairedImages
+from groupdnet_hub import GroupDNet
+from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.settings import Settings, existing_folder, option, refuse_other_folders
 from groupdnet_hub.training.config.network import read_ties
@@ -64,25 +65,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         "ties": read_ties(settings.prior_ties),
     }
     model = GroupDNet.from_pretrained(settings.model).with_prior(**prior)
-    data = PairedImages.from_folder(
-        settings.data_dir,
-        model.config.image_size,
-        split=settings.split,
-        labels=model.labels,
-        instances=model.config.instance_edges and settings.nearest < 1,  # encoding alone needs none
-    )
-    model.fit_prior(_batches(data, settings.batch_size), nearest=settings.nearest)
+    instances = model.config.instance_edges and settings.nearest < 1  # encoding alone needs none
+    split = Path(settings.data_dir) / settings.split
+    data = open_split(split, model.labels, model.config.image_size, instances=instances)
+    loader = DataLoader(data, settings.batch_size, generator=torch.Generator())  # not the global one
+    model.fit_prior(tqdm(loader, desc="encode"), nearest=settings.nearest)
     stored = GroupDNet.from_pretrained(settings.model, dtype="auto").with_prior(**prior)
     stored.prior.load_state_dict(model.prior.state_dict())
     stored.to(stored.dtype)
     stored.save_pretrained(settings.output_dir)
     print(f"fitted to the codes of {len(data)} pictures; saved {settings.output_dir}")
-
-
-def _batches(data: PairedImages, size: int) -> Iterator[tuple[Tensor, ...]]:
-    loader = DataLoader(data, batch_size=size, generator=torch.Generator())  # not the global one
-    for batch in tqdm(loader, desc="encode"):
-        yield tuple(batch[name] for name in ("image", "label", "instance") if name in batch)
 
 
 if __name__ == "__main__":

@@ -136,14 +136,15 @@ def move_batch(
 
     Args:
         batch: ``image`` [B, 3, H, W], uint8 or float32 in [-1, 1], ``label`` [B, H, W] and perhaps ``instance``
-            [B, H, W], of integers.
+            [B, H, W], of integers, and ``unknown`` bool [B, H, W]. What is unknown of a photo stays so where its label
+            map is simplified.
         table: moves, on the same device.
         classes: int64 [B, K], ids that each label map shows, in rising order, the rest filled with ``class_count``;
             read only where label maps are simplified.
         class_count: number of classes; ids are below it.
 
     Returns:
-        ``image`` float32 in [-1, 1], the maps int64.
+        ``image`` float32 in [-1, 1], the maps int64, ``unknown`` bool.
     """
     moved = dict(batch)
     if table.shifted:
@@ -181,7 +182,7 @@ def move_item(
     """Return one moved item, on the CPU; see :func:`move_batch`.
 
     Args:
-        item: ``image`` [3, H, W], ``label`` [H, W] and perhaps ``instance`` [H, W].
+        item: ``image`` [3, H, W], ``label`` [H, W] and perhaps ``instance`` and ``unknown`` [H, W].
         moves: its moves.
         classes: int64 [K], ids that its label map shows; found by a search of it by default.
         class_count: number of classes of the data set; by default that of this item, whose map may then be simplified
@@ -199,15 +200,14 @@ def move_item(
 
 
 def unpack(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return uint8 pictures as float32 in [-1, 1] and maps as int64; what has this type already is unchanged."""
-    return {
-        name: value.long()
-        if name != "image"
-        else bytes_to_image(value)
-        if value.dtype == torch.uint8
-        else value
-        for name, value in batch.items()
-    }
+    """Return uint8 pictures as float32 in [-1, 1], maps of ids as int64; what has this type already is unchanged."""
+
+    def unpacked(name: str, value: Tensor) -> Tensor:
+        if name == "image":
+            return bytes_to_image(value) if value.dtype == torch.uint8 else value
+        return value if value.dtype == torch.bool else value.long()
+
+    return {name: unpacked(name, value) for name, value in batch.items()}
 
 
 def _flip_and_shift(batch: Mapping[str, Tensor], table: MoveTable) -> dict[str, Tensor]:

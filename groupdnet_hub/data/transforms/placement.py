@@ -29,7 +29,7 @@ class Transform(Protocol):
 
         Args:
             item: ``image`` uint8 [3, H, W], ``label`` [H, W] and, where the data has it, ``instance`` [H, W], on the
-                CPU; maps are of any integer type.
+                CPU; maps are of any integer type. ``unknown`` bool [H, W] where the label set ignores something.
             epoch: epoch of the data set.
             index: number of the item; it and the epoch select the random change.
             class_count: number of classes of the data set.
@@ -37,7 +37,7 @@ class Transform(Protocol):
                 None where they are not known beforehand.
 
         Returns:
-            The image float32 in [-1, 1], the maps int64.
+            The image float32 in [-1, 1], the maps int64, ``unknown`` bool.
         """
         ...
 

@@ -16,7 +16,7 @@ def scale_and_turn(batch: Mapping[str, Tensor], cosine: Tensor, sine: Tensor) ->
     would continue as streaks. The item is then moved, or enlarged, until nothing beyond that edge is in view.
 
     Args:
-        batch: ``image`` float [B, 3, H, W], ``label`` [B, H, W] and perhaps other integer maps [B, H, W].
+        batch: ``image`` float [B, 3, H, W], ``label`` [B, H, W] and perhaps other maps [B, H, W].
         cosine: float32 [B], cosine of the angle, anticlockwise, divided by the enlargement.
         sine: float32 [B], its sine, divided likewise.
 

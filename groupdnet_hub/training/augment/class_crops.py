@@ -34,7 +34,7 @@ class ClassCrops(SharedStream):
         self.side, self.num_classes = side, num_classes
 
     def draw(self, label: Tensor) -> Windows:
-        """Return a window of each label map int64 [B, H, W]."""
+        """Return a window of each label map int64 [B, H, W]; pixels of the id -1, unknown ones, are of no class."""
         draws = self.uniform(len(label), 2, device=label.device)
         rows, columns = (self._compiled or placed)(label, draws, self.side, self.num_classes)
         return Windows(rows, columns, (label.shape[1], label.shape[2]))
@@ -90,13 +90,13 @@ class Windows:
         return [windows(picture) for picture in pictures]
 
     def maps(self, ids: Tensor) -> Tensor:
-        """Return the windows of maps int64 [B, H, W], each place its nearest pixel: [B, side, side]."""
+        """Return the windows of maps [B, H, W], each place its nearest pixel: [B, side, side]."""
         items = torch.arange(len(ids), device=ids.device)[:, None, None]
         return ids[items, self.rows.round().long()[:, :, None], self.columns.round().long()[:, None, :]]
 
     def batch(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the windows of a training batch: pictures, label maps, and instance maps if it has any."""
-        maps = {name: self.maps(batch[name]) for name in ("label", "instance") if name in batch}
+        """Return the windows of a training batch: pictures and all maps."""
+        maps = {name: self.maps(value) for name, value in batch.items() if name != "image"}
         return {**maps, "image": self.pictures([batch["image"]])[0]}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
     below,
@@ -35,6 +37,10 @@ class DataSettings(Settings):
     )
     classes: str | None = option(
         None, "classes.json of the label set; by default the one in --train_data_dir", check=existing_file
+    )
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
+        "classes.json ignores: they count in no loss"
     )
     image_column: str = option("image", "picture column of --dataset_name")
     label_column: str = option("label", "label map column of --dataset_name")

@@ -22,8 +22,8 @@ _MOST = 10.0
 
 
 def classes_of_pictures(data: PairedImages) -> Tensor:
-    """Return which classes each picture shows, bool [pictures, C], from its label map alone."""
-    maps = (data.label(index) for index in range(len(data)))
+    """Return which classes each picture shows at known pixels, bool [pictures, C], from its label map alone."""
+    maps = (data.known_label(index) for index in range(len(data)))
     return torch.cat([shown_classes(label[None], len(data.labels)) for label in maps])
 
 

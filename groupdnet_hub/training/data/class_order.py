@@ -76,7 +76,10 @@ def _colours(data: PairedImages, pictures: int) -> tuple[Tensor, Tensor]:
     colours, shown = [], []
     for i in range(count):
         item = data[i * len(data) // count]
-        masks = one_hot(item["label"][None], len(data.labels))[0].flatten(1)
+        masks = one_hot(item["label"][None], len(data.labels))[0]
+        if "unknown" in item:
+            masks = masks * ~item["unknown"]
+        masks = masks.flatten(1)
         pixels = masks.sum(dim=1)
         colours.append(masks @ item["image"].flatten(1).T / pixels.clamp(min=1)[:, None])
         shown.append(pixels > 0)

@@ -13,6 +13,7 @@ from groupdnet_hub import LabelSet, PairedImages, StreamedImages
 from groupdnet_hub.data.listing import RowPairs, has_instances, is_split
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.data.transforms.placement import Placement
+from groupdnet_hub.data.unknown import with_ignored
 from groupdnet_hub.runs.settings import refuse_other_folders
 from groupdnet_hub.training.config import TrainConfig
 
@@ -25,7 +26,7 @@ SHUFFLE_BUFFER = 1000
 
 
 def build_labels(settings: TrainConfig) -> LabelSet:
-    """Return the label set of the data: ``--classes``, or the data folder's own.
+    """Return the label set of the data: ``--classes``, or the data folder's own; it ignores ``--ignore_id`` too.
 
     Raises:
         ValueError: for a folder that is not a data set with a split ``train``, and for invalid classes.
@@ -34,9 +35,11 @@ def build_labels(settings: TrainConfig) -> LabelSet:
         for folder in settings.train_data_dir or ():
             refuse_other_folders("--train_data_dir", folder, "train")
     if settings.classes:
-        return LabelSet.from_file(settings.classes)
-    assert settings.train_data_dir, "without a folder --classes is given"
-    return read_label_set(settings.train_data_dir[0])
+        labels = LabelSet.from_file(settings.classes)
+    else:
+        assert settings.train_data_dir, "without a folder --classes is given"
+        labels = read_label_set(settings.train_data_dir[0])
+    return with_ignored(labels, settings.ignore_id)
 
 
 def build_data(

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from groupdnet_hub import LabelSet, PairedImages
-from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
-from groupdnet_hub.data.labels import label_picture, resize_map
+from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_map
+from groupdnet_hub.data.labels import colour_picture, label_picture, resize_map
 from groupdnet_hub.data.listing import LISTING, data_folder_problem
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.data.turned_pairs import check_pair
@@ -35,7 +35,7 @@ def pack_data(
     quality: int = 92,
     size: tuple[int, int] | None = None,
 ) -> dict[str, int]:
-    """Copy the splits of a paired data set; its label maps keep every value.
+    """Copy the splits of a paired data set; its label maps keep every value, and which pixels are unknown.
 
     Args:
         source: folder of the data set.
@@ -151,8 +151,12 @@ def _write_photo(path: Path, target: Path, quality: int, size: tuple[int, int] |
 
 
 def _write_label(path: Path, target: Path, labels: LabelSet, size: tuple[int, int] | None) -> None:
-    ids = read_label_map(path, labels)
-    label_picture(_resized(ids, size), labels).save(target, "PNG", optimize=True)
+    ids, unknown = read_partial_label_map(path, labels)
+    ids, unknown = _resized(ids, size), _resized(unknown, size).astype(bool)
+    # Of an ignored class a pixel is unknown by its id.
+    unknown &= ~np.isin(ids, labels.ignored_ids)
+    draw = colour_picture if unknown.any() and labels.unknown_id is None else label_picture
+    draw(ids, labels, unknown).save(target, "PNG", optimize=True)
 
 
 def _write_instance(path: Path, target: Path, size: tuple[int, int] | None) -> None:

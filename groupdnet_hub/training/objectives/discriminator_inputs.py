@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.data.labels import instance_edges, one_hot
-from groupdnet_hub.training.objectives.losses import picture_means
+from groupdnet_hub.training.objectives.losses import class_weights, picture_means
 
-# "image" [B, 3, H, W] in [-1, 1], "label" int64 [B, H, W], and "instance" of the same shape where there are any.
+# "image" [B, 3, H, W] in [-1, 1], "label" int64 [B, H, W], and "instance" of the same shape where there are any; where
+# the label set ignores something "unknown" bool [B, H, W], and the image is grey there.
 Batch = Mapping[str, Tensor]
 # Label input and pictures, and how many batches of pictures these are, to the same, changed.
 Change = Callable[[Tensor, int], Tensor]
@@ -39,9 +40,14 @@ class Augment(Protocol):
 
 
 def label_input(batch: Batch, config: SystemConfig) -> Tensor:
-    """Return the label input [B, C (+ 1), H, W]: one-hot labels, and the edge map with instances."""
+    """Return the label input [B, C (+ 1), H, W]: one-hot labels, and the edge map with instances.
+
+    Unknown pixels are of no class: what weighs or counts pixels by their class leaves them out.
+    """
     # Their ids were checked when they were read.
     channels = one_hot(batch["label"], config.num_classes, check=False)
+    if "unknown" in batch:
+        channels = channels.masked_fill_(batch["unknown"][:, None], 0)
     if config.instance_edges:
         channels = torch.cat((channels, instance_edges(batch["instance"])), dim=1)
     return channels
@@ -62,6 +68,22 @@ def discriminator_input(condition: Tensor, pictures: Sequence[Tensor], augment: 
     if augment is not None:
         together = augment(together, len(pictures))
     return together.contiguous(memory_format=torch.channels_last)
+
+
+def place_weights(shown: Tensor, config: SystemConfig, balance: float = 0.0) -> Tensor | None:
+    """Return how much each pixel [B, 1, H, W] counts in a mean over places; None if all count alike.
+
+    Unknown pixels count nothing, and the others as much as without them.
+
+    Args:
+        shown: what :func:`discriminator_input` returns, which begins with the label input, moved and cut alike.
+        config: configuration of the system.
+        balance: of the classes, see :func:`.losses.class_weights`.
+    """
+    maps = shown[:, : config.num_classes]
+    if balance:
+        return class_weights(maps, balance)
+    return maps.float().sum(dim=1, keepdim=True) if config.ignore else None
 
 
 def halves(outputs: Features) -> tuple[list[list[Tensor]], list[list[Tensor]]]:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import default_collate
 
 from groupdnet_hub import PairedImages
+from groupdnet_hub.data.unknown import with_grey_unknown
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.data.pictures import Data, spread, validation_data
 from groupdnet_hub.training.objectives.objective import Objective
@@ -61,7 +62,7 @@ class DiscriminatorMeans:
         for start in range(0, self.count, self.batch_size):
             batch = default_collate([data[i] for i in items[start : start + self.batch_size]])
             batch = {name: value.to(self.device) for name, value in batch.items()}
-            total += float(self.objective.real_scores(discriminator, batch).sum())
+            total += float(self.objective.real_scores(discriminator, with_grey_unknown(batch)).sum())
         return total / self.count
 
 

@@ -11,6 +11,7 @@ import functools
 import torch
 from torch import Tensor, nn
 
+from groupdnet_hub.data.unknown import mark_unknown, with_grey_unknown
 from groupdnet_hub.training.objectives.discriminator_inputs import Batch
 from groupdnet_hub.training.objectives.objective import Objective
 
@@ -52,11 +53,12 @@ class LazyR1:
         image = image.to(torch.promote_types(image.dtype, torch.float32)).requires_grad_()
         plain = functools.partial(type(discriminator).forward, discriminator)
         with torch.autocast(image.device.type, enabled=False):
-            batch = {**batch, "image": image}
+            batch = with_grey_unknown({**batch, "image": image})
             augment = None if parts.augment is None else parts.augment.plain
             scores = objective.real_scores(plain, batch, augment)
             if parts.windows is not None:
-                window = parts.windows.draw(batch["label"]).batch(batch)
+                known = mark_unknown(batch["label"], batch.get("unknown"))
+                window = parts.windows.draw(known).batch(batch)
                 scores = (scores + objective.real_scores(plain, window, augment)) / 2
             (gradient,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
             penalty = self.weight / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()

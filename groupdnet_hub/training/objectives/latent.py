@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groupdnet_hub.baselines import SystemConfig
+from groupdnet_hub.data.unknown import grey_unknown
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
+from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.training.objectives.discriminator_inputs import (
     LEAST_SQUARES_MIDDLE,
     Batch,
@@ -19,6 +21,7 @@ from groupdnet_hub.training.objectives.discriminator_inputs import (
     logits,
     mean_logits,
     observe,
+    place_weights,
 )
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.losses import (
@@ -66,9 +69,18 @@ class BicycleObjective:
         return (2, *self.config.code_shape)
 
     def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
-        """Return the pictures of the encoded and of the random code."""
-        encoded, _, random, _ = model(batch["image"], batch["label"], batch.get("instance"), noise)
+        """Return the pictures of the encoded and of the random code, grey at unknown pixels."""
+        encoded, _, random, _ = self._drawn(model, batch, noise)
         return encoded, random
+
+    @staticmethod
+    def _drawn(model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, Gaussian, Tensor, Tensor]:
+        """Return what the model's step does, its pictures grey at unknown pixels."""
+        unknown = batch.get("unknown")
+        encoded, posterior, random, recovered = model(
+            batch["image"], batch["label"], batch.get("instance"), noise, unknown
+        )
+        return grey_unknown(encoded, unknown), posterior, grey_unknown(random, unknown), recovered
 
     def generator_losses(
         self,
@@ -79,20 +91,15 @@ class BicycleObjective:
         weights: LossWeights,
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """Return the losses of both halves of the bicycle, and their pictures."""
-        encoded, posterior, random, recovered = model(
-            batch["image"], batch["label"], batch.get("instance"), noise
-        )
+        encoded, posterior, random, recovered = self._drawn(model, batch, noise)
         condition = label_input(batch, self.config)
-        on_encoded, on_random = frozen_discriminator(
-            discriminator_input(condition, (encoded,), self.parts.augment),
-            discriminator_input(condition, (random,), self.parts.augment),
+        shown = [discriminator_input(condition, (one,), self.parts.augment) for one in (encoded, random)]
+        on_encoded, on_random = (
+            least_squares_generator_loss(logits(found), place_weights(one, self.config))
+            for found, one in zip(frozen_discriminator(*shown), shown, strict=True)
         )
         losses = {
-            "adversarial": weights.adversarial
-            * (
-                least_squares_generator_loss(logits(on_encoded))
-                + least_squares_generator_loss(logits(on_random))
-            ),
+            "adversarial": weights.adversarial * (on_encoded + on_random),
             "l1": weights.l1 * F.l1_loss(encoded.float(), batch["image"].float()),
             "latent": weights.latent * F.l1_loss(recovered.float(), noise[:, 1].float()),
             "kl": weights.kl * kl_loss(posterior),
@@ -104,14 +111,15 @@ class BicycleObjective:
     ) -> dict[str, Tensor]:
         """Return the losses of each discriminator on its pictures and on the real ones, added up."""
         condition, image = label_input(batch, self.config), batch["image"]
-        outputs = discriminator(
-            *(discriminator_input(condition, (fake.detach(), image), self.parts.augment) for fake in fakes)
-        )
+        shown = [discriminator_input(condition, (fake.detach(), image), self.parts.augment) for fake in fakes]
         sums, found = torch.zeros(2, device=image.device), []
-        for output in outputs:
+        for output, one in zip(discriminator(*shown), shown, strict=True):
             on_fake, on_real = halves(output)
             found += on_real
-            sums = sums + torch.stack(least_squares_discriminator_loss(logits(on_fake), logits(on_real)))
+            places = place_weights(one[: len(image)], self.config)
+            sums = sums + torch.stack(
+                least_squares_discriminator_loss(logits(on_fake), logits(on_real), places)
+            )
         observe(self.parts.augment, found, LEAST_SQUARES_MIDDLE)
         return {"discriminator_fake": sums[0], "discriminator_real": sums[1]}
 
@@ -120,7 +128,8 @@ class BicycleObjective:
     ) -> Tensor:
         """Return the mean logit of both discriminators, over places and scales."""
         shown = discriminator_input(label_input(batch, self.config), (batch["image"],), augment)
-        return torch.stack([mean_logits(outputs) for outputs in discriminator(shown, shown)]).mean(dim=0)
+        places = place_weights(shown, self.config)
+        return torch.stack([mean_logits(found, places) for found in discriminator(shown, shown)]).mean(dim=0)
 
 
 class DiversityObjective:
@@ -144,9 +153,9 @@ class DiversityObjective:
         return (2, *self.config.code_shape)
 
     def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
-        """Return the pictures of both codes."""
+        """Return the pictures of both codes, grey at unknown pixels."""
         first, second = model(batch["image"], batch["label"], batch.get("instance"), noise)
-        return first, second
+        return grey_unknown(first, batch.get("unknown")), grey_unknown(second, batch.get("unknown"))
 
     def generator_losses(
         self,
@@ -157,15 +166,16 @@ class DiversityObjective:
         weights: LossWeights,
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """Draw two pictures for each label map, both compared with the real one too, so that they stay like it."""
-        first, second = model(batch["image"], batch["label"], batch.get("instance"), noise)
+        first, second = self.draw(model, batch, noise)
         condition = label_input(batch, self.config)
-        outputs = frozen_discriminator(discriminator_input(condition, (first, second), self.parts.augment))
+        shown = discriminator_input(condition, (first, second), self.parts.augment)
+        found, places = logits(frozen_discriminator(shown)), place_weights(shown, self.config)
         real = batch["image"].float()
         apart = (first.float() - second.float()).abs().mean(dim=(1, 2, 3))
         codes_apart = (noise[:, 0] - noise[:, 1]).float().abs().flatten(1).mean(dim=1)
         ratio = (apart / codes_apart.clamp(min=1e-5)).clamp(max=_DIVERSITY_BOUND).mean()
         losses = {
-            "adversarial": weights.adversarial * least_squares_generator_loss(logits(outputs)),
+            "adversarial": weights.adversarial * least_squares_generator_loss(found, places),
             "l1": weights.l1 * (F.l1_loss(first.float(), real) + F.l1_loss(second.float(), real)) / 2,
             "diversity": -weights.diversity * ratio,
         }
@@ -177,9 +187,11 @@ class DiversityObjective:
         """Return the losses on the pictures of the first codes and on the real ones."""
         condition = label_input(batch, self.config)
         pictures = (fakes[0].detach(), batch["image"])
-        on_fake, on_real = halves(discriminator(discriminator_input(condition, pictures, self.parts.augment)))
+        shown = discriminator_input(condition, pictures, self.parts.augment)
+        on_fake, on_real = halves(discriminator(shown))
         observe(self.parts.augment, on_real, LEAST_SQUARES_MIDDLE)
-        fake, real = least_squares_discriminator_loss(logits(on_fake), logits(on_real))
+        places = place_weights(shown[: len(condition)], self.config)
+        fake, real = least_squares_discriminator_loss(logits(on_fake), logits(on_real), places)
         return {"discriminator_fake": fake, "discriminator_real": real}
 
     def real_scores(
@@ -187,4 +199,4 @@ class DiversityObjective:
     ) -> Tensor:
         """Return the mean logit, over places and scales."""
         shown = discriminator_input(label_input(batch, self.config), (batch["image"],), augment)
-        return mean_logits(discriminator(shown))
+        return mean_logits(discriminator(shown), place_weights(shown, self.config))

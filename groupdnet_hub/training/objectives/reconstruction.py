@@ -10,10 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from groupdnet_hub.baselines import SystemConfig
+from groupdnet_hub.data.unknown import grey_unknown, mark_unknown
 from groupdnet_hub.models.fast.prepared_map import PreparedMap
-from groupdnet_hub.training.objectives.discriminator_inputs import Batch, Change, Discriminator, label_input
+from groupdnet_hub.training.objectives.discriminator_inputs import (
+    Batch,
+    Change,
+    Discriminator,
+    label_input,
+    place_weights,
+)
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, has_weight
-from groupdnet_hub.training.objectives.losses import class_weights, kl_loss, l1_loss
+from groupdnet_hub.training.objectives.losses import kl_loss, l1_loss
 from groupdnet_hub.training.objectives.objective import ObjectiveParts
 from groupdnet_hub.training.objectives.redraw_loss import change_outside
 from groupdnet_hub.training.objectives.redraw_window import change_in_window
@@ -75,9 +82,9 @@ class ReconstructionObjective(ABC):
         return self.config.code_shape
 
     def draw(self, model: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, ...]:
-        """Return the reconstructions."""
+        """Return the reconstructions, grey at unknown pixels."""
         fake, _ = model(batch["image"], batch["label"], batch.get("instance"), noise)
-        return (fake,)
+        return (grey_unknown(fake, batch.get("unknown")),)
 
     def generator_losses(
         self,
@@ -98,6 +105,8 @@ class ReconstructionObjective(ABC):
         if prepared and parts.redraw_windows is not None:
             prepared = (prepared[0].with_statistics(parts.redraw_windows.first_block),)
         fake, posterior = model(batch["image"], *maps, noise, *prepared)
+        fake = grey_unknown(fake, batch.get("unknown"))
+        known = mark_unknown(batch["label"], batch.get("unknown"))
         condition = label_input(batch, self.config)
         losses = mean_losses(
             [
@@ -112,15 +121,15 @@ class ReconstructionObjective(ABC):
         if parts.perceptual is not None:
             pictures: Sequence[Tensor] = (fake, batch["image"])
             if parts.crops is not None:
-                pictures = parts.crops(batch["label"], pictures)
+                pictures = parts.crops(known, pictures)
             losses["perceptual"] = weights.perceptual * parts.perceptual(*pictures)
         if parts.exchange is not None:
             codes = posterior.with_noise(noise).detach()
             if prepared:
-                mixed, classes = parts.exchange.redraw(codes, batch["label"])
-                change = self._change(network, mixed, prepared[0], fake, batch["label"], classes)
+                mixed, classes = parts.exchange.redraw(codes, known)
+                change = self._change(network, mixed, prepared[0], fake, known, classes)
                 losses["redraw"] = weights.redraw * change
-            parts.exchange.remember(codes, batch["label"])
+            parts.exchange.remember(codes, known)
         return losses, (fake,)
 
     def _change(
@@ -132,7 +141,10 @@ class ReconstructionObjective(ABC):
         label: Tensor,
         classes: Tensor,
     ) -> Tensor:
-        """Return how much pictures change outside of ``classes`` when drawn with ``mixed`` codes, a scalar."""
+        """Return how much pictures change outside of ``classes`` when drawn with ``mixed`` codes, a scalar.
+
+        Unknown pixels, which ``label`` marks, count as little as those of the classes.
+        """
         windows = self.parts.redraw_windows
         if windows is None:
             return change_outside(fake, network.decode(mixed, prepared), label, classes)
@@ -153,15 +165,13 @@ class ReconstructionObjective(ABC):
         """Yield what the discriminator is shown one after the other: label input, generated and real pictures."""
         yield condition, fake, batch["image"]
         if self.parts.windows is not None:
-            drawn = self.parts.windows.draw(batch["label"])
+            drawn = self.parts.windows.draw(mark_unknown(batch["label"], batch.get("unknown")))
             window = drawn.batch(batch)
             yield label_input(window, self.config), drawn.pictures([fake])[0], window["image"]
 
     def _place_weights(self, shown: Tensor) -> Tensor | None:
-        """Return how much each place counts, by the label input that ``shown`` begins with, moved and cut alike."""
-        if not self.parts.class_balance:
-            return None
-        return class_weights(shown[:, : self.config.num_classes], self.parts.class_balance)
+        """Return how much each pixel counts, by the label input that ``shown`` begins with, moved and cut alike."""
+        return place_weights(shown, self.config, self.parts.class_balance)
 
 
 def mean_losses(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -20,7 +20,10 @@ class Exchange(Protocol):
     """Where a class's other code comes from: :class:`ClassExchange`, or :class:`.code_memory.CodeMemory`."""
 
     def redraw(self, codes: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Return codes [B, C, z, h, w] of maps [B, H, W] with one class of each exchanged, and the classes [B]."""
+        """Return codes [B, C, z, h, w] of maps [B, H, W] with one class of each exchanged, and the classes [B].
+
+        Unknown pixels of the maps are marked (:func:`groupdnet_hub.data.unknown.mark_unknown`).
+        """
 
     def remember(self, codes: Tensor, label: Tensor) -> None:
         """Keep the codes of a batch, once they were redrawn or are not to be."""
@@ -66,8 +69,13 @@ def exchanged(codes: Tensor, classes: Tensor) -> Tensor:
     return mixed
 
 
+def is_outside(label: Tensor, classes: Tensor) -> Tensor:
+    """Return where label maps [B, H, W] show another class than ``classes`` [B]; unknown pixels, -1, show none."""
+    return (label != classes[:, None, None]) & (label >= 0)
+
+
 def change_outside(before: Tensor, after: Tensor, label: Tensor, classes: Tensor) -> Tensor:
     """Return the mean absolute difference of pictures [B, 3, H, W] outside of one class of each label map, a scalar."""
-    outside = (label != classes[:, None, None])[:, None]
+    outside = is_outside(label, classes)[:, None]
     difference = (after.float() - before.float()).abs() * outside
     return difference.sum() / (before.shape[1] * outside.sum()).clamp(min=1)

@@ -13,6 +13,7 @@ from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.models.fast.decode_window import DecodeWindow, TilePlan, decode_window, plan_tiles
 from groupdnet_hub.training.augment.class_choice import choose_weighted
 from groupdnet_hub.training.config import ResolvedTrainConfig
+from groupdnet_hub.training.objectives.redraw_loss import is_outside
 from groupdnet_hub.training.shared_stream import RunSeed, SharedStream, StreamId
 
 # Of height and width, where the command line names none.
@@ -118,9 +119,9 @@ def change_in_window(
     Returns:
         A scalar, its mean over all draws of ``window`` that of entire pictures.
     """
-    pixels = (label != classes[:, None, None]).sum()
+    pixels = is_outside(label, classes).sum()
     seen = window.pictures
-    outside = (seen.of_maps(label) != classes[:, None, None])[:, None] & window.counted
+    outside = is_outside(seen.of_maps(label), classes)[:, None] & window.counted
     difference = (after.float() - seen.of(before).float()).abs() * outside
     # What is seen less often counts more.
     return (difference.sum(dim=(1, 2, 3)) / window.chance).sum() / (before.shape[1] * pixels).clamp(min=1)

@@ -25,6 +25,7 @@ from groupdnet_hub.training.objectives.loss_weights import LossWeights, has_weig
 from groupdnet_hub.training.objectives.losses import class_weights, feature_matching_loss, picture_means
 from groupdnet_hub.training.objectives.reconstruction import ReconstructionObjective
 from groupdnet_hub.training.objectives.segmentation_losses import (
+    NO_TARGET,
     class_counts,
     class_targets,
     consistency_loss,
@@ -38,9 +39,9 @@ class SegmentationObjective(ReconstructionObjective):
     """Cross entropy of pixels with their class or "fake", and LabelMix.
 
     Real pixels, and in the generator's step generated ones, are balanced by the frequency of their class in the batch.
-    Pixels that an augmentation cut out or moved in from outside are no target. Feature matching, which the paper has
-    not got, compares the features of the U-Net's decoder. ``parts.class_balance`` is that of the fake pixels (0, the
-    paper's: all alike), of feature matching and of the distance to the picture.
+    Pixels that are unknown, or that an augmentation cut out or moved in from outside, are no target. Feature matching,
+    which the paper has not got, compares the features of the U-Net's decoder. ``parts.class_balance`` is that of the
+    fake pixels (0, the paper's: all alike), of feature matching and of the distance to the picture.
     """
 
     def make_discriminator(self, generator: torch.Generator) -> nn.Module:
@@ -95,7 +96,8 @@ class SegmentationObjective(ReconstructionObjective):
             "discriminator_real": segmentation_loss(on_real, target, counts),
         }
         if mask is not None:
-            distance = consistency_loss(on_mixed[0], mix(mask, on_real, on_fake))
+            counted = target != NO_TARGET if self.config.ignore else None
+            distance = consistency_loss(on_mixed[0], mix(mask, on_real, on_fake), counted)
             losses["discriminator_mixed"] = self.parts.labelmix_weight * distance
         return losses
 

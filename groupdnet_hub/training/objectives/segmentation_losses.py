@@ -21,7 +21,7 @@ def class_targets(one_hot: Tensor) -> Tensor:
 
     Returns:
         int64 [B, H, W]: the class that has most of the pixel, ``NO_TARGET`` where classes have less than half of it
-        together: where an augmentation cut the picture out or moved something in from outside of it.
+        together: where it is unknown, or an augmentation cut the picture out or moved something in from outside.
     """
     maps = one_hot.float()
     return torch.where(maps.sum(dim=1) < 0.5, NO_TARGET, maps.argmax(dim=1))
@@ -70,6 +70,15 @@ def realness(logits: Tensor) -> Tensor:
     return logits[:, :-1].logsumexp(dim=1, keepdim=True) - logits[:, -1:]
 
 
-def consistency_loss(of_mixed: Tensor, mixed: Tensor) -> Tensor:
-    """Return the mean squared distance of the logits of mixed pictures from the mixed logits, a scalar."""
-    return F.mse_loss(of_mixed.float(), mixed.float())
+def consistency_loss(of_mixed: Tensor, mixed: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Return the mean squared distance of the logits of mixed pictures from the mixed logits, a scalar.
+
+    Args:
+        of_mixed: [B, N + 1, H, W].
+        mixed: of the same shape.
+        counted: bool [B, H, W], pixels over which the mean is taken; by default all.
+    """
+    if counted is None:
+        return F.mse_loss(of_mixed.float(), mixed.float())
+    squared = (of_mixed.float() - mixed.float()).square() * counted[:, None]
+    return squared.sum() / (of_mixed.shape[1] * counted.sum()).clamp(min=1)

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, Look
-from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet, Look
+from groupdnet_hub.data.label_maps import read_label_map, read_partial_label_map
+from groupdnet_hub.data.unknown import describe_unknown
 
 from .regions import keep_other_pixels
 from .session import MAX_SEED, Session, current, mixable, show
@@ -19,6 +20,12 @@ LabelMap = str | os.PathLike[str] | np.ndarray
 CANDIDATES = 4
 # How far a morph may go beyond its two looks.
 MORPH_SPAN = (-0.5, 1.5)
+_IF_UNKNOWN = (
+    "If such pixels are unknown, paint them as the class that is to be drawn there; only a model whose data listed "
+    'their value as "ignore" in classes.json takes them as they are.'
+)
+# Largest value of a label map's pixel.
+_LARGEST_ID = 65535
 
 
 def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap, seed: int) -> Session:
@@ -203,6 +210,47 @@ def morph_frames(
 def read_map(pipeline: GroupDNetPipeline, label_map: LabelMap) -> np.ndarray:
     """Return a label map at the model's size, int64 [H, W]."""
     return read_label_map(label_map, pipeline.labels, size=pipeline.model.config.image_size, resize=True)
+
+
+def read_upload(
+    label_map: str | os.PathLike[str], labels: LabelSet, size: tuple[int, int]
+) -> tuple[np.ndarray, str]:
+    """Read a label map that a visitor brought.
+
+    Args:
+        label_map: its file.
+        labels: the model's classes.
+        size: (height, width) of the model's pictures.
+
+    Returns:
+        (int64 [H, W], a sentence on its unknown pixels after a space, or nothing if it has none).
+
+    Raises:
+        ValueError: if it cannot be read as a label map of these classes. Where some of its values are no ids, the
+            message says what a visitor can do if they mean "unknown".
+    """
+    try:
+        label, unknown = read_partial_label_map(label_map, labels, size=size, resize=True)
+    except ValueError as error:
+        if not _only_some_are_no_ids(label_map, labels):
+            raise
+        raise ValueError(f"{error}. {_IF_UNKNOWN}") from None
+    return label, unknown_sentence(label, unknown, labels)
+
+
+def unknown_sentence(label: np.ndarray, unknown: np.ndarray, labels: LabelSet) -> str:
+    """Return a sentence on the unknown pixels of a label map after a space; nothing if it has none."""
+    described = describe_unknown(label, unknown, labels)
+    return f" {described[:1].upper()}{described[1:]}." if described else ""
+
+
+def _only_some_are_no_ids(label_map: str | os.PathLike[str], labels: LabelSet) -> bool:
+    """Return whether values that are no ids, at less than half of the pixels, are all that is wrong."""
+    tolerant = replace(labels, ignore=(*labels.ignore, *range(len(labels), _LARGEST_ID + 1)))
+    try:
+        return bool(read_partial_label_map(label_map, tolerant)[1].mean() < 0.5)
+    except ValueError:
+        return False
 
 
 def instances_of(pipeline: GroupDNetPipeline, label: np.ndarray) -> np.ndarray | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from groupdnet_hub import LabelSet
-from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.label_maps import read_label_map, read_partial_label_map
 from groupdnet_hub.data.labels import describe_difference
 from groupdnet_hub.data.people import merged_ids
+from groupdnet_hub.data.unknown import describe_unknown
 
 _CLASSES_FILE = "classes.json"
 
@@ -34,7 +37,8 @@ def example_map(path: Path, labels: LabelSet, size: tuple[int, int]) -> np.ndarr
     """Return a label map as a model takes it, int64 [height, width].
 
     Where its folder's ``classes.json`` says that it has sixteen classes of people and the model has the paper's eight,
-    classes are merged, and background is added on two sides until the map has the model's proportions.
+    classes are merged, and background is added on two sides until the map has the model's proportions. Pixels that
+    ``classes.json`` or the model says are unknown have a class, as :func:`groupdnet_hub.read_label_map` gives it.
 
     Args:
         path: a PNG file.
@@ -48,7 +52,7 @@ def example_map(path: Path, labels: LabelSet, size: tuple[int, int]) -> np.ndarr
     classes = _classes_of(path.parent)
     merged = None if classes is None else merged_ids(classes.names, labels)
     if classes is None or merged is None:
-        return read_label_map(path, labels, size=size, resize=True)
+        return read_label_map(path, _all_ignored(labels, classes), size=size, resize=True)
     ids = np.array(merged, np.int64)[read_label_map(path, classes)]
     padded = _padded(ids, size[1] / size[0], labels.id_of("background"))
     return read_label_map(padded, labels, size=size, resize=True)
@@ -66,6 +70,7 @@ def fitting_maps(folder: Path, labels: LabelSet, size: tuple[int, int]) -> list[
             example_map(path, labels, size)
         except ValueError:
             continue
+        _log_unknown(path, labels)
         fitting.append(path)
     return fitting
 
@@ -98,6 +103,22 @@ def check_examples(folder: Path, labels: LabelSet, size: tuple[int, int]) -> Non
             example_map(path, labels, size)
         except ValueError as error:
             raise ExamplesError(f"{path}: {error}") from None
+
+
+def _all_ignored(labels: LabelSet, classes: LabelSet | None) -> LabelSet:
+    """Return a model's label set that ignores what the label set of a folder does, too."""
+    return labels if classes is None else replace(labels, ignore=(*labels.ignore, *classes.ignore))
+
+
+def _log_unknown(path: Path, labels: LabelSet) -> None:
+    """Log how many pixels of a label map that can be read are unknown."""
+    classes = _classes_of(path.parent)
+    if classes is not None and classes.names != labels.names:
+        labels = classes
+    labels = _all_ignored(labels, classes)
+    described = describe_unknown(*read_partial_label_map(path, labels), labels) if labels.ignore else ""
+    if described:
+        logging.getLogger(__name__).warning("%s: %s", path.name, described)
 
 
 def _serve(classes: LabelSet, labels: LabelSet) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from groupdnet_hub import GroupDNetPipeline
-from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.label_maps import read_partial_label_map
 from groupdnet_hub.data.person_frames import Box, cut, cut_map, plain_colour
 from groupdnet_hub.data.person_maps import cut_out
 from groupdnet_hub.data.turned_pairs import check_orientations
@@ -28,6 +28,8 @@ OFFERED = 4
 _FINER = 4
 # Which of the plain backdrops a person is put on: a neutral light grey.
 _BACKDROP = 1
+# Marks unknown pixels of a map that is cropped; more than any class id.
+_NO_CLASS = 65535
 # A label map whose proportions differ from the photo's by no more than this fraction is one of the uncropped photo.
 _SAME_PROPORTIONS = 0.02
 
@@ -90,14 +92,27 @@ def photo_map(
         ValueError: if it is no label map of the model's classes, fits neither the photo nor its crop, or is not turned
             as the photo is by its EXIF orientation.
     """
-    photo, size = photo_of(session), pipeline.model.config.image_size
+    return partial_photo_map(pipeline, session, path)[0]
+
+
+def partial_photo_map(
+    pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return :func:`photo_map`, and which of its pixels the file says are unknown, bool [H, W].
+
+    Raises:
+        ValueError: as :func:`photo_map`.
+    """
+    photo, size, labels = photo_of(session), pipeline.model.config.image_size, pipeline.labels
     doubt_of_map(session, path)
-    ids = read_label_map(path, pipeline.labels)
+    ids, unknown = read_partial_label_map(path, labels)
+    ids = np.where(unknown & ~np.isin(ids, labels.ignored_ids), _NO_CLASS, ids)
     height, width = ids.shape
     full_width, full_height = photo.uncropped
     if abs((width / height) / (full_width / full_height) - 1) < _SAME_PROPORTIONS:
         ids = cut_map(ids, photo.uncropped, photo.box)
-    return read_label_map(ids, pipeline.labels, size=size, resize=True)
+    labels = replace(labels, ignore=(*labels.ignore, _NO_CLASS))
+    return read_partial_label_map(ids, labels, size=size, resize=True)
 
 
 def doubt_of_map(session: Session, path: str | os.PathLike[str] | np.ndarray) -> str | None:
@@ -133,7 +148,11 @@ def is_photo_of(session: Session, source: str | os.PathLike[str]) -> bool:
 
 
 def encode(
-    pipeline: GroupDNetPipeline, session: Session, label_map: np.ndarray, plain_backdrop: bool = False
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    label_map: np.ndarray,
+    plain_backdrop: bool = False,
+    unknown: np.ndarray | None = None,
 ) -> Session:
     """Put the look of the session's photo on the shelf.
 
@@ -143,6 +162,7 @@ def encode(
         label_map: of the photo, int64 [H, W] at the model's size.
         plain_backdrop: cut the person out along the map and put them on plain light grey first, as models of people
             have seen people.
+        unknown: bool [H, W], pixels of the map whose class is not known: what the photo shows there is in no code.
 
     Raises:
         ValueError: if there is no photo, or nobody on the map to cut out.
@@ -152,7 +172,8 @@ def encode(
         if not label_map.any():
             raise ValueError("the map is empty: paint the person on it, or upload its label map.")
         photo = cut_out(photo, _enlarged(label_map, photo.size), _BACKDROP)
-    return keep_photo(session, pipeline.encode(photo, label_map, instance=instances))
+    look = pipeline.encode(photo, label_map, instance=instances, unknown=unknown)
+    return keep_photo(session, look)
 
 
 def _enlarged(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:

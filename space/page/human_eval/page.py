@@ -92,7 +92,7 @@ class Evaluation:
                 systems[name] = functools.partial(studio.run, _draw_pair_of_pipeline)
             else:
                 systems[name] = functools.partial(LazyModel(one, load_system, studio.worker).run, draw_pair)
-        labels = LabelSet(configs[0].class_names, configs[0].palette)
+        labels = LabelSet(configs[0].class_names, configs[0].palette, configs[0].ignore)
         paths = sorted(Path(folder).glob("*.png")) if folder else example_maps(examples, labels)
         evaluation = cls(systems, labels, configs[0].image_size, paths, Answers(file))
         if folder and not evaluation.maps:

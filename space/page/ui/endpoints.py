@@ -87,8 +87,9 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
 
 def open_map(studio: Studio, session: Session, label_map: str, seed: float) -> Answer:
     """Draw a label map."""
-    opened = studio.run(actions.open_map, session, label_map, checked_seed(seed))
-    return _answer(opened, f"Drawn with seed {checked_seed(seed)}.")
+    label, unknown = actions.read_upload(label_map, studio.labels, studio.size)
+    opened = studio.run(actions.open_map, session, label, checked_seed(seed))
+    return _answer(opened, f"Drawn with seed {checked_seed(seed)}.{unknown}")
 
 
 def sample(studio: Studio, session: Session, seed: float) -> Answer:
@@ -131,7 +132,8 @@ def lock(studio: Studio, session: Session, classes: list[str]) -> Answer:
 
 def edit(studio: Studio, session: Session, label_map: str) -> Answer:
     """Draw the same appearance on another label map."""
-    return _answer(studio.run(actions.edit, session, label_map), "The same appearance on this map.")
+    label, unknown = actions.read_upload(label_map, studio.labels, studio.size)
+    return _answer(studio.run(actions.edit, session, label), f"The same appearance on this map.{unknown}")
 
 
 def undo(studio: Studio, session: Session) -> Answer:
@@ -212,8 +214,8 @@ def encode(studio: Studio, session: Session, photo: str, label_map: str, cut_out
     """Put the look of a photo on the shelf."""
     known = photos.is_photo_of(session, photo)
     put = session if known else studio.run(photos.put_photo, session, photo)
-    label = studio.run(photos.photo_map, put, label_map)
-    encoded = studio.run(photos.encode, put, label, cut_out)
+    label, unknown = studio.run(photos.partial_photo_map, put, label_map)
+    encoded = studio.run(photos.encode, put, label, cut_out, unknown)
     item = encoded.shelf[-1]
     return encoded, served_picture(item.look.image), item.name
 

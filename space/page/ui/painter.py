@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import gradio as gr
 import numpy as np
@@ -78,4 +79,4 @@ def read_canvas(value: object, labels: LabelSet, size: tuple[int, int]) -> np.nd
         raise ValueError("the canvas sent a PNG that cannot be read: reload the page.") from None
     if pixels is None:
         raise ValueError(f"the canvas sent a map of {sent[1]}x{sent[0]}; this model's are {height}x{width}.")
-    return read_label_map(np.asarray(pixels), labels)
+    return read_label_map(np.asarray(pixels), replace(labels, ignore=()))  # nothing is painted as unknown

@@ -45,10 +45,12 @@ def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
 def _add_map_events(studio: Studio, view: SessionView) -> None:
     panel, seed = view.stage.map, view.stage.controls.seed
 
-    def open_map(session: Session, source: Any, typed: float | None, what: str) -> Updates:
+    def open_map(
+        session: Session, label: np.ndarray, typed: float | None, what: str, more: str = ""
+    ) -> Updates:
         session, number = studio.enter(session), refusing(checked_seed)(typed)
-        opened = studio.run(actions.open_map, session, source, number)
-        told = f"{what}, seed {number}."
+        opened = studio.run(actions.open_map, session, label, number)
+        told = f"{what}, seed {number}.{more}"
         return view.changed(session, opened, told, fixed_classes=studio.fixed_classes.known)
 
     def on_example(session: Session, typed: float | None, event: gr.EventData) -> Updates:
@@ -56,7 +58,8 @@ def _add_map_events(studio: Studio, view: SessionView) -> None:
         return open_map(session, studio.example(studio.examples[index]), typed, f"Example {index + 1}")
 
     def on_upload(session: Session, path: str, typed: float | None) -> Updates:
-        return open_map(session, path, typed, "Your label map")
+        label, unknown = refusing(actions.read_upload)(path, studio.labels, studio.size)
+        return open_map(session, label, typed, "Your label map", unknown)
 
     draws = waiting_on(view.stage.picture.picture)
     panel.examples.pick(on_example, [view.state, seed], view.outputs, **draws)

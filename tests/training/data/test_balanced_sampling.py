@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from groupdnet_hub import GroupDNet, PairedImages
+from groupdnet_hub import GroupDNet, LabelSet, PairedImages
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
@@ -20,6 +22,7 @@ from safetensors.torch import load_file
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.data.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 from groupdnet_hub.training.data.batches import build_loader
+from groupdnet_hub.training.data.class_order import _colours
 from groupdnet_hub.training.data.pictures import build_data
 from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.train_runs import train
@@ -180,3 +183,25 @@ def test_two_processes_see_and_redraw_what_one_does(tmp_path: Path) -> None:
 )
 def test_flags_that_do_not_fit(drawn: Path, flags: list[str], message: str) -> None:
     assert message in refusal(parse_train_config, ["--train_data_dir", str(drawn), *flags])
+
+
+def test_a_class_that_is_shown_at_unknown_pixels_alone_is_not_shown() -> None:
+    maps = [np.array([[0, 1], [255, 0]]), np.array([[2, 2], [255, 255]]), np.array([[0, 0], [2, 2]])]
+    pairs = [(np.zeros((2, 2, 3), np.uint8), one, None) for one in maps]
+    names = LabelSet.from_names(["a", "b", "c"])
+    data = PairedImages(pairs, replace(names, ignore=(255, 2)), (2, 2))
+    expected = [[True, True, False], [False, False, False], [True, False, False]]
+    assert classes_of_pictures(data).tolist() == expected
+    data.cache(torch.device("cpu"))
+    assert classes_of_pictures(data).tolist() == expected
+    assert torch.isfinite(picture_weights(classes_of_pictures(data), 1.0)).all()
+
+
+def test_colours_of_classes_are_those_of_known_pixels() -> None:
+    """Which classes are alike is found from them."""
+    picture, label = np.zeros((2, 4, 3), np.uint8), np.array([[0, 0, 1, 1], [255, 255, 255, 2]])
+    picture[0, :2], picture[1] = 255, 77
+    labels = replace(LabelSet.from_names(["a", "b", "c"]), ignore=(255, 2))
+    colours, shown = _colours(PairedImages([(picture, label, None)], labels, (2, 4)), 1)
+    assert shown.tolist() == [[True, True, False]]
+    assert colours[0, :2].tolist() == [[1, 1, 1], [-1, -1, -1]]

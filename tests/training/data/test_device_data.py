@@ -152,7 +152,7 @@ def test_files_are_read_once(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> No
         raise AssertionError("a file was read again")
 
     monkeypatch.setattr("groupdnet_hub.data.paired.read_photo", no_file)
-    monkeypatch.setattr("groupdnet_hub.data.paired.read_label_map", no_file)
+    monkeypatch.setattr("groupdnet_hub.data.paired.read_partial_label_map", no_file)
     data[0], data.label(3), data.untransformed()[5]
 
 

@@ -27,6 +27,7 @@ from groupdnet_hub.training.kit import data as kit_data
 from groupdnet_hub.training.kit import parts as kit_parts
 from groupdnet_hub.training.state.parts import join
 from tests.helpers.train_runs import ROOT, train_here
+from tests.helpers.unknown_maps import ignore_in, write_bordered
 from train.tools import pack_for_gpu, resume_kit, unpack
 
 RUN = {"resolution": [32], "width": 4, "train_batch_size": 2, "report_to": "none", "perceptual_net": "vgg16"}
@@ -356,3 +357,33 @@ def test_compiled_code_is_kept_where_the_flag_or_the_caller_says(
     assert [found[name] for name in names] == [str(tmp_path / name) for name in ("inductor", "triton")]
     assert os.environ[names[0]] == "/mine"
     assert names[1] not in os.environ
+
+
+@pytest.mark.parametrize("ignore", [[255], [[224, 224, 192]], [255, [224, 224, 192], 7], [7]])
+@pytest.mark.parametrize("size", [None, (24, 16)])
+def test_unknown_pixels_travel(
+    tmp_path: Path, ignore: list[int | list[int]], size: tuple[int, int] | None
+) -> None:
+    """As ids, as colours, and as a class that is ignored; in PNGs that are copied, and in maps that are written."""
+    write_bordered(tmp_path / "data", 3, (32, 32))
+    colours = [one for one in ignore if isinstance(one, list)]
+    for path in (tmp_path / "data").glob("*/labels/*.png"):
+        ids = np.asarray(Image.open(path)).copy()
+        if 255 not in ignore:
+            ids[ids == 255] = 7
+        if colours and ignore[0] != 255:
+            palette = np.array([*FIGURE_LABELS.palette[:7], *colours], np.uint8)
+            Image.fromarray(palette[ids]).save(path)
+        else:
+            Image.fromarray(ids).save(path)
+    ignore_in(tmp_path / "data", *ignore)
+    kit_data.pack_data(
+        tmp_path / "data", tmp_path / "packed", pictures="keep" if size is None else "png", size=size
+    )
+    before, after = (
+        PairedImages.from_folder(tmp_path / name, size or (32, 32)) for name in ("data", "packed")
+    )
+    for item, packed in zip(before, after, strict=False):
+        assert item["unknown"].any()
+        assert torch.equal(item["unknown"], packed["unknown"])
+        assert torch.equal(item["label"][~item["unknown"]], packed["label"][~item["unknown"]])

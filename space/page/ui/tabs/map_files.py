@@ -17,10 +17,19 @@ def lay_out_map_files(labels: LabelSet) -> None:
     """
     gr.HTML(
         "<p>A PNG whose pixels hold the class ids, or are painted in the colours below without anti-aliasing. "
-        f"Other sizes of the same proportions are resized.</p><ul>{_classes(labels)}</ul>",
+        f"Other sizes of the same proportions are resized.{_unknown(labels)}</p><ul>{_classes(labels)}</ul>",
         elem_id="own-maps",
         apply_default_css=False,
     )
+
+
+def _unknown(labels: LabelSet) -> str:
+    """Return a sentence on the ids and colours of unknown pixels in HTML, after a space; nothing if there are none."""
+    if not labels.ignore:
+        return ""
+    listed = ", ".join(map(str, labels.ignore))
+    drawn = "the nearest class" if labels.dont_care is None else escape(labels.names[labels.dont_care])
+    return f" Pixels of the id or colour {listed} are unknown: they are drawn as {drawn}."
 
 
 def _classes(labels: LabelSet) -> str:

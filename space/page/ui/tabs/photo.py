@@ -12,6 +12,7 @@ from groupdnet_hub.data.people import shows_people
 from groupdnet_hub.io.images import read_photo
 
 from ...core import photos
+from ...core.actions import unknown_sentence
 from ...core.lazy_model import refusing
 from ...core.person_check import NoPersonError
 from ...core.session import Session
@@ -111,8 +112,11 @@ def add_photo_events(studio: Studio, tab: gr.Tab, panel: PhotoPanel, view: Sessi
         return photo_examples_view(studio.enter(session))
 
     def on_map(session: Session, path: str) -> Updates:
-        label = studio.run(photos.photo_map, session, path)
+        label, unknown = studio.run(photos.partial_photo_map, session, path)
         told = "The photo's map is here: now put the look on the shelf."
+        if unknown.any():
+            more = unknown_sentence(label, unknown, labels)
+            told = f"The photo's map is here.{more} Correct it where that is wrong, then put the look on the shelf."
         doubt = photos.doubt_of_map(session, path)
         if doubt is not None:
             told += f" But {doubt}."
