@@ -87,6 +87,31 @@ class CachedPictures:
         return {name: part.index_select(0, indices) for name, part in self.parts.items()}
 
 
+class FirstItems:
+    """The first items that were read, until ``limit`` bytes are full."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._used = limit, 0
+        self._items: dict[int, dict[str, Tensor]] = {}
+
+    def get(self, index: int) -> dict[str, Tensor] | None:
+        """Return an item; None if it is not in memory."""
+        return self._items.get(index)
+
+    def put(self, index: int, item: Mapping[str, Tensor]) -> None:
+        """Store an item, maps as int16 where that is exact, unless the memory is full."""
+        if self._used >= self._limit:
+            return
+        narrow = {
+            name: value
+            if name in ("image", "unknown") or int(value.max()) >= 2**15
+            else value.to(torch.int16)
+            for name, value in item.items()
+        }
+        self._items[index] = narrow
+        self._used += sum(value.nbytes for value in narrow.values())
+
+
 def _cached_type(name: str, class_count: int) -> torch.dtype:
     if name == "image":
         return torch.uint8

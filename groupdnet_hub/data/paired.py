@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from groupdnet_hub.data.cache import CachedPictures
+from groupdnet_hub.data.cache import CachedPictures, FirstItems
 from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_map
 from groupdnet_hub.data.labels import LabelSet, resize_label_map
 from groupdnet_hub.data.listing import (
@@ -95,7 +95,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         self.transform: Transform = Placement() if transform is None else transform
         # Shared, so that persistent workers of a loader see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._read_items = _ReadItems(cache_bytes)
+        self._read_items = FirstItems(cache_bytes)
         self._warn_once = WarnOnce()
         self.cached: CachedPictures | None = None
 
@@ -386,28 +386,3 @@ def _resized(
     if labels.ignore:
         maps["unknown"] = resize_label_map(torch.from_numpy(unknown)[None], size)[0].bool()
     return maps
-
-
-class _ReadItems:
-    """The first items that were read, until ``limit`` bytes are full."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._used = limit, 0
-        self._items: dict[int, dict[str, Tensor]] = {}
-
-    def get(self, index: int) -> dict[str, Tensor] | None:
-        """Return an item; None if it is not in memory."""
-        return self._items.get(index)
-
-    def put(self, index: int, item: Mapping[str, Tensor]) -> None:
-        """Store an item, maps as int16 where that is exact, unless the memory is full."""
-        if self._used >= self._limit:
-            return
-        narrow = {
-            name: value
-            if name in ("image", "unknown") or int(value.max()) >= 2**15
-            else value.to(torch.int16)
-            for name, value in item.items()
-        }
-        self._items[index] = narrow
-        self._used += sum(value.nbytes for value in narrow.values())
