@@ -75,7 +75,7 @@ def test_colours_of_classes_decide_in_any_order_of_a_palette(caplog: pytest.LogC
     order = np.array([2, 0, 3, 1])
     picture = indexed(np.argsort(order)[IDS], [LABELS.palette[i] for i in order])
     assert np.array_equal(read_label_map(picture, LABELS), IDS)
-    assert "palette's colours of classes or by its indices, which differ" in caplog.text
+    assert "as class colours of its palette or as palette indices, and the two differ" in caplog.text
 
 
 def test_what_agrees_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
