@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from groupdnet_hub.baselines import SYSTEMS
 from groupdnet_hub.data.unknown import mark_unknown
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.models.segmentation_discriminator import SegmentationDiscriminator
@@ -80,6 +81,15 @@ def assert_same_training(flags: str, form: StepForm, steps: int = 2) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_what_a_photo_shows_at_unknown_pixels_changes_nothing(objective: str, form: StepForm) -> None:
     assert_same_training(OBJECTIVES[objective], form)
+
+
+# Each system has an encoder of its own, whatever its objective.
+SYSTEM_RUNS = {name: f"{RUNS['pix2pixHD'].partition('--model')[0]} --model {name}" for name in SYSTEMS}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_nor_does_it_for_any_system(system: str) -> None:
+    assert_same_training(SYSTEM_RUNS[system], FORMS["working"])
 
 
 @pytest.mark.parametrize("objective", ["hinge", "segmentation"])
