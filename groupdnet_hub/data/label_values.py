@@ -95,11 +95,11 @@ def ids_of_colours(colours: Colours, labels: LabelSet, tolerance: int, tell: Tel
     """
     greys = as_ids(colours.found[:, 0], labels) if colours.is_grey else None
     if colours.exact:
-        _compare(tell, colours.ids, "the colours of classes", greys, "ids in three channels")
+        _compare(tell, colours.ids, "class colours", greys, "ids in three channels")
         return colours.ids
     if greys is not None:
         near = colours.ids if (colours.distance <= tolerance).all() else None
-        _compare(tell, greys, "ids in three channels", near, "colours near those of classes")
+        _compare(tell, greys, "ids in three channels", near, "colours near class colours")
         return greys
     return colours.ids if colours.near(tolerance) else None
 
@@ -120,28 +120,28 @@ def ids_of_palette(
     by_index = as_ids(indices, labels)
     greys = as_ids(colours.found[:, 0], labels) if colours.is_grey else None
     if colours.exact:
-        _compare(tell, colours.ids, "its palette's colours of classes", by_index, "its indices")
+        _compare(tell, colours.ids, "class colours of its palette", by_index, "palette indices")
         return colours.ids
     if greys is not None and (compact or by_index is None):
-        _compare(tell, greys, "its palette's greys, as ids", by_index, "its indices")
+        _compare(tell, greys, "ids in the greys of its palette", by_index, "palette indices")
         return greys
     near = colours.near(tolerance)
     if near and (colours.one_each or by_index is None):
         _compare(
             tell,
             colours.ids,
-            "its palette's colours, which are near those of classes",
+            "near class colours of its palette",
             by_index,
-            "its indices",
+            "palette indices",
         )
         return colours.ids
     if by_index is not None and near:
         _compare(
             tell,
             by_index,
-            "its indices",
+            "palette indices",
             colours.ids,
-            "its palette's colours, which are near those of classes",
+            "near class colours of its palette",
         )
     return by_index
 
@@ -167,7 +167,7 @@ def ids_of_greys(
         return _ids_of_few_bits(values, bits, ids, colours, labels, tell)
     if ids is not None:
         if colours.exact:
-            _compare(tell, ids, "ids", colours.ids, "the colours of classes")
+            _compare(tell, ids, "ids", colours.ids, "class colours")
         return ids
     return colours.ids if colours.near(tolerance) else None
 
@@ -182,7 +182,7 @@ def _ids_of_few_bits(
 ) -> np.ndarray | None:
     stored = as_ids(values // (255 // (2**bits - 1)), labels)
     if colours.exact:
-        _compare(tell, colours.ids, "the colours of classes", stored, "ids")
+        _compare(tell, colours.ids, "class colours", stored, "ids")
         return colours.ids
     if stored is not None and multiplied is not None and not np.array_equal(stored, multiplied):
         raise ValueError(
@@ -194,4 +194,4 @@ def _ids_of_few_bits(
 
 def _compare(tell: Tell, taken: np.ndarray, name: str, other: np.ndarray | None, other_name: str) -> None:
     if other is not None and not np.array_equal(taken, other):
-        tell(f"it can be read by {name} or by {other_name}, which differ: the former were taken")
+        tell(f"it can be read as {name} or as {other_name}, and the two differ: it was read as {name}")

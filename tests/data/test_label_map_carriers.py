@@ -75,7 +75,7 @@ def test_colours_of_classes_decide_in_any_order_of_a_palette(caplog: pytest.LogC
     order = np.array([2, 0, 3, 1])
     picture = indexed(np.argsort(order)[IDS], [LABELS.palette[i] for i in order])
     assert np.array_equal(read_label_map(picture, LABELS), IDS)
-    assert "palette's colours of classes or by its indices, which differ" in caplog.text
+    assert "as class colours of its palette or as palette indices, and the two differ" in caplog.text
 
 
 def test_what_agrees_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -163,7 +163,7 @@ def test_greys_that_are_all_colours_of_classes_are_colours(caplog: pytest.LogCap
     assert not caplog.text
     many = LabelSet(tuple("abc"), ((2, 2, 2), (1, 1, 1), (0, 0, 0)))
     assert read_label_map(np.zeros((2, 2, 3), dtype=np.uint8), many).max() == 2
-    assert "colours of classes or by ids in three channels" in caplog.text
+    assert "class colours or as ids in three channels" in caplog.text
     assert read_label_map(np.zeros((2, 2), dtype=np.uint8), many).max() == 0
 
 
