@@ -116,6 +116,31 @@ def test_a_model_that_ignores_nothing_refuses_with_a_way_out(plain: Studio, uplo
         events(plain, "on_upload")(session, upload, 3)
 
 
+def test_a_page_ignores_what_its_variable_lists(
+    plain: Studio, examples: Path, upload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUPDNET_MODEL", plain.source)
+    monkeypatch.setenv("GROUPDNET_EXAMPLES", str(examples))
+    monkeypatch.setenv("GROUPDNET_IGNORE_ID", "255 #e0e0c0")
+    studio = app.open_studio()
+    assert studio.labels.ignore == (255, (224, 224, 192))
+    opened, _, told = endpoints.open_map(studio, studio.enter(Session()), upload, 3)
+    assert told == f"Drawn with seed 3. {TOLD}"
+    encoded, *_ = endpoints.encode(studio, opened, _grey_photo(examples.parent), upload, False)
+    assert len(encoded.shelf) == 1
+    monkeypatch.setenv("GROUPDNET_IGNORE_ID", "white")
+    with pytest.raises(
+        ValueError, match=r"GROUPDNET_IGNORE_ID takes ids from 0 to 65535 and colours .* not 'white'"
+    ):
+        app.open_studio()
+
+
+def _grey_photo(folder: Path) -> str:
+    path = folder / "grey.png"
+    Image.new("RGB", SIZE, (128, 128, 128)).save(path)
+    return str(path)
+
+
 def test_what_is_no_map_of_these_classes_gets_no_such_advice(plain: Studio, tmp_path: Path) -> None:
     for name, pixels in (
         ("numbers", np.arange(64 * 64).reshape(SIZE).astype(np.uint16)),
