@@ -61,7 +61,7 @@ def test_unknown_pixels_are_drawn_as_the_nearest_class_and_the_log_says_so(
     with caplog.at_level(logging.INFO, "groupdnet_hub"):
         look = pipe.sample(partial, seed=3)
     assert [record.message for record in caplog.records] == [
-        f"{(partial == 255).sum()} pixels (7.0 %) of the label map are unknown: they are drawn as the nearest class"
+        f"{(partial == 255).sum()} unknown pixels (7.0 %) of the label map are drawn as the nearest class"
     ]
     assert np.array_equal(look.mask, filled)
     assert np.array_equal(pixels(look), pixels(pipe.sample(filled, seed=3)))

@@ -31,7 +31,7 @@ from tests.helpers.page_models import page_model
 
 SIZE = (64, 64)
 IGNORING = LabelSet(FIGURE_LABELS.names, FIGURE_LABELS.palette, (255, (224, 224, 192)))
-TOLD = "256 pixels (6.2 %) of the label map are unknown: they are drawn as the nearest class."
+TOLD = "256 unknown pixels (6.2 %) of the label map are drawn as the nearest class."
 
 
 @pytest.fixture(scope="module")
