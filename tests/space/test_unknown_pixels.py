@@ -213,5 +213,5 @@ def test_examples_may_have_some(
     with caplog.at_level(logging.WARNING):
         studio = Studio(plain.source, tmp_path)
     assert studio.examples == [tmp_path / "one.png"]
-    assert "one.png: 256 pixels" in caplog.text
+    assert "one.png: 256 unknown pixels" in caplog.text
     assert np.array_equal(example_map(tmp_path / "one.png", FIGURE_LABELS, SIZE)[~unknown], known[~unknown])
