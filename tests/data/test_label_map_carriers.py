@@ -163,7 +163,7 @@ def test_greys_that_are_all_colours_of_classes_are_colours(caplog: pytest.LogCap
     assert not caplog.text
     many = LabelSet(tuple("abc"), ((2, 2, 2), (1, 1, 1), (0, 0, 0)))
     assert read_label_map(np.zeros((2, 2, 3), dtype=np.uint8), many).max() == 2
-    assert "colours of classes or by ids in three channels" in caplog.text
+    assert "class colours or as ids in three channels" in caplog.text
     assert read_label_map(np.zeros((2, 2), dtype=np.uint8), many).max() == 0
 
 
