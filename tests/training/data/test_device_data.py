@@ -15,8 +15,7 @@ from torch.utils.data import DataLoader
 
 from groupdnet_hub import LabelSet, PairedImages
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
-from groupdnet_hub.data.paired import MoveTables
-from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.paired import MoveTables, read_label_set
 from groupdnet_hub.data.transforms.moves import MoveTable
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
