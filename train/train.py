@@ -48,6 +48,7 @@ from groupdnet_hub.training.card_facts import CardFacts
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, parse_train_config
 from groupdnet_hub.training.config.rates import RATES
 from groupdnet_hub.training.data.batches import Batches, build_loader
+from groupdnet_hub.training.data.checked import with_checked_data
 from groupdnet_hub.training.data.device_data import keep_pictures
 from groupdnet_hub.training.data.pictures import (
     Data,
@@ -131,6 +132,7 @@ def run(settings: TrainConfig) -> None:
 
     # The model: new, or one to continue from, possibly for other classes.
     labels = build_labels(settings)
+    settings = with_checked_data(settings, labels, accelerator)
     model, carried_over = build_model(settings, labels)
     if carried_over is not None:
         accelerator.print(carried_over.table())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,18 @@ class RowPairs(Sequence[Pair]):
             )
         except ValueError as error:
             raise ValueError(f"item {index}: {error}") from None
+
+
+def without_items(pairs: FolderPairs | RowPairs, left_out: Collection[int]) -> FolderPairs | RowPairs:
+    """Return the pairs without those of some indices."""
+    if not left_out:
+        return pairs
+    chosen = [index for index in range(len(pairs)) if index not in left_out]
+    fewer = copy.copy(pairs)
+    if isinstance(fewer, FolderPairs):
+        fewer.pairs = [fewer.pairs[index] for index in chosen]
+    elif hasattr(fewer.rows, "select"):
+        fewer.rows = fewer.rows.select(chosen)
+    else:
+        fewer.rows = [fewer.rows[index] for index in chosen]
+    return fewer

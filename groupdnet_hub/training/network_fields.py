@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from groupdnet_hub import GroupDNetConfig, LabelSet, PairedImages
-from groupdnet_hub.baselines import SystemConfig
+from groupdnet_hub import GroupDNetConfig, LabelSet
+from groupdnet_hub.baselines import SystemConfig, system_from_file, system_preset
+from groupdnet_hub.baselines.registry import saved_config
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.config.network import ORDERS
 from groupdnet_hub.training.data.class_order import likeness_order
+from groupdnet_hub.training.data.pictures import folder_data
 
 # Flags that are fields of a system's configuration.
 _FIELDS = ("encoder_width", "groups", "instance_edges")
@@ -56,13 +58,25 @@ def network_fields(settings: TrainConfig, labels: LabelSet) -> dict[str, Any]:
             )
         fields["hidden_per_class"] = settings.hidden_channels
     if settings.class_order == "likeness" and settings.train_data_dir:
-        data = PairedImages.from_folder(
-            settings.train_data_dir, settings.resolution, labels=labels, instances=False
-        )
-        fields["class_order"] = likeness_order(data)
+        fields["class_order"] = likeness_order(folder_data(settings, labels, settings.resolution))
     elif isinstance(settings.class_order, tuple):
         fields["class_order"] = named_order(settings.class_order, labels)
     return fields
+
+
+def draws_edges(settings: TrainConfig) -> bool:
+    """Return whether the model to train draws instance edges, before it is built or loaded.
+
+    Raises:
+        ValueError, OSError: for a configuration that cannot be read.
+    """
+    if settings.pretrained_model_name_or_path:
+        return saved_config(settings.pretrained_model_name_or_path).instance_edges
+    if settings.config:
+        return system_from_file(settings.config).instance_edges
+    if settings.instance_edges is None and settings.preset:
+        return system_preset(settings.system, settings.preset).instance_edges
+    return bool(settings.instance_edges)
 
 
 def check_existing(settings: TrainConfig, config: SystemConfig, source: str) -> None:
