@@ -94,7 +94,9 @@ def write_verdict(path: Path, verdict: Verdict) -> None:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
-def _bad_item(record: Mapping[str, Any]) -> BadItem:
+def _bad_item(record: Any) -> BadItem:
+    if not isinstance(record, dict):
+        raise ValueError("this is not a bad item")
     files = tuple(value for name, value in record.items() if name.endswith("file_name"))
     split, item, reason = record["split"], record["item"], record["reason"]
     if not (type(item) is int and all(isinstance(text, str) for text in (split, reason, *files))):
