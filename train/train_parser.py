@@ -36,6 +36,7 @@ from groupdnet_hub.runs.accelerators import build_accelerator
 from groupdnet_hub.runs.scripts import first_line, program
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.training.data.balanced_sampling import classes_of_pictures, picture_weights
+from groupdnet_hub.training.data.checked import checked_images
 from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.schedules import learning_rate_factor
 from groupdnet_hub.training.state.checkpoints import (
@@ -66,6 +67,9 @@ class ParserTrainer:
         cache = int(settings.cache_gb * 2**30 / max(1, settings.dataloader_num_workers))
         self.data = PairedImages.from_folder(
             settings.data_dir, settings.resolution, split=settings.split, cache_bytes=cache, instances=False
+        )
+        self.data = checked_images(
+            settings, self.data, self.accelerator, self.output_dir, settings.dataloader_num_workers
         )
         self.views = Views(size=settings.view, scale=settings.view_scale, empty_fraction=settings.empty_share)
         self.weights = None

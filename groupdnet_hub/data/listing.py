@@ -256,16 +256,17 @@ class RowPairs(Sequence[Pair]):
             raise ValueError(f"item {index}: {error}") from None
 
 
-def without_items(pairs: FolderPairs | RowPairs, left_out: Collection[int]) -> FolderPairs | RowPairs:
-    """Return the pairs without those of some indices."""
-    if not left_out:
+def without_items(pairs: Sequence[Pair], left_out: Collection[int]) -> Sequence[Pair]:
+    """Return the pairs of a folder or of rows without those of some indices."""
+    bad = set(left_out)
+    if not bad:
         return pairs
-    chosen = [index for index in range(len(pairs)) if index not in left_out]
+    chosen = [index for index in range(len(pairs)) if index not in bad]
     fewer = copy.copy(pairs)
     if isinstance(fewer, FolderPairs):
         fewer.pairs = [fewer.pairs[index] for index in chosen]
-    elif hasattr(fewer.rows, "select"):
+    elif isinstance(fewer, RowPairs) and hasattr(fewer.rows, "select"):
         fewer.rows = fewer.rows.select(chosen)
     else:
-        fewer.rows = [fewer.rows[index] for index in chosen]
+        return [pairs[index] for index in chosen]
     return fewer

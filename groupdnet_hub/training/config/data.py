@@ -8,19 +8,19 @@ from typing import Literal
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
+    Settings,
     below,
     existing_file,
     existing_folders,
     in_range,
     option,
 )
-from groupdnet_hub.training.config.data_check import DataCheckSettings
 
 _NOT_1 = below(1, "it must lie from 0 up to less than 1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSettings(DataCheckSettings):
+class DataSettings(Settings):
     """Data, and how its pictures are moved."""
 
     train_data_dir: tuple[str, ...] | None = option(
@@ -120,10 +120,4 @@ class DataSettings(DataCheckSettings):
         if self.balanced_sampling and self.streaming:
             raise ValueError(
                 "--balanced_sampling has no effect on a stream, whose pictures are not known beforehand: leave one out"
-            )
-        if self.streaming and (self.check_data is not None or self.skip_bad_items):
-            flag = "--skip_bad_items" if self.check_data is None else f"--check_data {self.check_data}"
-            raise ValueError(
-                f"{flag} has no effect on a stream, whose items are not known beforehand: leave it out, or leave out "
-                "--streaming"
             )

@@ -9,6 +9,7 @@ from typing import Any
 from groupdnet_hub.baselines import SYSTEMS
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.training.config.data import DataSettings
+from groupdnet_hub.training.config.data_check import DataCheckSettings
 from groupdnet_hub.training.config.discriminator import DiscriminatorSettings
 from groupdnet_hub.training.config.losses import LossSettings
 from groupdnet_hub.training.config.network import NetworkSettings
@@ -29,6 +30,7 @@ class TrainConfig(
     DiscriminatorSettings,
     LossSettings,
     NetworkSettings,
+    DataCheckSettings,
     DataSettings,
 ):
     """Settings of a training run, by the names that users of Hugging Face's training examples know."""
@@ -39,6 +41,12 @@ class TrainConfig(
         if self.streaming and not (self.dataset_name and self.max_train_steps):
             raise ValueError(
                 "--streaming needs --dataset_name, and --max_train_steps because the length is not known"
+            )
+        if self.streaming and (self.check_data is not None or self.skip_bad_items):
+            flag = "--skip_bad_items" if self.check_data is None else f"--check_data {self.check_data}"
+            raise ValueError(
+                f"{flag} has no effect on a stream, whose items are not known beforehand: leave it out, or leave out "
+                "--streaming"
             )
         if self.class_order == "likeness" and not self.train_data_dir:
             raise ValueError("--class_order likeness looks at the pictures: it needs --train_data_dir")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +12,14 @@ from typing import TypeVar
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from groupdnet_hub import LabelSet, __version__
+from groupdnet_hub import LabelSet, PairedImages, __version__
 from groupdnet_hub.data.checks.items import BadItem, check_item
 from groupdnet_hub.data.checks.listing import SHOWN, listed, write_bad_items
 from groupdnet_hub.data.checks.verdict import Verdict, data_digest, read_verdict, write_verdict
-from groupdnet_hub.data.listing import FolderPairs, Pair
+from groupdnet_hub.data.listing import FolderPairs, Pair, with_instances, without_items
+from groupdnet_hub.io.atomic import writing_to
 from groupdnet_hub.runs.scripts import ListedError
-from groupdnet_hub.runs.sharding import run_sharded, sole_run
+from groupdnet_hub.runs.sharding import run_sharded
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.config.data_check import DataCheckSettings
 from groupdnet_hub.training.data.pictures import given_pairs
@@ -153,28 +155,42 @@ def _verdict(
 
 
 def _write(settings: DataCheckSettings, verdict: Verdict, accelerator: Accelerator, folder: Path) -> None:
-    """Write what was found, where a later run or a person needs it.
+    """Write what was found, where a later run or a person needs it; what earlier checks left there goes.
 
     Raises:
-        ValueError: on every process alike, if another run writes to the folder, or it cannot be written to.
+        ValueError: on every process alike, if the folder cannot be written to.
     """
     passed = settings.skip_bad_items or not verdict.bad
     if not passed and len(verdict.bad) <= SHOWN:
         return
-    with sole_run(accelerator, folder, "train", "choose another --output_dir"):
-        problem: list[str | None] = [None]
-        if accelerator.is_main_process:
-            try:
-                if passed and verdict.digest:
-                    write_verdict(folder / VERDICT_FILE, verdict)
-                named = folder / (SKIPPED_FILE if passed else BAD_FILE)
-                if verdict.bad:
-                    write_bad_items(named, verdict.bad)
-                for old in (folder / SKIPPED_FILE, folder / BAD_FILE):
-                    if passed and not (verdict.bad and old == named):
-                        old.unlink(missing_ok=True)
-            except OSError as error:
-                problem = [str(error)]
-        broadcast_object_list(problem)
+    problem: list[str | None] = [None]
+    if accelerator.is_main_process:
+        try:
+            with writing_to(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            if passed and verdict.digest:
+                write_verdict(folder / VERDICT_FILE, verdict)
+            named = folder / (SKIPPED_FILE if passed else BAD_FILE)
+            if verdict.bad:
+                write_bad_items(named, verdict.bad)
+            for other in (folder / SKIPPED_FILE, folder / BAD_FILE):
+                if passed and (other != named or not verdict.bad):
+                    other.unlink(missing_ok=True)
+        except OSError as error:
+            problem = [str(error)]
+    broadcast_object_list(problem)
     if problem[0] is not None:
         raise ValueError(problem[0])
+
+
+def checked_images(
+    settings: DataCheckSettings, data: PairedImages, accelerator: Accelerator, folder: Path, workers: int
+) -> PairedImages:
+    """Check all items of a split as :func:`without_bad_items` does, and return the data without those to leave out."""
+    name = "the data"
+    splits = Splits({name: data.given}, data.labels, data.instances is not False, workers)
+    left_out = without_bad_items(settings, splits, accelerator, folder).left_out.get(name, ())
+    fewer = copy.copy(data)
+    fewer.given = without_items(data.given, left_out)
+    fewer.pairs = with_instances(fewer.given, data.instances)
+    return fewer
