@@ -202,9 +202,11 @@ def test_what_is_left_out_is_nowhere_in_the_run(damaged: Path, tmp_path: Path) -
     clean = train_settings(damaged)
     expected = build_data(clean, labels, (32, 32))
     expected_validation = validation_data(clean, expected)
-    assert isinstance(left, PairedImages) and isinstance(expected, PairedImages)
+    assert isinstance(left, PairedImages)
+    assert isinstance(expected, PairedImages)
     assert list(left.pairs) == list(expected.pairs)
-    assert validation is not None and expected_validation is not None
+    assert validation is not None
+    assert expected_validation is not None
     assert list(validation.pairs) == list(expected_validation.pairs)
     assert torch.equal(grid["image"], grid_batch(clean, expected)["image"])
 
