@@ -13,6 +13,7 @@ from groupdnet_hub.data.checks import items
 from groupdnet_hub.data.checks.items import BadItem, Level, check_item, seems_sound
 from groupdnet_hub.data.checks.verdict import Verdict, read_verdict, write_verdict
 from groupdnet_hub.data.paired import read_packed
+from groupdnet_hub.data.turned_pairs import PairWarnings
 from tests.helpers.deep_pictures import write_deep_png
 from tests.helpers.label_examples import LABELS, draw_ids
 
@@ -90,7 +91,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path, Path]:
 def test_headers_vouch_for_photos_of_every_kind(name: str, pair: tuple[Path, Path, Path]) -> None:
     photo = pair[0].with_name(name)
     PHOTOS[name](photo)
-    read_packed((photo, pair[1], None), LABELS, SIZE, "item")
+    read_packed((photo, pair[1], None), LABELS, SIZE, "item", warnings=PairWarnings())
     assert seems_sound((photo, pair[1], None))
 
 
@@ -98,7 +99,7 @@ def test_headers_vouch_for_photos_of_every_kind(name: str, pair: tuple[Path, Pat
 def test_headers_vouch_for_maps_of_every_kind(name: str, pair: tuple[Path, Path, Path]) -> None:
     label_map = pair[1].with_name(name)
     MAPS[name](label_map)
-    read_packed((pair[0], label_map, None), LABELS, SIZE, "item")
+    read_packed((pair[0], label_map, None), LABELS, SIZE, "item", warnings=PairWarnings())
     assert seems_sound((pair[0], label_map, None))
 
 
@@ -172,7 +173,7 @@ def test_a_photo_with_something_behind_it_is_read_and_accepted(pair: tuple[Path,
 def test_headers_alone_are_read_of_sound_files(
     pair: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(items, "read_packed", lambda *args: pytest.fail("it was read"))
+    monkeypatch.setattr(items, "read_packed", lambda *args, **how: pytest.fail("it was read"))
     assert problem(pair, "headers") == ""
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.listing import LISTING, Pair
 from groupdnet_hub.data.paired import read_packed
-from groupdnet_hub.data.turned_pairs import check_pair
+from groupdnet_hub.data.turned_pairs import PairWarnings, check_pair
 from groupdnet_hub.io.carriers import carrier_of
 from groupdnet_hub.io.deep_values import depth_of
 from groupdnet_hub.io.file_ends import seems_complete
@@ -30,6 +30,13 @@ _INDEX_MODES = ("P", "L", "I", "I;16", "I;16B", "I;16L")
 _COLOUR_MODES = ("RGB", "RGBA")
 # Reading resizes to this: every pixel is looked at, and next to nothing is kept.
 _SIZE = (1, 1)
+
+
+def _say_nothing(message: str) -> None:
+    """Leave it to training to say, once."""
+
+
+_NO_WARNINGS = PairWarnings(turned=_say_nothing, two_readings=_say_nothing)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def check_item(
                 else f"{name} has no instance map, and this model draws instance edges"
             )
         if level == "full" or not seems_sound(pair):
-            read_packed(pair, labels, _SIZE, name)
+            read_packed(pair, labels, _SIZE, name, warnings=_NO_WARNINGS)
     except (ValueError, OSError) as error:
         return BadItem(split, index, str(error), files)
     return None
