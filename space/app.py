@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import threading
@@ -37,6 +36,7 @@ from page.ui.endpoints import add_endpoints
 from page.ui.layout import add_studio
 from page.ui.theme import STYLES, proportions, theme
 
+from groupdnet_hub.runs.flags import FlagParser
 from groupdnet_hub.runs.scripts import is_clone, program
 
 HERE = Path(__file__).resolve().parent
@@ -129,7 +129,7 @@ def build_page(
 
 def main(argv: Sequence[str] = ()) -> None:
     """Serve the page; the model is loaded while it starts."""
-    argparse.ArgumentParser(
+    FlagParser(
         prog=program("app.py"),
         description="Open the page on http://localhost:7860.",
         epilog="Environment variables say what it shows, GROUPDNET_MODEL (a folder, the name of a bundled model, or a "
