@@ -58,7 +58,7 @@ from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_at, with_redraw_every
 from groupdnet_hub.training.preview import Preview
 from groupdnet_hub.training.random_streams import build_streams
-from groupdnet_hub.training.resuming import MODEL_FOLDER, compare_start, finished, run_conditions
+from groupdnet_hub.training.resuming import MODEL_FOLDER, WRITTEN, compare_start, finished, run_conditions
 from groupdnet_hub.training.schedules import RunLength, learning_rate_factor, make_optimizer, set_rate
 from groupdnet_hub.training.state.checkpoints import (
     Checkpoint,
@@ -129,7 +129,7 @@ def run(settings: TrainConfig) -> None:
         else:
             state = build_run(settings, accelerator, form, labels, comparison)
             if settings.overwrite_output_dir:
-                remove_run(accelerator, output_dir, ("model", "samples", "logs"))
+                remove_run(accelerator, output_dir, WRITTEN)
             if settings.report_to != "none":
                 accelerator.init_trackers("groupdnet")
             if checkpoint is not None:

@@ -67,7 +67,7 @@ def run(settings: ParserTrainConfig) -> Path:
         checkpoint = open_run(accelerator, output_dir, settings, "parser")
         trainer = ParserTrainer(settings, accelerator, checkpoint)
         if settings.overwrite_output_dir:
-            remove_run(accelerator, output_dir, ("parser",))
+            remove_run(accelerator, output_dir, ("parser/*.json", "parser/*.safetensors"))
         return trainer.train()
 
 

@@ -48,12 +48,17 @@ class ResumeSettings(Settings):
                 "--overwrite_output_dir removes the run that --resume_from_checkpoint resumes: give one of them"
             )
         known = changeable(self)
+        others = {one.name: one.metadata["on_resume"] for one in fields(self) if "flag" in one.metadata}
+        why = {
+            "network": "it says which network or classes the run has, and these stay",
+            "data": f"say {DATA}, which stands for all flags that name them",
+            "free": "it may change without being named",
+        }
         for name in self.allow_changes:
+            if name in others and name not in known:
+                raise ValueError(f"--allow_changes does not take {name}: {why[others[name]]}")
             if name not in known:
-                raise ValueError(
-                    f"--allow_changes: {name} is not a setting that a run compares when it resumes; those are "
-                    f"{', '.join(known)}"
-                )
+                raise ValueError(f"--allow_changes: there is no setting {name}; it takes {', '.join(known)}")
 
 
 def changeable(settings: Settings) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from accelerate import Accelerator
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.baselines import SystemConfig, system_from_json
-from groupdnet_hub.hub.files import FACTS_FILE
+from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
+from groupdnet_hub.hub.files import CARD_FILE, CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE
 from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.training.build import objective_of
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
@@ -20,6 +21,12 @@ from groupdnet_hub.training.state.conditions import Comparison, Conditions, reco
 
 # Folder of the model in a checkpoint.
 MODEL_FOLDER = "generator"
+# What a run writes beside its checkpoints.
+WRITTEN = (
+    *(f"model/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE, DISCRIMINATOR_FILE)),
+    "samples/" + "[0-9]" * 7 + ".png",
+    "logs/groupdnet",
+)
 
 
 def compare_start(

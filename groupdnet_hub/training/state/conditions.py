@@ -213,11 +213,11 @@ class Comparison:
     def _refuse(self, changes: Sequence[Change]) -> None:
         if not changes:
             return
-        self.tell(table(changes))
         refused = [change for change in changes if change.name not in self.allowed]
         if not refused:
-            self.tell(f"resuming from {self.folder} with these changes, which --allow_changes names")
+            self.tell(f"resuming with what --allow_changes names:\n{table(changes)}")
             return
+        self.tell(table(changes))
         told = "; ".join(f"{change.name} was {change.before} and is {change.now} now" for change in refused)
         raise ValueError(
             f"{self.folder} was trained otherwise: {told}. Give the same again, or resume with the change by "

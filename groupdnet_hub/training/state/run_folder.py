@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +67,24 @@ def _open(
     return None
 
 
-def remove_run(accelerator: Accelerator, folder: Path, names: Sequence[str]) -> None:
-    """Remove the checkpoints of an earlier run, and what it wrote by these names; anything else stays."""
+def remove_run(accelerator: Accelerator, folder: Path, written: Sequence[str]) -> None:
+    """Remove the checkpoints of an earlier run and what else it wrote; other files and folders stay.
+
+    Args:
+        accelerator: accelerator of the run.
+        folder: its folder.
+        written: what runs write there beside checkpoints, as patterns of ``Path.glob``: files, and folders that are
+            theirs alone.
+    """
 
     def remove() -> None:
         remove_checkpoints(folder)
-        for name in names:
-            path = folder / name
-            if path.is_symlink():  # what it leads to is not the run's
-                path.unlink()
-            elif path.is_dir():
+        for path in [path for pattern in written for path in folder.glob(pattern)]:
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
+            else:  # of a link only the link is the run's
+                path.unlink()
+            with suppress(OSError):  # it holds other files
+                path.parent.rmdir()
 
     on_main_process(accelerator, remove)
