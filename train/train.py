@@ -350,7 +350,7 @@ def save_preview(run: Run) -> None:
 
 def save_state(run: Run) -> None:
     """Write a checkpoint from which the run can be resumed, with the model as it would be saved now."""
-    settings, progress = run.settings, run.batches.progress
+    accelerator, settings, progress = run.learner.accelerator, run.settings, run.batches.progress
     model = model_to_save(run)
     model.card_facts = run.facts.at(progress.step)
 
@@ -358,14 +358,8 @@ def save_state(run: Run) -> None:
         model.save_pretrained(folder / MODEL_FOLDER)
         run.conditions.write(folder)
 
-    save_checkpoint(
-        run.learner.accelerator,
-        settings.output_path,
-        progress.step,
-        progress.record(),
-        write_more,
-        settings.checkpoints_total_limit,
-    )
+    place, limit = (settings.output_path, progress.step), settings.checkpoints_total_limit
+    save_checkpoint(accelerator, *place, progress.record(), write_more, limit)
     run.learner.model.train()
 
 
