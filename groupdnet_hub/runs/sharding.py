@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from groupdnet_hub.runs.scripts import ListedError, first_line
 _LONGEST_WAIT = timedelta(days=7)
 # Items that wait for a thread, each: a queue of millions would fill the memory.
 _QUEUED = 64
+
+T = TypeVar("T")
 
 
 def start_accelerator(mixed_precision: str = "no") -> Accelerator:
@@ -51,16 +53,27 @@ def sole_run(accelerator: Accelerator, folder: Path, name: str, otherwise: str) 
         ValueError: on every process alike, if another run holds it or the folder cannot be written to.
     """
     with ExitStack() as held:
-        problem: list[str | None] = [None]
-        if accelerator.is_main_process:
-            try:
-                held.enter_context(sole_writer(folder, name, otherwise))
-            except (ValueError, OSError) as error:
-                problem = [str(error)]
-        broadcast_object_list(problem)
-        if problem[0] is not None:
-            raise ValueError(problem[0])
+        on_main_process(accelerator, lambda: held.enter_context(sole_writer(folder, name, otherwise)))
         yield
+
+
+def on_main_process(accelerator: Accelerator, fn: Callable[[], T]) -> T:
+    """Return on every process what a function returns on the main process, which alone calls it.
+
+    Raises:
+        ValueError: on every process alike, if it raises that or an OSError.
+    """
+    found: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        try:
+            found[0] = fn()
+        except (ValueError, OSError) as error:
+            found[1] = str(error)
+    broadcast_object_list(found)
+    if found[1] is not None:
+        raise ValueError(found[1])
+    answer: T = found[0]
+    return answer
 
 
 def shard(count: int, accelerator: Accelerator) -> range:

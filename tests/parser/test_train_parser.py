@@ -25,7 +25,6 @@ from groupdnet_hub.parser.config import parse_parser_config
 from groupdnet_hub.parser.network import lite_weights, new_parser
 from groupdnet_hub.parser.objective import Batches, segmentation_loss
 from train import train_parser
-from train.train_parser import ParserTrainer
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -139,7 +138,7 @@ def test_a_run_that_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
     def run(output: Path, *more: str) -> None:
         with torch.random.fork_rng():
             given = [str(flag) for flag in (*flags, "--output_dir", output, *more)]
-            ParserTrainer(parse_parser_config(given)).train()
+            train_parser.run(parse_parser_config(given))
 
     run(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "parts" / "checkpoint-2")
@@ -266,5 +265,5 @@ def test_a_parser_is_trained_on_maps_with_unknown_pixels(tmp_path: Path, by_flag
     flags += ["--max_train_steps", "2", "--frozen_stages", "0"]
     flags += ["--ignore_id", "255"] if by_flag else []
     with torch.random.fork_rng():
-        folder = ParserTrainer(parse_parser_config(flags)).train()
+        folder = train_parser.run(parse_parser_config(flags))
     assert (folder / "model.safetensors").is_file()

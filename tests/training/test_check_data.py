@@ -217,7 +217,7 @@ def test_the_same_data_are_checked_once(drawn: Path, tmp_path: Path, monkeypatch
 
     def checks(*flags: str) -> int:
         seen.clear()
-        train_here(drawn, output, *FLAGS, *flags)
+        train_here(drawn, output, *FLAGS, "--overwrite_output_dir", *flags)
         return len(seen)
 
     assert checks() == 15
@@ -240,7 +240,7 @@ def test_the_same_data_are_checked_once(drawn: Path, tmp_path: Path, monkeypatch
     os.utime(photo, ns=(times.st_atime_ns, times.st_mtime_ns))
     seen.clear()
     with pytest.raises(ValueError, match="is not a picture that can be read"):
-        train_here(drawn, output, *FLAGS, "--ignore_id", "77")
+        train_here(drawn, output, *FLAGS, "--overwrite_output_dir", "--ignore_id", "77")
     assert seen == []
     assert (
         checks(
@@ -261,12 +261,12 @@ def test_a_failed_check_is_made_again(damaged: Path, tmp_path: Path, monkeypatch
     refused(damaged, output)
     refused(damaged, output)
     assert len(seen) == 30
-    flags = (*FLAGS, "--skip_bad_items", "--check_data", "full")
+    flags = (*FLAGS, "--skip_bad_items", "--check_data", "full", "--overwrite_output_dir")
     train_here(damaged, output, *flags)
     train_here(damaged, output, *flags)
     assert len(seen) == 45
     assert len(read_lines(output / "skipped_items.jsonl")) == 8
-    refused(damaged, output)  # now without --skip_bad_items
+    refused(damaged, output, "--overwrite_output_dir")  # now without --skip_bad_items
     assert len(seen) == 60
 
 

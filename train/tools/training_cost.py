@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from groupdnet_hub import PRESETS, GroupDNet, GroupDNetConfig
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
+from groupdnet_hub.runs.flags import FlagParser
 from groupdnet_hub.training.objectives.losses import PERCEPTUAL_LAYERS
 
 # Training pictures and epochs of the paper (appendices B and A).
@@ -196,7 +197,7 @@ def read_rates(given: Sequence[str]) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table and its assumptions."""
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog="training_cost.py", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add, default = parser.add_argument, Assumptions()

@@ -23,11 +23,14 @@ class DataCheckSettings(Settings):
         "check all items before anything is built, and name all bad ones at once: headers looks at the headers and the "
         "ends of files, and reads what is in doubt; full reads every file as training does, and so finds wrong values "
         "too; by default headers, and none for a stream, whose items are not known beforehand",
+        on_resume="free",
     )
     skip_bad_items: bool = option(
-        False, "leave bad items out; OUTPUT_DIR/skipped_items.jsonl says which, and what is wrong with them"
+        False,
+        "leave bad items out; OUTPUT_DIR/skipped_items.jsonl says which, and what is wrong with them",
+        on_resume="free",  # whether other items are left is compared
     )
-    left_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict, metadata={"on_resume": "free"})
 
     @property
     def check_level(self) -> Level:

@@ -50,6 +50,11 @@ class TrainConfig(
             )
         if self.class_order == "likeness" and not self.train_data_dir:
             raise ValueError("--class_order likeness looks at the pictures: it needs --train_data_dir")
+        if not self.exists:
+            objective = SYSTEMS[self.system].objective
+            for name, system in (("latent_weight", "BicycleGAN"), ("diversity_weight", "DSCGAN")):
+                if objective != SYSTEMS[system].objective:
+                    self.refuse_given((name,), f"without --model {system}")
         # What is not named is the model's own, and a new model's is multi-scale.
         kind = self.discriminator or (None if self.exists else "multiscale")
         if self.labelmix_weight is not None and kind == "multiscale":

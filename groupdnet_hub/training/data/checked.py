@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
 from groupdnet_hub import LabelSet, PairedImages, __version__
 from groupdnet_hub.data.checks.items import BadItem, check_item
@@ -19,7 +18,7 @@ from groupdnet_hub.data.checks.verdict import Verdict, data_digest, read_verdict
 from groupdnet_hub.data.listing import FolderPairs, Pair, with_instances, without_items
 from groupdnet_hub.io.atomic import writing_to
 from groupdnet_hub.runs.scripts import ListedError
-from groupdnet_hub.runs.sharding import run_sharded
+from groupdnet_hub.runs.sharding import on_main_process, run_sharded
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.config.data_check import DataCheckSettings
 from groupdnet_hub.training.data.pictures import given_pairs
@@ -125,17 +124,18 @@ def _verdict(
     settings: DataCheckSettings, splits: Splits, accelerator: Accelerator, folder: Path
 ) -> tuple[Verdict, bool]:
     """Return what an earlier check has found, or else a new one, and whether it is new."""
-    known: list[Verdict | None] = [None]
-    digest = ""
-    if accelerator.is_main_process:  # others may see another folder
+
+    def known() -> tuple[str, Verdict | None]:
         digest = data_digest(splits.pairs, splits.labels, __version__, instances=splits.instances) or ""
         found = read_verdict(folder / VERDICT_FILE)
+        if not digest or found is None or not found.answers(digest, settings.check_level):
+            return digest, None
         # Whoever does not leave bad items out may have mended them, in ways that do not show in a file's time.
-        if digest and found and found.answers(digest, settings.check_level):
-            known = [found if settings.skip_bad_items or not found.bad else None]
-    broadcast_object_list(known)
-    if known[0] is not None:
-        return known[0], False
+        return digest, found if settings.skip_bad_items or not found.bad else None
+
+    digest, found = on_main_process(accelerator, known)  # other processes may see another folder
+    if found is not None:
+        return found, False
     items = splits.items()
 
     def check(number: int) -> BadItem | None:
@@ -163,24 +163,20 @@ def _write(settings: DataCheckSettings, verdict: Verdict, accelerator: Accelerat
     passed = settings.skip_bad_items or not verdict.bad
     if not passed and len(verdict.bad) <= SHOWN:
         return
-    problem: list[str | None] = [None]
-    if accelerator.is_main_process:
-        try:
-            with writing_to(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            if passed and verdict.digest:
-                write_verdict(folder / VERDICT_FILE, verdict)
-            named = folder / (SKIPPED_FILE if passed else BAD_FILE)
-            if verdict.bad:
-                write_bad_items(named, verdict.bad)
-            for other in (folder / SKIPPED_FILE, folder / BAD_FILE):
-                if passed and (other != named or not verdict.bad):
-                    other.unlink(missing_ok=True)
-        except OSError as error:
-            problem = [str(error)]
-    broadcast_object_list(problem)
-    if problem[0] is not None:
-        raise ValueError(problem[0])
+
+    def write() -> None:
+        with writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        if passed and verdict.digest:
+            write_verdict(folder / VERDICT_FILE, verdict)
+        named = folder / (SKIPPED_FILE if passed else BAD_FILE)
+        if verdict.bad:
+            write_bad_items(named, verdict.bad)
+        for other in (folder / SKIPPED_FILE, folder / BAD_FILE):
+            if passed and (other != named or not verdict.bad):
+                other.unlink(missing_ok=True)
+
+    on_main_process(accelerator, write)
 
 
 def checked_images(
