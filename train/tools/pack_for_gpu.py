@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import groupdnet_hub
-from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.flags import parse_settings, read_flags
 from groupdnet_hub.runs.scripts import is_clone
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -29,6 +29,7 @@ from groupdnet_hub.runs.settings import (
     in_range,
     option,
 )
+from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.kit.data import PICTURES, pack_data, pack_weights
 from groupdnet_hub.training.kit.parts import write_parts
 
@@ -98,10 +99,14 @@ class PackConfig(Settings):
     )
 
     def check(self) -> None:
-        """Refuse flags that have no effect."""
+        """Refuse flags that have no effect, and a file of flags that train.py does not have."""
         super().check()
         if self.resolution and self.pictures == "keep":
             raise ValueError("--resolution encodes pictures again: give --pictures jpeg or png")
+        if self.pictures != "jpeg":
+            self.refuse_given(("jpeg_quality",), f"with --pictures {self.pictures}")
+        if self.args_file is not None:
+            read_flags(self.args_file, TrainConfig)  # here, not on the lent machine
         if self.resolution and min(self.resolution) < 1:
             raise ValueError(f"--resolution is {self.resolution}; sides are at least 1")
         for name in _STATE_FLAGS:
