@@ -30,13 +30,15 @@ except ModuleNotFoundError as error:
 
 from page.core.example_maps import ExamplesError, check_examples
 from page.core.photo_parser import PhotoParser
-from page.core.studio import Studio
+from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from page.ui.endpoints import add_endpoints
 from page.ui.layout import add_studio
 from page.ui.theme import STYLES, proportions, theme
 
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.flags import FlagParser
+from groupdnet_hub.runs.ignored import read_ignored
 from groupdnet_hub.runs.scripts import is_clone, program
 
 HERE = Path(__file__).resolve().parent
@@ -54,10 +56,12 @@ def open_studio() -> Studio:
     A name is a folder, that of a folder in ``space/models``, or a Hub id. A folder is looked for in the current one
     and beside ``space``, so that ``space/models/people16`` is found wherever the page is started.
 
-    The maps are those of the folder ``GROUPDNET_EXAMPLES``, or the bundled ones if they are of the model's classes.
+    The maps are those of the folder ``GROUPDNET_EXAMPLES``, or the bundled ones if they are of the model's classes. In
+    them and in uploaded ones, what ``GROUPDNET_IGNORE_ID`` lists is unknown too.
 
     Raises:
-        FileNotFoundError, ValueError, OSError: if its configuration cannot be read.
+        FileNotFoundError, ValueError, OSError: if its configuration cannot be read, and for ids and colours that cannot
+            be ignored.
         ExamplesError: if ``GROUPDNET_EXAMPLES`` does not fit the model.
     """
     source = _named_model(os.environ.get("GROUPDNET_MODEL", ""))
@@ -69,7 +73,7 @@ def open_studio() -> Studio:
                 "GROUPDNET_MODEL=FOLDER_OR_HUB_ID"
             )
     named = os.environ.get("GROUPDNET_EXAMPLES")
-    studio = Studio(source, Path(named) if named else HERE / "examples")
+    studio = Studio(source, Path(named) if named else HERE / "examples", ignored=_ignored())
     if named:
         check_examples(Path(named), studio.labels, studio.size)
     studio.parser = PhotoParser.from_environment(studio.labels)
@@ -84,6 +88,11 @@ def _named_model(name: str) -> str:
     return str(next(bundled, name))
 
 
+def _ignored() -> tuple[Ignored, ...]:
+    """Return the ids and colours of unknown pixels that ``GROUPDNET_IGNORE_ID`` lists, such as ``255 #e0e0c0``."""
+    return read_ignored(IGNORED, os.environ.get(IGNORED, "").split())
+
+
 def open_more_studios() -> dict[str, Studio]:
     """Return the models of ``space/models`` by the names of their folders; none where ``GROUPDNET_MODEL`` names one.
 
@@ -93,7 +102,7 @@ def open_more_studios() -> dict[str, Studio]:
     if os.environ.get("GROUPDNET_MODEL"):
         return {}
     folders = sorted(path.parent for path in MORE_MODELS.glob("*/config.json"))
-    studios = {folder.name: Studio(str(folder), HERE / "examples") for folder in folders}
+    studios = {folder.name: Studio(str(folder), HERE / "examples", ignored=_ignored()) for folder in folders}
     for studio in studios.values():
         studio.parser = PhotoParser.from_environment(studio.labels)
     return studios

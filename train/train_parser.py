@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from groupdnet_hub import PairedImages
-from groupdnet_hub.data.unknown import mark_unknown
+from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.unknown import mark_unknown, with_ignored
 from groupdnet_hub.parser.config import ParserTrainConfig, parse_parser_config
 from groupdnet_hub.parser.network import (
     SavedParser,
@@ -93,10 +94,15 @@ class ParserTrainer:
         self.accelerator = accelerator
         set_seed(settings.seed)
         cache = int(settings.cache_gb * 2**30 / max(1, settings.dataloader_num_workers))
+        labels = with_ignored(read_label_set(settings.data_dir[0], settings.split), settings.ignore_id)
         self.data = PairedImages.from_folder(
-            settings.data_dir, settings.resolution, split=settings.split, cache_bytes=cache, instances=False
+            settings.data_dir,
+            settings.resolution,
+            split=settings.split,
+            labels=labels,
+            cache_bytes=cache,
+            instances=False,
         )
-        labels = self.data.labels
         comparison = Comparison(checkpoint, settings, print)
         comparison.check_classes(labels)
         comparison.check_settings(settings, labels, 1)

@@ -302,7 +302,8 @@ def _no_ids(values: np.ndarray, labels: LabelSet) -> ValueError:
     others = f", and {len(found) - 1} other values are wrong too" if len(found) > 1 else ""
     shown = ", ".join(labels.names[:12]) + (", ..." if len(labels) > 12 else "")
     hint = (
-        f'. If it stands for unknown pixels, add "ignore": [{first}] to classes.json'
+        f'. If it stands for unknown pixels, add "ignore": [{first}] to classes.json, or --ignore_id {first} '
+        "to the command line"
         if first in _OFTEN_UNKNOWN
         else ""
     )

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from groupdnet_hub.data.cache import CachedPictures, FirstItems
 from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_map
-from groupdnet_hub.data.labels import LabelSet, resize_label_map
+from groupdnet_hub.data.labels import LabelSet, resize_map
 from groupdnet_hub.data.listing import (
     FolderPairs,
     Pair,
@@ -27,7 +27,7 @@ from groupdnet_hub.data.listing import (
 )
 from groupdnet_hub.data.transforms.moves import Moves, MoveTable, move_batch
 from groupdnet_hub.data.transforms.placement import Placement, Transform
-from groupdnet_hub.data.turned_pairs import WarnOnce, check_pair
+from groupdnet_hub.data.turned_pairs import PairWarnings, check_pair
 from groupdnet_hub.data.unknown import mark_unknown
 from groupdnet_hub.io.images import photo_to_bytes, read_photo
 
@@ -96,7 +96,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         # Shared, so that persistent workers of a loader see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._read_items = FirstItems(cache_bytes)
-        self._warn_once = WarnOnce()
+        self._warnings = PairWarnings()
         self.cached: CachedPictures | None = None
 
     @classmethod
@@ -236,9 +236,9 @@ class PairedImages(Dataset[dict[str, Tensor]]):
     def _maps(self, index: int) -> dict[str, Tensor]:
         if self.cached is not None:
             return self.cached.item(index)
-        return _resized(
-            *read_partial_label_map(self.pairs[index][1], self.labels), self.labels, self.image_size
-        )
+        label_map, tell = self.pairs[index][1], self._warnings.two_readings
+        label, unknown = read_partial_label_map(label_map, self.labels, tell=tell)
+        return _resized(label, unknown, self.labels, self.image_size)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -290,7 +290,7 @@ class PairedImages(Dataset[dict[str, Tensor]]):
         item = self._read_items.get(index)
         if item is None:
             pair = self.pairs[index]
-            item = read_packed(pair, self.labels, self.image_size, f"item {index}", warn=self._warn_once)
+            item = read_packed(pair, self.labels, self.image_size, f"item {index}", warnings=self._warnings)
             self._read_items.put(index, item)
         return item
 
@@ -335,7 +335,7 @@ def read_packed(
     image_size: tuple[int, int],
     name: str,
     *,
-    warn: Callable[[str], None] | None = None,
+    warnings: PairWarnings,
 ) -> dict[str, Tensor]:
     """Read one item of :class:`PairedImages`, its ``image`` uint8.
 
@@ -344,7 +344,7 @@ def read_packed(
         labels: label set of the map.
         image_size: (height, width) of the item.
         name: name of the item in messages.
-        warn: takes a warning of an item that may be turned against its label map.
+        warnings: those of the data set.
 
     Raises:
         ValueError: for files that cannot be read, and a picture and a label map of different sizes, or turned against
@@ -353,10 +353,10 @@ def read_packed(
     picture, label_map, instance_map = pair
     try:
         doubt = check_pair(pair)
-        if doubt is not None and warn is not None:
-            warn(doubt)
+        if doubt is not None:
+            warnings.turned(doubt)
         photo = read_photo(picture)
-        label, unknown = read_partial_label_map(label_map, labels)
+        label, unknown = read_partial_label_map(label_map, labels, tell=warnings.two_readings)
         size = (photo.height, photo.width)
         if label.shape != size:
             raise ValueError(
@@ -368,8 +368,8 @@ def read_packed(
             **_resized(label, unknown, labels, image_size),
         }
         if instance_map is not None:
-            instance = torch.from_numpy(read_instance_map(instance_map, size=size))
-            item["instance"] = resize_label_map(instance[None], image_size)[0]
+            instance = read_instance_map(instance_map, size=size)
+            item["instance"] = torch.from_numpy(resize_map(instance, image_size))
     except ValueError as error:
         files = ", ".join(
             "/".join(part.parts[-2:]) for part in (picture, label_map) if isinstance(part, Path)
@@ -382,7 +382,7 @@ def _resized(
     label: np.ndarray, unknown: np.ndarray, labels: LabelSet, size: tuple[int, int]
 ) -> dict[str, Tensor]:
     """Return the maps of an item: ``label``, and ``unknown`` where the label set ignores something."""
-    maps = {"label": resize_label_map(torch.from_numpy(label)[None], size)[0]}
+    maps = {"label": torch.from_numpy(resize_map(label, size))}
     if labels.ignore:
-        maps["unknown"] = resize_label_map(torch.from_numpy(unknown)[None], size)[0].bool()
+        maps["unknown"] = torch.from_numpy(resize_map(unknown, size)).bool()
     return maps

@@ -14,7 +14,7 @@ from groupdnet_hub.data.listing import checked_pair
 from groupdnet_hub.data.paired import read_packed
 from groupdnet_hub.data.rows import picture_in, undecoded
 from groupdnet_hub.data.transforms.placement import Placement, Transform
-from groupdnet_hub.data.turned_pairs import WarnOnce
+from groupdnet_hub.data.turned_pairs import PairWarnings
 
 
 class StreamedImages(IterableDataset[dict[str, Tensor]]):
@@ -48,7 +48,7 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
         self.image_column, self.label_column = image_column, label_column
         self.transform: Transform = Placement() if transform is None else transform
         self.instances, self.epoch = instances, 0
-        self._warn_once = WarnOnce()
+        self._warnings = PairWarnings()
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which the transform and the order of a shuffled stream depend."""
@@ -77,5 +77,5 @@ class StreamedImages(IterableDataset[dict[str, Tensor]]):
             if first is None:
                 first = (None, None, pair[2])
             pair = checked_pair(pair, self.instances, first, name)
-            item = read_packed(pair, self.labels, self.image_size, name, warn=self._warn_once)
+            item = read_packed(pair, self.labels, self.image_size, name, warnings=self._warnings)
             yield self.transform(item, self.epoch, position, class_count=len(self.labels))

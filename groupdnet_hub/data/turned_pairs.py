@@ -107,3 +107,15 @@ class WarnOnce:
         if not self._warned:
             self._warned.fill_(True)
             warnings.warn(f"{message}. Said once: other pairs may be alike", stacklevel=3)
+
+
+class PairWarnings:
+    """What is doubtful about the pairs of a data set; each kind of doubt is told once.
+
+    Attributes:
+        turned: takes that a picture may be turned against its label map.
+        two_readings: takes which of two possible readings of a label map was taken.
+    """
+
+    def __init__(self) -> None:
+        self.turned, self.two_readings = WarnOnce(), WarnOnce()

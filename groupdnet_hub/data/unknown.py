@@ -94,11 +94,8 @@ def describe_unknown(label: np.ndarray, unknown: np.ndarray, labels: LabelSet) -
     drawn = "the nearest class"
     if labels.dont_care is not None:
         drawn = ", ".join(labels.names[class_id] for class_id in classes_present(label[unknown], len(labels)))
-    pixels = "1 pixel" if count == 1 else f"{count} pixels"
-    return (
-        f"{pixels} ({percent_unknown(count / unknown.size)}) of the label map {'is' if count == 1 else 'are'} unknown: "
-        f"{'it is' if count == 1 else 'they are'} drawn as {drawn}"
-    )
+    pixels, are = ("1 unknown pixel", "is") if count == 1 else (f"{count} unknown pixels", "are")
+    return f"{pixels} ({percent_unknown(count / unknown.size)}) of the label map {are} drawn as {drawn}"
 
 
 def percent_unknown(fraction: float) -> str:

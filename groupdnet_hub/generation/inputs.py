@@ -15,7 +15,7 @@ from torch import Tensor
 from groupdnet_hub import GroupDNet
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_map
-from groupdnet_hub.data.labels import classes_present, resize_label_map
+from groupdnet_hub.data.labels import classes_present, resize_map
 from groupdnet_hub.data.listing import is_split, splits_in
 from groupdnet_hub.data.splits import labels_in, open_split
 from groupdnet_hub.data.turned_pairs import check_orientations
@@ -96,7 +96,7 @@ class LabelMaps:
         try:
             size = None if self.paired else self.size
             given = read_partial_label_map(self.folder / name, self.labels, size=size, resize=True)
-            label, unknown = (resize_label_map(torch.from_numpy(one)[None], self.size)[0] for one in given)
+            label, unknown = (torch.from_numpy(resize_map(one, self.size)) for one in given)
             unknown = unknown.bool()
             if self.instance_names is None:
                 return label, unknown, None

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.resuming import ResumeSettings
 from groupdnet_hub.runs.settings import (
     at_least,
@@ -32,6 +34,10 @@ class ParserTrainConfig(ResumeSettings):
         help="data set folders of the same classes", check=existing_folders, on_resume="data"
     )
     split: str = option("train", "their split", on_resume="data")
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
+        "classes.json ignores: they are no target"
+    )
     output_dir: str = option(help="folder of the run; the parser is in its folder parser/", on_resume="free")
     pretrained_model_name_or_path: str | None = option(
         None, "segmentation model to start from; by default a new one", on_resume="network"

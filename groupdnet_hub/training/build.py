@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +19,7 @@ from groupdnet_hub.baselines import (
     system_from_file,
     system_preset,
 )
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.convert.transfer import TransferReport
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.config.network import read_ties
@@ -52,6 +55,7 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
             if not isinstance(model, GroupDNet):
                 raise ValueError(f"--grow makes a larger GroupDNet: this is a {model.config.system_name}")
             model = grow(model, generator=generator)
+        labels = _with_ignored(labels, model.config.ignore)
         if model.labels.names == labels.names and not settings.init_class:
             return _with_fields(model, {"ignore": labels.ignore}), None
         if not isinstance(model, GroupDNet):
@@ -73,7 +77,8 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
         )
     if config.num_classes != len(labels.names):
         raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")
-    config = config.replace(class_names=labels.names, palette=labels.palette, ignore=labels.ignore)
+    ignore = _with_ignored(labels, config.ignore).ignore
+    config = config.replace(class_names=labels.names, palette=labels.palette, ignore=ignore)
     return build_system(config, generator=generator), None
 
 
@@ -92,6 +97,12 @@ def with_asked_prior(settings: TrainConfig, model: System) -> System:
     if rank is None and codes is None:
         rank, codes = model.config.prior_rank, model.config.prior_codes
     return model.with_prior(rank=rank or 0, codes=codes or 0, ties=read_ties(settings.prior_ties))
+
+
+def _with_ignored(labels: LabelSet, before: Sequence[Ignored]) -> LabelSet:
+    """Return the data's label set, which ignores what a network's did before too, but for classes of the data."""
+    kept = (v for v in before if (v >= len(labels) if isinstance(v, int) else v not in labels.palette))
+    return replace(labels, ignore=(*labels.ignore, *kept))
 
 
 def _with_fields(model: System, fields: dict[str, Any]) -> System:

@@ -63,6 +63,28 @@ def test_it_does_not_where_nothing_is_ignored(bordered: Path, labels: LabelSet) 
     assert not ignoring[0]["unknown"].any()
 
 
+@pytest.mark.parametrize(
+    ("count", "first"), [(35, "label-0"), (35, "unlabeled"), (151, "other"), (35, "sky")]
+)
+def test_they_are_of_the_dont_care_class_where_the_paper_has_one(count: int, first: str) -> None:
+    """Of Cityscapes with its 35 classes, and of ADE20K with 151; elsewhere of the nearest one."""
+    classes = LabelSet.from_names([first, *(f"class {i}" for i in range(1, count))])
+    labels = LabelSet(classes.names, classes.palette, (255,))
+    ids = np.full((8, 8), 7)
+    ids[:, 3:5], ids[:, 6:] = 255, 20
+    pairs = [(np.zeros((8, 8, 3), np.uint8), ids, None), (np.zeros((8, 8, 3), np.uint8), ids * 0 + 255, None)]
+    item, blank = (PairedImages([pair], labels, (8, 8)) for pair in pairs)
+    drawn = item[0]["label"][item[0]["unknown"]].unique().tolist()
+    assert drawn == ([7] if first == "sky" else [0])
+    assert item[0]["label"][:, [0, 1, 2, 5]].unique().tolist() == [7]
+    if first == "sky":
+        with pytest.raises(ValueError, match="all pixels of the label map are unknown: leave this map out"):
+            blank[0]
+    else:
+        assert blank[0]["unknown"].all()
+        assert not blank[0]["label"].any()
+
+
 def test_both_maps_are_resized_alike(bordered: Path, labels: LabelSet) -> None:
     """A class in place of the unknown id tells where its pixels go."""
     wider = LabelSet.from_names([f"class {i}" for i in range(256)])

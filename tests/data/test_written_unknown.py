@@ -71,11 +71,11 @@ def test_the_sentence_counts_and_says_what_is_drawn() -> None:
     assert describe_unknown(label, unknown, labels_of(3, 255)) == ""
     unknown[0, 0] = True
     found = describe_unknown(label, unknown, labels_of(3, 255))
-    assert found == "1 pixel (0.1 %) of the label map is unknown: it is drawn as the nearest class"
+    assert found == "1 unknown pixel (0.1 %) of the label map is drawn as the nearest class"
     unknown[1] = True
     label[1] = 2
     found = describe_unknown(label, unknown, labels_of(3, 0, 2))
-    assert found == "101 pixels (10.1 %) of the label map are unknown: they are drawn as class 0, class 2"
+    assert found == "101 unknown pixels (10.1 %) of the label map are drawn as class 0, class 2"
     assert percent_unknown(1e-6) == "less than 0.1 %"
     assert percent_unknown(0) == "0.0 %"
 

@@ -22,14 +22,26 @@ def outlines(ids: np.ndarray) -> np.ndarray:
     return found
 
 
-def write_bordered(folder: Path, count: int, size: tuple[int, int], *, value: int = 255) -> None:
+def write_bordered(
+    folder: Path, count: int, size: tuple[int, int], *, value: int = 255, split: str = "train"
+) -> None:
     """Write drawn people whose outlines have an id that is no class, and a corner too; classes.json says nothing."""
-    write_figures(folder, count, size=size)
-    for path in sorted(folder.glob("*/labels/*.png")):
+    write_figures(folder, count, split=split, size=size)
+    for path in sorted(folder.glob(f"{split}/labels/*.png")):
         ids = np.asarray(Image.open(path)).copy()
         ids[outlines(ids)] = value
         ids[: size[0] // 8, : size[1] // 4] = value
         Image.fromarray(ids).save(path)
+
+
+def repaint(folder: Path, seed: int, *, value: int = 255) -> None:
+    """Let a folder's photos show noise where their label maps hold an id."""
+    generator = np.random.default_rng(seed)
+    for path in sorted(folder.glob("*/images/*.png")):
+        pixels = np.array(Image.open(path).convert("RGB"))
+        unknown = np.asarray(Image.open(path.parents[1] / "labels" / path.name)) == value
+        pixels[unknown] = generator.integers(0, 256, (int(unknown.sum()), 3))
+        Image.fromarray(pixels).save(path)
 
 
 def ignore_in(folder: Path, *values: int | list[int]) -> None:

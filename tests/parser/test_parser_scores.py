@@ -45,16 +45,21 @@ def test_it_counts_the_photos_of_each_class_and_merges(
     assert counts["belt"] == "0"
 
 
-def test_unknown_pixels_are_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("by_flag", [False, True])
+def test_unknown_pixels_are_not_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], by_flag: bool
+) -> None:
     write_bordered(tmp_path / "drawn", 3, (64, 64))
     for path in (tmp_path / "drawn").glob("*/labels/*.png"):
         ids = np.asarray(Image.open(path)).copy()
         ids[ids == PEOPLE16.id_of("hair")] = 255
         Image.fromarray(ids).save(path)
     PEOPLE16.to_file(tmp_path / "drawn" / "classes.json")
-    ignore_in(tmp_path / "drawn", 255)
+    if not by_flag:
+        ignore_in(tmp_path / "drawn", 255)
     write_segmenter(tmp_path / "parser", PEOPLE16.names)
     flags = ["--parser", tmp_path / "parser", "--data_dir", tmp_path / "drawn", "--split", "train"]
+    flags += ["--ignore_id", 255] if by_flag else []
     parser_scores.main([str(flag) for flag in (*flags, "--resolution", 64, 64)])
     lines = capsys.readouterr().out.splitlines()
     counts = {cells(line)[0]: cells(line)[2] for line in lines if cells(line)[0] in PEOPLE16.names}

@@ -222,9 +222,11 @@ def test_views_move_unknown_pixels_with_the_map_and_are_not_centred_on_them() ->
     assert views.draw(images, torch.full_like(labels, UNKNOWN), generator())[1].eq(UNKNOWN).all()
 
 
-def test_a_parser_is_trained_on_maps_with_unknown_pixels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_flag", [False, True])
+def test_a_parser_is_trained_on_maps_with_unknown_pixels(tmp_path: Path, by_flag: bool) -> None:
     write_bordered(tmp_path / "data", 4, (64, 64))
-    ignore_in(tmp_path / "data", 255)
+    if not by_flag:
+        ignore_in(tmp_path / "data", 255)
     parser = save_small_parser(tmp_path / "small", FIGURE_LABELS.names)
     flags = [
         "--data_dir",
@@ -237,6 +239,7 @@ def test_a_parser_is_trained_on_maps_with_unknown_pixels(tmp_path: Path) -> None
     ]
     flags += ["--pretrained_model_name_or_path", str(parser), "--resolution", "64", "--train_batch_size", "2"]
     flags += ["--max_train_steps", "2", "--frozen_stages", "0"]
+    flags += ["--ignore_id", "255"] if by_flag else []
     with torch.random.fork_rng():
         folder = train_parser.run(parse_parser_config(flags))
     assert (folder / "model.safetensors").is_file()

@@ -31,7 +31,7 @@ from tests.helpers.page_models import page_model
 
 SIZE = (64, 64)
 IGNORING = LabelSet(FIGURE_LABELS.names, FIGURE_LABELS.palette, (255, (224, 224, 192)))
-TOLD = "256 pixels (6.2 %) of the label map are unknown: they are drawn as the nearest class."
+TOLD = "256 unknown pixels (6.2 %) of the label map are drawn as the nearest class."
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +116,31 @@ def test_a_model_that_ignores_nothing_refuses_with_a_way_out(plain: Studio, uplo
         events(plain, "on_upload")(session, upload, 3)
 
 
+def test_a_page_ignores_what_its_variable_lists(
+    plain: Studio, examples: Path, upload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUPDNET_MODEL", plain.source)
+    monkeypatch.setenv("GROUPDNET_EXAMPLES", str(examples))
+    monkeypatch.setenv("GROUPDNET_IGNORE_ID", "255 #e0e0c0")
+    studio = app.open_studio()
+    assert studio.labels.ignore == (255, (224, 224, 192))
+    opened, _, told = endpoints.open_map(studio, studio.enter(Session()), upload, 3)
+    assert told == f"Drawn with seed 3. {TOLD}"
+    encoded, *_ = endpoints.encode(studio, opened, _grey_photo(examples.parent), upload, False)
+    assert len(encoded.shelf) == 1
+    monkeypatch.setenv("GROUPDNET_IGNORE_ID", "white")
+    with pytest.raises(
+        ValueError, match=r"GROUPDNET_IGNORE_ID takes ids from 0 to 65535 and colours .* not 'white'"
+    ):
+        app.open_studio()
+
+
+def _grey_photo(folder: Path) -> str:
+    path = folder / "grey.png"
+    Image.new("RGB", SIZE, (128, 128, 128)).save(path)
+    return str(path)
+
+
 def test_what_is_no_map_of_these_classes_gets_no_such_advice(plain: Studio, tmp_path: Path) -> None:
     for name, pixels in (
         ("numbers", np.arange(64 * 64).reshape(SIZE).astype(np.uint16)),
@@ -188,5 +213,5 @@ def test_examples_may_have_some(
     with caplog.at_level(logging.WARNING):
         studio = Studio(plain.source, tmp_path)
     assert studio.examples == [tmp_path / "one.png"]
-    assert "one.png: 256 pixels" in caplog.text
+    assert "one.png: 256 unknown pixels" in caplog.text
     assert np.array_equal(example_map(tmp_path / "one.png", FIGURE_LABELS, SIZE)[~unknown], known[~unknown])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from groupdnet_hub import GroupDNet
+from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.data.figure_drawing import draw_figure
+from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.training.prior_fitting import nearest_decoded, region_differences
 from tests.helpers.network_models import generator as seeded
 from tests.helpers.prior_examples import encoded, small_config
+from tests.helpers.unknown_maps import repaint, write_bordered
+from train.tools import fit_prior
 
 
 def test_differences_are_those_of_each_class_region() -> None:
@@ -57,6 +62,26 @@ def test_a_model_keeps_the_codes_that_it_decodes_nearest() -> None:
     torch.testing.assert_close(model.prior.mean[0, :3], posterior[nearest, 0].flatten(1))
     model.fit_prior([(images, labels)])
     assert model.prior.count[0] == 6
+
+
+@pytest.mark.parametrize("nearest", ["1", "0.5"])
+def test_a_trained_model_keeps_what_it_ignores(tmp_path: Path, nearest: str) -> None:
+    model, data = tmp_path / "model", tmp_path / "data"
+    ignoring = LabelSet(FIGURE_LABELS.names, FIGURE_LABELS.palette, (255,))
+    GroupDNet(GroupDNetConfig.for_labels(ignoring, (32, 32), 4)).save_pretrained(model)
+    flags = ["--model", str(model), "--data_dir", str(data), "--prior_codes", "3", "--nearest", nearest]
+    write_bordered(data, 3, (32, 32))
+    fitted = []
+    for number, name in enumerate(("one", "other")):
+        repaint(data, number)
+        with pytest.raises(ValueError, match=r"255 is not a class id.*--ignore_id 255"):
+            fit_prior.main([*flags, "--output_dir", str(tmp_path / name)])
+        fit_prior.main([*flags, "--ignore_id", "255", "--output_dir", str(tmp_path / name)])
+        fitted.append(GroupDNet.from_pretrained(tmp_path / name))
+        assert fitted[-1].config.ignore == (255,)
+    state, other = (one.prior.state_dict() for one in fitted)
+    assert all(torch.equal(value, other[key]) for key, value in state.items())
+    assert state["count"].max() == (3 if nearest == "1" else 2)
 
 
 def test_unknown_pixels_belong_to_no_code_and_show_no_class() -> None:

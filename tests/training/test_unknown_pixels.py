@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from groupdnet_hub.baselines import SYSTEMS
 from groupdnet_hub.data.unknown import mark_unknown
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
+from groupdnet_hub.models.segmentation_discriminator import SegmentationDiscriminator
 from groupdnet_hub.training.augment.class_crops import ClassCrops
 from groupdnet_hub.training.fast.step_form import StepForm
 from groupdnet_hub.training.objectives.code_memory import CodeMemory
@@ -79,6 +81,15 @@ def assert_same_training(flags: str, form: StepForm, steps: int = 2) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_what_a_photo_shows_at_unknown_pixels_changes_nothing(objective: str, form: StepForm) -> None:
     assert_same_training(OBJECTIVES[objective], form)
+
+
+# Each system has an encoder of its own, whatever its objective.
+SYSTEM_RUNS = {name: f"{RUNS['pix2pixHD'].partition('--model')[0]} --model {name}" for name in SYSTEMS}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_nor_does_it_for_any_system(system: str) -> None:
+    assert_same_training(SYSTEM_RUNS[system], FORMS["working"])
 
 
 @pytest.mark.parametrize("objective", ["hinge", "segmentation"])
@@ -186,6 +197,38 @@ def test_patches_without_a_known_pixel_count_in_no_adversarial_loss(objective: s
             assert logits.grad[~blind].any()
 
 
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "redraw window"])
+def test_what_is_said_of_unknown_pixels_does_not_adapt_the_augmentation(objective: str) -> None:
+    """The discriminator is sure of known pixels and calls all unknown ones generated."""
+    flags = OBJECTIVES[objective].replace("--diffaugment_target 0.6", "").replace("--diffaugment", "")
+    flags = flags.replace("--discriminator_crop 16", "") + " --diffaugment --diffaugment_target 0.6"
+    with step_run(flags.split(), PLAIN, unknown=True) as (run, batches):
+        unknown = torch.zeros_like(batches[0]["unknown"])
+        unknown[:, :, :16] = True
+
+        def multi_scale(_: nn.Module, __: Any, outputs: list[list[Tensor]]) -> list[list[Tensor]]:
+            return [[*scale[:-1], said(scale[-1])] for scale in outputs]
+
+        def said(logits: Tensor) -> Tensor:
+            known = nn.functional.interpolate((~unknown[:1, None]).float(), logits.shape[2:], mode="area")
+            return 0 * logits + torch.where(known > 0, 9.0, -9.0)
+
+        def per_pixel(_: nn.Module, __: Any, logits: Tensor) -> Tensor:
+            known = said(logits[:, :1])
+            return torch.cat((known.expand(-1, logits.shape[1] - 1, -1, -1), -known), dim=1)
+
+        for module in run.learner.discriminator.modules():
+            if isinstance(module, MultiScaleDiscriminator):
+                module.register_forward_hook(multi_scale)
+            elif isinstance(module, SegmentationDiscriminator):
+                module.register_forward_hook(per_pixel)
+        run.update({**batches[0], "unknown": unknown})
+        augmentation = run.learner.streams.augmentation
+        assert augmentation is not None
+        report = augmentation.report()
+        assert report["augment_overfitting"] == pytest.approx(2 / 256)
+
+
 def test_the_gradient_penalty_leaves_unknown_pixels_out() -> None:
     class Linear(nn.Module):
         def forward(self, x: Tensor) -> list[list[Tensor]]:
@@ -280,7 +323,7 @@ def test_unknown_pixels_are_of_no_class_for_the_discriminator(maps: tuple[Tensor
 
 def test_logits_of_mixed_pictures_are_compared_at_known_pixels() -> None:
     of_mixed, mixed = torch.zeros(1, 2, 1, 4), torch.tensor([1.0, 2, 3, 9]).expand(1, 2, 1, 4)
-    counted = torch.tensor([[[True, True, True, False]]])
+    counted = torch.tensor([[[[True, True, True, False]]]])
     assert consistency_loss(of_mixed, mixed, counted) == pytest.approx(14 / 3)
     assert consistency_loss(of_mixed, mixed) == consistency_loss(of_mixed, mixed, torch.ones_like(counted))
     assert consistency_loss(of_mixed, mixed, torch.zeros_like(counted)) == 0

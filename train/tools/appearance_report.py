@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet, LabelSet
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.data.unknown import grey_unknown, mark_unknown, with_grey_unknown
 from groupdnet_hub.metrics import alexnet_lpips
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
     at_least,
@@ -135,6 +137,10 @@ class ReportConfig(Settings):
     model: str = option(help="folder or Hub id")
     data_dir: str = option(help="data set folder with a validation split", check=existing_folder)
     split: str = option("validation", "its split")
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of its label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
+        "classes.json ignores: they are not measured"
+    )
     reroll_class: str | None = option(
         None, "by default the one with the most pixels in the pictures, except the background"
     )
@@ -164,7 +170,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if settings.reroll_class is not None:
         model.labels.id_of(settings.reroll_class)  # refuses others, before the pictures are read
     split, config = Path(settings.data_dir) / settings.split, model.config
-    data = open_split(split, model.labels, config.image_size, instances=config.instance_edges)
+    edges = config.instance_edges
+    data = open_split(split, model.labels, config.image_size, settings.ignore_id, instances=edges)
     count = min(len(data), settings.max_pictures or len(data))
     items = [data[i] for i in tqdm(range(count), desc="reading")]
     class_ = settings.reroll_class or main_class(model.labels, items)

@@ -13,8 +13,10 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from groupdnet_hub import GroupDNet
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import Settings, existing_folder, option, refuse_other_folders
 from groupdnet_hub.training.config.network import read_ties
 
@@ -26,6 +28,10 @@ class PriorConfig(Settings):
     model: str = option(help="folder or Hub id")
     data_dir: str = option(help="data set folder of the model's classes", check=existing_folder)
     split: str = option("train", "its split")
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of its label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
+        "classes.json ignores: they belong to no code"
+    )
     prior_rank: int = option(0, "number of principal directions of each class's codes")
     prior_codes: int = option(0, "number of pictures per class whose codes are stored")
     prior_ties: tuple[str, ...] | None = option(
@@ -67,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = GroupDNet.from_pretrained(settings.model).with_prior(**prior)
     instances = model.config.instance_edges and settings.nearest < 1  # encoding alone needs none
     split = Path(settings.data_dir) / settings.split
-    data = open_split(split, model.labels, model.config.image_size, instances=instances)
+    data = open_split(split, model.labels, model.config.image_size, settings.ignore_id, instances=instances)
     loader = DataLoader(data, settings.batch_size, generator=torch.Generator())  # not the global one
     model.fit_prior(tqdm(loader, desc="encode"), nearest=settings.nearest)
     stored = GroupDNet.from_pretrained(settings.model, dtype="auto").with_prior(**prior)

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import groupdnet_hub
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.flags import parse_settings, read_flags
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.scripts import is_clone
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -67,6 +69,10 @@ class PackConfig(Settings):
         check=existing_folders,
         metavar="FOLDER",
     )
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255: the packed "
+        "classes.json lists them too"
+    )
     pictures: str = option(
         "keep",
         "copy picture files, or encode them again as JPEG or, with every value kept, as PNG",
@@ -107,6 +113,8 @@ class PackConfig(Settings):
             self.refuse_given(("jpeg_quality",), f"with --pictures {self.pictures}")
         if self.args_file is not None:
             read_flags(self.args_file, TrainConfig)  # here, not on the lent machine
+        if self.ignore_id and not self.train_data_dir:
+            raise ValueError("--ignore_id has no effect without --train_data_dir")
         if self.resolution and min(self.resolution) < 1:
             raise ValueError(f"--resolution is {self.resolution}; sides are at least 1")
         for name in _STATE_FLAGS:
@@ -135,6 +143,7 @@ def pack(settings: PackConfig) -> list[Path]:
                     pictures=settings.pictures,
                     quality=settings.jpeg_quality,
                     size=settings.resolution,
+                    ignored=settings.ignore_id,
                 )
                 pictures.update(packed)
             facts["pictures"] = dict(pictures)

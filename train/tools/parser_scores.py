@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groupdnet_hub import PairedImages
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.unknown import with_ignored
 from groupdnet_hub.metrics import LabelTable, Segmenter
 from groupdnet_hub.parser.scores import class_table, measure, summary_table, sureness_table
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import Settings, existing_file, option, refuse_other_folders, size_option
 
 
@@ -31,6 +34,10 @@ class ScoresConfig(Settings):
     )
     data_dir: tuple[str, ...] = option(help="data set folders")
     split: str = option("validation", "their split")
+    ignore_id: tuple[Ignored, ...] = ignore_option(
+        "ids of label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
+        "classes.json ignores: they are not scored"
+    )
     resolution: tuple[int, int] = size_option(
         (256, 256),
         "size of the pictures and label maps; one number is a square",
@@ -59,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         found = {}
         for folder in settings.data_dir:
-            labels = read_label_set(folder, settings.split)
+            labels = with_ignored(read_label_set(folder, settings.split), settings.ignore_id)
             table = (
                 LabelTable.from_file(settings.parser_labels, labels)
                 if settings.parser_labels

@@ -59,14 +59,20 @@ class AdaptiveDiffAugment(DiffAugment):
         return torch.where((chances < self.probability)[:, self._augmentation], draws, self._neutral)
 
     @torch.no_grad()
-    def observe(self, realness: Tensor) -> None:
+    def observe(self, realness: Tensor, counts: Tensor | None = None) -> None:
         """Move p by what the discriminator says of a batch of real pictures; every process calls it at once.
 
         Args:
             realness: [B, ...], at any places: positive where they are found real.
+            counts: of the same shape, how much each place counts; by default all alike.
         """
         pictures = len(realness) * self.num_processes
-        found = tensor_mean_over_processes(realness.float().sign().mean())
+        signs = realness.float().sign()
+        if counts is None:
+            found = tensor_mean_over_processes(signs.mean())
+        else:
+            total, of_all = tensor_mean_over_processes(torch.stack(((signs * counts).sum(), counts.sum())))
+            found = total / of_all.clamp(min=1)
         self.overfitting.lerp_(found, min(1.0, pictures / _AVERAGED_PICTURES))
         step = (self.overfitting - self.target).sign() * (pictures / self.rise)
         self.probability.add_(step).clamp_(0, 1)

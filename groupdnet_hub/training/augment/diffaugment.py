@@ -55,7 +55,7 @@ class DiffAugment(SharedStream):
         """Return random numbers [items, 7] from 0 to 1: three for the colour, two each for translation and cutout."""
         return self.uniform(items, len(NEUTRAL), device=device)
 
-    def observe(self, realness: Tensor) -> None:
+    def observe(self, realness: Tensor, counts: Tensor | None = None) -> None:
         """Take note of a batch of real pictures: nothing here depends on it."""
 
     def report(self) -> dict[str, Tensor]:

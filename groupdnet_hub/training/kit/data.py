@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from groupdnet_hub import LabelSet, PairedImages
+from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_map
 from groupdnet_hub.data.labels import colour_picture, label_picture, resize_map
 from groupdnet_hub.data.listing import LISTING, data_folder_problem
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.data.turned_pairs import check_pair
+from groupdnet_hub.data.unknown import with_ignored
 from groupdnet_hub.io.headers import header_of
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.io.strict_json import json_line, read_json_lines
@@ -34,6 +36,7 @@ def pack_data(
     pictures: str = "keep",
     quality: int = 92,
     size: tuple[int, int] | None = None,
+    ignored: Sequence[Ignored] = (),
 ) -> dict[str, int]:
     """Copy the splits of a paired data set; its label maps keep every value, and which pixels are unknown.
 
@@ -43,6 +46,8 @@ def pack_data(
         pictures: one of ``PICTURES``.
         quality: of ``jpeg``, from 1 to 100; colours keep their full resolution.
         size: (height, width) to which pictures and maps are resized as training would, not with ``keep``.
+        ignored: ids and colours that stand for unknown pixels, beside those that ``classes.json`` ignores; that of the
+            copy lists them.
 
     Returns:
         The number of pictures of each split.
@@ -54,10 +59,13 @@ def pack_data(
     problem = data_folder_problem(source, "train")
     if problem is not None:
         raise ValueError(problem)
-    labels = read_label_set(source)
+    labels = with_ignored(read_label_set(source), ignored)
     target.mkdir(parents=True)
     labels_file = next(p for p in (source / "classes.json", source / "train" / "classes.json") if p.is_file())
-    shutil.copyfile(labels_file, target / "classes.json")
+    if ignored:
+        labels.to_file(target / "classes.json")
+    else:
+        shutil.copyfile(labels_file, target / "classes.json")
     counts = {}
     for split in SPLITS:
         if (source / split).is_dir():

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.data.labels import instance_edges, one_hot
@@ -35,8 +36,11 @@ class Augment(Protocol):
     def plain(self, x: Tensor, copies: int, /) -> Tensor:
         """Return the same as a call, where second derivatives are wanted."""
 
-    def observe(self, realness: Tensor, /) -> None:
-        """Take note of the answers on a batch of real pictures [B, ...]: positive where they seem real."""
+    def observe(self, realness: Tensor, counts: Tensor | None = None, /) -> None:
+        """Take note of the answers on a batch of real pictures [B, ...]: positive where they seem real.
+
+        ``counts``, of the same shape, is how much each of them counts; by default all alike.
+        """
 
 
 def label_input(batch: Batch, config: SystemConfig) -> Tensor:
@@ -157,13 +161,24 @@ def mean_logits(outputs: Features, weights: Tensor | None = None) -> Tensor:
     return torch.stack([picture_means(found, weights) for found in logits(outputs)]).mean(dim=0)
 
 
-def observe(augment: Augment | None, outputs: Features, middle: float = 0.0) -> None:
+def observe(
+    augment: Augment | None, outputs: Features, weights: Sequence[Tensor | None], middle: float = 0.0
+) -> None:
     """Let an augmentation take note of the patch logits of real pictures.
 
     Args:
         augment: takes note; None where there is no augmentation.
         outputs: for each scale the features of real pictures, the logits last.
+        weights: for each scale how much each pixel [B, 1, H, W] counts, or None where all count alike.
         middle: the logit that is as far from what generated pictures should get as from what real ones should.
     """
-    if augment is not None:
-        augment.observe(torch.cat([found.detach().flatten(1) for found in logits(outputs)], dim=1) - middle)
+    if augment is None:
+        return
+    found = [one.detach() for one in logits(outputs)]
+    counts = [
+        F.adaptive_avg_pool2d(known, (one.shape[2], one.shape[3])).flatten(1)
+        for one, known in zip(found, weights, strict=True)
+        if known is not None
+    ]
+    realness = torch.cat([one.flatten(1) for one in found], dim=1) - middle
+    augment.observe(realness, torch.cat(counts, dim=1) if counts else None)

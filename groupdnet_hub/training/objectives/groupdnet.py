@@ -19,6 +19,7 @@ from groupdnet_hub.training.objectives.discriminator_inputs import (
     logits,
     mean_logits,
     observe,
+    place_weights,
 )
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
 from groupdnet_hub.training.objectives.losses import (
@@ -82,8 +83,9 @@ class MultiScaleObjective(ReconstructionObjective):
         """Return the losses on generated and on real pictures."""
         shown = discriminator_input(condition, (fake, real), self.parts.augment)
         on_fake, on_real = halves(discriminator(shown))
-        observe(self.parts.augment, on_real, self._middle)
-        places = self._place_weights(shown[: len(condition)])
+        maps = shown[: len(condition)]
+        observe(self.parts.augment, on_real, [place_weights(maps, self.config)] * len(on_real), self._middle)
+        places = self._place_weights(maps)
         fake_loss, real_loss = self._discriminator_loss(logits(on_fake), logits(on_real), places)
         return {"discriminator_fake": fake_loss, "discriminator_real": real_loss}
 

@@ -112,15 +112,16 @@ class BicycleObjective:
         """Return the losses of each discriminator on its pictures and on the real ones, added up."""
         condition, image = label_input(batch, self.config), batch["image"]
         shown = [discriminator_input(condition, (fake.detach(), image), self.parts.augment) for fake in fakes]
-        sums, found = torch.zeros(2, device=image.device), []
+        sums, found, weights = torch.zeros(2, device=image.device), [], []
         for output, one in zip(discriminator(*shown), shown, strict=True):
             on_fake, on_real = halves(output)
-            found += on_real
             places = place_weights(one[: len(image)], self.config)
+            found += on_real
+            weights += [places] * len(on_real)
             sums = sums + torch.stack(
                 least_squares_discriminator_loss(logits(on_fake), logits(on_real), places)
             )
-        observe(self.parts.augment, found, LEAST_SQUARES_MIDDLE)
+        observe(self.parts.augment, found, weights, LEAST_SQUARES_MIDDLE)
         return {"discriminator_fake": sums[0], "discriminator_real": sums[1]}
 
     def real_scores(
@@ -189,8 +190,8 @@ class DiversityObjective:
         pictures = (fakes[0].detach(), batch["image"])
         shown = discriminator_input(condition, pictures, self.parts.augment)
         on_fake, on_real = halves(discriminator(shown))
-        observe(self.parts.augment, on_real, LEAST_SQUARES_MIDDLE)
         places = place_weights(shown[: len(condition)], self.config)
+        observe(self.parts.augment, on_real, [places] * len(on_real), LEAST_SQUARES_MIDDLE)
         fake, real = least_squares_discriminator_loss(logits(on_fake), logits(on_real), places)
         return {"discriminator_fake": fake, "discriminator_real": real}
 

@@ -89,17 +89,20 @@ class SegmentationObjective(ReconstructionObjective):
             shown = shown.contiguous(memory_format=torch.channels_last)
         on_fake, on_real, *on_mixed = discriminator(shown).split(len(fake))
         if self.parts.augment is not None:
-            self.parts.augment.observe(realness(on_real.detach()))
+            self.parts.augment.observe(realness(on_real.detach()), self._counted(target))
         counts = tensor_mean_over_processes(class_counts(target, self.config.num_classes))
         losses = {
             "discriminator_fake": fake_loss(on_fake, class_weights(maps, self.parts.class_balance)),
             "discriminator_real": segmentation_loss(on_real, target, counts),
         }
         if mask is not None:
-            counted = target != NO_TARGET if self.config.ignore else None
-            distance = consistency_loss(on_mixed[0], mix(mask, on_real, on_fake), counted)
+            distance = consistency_loss(on_mixed[0], mix(mask, on_real, on_fake), self._counted(target))
             losses["discriminator_mixed"] = self.parts.labelmix_weight * distance
         return losses
+
+    def _counted(self, target: Tensor) -> Tensor | None:
+        """Return which pixels count where all with a class do, bool [B, 1, H, W]; None where all count."""
+        return (target != NO_TARGET)[:, None] if self.config.ignore else None
 
     def real_scores(
         self, discriminator: Discriminator, batch: Batch, augment: Change | None = None

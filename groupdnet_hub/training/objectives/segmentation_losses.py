@@ -76,9 +76,9 @@ def consistency_loss(of_mixed: Tensor, mixed: Tensor, counted: Tensor | None = N
     Args:
         of_mixed: [B, N + 1, H, W].
         mixed: of the same shape.
-        counted: bool [B, H, W], pixels over which the mean is taken; by default all.
+        counted: bool [B, 1, H, W], pixels over which the mean is taken; by default all.
     """
     if counted is None:
         return F.mse_loss(of_mixed.float(), mixed.float())
-    squared = (of_mixed.float() - mixed.float()).square() * counted[:, None]
+    squared = (of_mixed.float() - mixed.float()).square() * counted
     return squared.sum() / (of_mixed.shape[1] * counted.sum()).clamp(min=1)

@@ -21,8 +21,8 @@ CANDIDATES = 4
 # How far a morph may go beyond its two looks.
 MORPH_SPAN = (-0.5, 1.5)
 _IF_UNKNOWN = (
-    "If such pixels are unknown, paint them as the class that is to be drawn there; only a model whose data listed "
-    'their value as "ignore" in classes.json takes them as they are.'
+    "If such pixels are unknown, paint them as the class that is to be drawn there. They are taken as they are by a "
+    'model whose data listed their value as "ignore" in classes.json, and by a page started with GROUPDNET_IGNORE_ID.'
 )
 # Largest value of a label map's pixel.
 _LARGEST_ID = 65535

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub import GroupDNetPipeline, LabelSet
 from groupdnet_hub.data.label_maps import read_partial_label_map
 from groupdnet_hub.data.person_frames import Box, cut, cut_map, plain_colour
 from groupdnet_hub.data.person_maps import cut_out
@@ -84,26 +84,27 @@ def examples(session: Session) -> tuple[ShelfItem, ...]:
 
 
 def photo_map(
-    pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str] | np.ndarray
-) -> np.ndarray:
+    session: Session,
+    path: str | os.PathLike[str] | np.ndarray,
+    labels: LabelSet,
+    size: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the label map of the session's photo at the model's size, cropped as the photo was.
 
-    Raises:
-        ValueError: if it is no label map of the model's classes, fits neither the photo nor its crop, or is not turned
-            as the photo is by its EXIF orientation.
-    """
-    return partial_photo_map(pipeline, session, path)[0]
+    Args:
+        session: the visitor's.
+        path: the label map.
+        labels: the model's classes.
+        size: (height, width) of the model's pictures.
 
-
-def partial_photo_map(
-    pipeline: GroupDNetPipeline, session: Session, path: str | os.PathLike[str] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return :func:`photo_map`, and which of its pixels the file says are unknown, bool [H, W].
+    Returns:
+        (int64 [H, W], bool [H, W], the pixels that are unknown).
 
     Raises:
-        ValueError: as :func:`photo_map`.
+        ValueError: if it is no label map of these classes, fits neither the photo nor its crop, or is not turned as the
+            photo is by its EXIF orientation.
     """
-    photo, size, labels = photo_of(session), pipeline.model.config.image_size, pipeline.labels
+    photo = photo_of(session)
     doubt_of_map(session, path)
     ids, unknown = read_partial_label_map(path, labels)
     ids = np.where(unknown & ~np.isin(ids, labels.ignored_ids), _NO_CLASS, ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet
+from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.data.unknown import with_ignored
 
 from . import actions
 from .example_maps import example_map, fitting_maps
@@ -23,6 +25,8 @@ from .photo_parser import PhotoParser
 from .session import Session, ShelfItem
 
 ResultT = TypeVar("ResultT")
+# Variable of what stands for unknown pixels.
+IGNORED = "GROUPDNET_IGNORE_ID"
 
 
 class Studio:
@@ -32,6 +36,7 @@ class Studio:
         source: only its configuration is read at first.
         examples: folder of label maps and their ``classes.json``, for models of these classes and proportions.
         parser: a segmentation model that makes label maps of photos, if there is one.
+        ignored: ids and colours of unknown pixels in the label maps of visitors, beside those of the model.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if the model's configuration or its ``looks.json`` cannot be read, or it
@@ -39,7 +44,13 @@ class Studio:
         ExamplesError: if the ``classes.json`` of the examples cannot be read.
     """
 
-    def __init__(self, source: str, examples: Path, parser: PhotoParser | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        examples: Path,
+        parser: PhotoParser | None = None,
+        ignored: Sequence[Ignored] = (),
+    ) -> None:
         config = read_config(source)
         if not isinstance(config, GroupDNetConfig):
             raise ValueError(
@@ -47,7 +58,8 @@ class Studio:
                 "GroupDNet (the human evaluation takes any system)"
             )
         self.source, self.parser, self.config = source, parser, config
-        self.labels = LabelSet(config.class_names, config.palette, config.ignore)
+        labels = LabelSet(config.class_names, config.palette, config.ignore)
+        self.labels = with_ignored(labels, ignored, IGNORED)
         self.size = config.image_size
         self.examples_folder, self.examples = examples, fitting_maps(examples, self.labels, self.size)
         self.opening = opening_looks(read_looks(source), self.examples)

@@ -214,7 +214,7 @@ def encode(studio: Studio, session: Session, photo: str, label_map: str, cut_out
     """Put the look of a photo on the shelf."""
     known = photos.is_photo_of(session, photo)
     put = session if known else studio.run(photos.put_photo, session, photo)
-    label, unknown = studio.run(photos.partial_photo_map, put, label_map)
+    label, unknown = photos.photo_map(put, label_map, studio.labels, studio.size)
     encoded = studio.run(photos.encode, put, label, cut_out, unknown)
     item = encoded.shelf[-1]
     return encoded, served_picture(item.look.image), item.name

@@ -65,6 +65,16 @@ def test_the_share_follows_what_is_said_of_training_pictures() -> None:
     assert abs(float(adaptive.overfitting)) < 0.1
 
 
+def test_places_count_as_told() -> None:
+    adaptive, said = augment(), torch.tensor([1.0, -1.0]).repeat(8, 5)
+    for _ in range(300):
+        adaptive.observe(said, (said > 0).float())
+    assert float(adaptive.overfitting) == pytest.approx(1, abs=0.01)
+    for _ in range(300):
+        adaptive.observe(said, torch.zeros_like(said))
+    assert float(adaptive.overfitting) == pytest.approx(0, abs=0.01)
+
+
 def test_a_checkpoint_holds_it() -> None:
     x, first = example(), augment()
     for _ in range(60):

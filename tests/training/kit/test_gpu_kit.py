@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from groupdnet_hub import PairedImages
+from groupdnet_hub import LabelSet, PairedImages
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
 from groupdnet_hub.training.objectives.losses import PerceptualLoss
@@ -387,3 +387,21 @@ def test_unknown_pixels_travel(
         assert item["unknown"].any()
         assert torch.equal(item["unknown"], packed["unknown"])
         assert torch.equal(item["label"][~item["unknown"]], packed["label"][~item["unknown"]])
+
+
+@pytest.mark.parametrize("values", ["255", "255 254"])
+def test_a_kit_says_itself_what_is_unknown(tmp_path: Path, values: str) -> None:
+    write_bordered(tmp_path / "data", 2, (32, 32))
+    flags = ["--to", str(tmp_path / "kit"), "--train_data_dir", str(tmp_path / "data"), "--pictures", "png"]
+    with pytest.raises(ValueError, match=r"255 is not a class id.*--ignore_id 255"):
+        pack_for_gpu.main([*flags, "--resolution", "16", "16"])
+    pack_for_gpu.main([*flags, "--resolution", "16", "16", "--ignore_id", *values.split()])
+    with tarfile.open(tmp_path / "kit" / "kit-01.tar") as archive:
+        archive.extractall(tmp_path / "there", filter="data")
+    before = LabelSet(FIGURE_LABELS.names, FIGURE_LABELS.palette, tuple(map(int, values.split())))
+    given = PairedImages.from_folder(tmp_path / "data", (16, 16), labels=before)
+    packed = PairedImages.from_folder(tmp_path / "there" / "data" / "1", (16, 16))
+    assert packed.labels == before
+    for item, other in zip(given, packed, strict=False):
+        assert torch.equal(item["unknown"], other["unknown"])
+        assert item["unknown"].any()

@@ -163,7 +163,7 @@ class Moved:
     def __call__(self, x: Tensor, copies: int) -> Tensor:
         return x.roll((3, 5), (2, 3))
 
-    def observe(self, realness: Tensor) -> None:
+    def observe(self, realness: Tensor, counts: Tensor | None = None) -> None:
         """It does not adapt."""
 
 

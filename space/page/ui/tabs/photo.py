@@ -112,7 +112,7 @@ def add_photo_events(studio: Studio, tab: gr.Tab, panel: PhotoPanel, view: Sessi
         return photo_examples_view(studio.enter(session))
 
     def on_map(session: Session, path: str) -> Updates:
-        label, unknown = studio.run(photos.partial_photo_map, session, path)
+        label, unknown = refusing(photos.photo_map)(session, path, labels, studio.size)
         told = "The photo's map is here: now put the look on the shelf."
         if unknown.any():
             more = unknown_sentence(label, unknown, labels)
