@@ -7,6 +7,7 @@ unless it is measured: ``--pictures_per_second deepfashion=120`` replaces the es
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class Assumptions:
 
     def __post_init__(self) -> None:
         for name in ("card_tflops", "price"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"--{name} is {getattr(self, name)}; it must be above 0")
         for name in ("share", "scaling"):
             if not 0 < getattr(self, name) <= 1:
