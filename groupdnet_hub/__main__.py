@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from groupdnet_hub import __version__
+from groupdnet_hub.runs.flags import FlagParser
 from groupdnet_hub.runs.scripts import COMMAND, run_here, shipped
 from groupdnet_hub.smis import main as convert
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     summaries = {name: command.summary for name, command in COMMANDS.items()}
     summaries["convert"] = "make a model of the authors' checkpoints"
     listed = "\n".join(f"  {name:10} {text}" for name, text in summaries.items())
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog=COMMAND,
         usage=f"{COMMAND} NAME [FLAGS]",
         description=f"Semantically multi-modal image synthesis (GroupDNet).\n\ncommands:\n{listed}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import threading
@@ -38,6 +37,7 @@ from page.ui.layout import add_studio
 from page.ui.theme import STYLES, proportions, theme
 
 from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.runs.flags import FlagParser
 from groupdnet_hub.runs.ignored import read_ignored
 from groupdnet_hub.runs.scripts import is_clone, program
 
@@ -138,7 +138,7 @@ def build_page(
 
 def main(argv: Sequence[str] = ()) -> None:
     """Serve the page; the model is loaded while it starts."""
-    argparse.ArgumentParser(
+    FlagParser(
         prog=program("app.py"),
         description="Open the page on http://localhost:7860.",
         epilog="Environment variables say what it shows, GROUPDNET_MODEL (a folder, the name of a bundled model, or a "

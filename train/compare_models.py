@@ -20,6 +20,7 @@ from groupdnet_hub.baselines import System
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.compare_sheets import comparison_sheet
+from groupdnet_hub.evaluation.config import parse_evaluate_config
 from groupdnet_hub.evaluation.report import comparison, unknown_text
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings
@@ -77,6 +78,10 @@ class CompareConfig(Settings):
         own = {"--model", "--output", "--sheet_rows"} & {flag.split("=")[0] for flag in self.evaluate_flags}
         if own:
             raise ValueError(f"{', '.join(sorted(own))}: this script sets that for each model")
+        if self.sheets_only and self.evaluate_flags:
+            raise ValueError(
+                f"{self.evaluate_flags[0]} is no flag of sheets, and --sheets_only measures nothing"
+            )
         _ = self.named_models
         refuse_other_folders("--data_dir, --split", self.data_dir, self.split)
 
@@ -90,24 +95,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         description="Sheets and metrics of several models. Further flags are those of evaluate.py.",
         others="evaluate_flags",
     )
-    models = settings.named_models
+    models, output = settings.named_models, Path(settings.output_dir)
+    commands = {
+        name: evaluate_command(settings, model, output / f"{name}.json") for name, model in models.items()
+    }
+    if not settings.sheets_only:
+        for command in commands.values():
+            parse_evaluate_config(command)  # what is wrong with its flags is said first
     draw_sheets(settings, {name: load_system(model) for name, model in models.items()})
     if settings.sheets_only:
         return
-    output = Path(settings.output_dir)
     results, unknown = {}, ""
-    for name, model in models.items():
-        file = output / f"{name}.json"
-        flags = ["--model", model, "--data_dir", settings.data_dir, "--split", settings.split]
-        flags += as_flag(settings.ignore_id)
-        flags += ["--output", str(file), "--seed", str(settings.seed), "--sheet_rows", "0"]
-        run_script(
-            "evaluate.py",
-            [*flags, *settings.evaluate_flags],
-            processes=settings.num_processes,
-            about=name,
-        )
-        content = json.loads(file.read_text(encoding="utf-8"))
+    for name, command in commands.items():
+        run_script("evaluate.py", command, processes=settings.num_processes, about=name)
+        content = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
         parts: Mapping[str, Any] = content["parts"]
         unknown = unknown_text(content.get("unknown_pixels"))
         results[name] = {part: value["result"] for part, value in parts.items()}
@@ -115,6 +116,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     with atomic_write(output / "comparison.md") as partial:
         partial.write_text(table, encoding="utf-8")
     print(f"\n{table}\nwritten to {output / 'comparison.md'}")
+
+
+def evaluate_command(settings: CompareConfig, model: str, file: Path) -> list[str]:
+    """Return the command line of evaluate.py that measures a model."""
+    flags = ["--model", model, "--data_dir", settings.data_dir, "--split", settings.split]
+    flags += as_flag(settings.ignore_id)
+    flags += ["--output", str(file), "--seed", str(settings.seed), "--sheet_rows", "0"]
+    return [*flags, *settings.evaluate_flags]
 
 
 def draw_sheets(settings: CompareConfig, systems: Mapping[str, System]) -> None:

@@ -35,7 +35,7 @@ from groupdnet_hub.io.atomic import writing_to
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.runs.provenance import digest, model_digest
 from groupdnet_hub.runs.scripts import program
-from groupdnet_hub.runs.sharding import picture_seed, run_sharded, shard, sole_run, start_accelerator
+from groupdnet_hub.runs.sharding import picture_seed, read_sharded, shard, sole_run, start_accelerator
 
 # Threads that write: compressing PNG files takes longer than drawing on a GPU.
 _WRITERS = 4
@@ -61,7 +61,7 @@ class Generation:
     def __init__(self, settings: GenerateConfig, accelerator: Accelerator, model: GroupDNet) -> None:
         self.settings, self.accelerator, self.model = settings, accelerator, model
         self.maps = LabelMaps(settings.label_dir, model, settings.ignore_id)
-        found = run_sharded(
+        found = read_sharded(
             len(self.maps.names),
             lambda index: self.maps.describe(index, len(model.labels)),
             accelerator,

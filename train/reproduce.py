@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.paired import PairedImages, read_label_set
 from groupdnet_hub.evaluation.paper_tables import PAPER_TABLES
 from groupdnet_hub.evaluation.reproduce_plan import (
     SCALES,
@@ -42,6 +42,7 @@ from groupdnet_hub.runs.settings import (
     refuse_other_folders,
     seed_option,
 )
+from groupdnet_hub.training.data.data_facts import listing_facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,8 @@ class Run:
             entry, scale, processes=settings.num_processes, pictures=settings.pictures, perceptual=perceptual
         )
         self.flags += ["--seed", str(settings.seed)]
+        pairs = PairedImages.from_folder(settings.data_dir, (1, 1), instances=False)
+        self.data = listing_facts(pairs, [settings.data_dir], "train")
 
     def train(self) -> None:
         """Train the system, resume its training, or do nothing if it is finished.
@@ -144,8 +147,13 @@ class Run:
                     f"{self.folder} was trained with other flags ({shlex.join(before['flags'])}): choose another "
                     "--output_dir"
                 )
+            if before.setdefault("data", self.data) != self.data:  # earlier versions did not record it
+                raise ValueError(
+                    f"{self.folder} was trained on other data than {self.settings.data_dir} ({before['data']['items']} "
+                    f"pictures, this one has {self.data['items']}): name the same, or choose another --output_dir"
+                )
         else:
-            before = {"flags": self.flags, "seconds": 0.0}
+            before = {"flags": self.flags, "data": self.data, "seconds": 0.0}
         if (self.folder / "model" / "model.safetensors").is_file():
             return
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -11,26 +11,19 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import (
-    DataLoaderConfiguration,
-    GradientAccumulationPlugin,
-    ProjectConfiguration,
-    set_seed,
-)
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from groupdnet_hub import GroupDNet
+from groupdnet_hub import GroupDNet, LabelSet
 from groupdnet_hub.baselines import System
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.runs.accelerators import (
-    build_accelerator,
     device_type,
-    only_deterministic_algorithms,
     process_count,
 )
 from groupdnet_hub.runs.scripts import first_line, program
@@ -48,6 +41,7 @@ from groupdnet_hub.training.card_facts import CardFacts
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, parse_train_config
 from groupdnet_hub.training.config.rates import RATES
 from groupdnet_hub.training.data.batches import Batches, build_loader
+from groupdnet_hub.training.data.checked import with_checked_data
 from groupdnet_hub.training.data.device_data import keep_pictures
 from groupdnet_hub.training.data.pictures import (
     Data,
@@ -56,7 +50,7 @@ from groupdnet_hub.training.data.pictures import (
     grid_batch,
     ignored_instances,
 )
-from groupdnet_hub.training.distributed import mean_over_processes, prepare_batch_norms
+from groupdnet_hub.training.distributed import mean_over_processes, prepare_batch_norms, start_training
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
 from groupdnet_hub.training.fast.step_form import StepForm, choose_form
@@ -65,15 +59,18 @@ from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_at, with_redraw_every
 from groupdnet_hub.training.preview import Preview
 from groupdnet_hub.training.random_streams import build_streams
+from groupdnet_hub.training.resuming import MODEL_FOLDER, WRITTEN, compare_start, finished, run_conditions
 from groupdnet_hub.training.schedules import RunLength, learning_rate_factor, make_optimizer, set_rate
 from groupdnet_hub.training.state.checkpoints import (
-    finish_checkpoints,
+    Checkpoint,
     last_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
+from groupdnet_hub.training.state.conditions import Comparison, Conditions
 from groupdnet_hub.training.state.discriminator_state import take_up, weights_to_save
 from groupdnet_hub.training.state.extra_state import keep_extra_state
+from groupdnet_hub.training.state.run_folder import open_run, remove_run
 from groupdnet_hub.training.step import Learner, MakeStep, StepKind
 from groupdnet_hub.training.throughput import Throughput
 
@@ -99,6 +96,7 @@ class Run:
         length: how many steps there are.
         preview: writes sample grids.
         facts: what the model card says of the run.
+        conditions: what its checkpoints record of it.
     """
 
     settings: ResolvedTrainConfig
@@ -109,6 +107,7 @@ class Run:
     length: RunLength
     preview: Preview
     facts: CardFacts
+    conditions: Conditions
 
 
 def run(settings: TrainConfig) -> None:
@@ -117,38 +116,54 @@ def run(settings: TrainConfig) -> None:
     Raises:
         ValueError, OSError: for what the settings name and cannot be had, and where training fails.
     """
-    output_dir = settings.output_path
-
     # Devices and processes, and the form of the steps that they allow.
     form, notes = choose_form(settings, device_type(), process_count())
-    accelerator = accelerator_for(settings, form)
+    accelerator = start_training(settings, form)
     accelerator.print(form.line(notes))
-    set_seed(settings.seed)
-    if settings.deterministic:
-        only_deterministic_algorithms()
-    torch.backends.cuda.matmul.allow_tf32 = settings.allow_tf32
-    torch.backends.cudnn.allow_tf32 = settings.allow_tf32
+    labels, output_dir = build_labels(settings), settings.output_path
+    with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
+        # A run that resumes goes on with what it was started with.
+        checkpoint = open_run(accelerator, output_dir, settings)
+        comparison = compare_start(settings, labels, checkpoint, accelerator)
+        if (note := finished(settings, comparison)) is not None:
+            accelerator.print(note)
+        else:
+            state = build_run(settings, accelerator, form, labels, comparison)
+            if settings.overwrite_output_dir:
+                remove_run(accelerator, output_dir, WRITTEN)
+            if settings.report_to != "none":
+                accelerator.init_trackers("groupdnet")
+            if checkpoint is not None:
+                resume(state, checkpoint)
+            train_and_save(state)
+        accelerator.end_training()
 
+
+def build_run(
+    settings: TrainConfig, accelerator: Accelerator, form: StepForm, labels: LabelSet, comparison: Comparison
+) -> Run:
+    """Return what the loop works with; a checkpoint of another network or other data is refused on the way."""
     # The model: new, or one to continue from, possibly for other classes.
-    labels = build_labels(settings)
+    settings = with_checked_data(settings, labels, accelerator)
     model, carried_over = build_model(settings, labels)
     if carried_over is not None:
         accelerator.print(carried_over.table())
     model = with_asked_prior(settings, model)
+    config, processes = model.config, accelerator.num_processes
     if settings.redraw_weight and not isinstance(model, GroupDNet):
-        raise ValueError(
-            f"--redraw_weight has no effect: a {model.config.system_name} has no per-class codes"
-        )
-    resolved = settings.resolved(objective_of(model.config), accelerator.num_processes)
+        raise ValueError(f"--redraw_weight has no effect: a {config.system_name} has no per-class codes")
+    resolved = settings.resolved(objective_of(config), processes)
+    comparison.check_network(config.to_dict())
 
     # The data: pictures with label maps, read once where there is room for them.
-    config = model.config
     data = build_data(settings, labels, config.image_size, instances=config.instance_edges)
     if (note := ignored_instances(data)) is not None:
         accelerator.print(note)
+    length = RunLength.of_run(resolved, data, processes)
+    conditions = run_conditions(resolved, config, data, length, processes)
+    comparison.check_data(conditions.data)
     place = keep_pictures(settings, data, accelerator)
     grid = {name: value.to(accelerator.device) for name, value in grid_batch(settings, data).items()}
-    length = RunLength.of_run(resolved, data, accelerator.num_processes)
 
     # The losses, the discriminator, the optimisers, and the step that they make together.
     before = model.card_facts
@@ -156,54 +171,17 @@ def run(settings: TrainConfig) -> None:
     objective = learner.objective
     means = build_means(resolved, objective, data, accelerator.device)
     loader = build_loader(resolved, data, accelerator.device, on_device=place == "device")
-    state = Run(
+    samples = settings.output_path / "samples"
+    return Run(
         settings=resolved,
         learner=learner,
         make_step=build_step(learner, form),
         inference=inference,
         batches=Batches(accelerator, loader, data),
         length=length,
-        preview=Preview(output_dir / "samples", grid, objective.parts.perceptual, means, resolved.seed),
+        preview=Preview(samples, grid, objective.parts.perceptual, means, resolved.seed),
         facts=CardFacts(resolved, length, objective.used, before),
-    )
-
-    with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
-        finish_checkpoints(accelerator, output_dir)
-        if settings.report_to != "none":
-            accelerator.init_trackers("groupdnet")
-        if settings.resume_from_checkpoint:
-            resume(state, settings.resume_from_checkpoint)
-        progress = state.batches.progress
-        try:
-            train(state)
-            save_preview(state)
-            if progress.step >= length.steps:
-                save_model(state)
-            else:
-                accelerator.print(
-                    f"stopped after {settings.max_train_seconds:g} s at step {progress.step} of {length.steps}: "
-                    "--resume_from_checkpoint latest resumes from there"
-                )
-        except (ValueError, OSError) as error:
-            where = f"stopped at step {progress.step}"
-            raise ValueError(f"{where}: {first_line(error)}; {last_checkpoint(output_dir)}") from error
-        accelerator.end_training()
-
-
-def accelerator_for(settings: TrainConfig, form: StepForm) -> Accelerator:
-    """Return the accelerator of a run."""
-    folder = settings.output_path
-    return build_accelerator(
-        mixed_precision="no" if form.dtype is not None else settings.mixed_precision,  # no casts in the loop
-        log_with=None if settings.report_to == "none" else settings.report_to.split(","),
-        project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "logs")),
-        gradient_accumulation_plugin=GradientAccumulationPlugin(
-            num_steps=settings.gradient_accumulation_steps, sync_with_dataloader=False
-        ),
-        # A GPU copies from pinned memory while the host continues.
-        dataloader_config=DataLoaderConfiguration(
-            use_seedable_sampler=True, non_blocking=torch.cuda.is_available()
-        ),
+        conditions=conditions,
     )
 
 
@@ -253,6 +231,29 @@ def build_learner(
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------
+
+
+def train_and_save(run: Run) -> None:
+    """Train, and save the model if all steps were made.
+
+    Raises:
+        ValueError: if training fails; it says which checkpoint there is.
+    """
+    settings, steps = run.settings, run.length.steps
+    progress, accelerator = run.batches.progress, run.learner.accelerator
+    try:
+        train(run)
+        save_preview(run)
+        if progress.step >= steps:
+            save_model(run)
+        else:
+            accelerator.print(
+                f"stopped after {settings.max_train_seconds:g} s at step {progress.step} of {steps}: "
+                "--resume_from_checkpoint latest resumes from there"
+            )
+    except (ValueError, OSError) as error:
+        where, there = f"stopped at step {progress.step}", last_checkpoint(settings.output_path)
+        raise ValueError(f"{where}: {first_line(error)}; {there}") from error
 
 
 def train(run: Run) -> None:
@@ -351,24 +352,24 @@ def save_preview(run: Run) -> None:
 
 def save_state(run: Run) -> None:
     """Write a checkpoint from which the run can be resumed, with the model as it would be saved now."""
-    settings, progress = run.settings, run.batches.progress
+    accelerator, settings, progress = run.learner.accelerator, run.settings, run.batches.progress
     model = model_to_save(run)
     model.card_facts = run.facts.at(progress.step)
-    limit = settings.checkpoints_total_limit
-    save_checkpoint(
-        run.learner.accelerator, settings.output_path, progress.step, progress.record(), model, limit
-    )
+
+    def write_more(folder: Path) -> None:
+        model.save_pretrained(folder / MODEL_FOLDER)
+        run.conditions.write(folder)
+
+    place, limit = (settings.output_path, progress.step), settings.checkpoints_total_limit
+    save_checkpoint(accelerator, *place, progress.record(), write_more, limit)
     run.learner.model.train()
 
 
-def resume(run: Run, choice: str) -> None:
-    """Load a checkpoint into the run: ``latest``, or a folder."""
+def resume(run: Run, checkpoint: Checkpoint) -> None:
+    """Load a checkpoint into the run."""
     accelerator, progress = run.learner.accelerator, run.batches.progress
-    record = load_checkpoint(accelerator, run.settings.output_path, choice)
-    if record is None:
-        accelerator.print("there is no checkpoint yet: starting at step 0")
-        return
-    progress.load(record)
+    load_checkpoint(accelerator, checkpoint)
+    progress.load(checkpoint.progress)
     accelerator.print(f"resuming from step {progress.step}")
 
 

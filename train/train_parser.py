@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -37,32 +38,61 @@ from groupdnet_hub.runs.accelerators import build_accelerator
 from groupdnet_hub.runs.scripts import first_line, program
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.training.data.balanced_sampling import classes_of_pictures, picture_weights
+from groupdnet_hub.training.data.checked import checked_images
+from groupdnet_hub.training.data.data_facts import listing_facts
 from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.schedules import learning_rate_factor
 from groupdnet_hub.training.state.checkpoints import (
-    finish_checkpoints,
+    Checkpoint,
     last_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
+from groupdnet_hub.training.state.conditions import Comparison, Conditions, recorded_settings
 from groupdnet_hub.training.state.extra_state import keep_extra_state
+from groupdnet_hub.training.state.run_folder import open_run, remove_run
+
+
+def run(settings: ParserTrainConfig) -> Path:
+    """Train a parser, or resume, and return its folder.
+
+    Raises:
+        ValueError, OSError: if the run cannot start or continue, or another one writes to its folder.
+    """
+    accelerator, output_dir = (
+        build_accelerator(mixed_precision=settings.mixed_precision),
+        Path(settings.output_dir),
+    )
+    if accelerator.num_processes > 1:
+        raise ValueError("a parser is trained by one process: start it with python, on one device")
+    with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
+        checkpoint = open_run(accelerator, output_dir, settings, "parser")
+        trainer = ParserTrainer(settings, accelerator, checkpoint)
+        if settings.overwrite_output_dir:
+            remove_run(accelerator, output_dir, ("parser/*.json", "parser/*.safetensors"))
+        return trainer.train()
 
 
 class ParserTrainer:
     """Network, optimiser and data of one run.
 
+    Args:
+        settings: settings of the run.
+        accelerator: its accelerator.
+        checkpoint: what it resumes from; None for a new run.
+
     Attributes:
         step: number of updates so far.
 
     Raises:
-        ValueError, OSError: if the run cannot start.
+        ValueError, OSError: if the run cannot start, or is not the one of the checkpoint.
     """
 
-    def __init__(self, settings: ParserTrainConfig) -> None:
+    def __init__(
+        self, settings: ParserTrainConfig, accelerator: Accelerator, checkpoint: Checkpoint | None
+    ) -> None:
         self.settings, self.output_dir, self.step = settings, Path(settings.output_dir), 0
-        self.accelerator = build_accelerator(mixed_precision=settings.mixed_precision)
-        if self.accelerator.num_processes > 1:
-            raise ValueError("a parser is trained by one process: start it with python, on one device")
+        self.accelerator = accelerator
         set_seed(settings.seed)
         cache = int(settings.cache_gb * 2**30 / max(1, settings.dataloader_num_workers))
         labels = with_ignored(read_label_set(settings.data_dir[0], settings.split), settings.ignore_id)
@@ -74,6 +104,14 @@ class ParserTrainer:
             cache_bytes=cache,
             instances=False,
         )
+        comparison = Comparison(checkpoint, settings, print)
+        comparison.check_classes(labels)
+        comparison.check_settings(settings, labels, 1)
+        self.data = checked_images(
+            settings, self.data, self.accelerator, self.output_dir, settings.dataloader_num_workers
+        )
+        data = listing_facts(self.data, settings.data_dir, settings.split)
+        comparison.check_data(data)
         self.views = Views(size=settings.view, scale=settings.view_scale, empty_fraction=settings.empty_share)
         self.weights = None
         if settings.balanced_sampling:
@@ -81,12 +119,19 @@ class ParserTrainer:
 
         start = settings.pretrained_model_name_or_path
         network: Any = (
-            load_parser(start, self.data.labels)
+            load_parser(start, labels)
             if start
-            else new_parser(
-                self.data.labels, _weights(settings), width=settings.width, encoder=settings.encoder
-            )
+            else new_parser(labels, _weights(settings), width=settings.width, encoder=settings.encoder)
         )
+        shape = {
+            "class_names": list(labels.names),
+            "palette": [list(colour) for colour in labels.palette],
+            "kind": type(network).__name__,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        }
+        comparison.check_network(shape)
+        steps = settings.max_train_steps
+        self.conditions = Conditions(shape, recorded_settings(settings, labels), data, steps, processes=1)
         network.to(self.accelerator.device, memory_format=torch.channels_last).train()
         freeze_encoder(network, settings.frozen_stages, depthwise=not settings.train_depthwise)
         optimizer = torch.optim.AdamW(parameter_groups(network, settings))
@@ -100,23 +145,16 @@ class ParserTrainer:
             for values in (processor.image_mean, processor.image_std)
         )
         self.saved = SavedParser(self.ema.module, processor)
+        if checkpoint is not None:
+            load_checkpoint(self.accelerator, checkpoint)
+            self.step = checkpoint.progress["step"]
 
     def train(self) -> Path:
         """Make the remaining updates and return the folder of the parser.
 
         Raises:
-            ValueError, OSError: if the run cannot continue, or another one writes to its folder.
+            ValueError, OSError: if the run cannot continue.
         """
-        with sole_run(self.accelerator, self.output_dir, "train", "choose another --output_dir"):
-            finish_checkpoints(self.accelerator, self.output_dir)
-            if self.settings.resume_from_checkpoint:
-                progress = load_checkpoint(
-                    self.accelerator, self.output_dir, self.settings.resume_from_checkpoint
-                )
-                self.step = int(progress["step"]) if progress else 0
-            return self._train()
-
-    def _train(self) -> Path:
         settings, losses, started = self.settings, [], time.process_time()
         loader = DataLoader(
             self.data,
@@ -169,7 +207,12 @@ class ParserTrainer:
 
     def _checkpoint(self) -> None:
         progress, limit = {"step": self.step}, self.settings.checkpoints_total_limit
-        save_checkpoint(self.accelerator, self.output_dir, self.step, progress, self.saved, limit, "parser")
+
+        def write_more(folder: Path) -> None:
+            self.saved.save_pretrained(folder / "parser")
+            self.conditions.write(folder)
+
+        save_checkpoint(self.accelerator, self.output_dir, self.step, progress, write_more, limit)
 
 
 def _weights(settings: ParserTrainConfig) -> Path | None:
@@ -188,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     settings = parse_parser_config(argv)
     try:
-        print(f"saved {ParserTrainer(settings).train()}")
+        print(f"saved {run(settings)}")
     except (ValueError, OSError) as error:
         sys.exit(
             f"{program('train_parser.py')}: {first_line(error)}; {last_checkpoint(Path(settings.output_dir))}"

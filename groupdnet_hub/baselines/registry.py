@@ -23,7 +23,7 @@ from groupdnet_hub.config.decoder_layout import class_slots_for
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.config.presets import preset_fields
 from groupdnet_hub.data.labels import LabelSet
-from groupdnet_hub.hub.files import CONFIG_FILE, HubOptions, find_files
+from groupdnet_hub.hub.files import CONFIG_FILE, HubOptions, find_config, find_files
 from groupdnet_hub.io.strict_json import parse_json, read_short_text, shown
 from groupdnet_hub.models.groupdnet import GroupDNet
 
@@ -221,6 +221,19 @@ def system_from_file(path: str | os.PathLike[str]) -> SystemConfig:
         OSError: for a file that cannot be read.
     """
     return system_from_json(read_short_text(path, "the configuration"))
+
+
+def saved_config(path_or_id: str | os.PathLike[str]) -> SystemConfig:
+    """Return the configuration of a system that was saved in a folder or on the Hub, without its weights.
+
+    Raises:
+        ValueError: for an invalid configuration.
+        OSError: if there is none, or it cannot be read.
+    """
+    try:
+        return system_from_file(find_config(path_or_id))
+    except ValueError as error:
+        raise ValueError(f"{CONFIG_FILE} of {path_or_id}: {error}") from None
 
 
 def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:

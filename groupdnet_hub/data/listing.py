@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,19 @@ class RowPairs(Sequence[Pair]):
             )
         except ValueError as error:
             raise ValueError(f"item {index}: {error}") from None
+
+
+def without_items(pairs: Sequence[Pair], left_out: Collection[int]) -> Sequence[Pair]:
+    """Return the pairs of a folder or of rows without those of some indices."""
+    bad = set(left_out)
+    if not bad:
+        return pairs
+    chosen = [index for index in range(len(pairs)) if index not in bad]
+    fewer = copy.copy(pairs)
+    if isinstance(fewer, FolderPairs):
+        fewer.pairs = [fewer.pairs[index] for index in chosen]
+    elif isinstance(fewer, RowPairs) and hasattr(fewer.rows, "select"):
+        fewer.rows = fewer.rows.select(chosen)
+    else:
+        return [pairs[index] for index in chosen]
+    return fewer

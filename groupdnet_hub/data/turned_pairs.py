@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -109,13 +110,14 @@ class WarnOnce:
             warnings.warn(f"{message}. Said once: other pairs may be alike", stacklevel=3)
 
 
+@dataclass(frozen=True)
 class PairWarnings:
-    """What is doubtful about the pairs of a data set; each kind of doubt is told once.
+    """What is doubtful about the pairs of a data set; by default each kind of doubt is told once.
 
     Attributes:
         turned: takes that a picture may be turned against its label map.
         two_readings: takes which of two possible readings of a label map was taken.
     """
 
-    def __init__(self) -> None:
-        self.turned, self.two_readings = WarnOnce(), WarnOnce()
+    turned: Callable[[str], None] = field(default_factory=WarnOnce)
+    two_readings: Callable[[str], None] = field(default_factory=WarnOnce)

@@ -20,7 +20,7 @@ from groupdnet_hub.data.unknown import UNKNOWN, grey_unknown, mark_unknown
 from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.metrics import Redrawing, eight_bit
 from groupdnet_hub.runs.provenance import digest, model_digest
-from groupdnet_hub.runs.sharding import picture_seed, run_sharded
+from groupdnet_hub.runs.sharding import picture_seed, read_sharded
 
 # Random streams of a label map's codes: of pairs that differ in a class, and of single pictures, of which each has the
 # number after the one before.
@@ -97,7 +97,7 @@ class Inputs:
         self.aspect: float | None = settings.judged_aspect
         self.digest = model_digest(self.system, self.system.config.to_json())
         self.chosen = with_suffix(self.data, settings.name_suffix)
-        found = run_sharded(
+        found = read_sharded(
             len(self.chosen), lambda i: self._describe(self.chosen[i]), accelerator, "reading label maps"
         )
         self.data_digest = digest(*(one for one, *_ in found))

@@ -21,7 +21,7 @@ from groupdnet_hub.data.splits import labels_in, open_split
 from groupdnet_hub.data.turned_pairs import check_orientations
 from groupdnet_hub.data.unknown import grey_unknown, mark_unknown
 from groupdnet_hub.runs.provenance import digest
-from groupdnet_hub.runs.sharding import run_sharded
+from groupdnet_hub.runs.sharding import read_sharded
 
 # Number of photos whose codes are cached, so that memory does not grow with the gallery.
 _CACHED_PHOTOS = 1024
@@ -149,7 +149,7 @@ class Gallery:
         self.data = open_split(Path(folder), model.labels, model.config.image_size, ignored, instances=False)
         self.names = [os.path.relpath(pair[0], folder) for pair in self.data.pairs]
         wanted = range(len(model.labels)) if classes is None else sorted(set(model.labels.ids_of(classes)))
-        found = run_sharded(len(self.names), self._describe, accelerator, "reading the gallery")
+        found = read_sharded(len(self.names), self._describe, accelerator, "reading the gallery")
         self.digest = digest(*(one for one, _ in found))
         self.photos = {
             class_id: [photo for photo, (_, shown) in enumerate(found) if class_id in shown]

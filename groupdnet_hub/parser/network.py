@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoImageProcessor,
     AutoModelForSemanticSegmentation,
     TimmBackboneConfig,
@@ -87,7 +88,8 @@ def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
     """
     names = dict(enumerate(labels.names))
     try:
-        return AutoModelForSemanticSegmentation.from_pretrained(
+        before = AutoConfig.from_pretrained(name).id2label
+        network: nn.Module = AutoModelForSemanticSegmentation.from_pretrained(
             name,
             id2label=names,
             label2id={label: class_id for class_id, label in names.items()},
@@ -97,6 +99,11 @@ def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
+    if before != names:  # as many classes of other names would keep their weights
+        for path, module in network.named_modules():
+            if path.rpartition(".")[2] == "classifier" and isinstance(module, nn.Conv2d | nn.Linear):
+                module.reset_parameters()
+    return network
 
 
 def processor_for(name: str | os.PathLike[str] | None, size: int) -> Any:

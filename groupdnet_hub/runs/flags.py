@@ -18,6 +18,14 @@ from groupdnet_hub.runs.settings import Settings
 S = TypeVar("S", bound=Settings)
 
 
+class FlagParser(argparse.ArgumentParser):
+    """A parser whose errors are one line: the flag and what is wrong with it, not the usage of dozens of flags."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit status 2."""
+        self.exit(2, f"{self.prog}: {message.removeprefix('argument ')}; see {self.prog} --help\n")
+
+
 def parse_settings(
     settings: type[S],
     argv: Sequence[str] | None = None,
@@ -43,7 +51,7 @@ def parse_settings(
     if args_file:
         text = "YAML or JSON file of these flags; the command line wins over it"
         parser.add_argument("--args_file", help=text)
-        alone = argparse.ArgumentParser(prog=prog, add_help=False)
+        alone = FlagParser(prog=program(prog), add_help=False)
         alone.add_argument("--args_file")
         file = alone.parse_known_args(flags)[0].args_file
         if file:
@@ -87,12 +95,12 @@ def parse_command(
 
 def refuse(prog: str, problem: str) -> NoReturn:
     """End as a wrong command line does: with a message and exit status 2."""
-    argparse.ArgumentParser(prog=program(prog), add_help=False).error(problem)
+    FlagParser(prog=program(prog)).error(problem)
 
 
-def new_parser(prog: str, description: str, *, allow_abbrev: bool = True) -> argparse.ArgumentParser:
+def new_parser(prog: str, description: str, *, allow_abbrev: bool = True) -> FlagParser:
     """Return a parser without flags, whose result has only what was given."""
-    return argparse.ArgumentParser(
+    return FlagParser(
         prog=program(prog),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter

@@ -29,7 +29,7 @@ def sole_writer(folder: Path, name: str, otherwise: str) -> Iterator[None]:
     """Hold a lock of the operating system on ``folder/.NAME.lock``; it ends with the process, however that ends.
 
     Args:
-        folder: folder of the output, created if it is missing.
+        folder: folder of the output, created if it is missing, and removed again if nothing was written there.
         name: name of the writer.
         otherwise: alternative for the user, in the message.
 
@@ -37,7 +37,7 @@ def sole_writer(folder: Path, name: str, otherwise: str) -> Iterator[None]:
         ValueError: if another process holds it.
         OSError: if the folder cannot be written to.
     """
-    path = folder / f".{name}.lock"
+    path, new = folder / f".{name}.lock", not folder.exists()
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = _open_locked(path)
@@ -51,6 +51,9 @@ def sole_writer(folder: Path, name: str, otherwise: str) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         os.close(file)
+        if new:
+            with suppress(OSError):  # it holds files
+                folder.rmdir()
 
 
 def _open_locked(path: Path) -> int | None:

@@ -72,8 +72,17 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
         )
 
 
+class ListedError(ValueError):
+    """Raised for several items at once: a line of its message for each of them."""
+
+
 def first_line(error: BaseException) -> str:
-    """Return an error's message on one line; of one from a data loader's worker, what was raised there."""
+    """Return an error's message on one line, or as it is for one that lists items.
+
+    Of one from a data loader's worker it is that of what was raised there.
+    """
+    if isinstance(error, ListedError):
+        return str(error)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if lines[0].startswith("Caught "):
         return lines[-1].split(": ", 1)[-1]

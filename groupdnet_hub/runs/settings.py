@@ -17,10 +17,11 @@ of their own from which that subclass inherits, so that names stay flat::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groupdnet_hub.data.listing import LISTING, data_folder_problem, split_problem
 
@@ -28,6 +29,10 @@ from groupdnet_hub.data.listing import LISTING, data_folder_problem, split_probl
 Check = Callable[[str, Any], str | None]
 # From a flag's name and the list that the command line gives: the field's value.
 Read = Callable[[str, list[Any]], Any]
+# How a resumed run's setting is compared with that of its checkpoint. ``same``: it changes what the run computes.
+# ``file_name``: so does what the file holds, wherever it lies. ``network`` and ``data``: it says which network or which
+# data, and these are compared themselves. ``free``: it may be another, for the results stay the same.
+OnResume = Literal["same", "file_name", "network", "data", "free"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,9 @@ class Settings:
     def __post_init__(self) -> None:
         for one in fields(self):
             check, value = one.metadata.get("check"), getattr(self, one.name)
-            problem = None if check is None or value is None else check(f"--{one.name}", value)
+            problem = _not_finite(f"--{one.name}", value)
+            if problem is None and check is not None and value is not None:
+                problem = check(f"--{one.name}", value)
             if problem:
                 raise ValueError(problem)
         self.check()
@@ -53,6 +60,28 @@ class Settings:
             ValueError: naming the flags.
         """
 
+    def refuse_given(self, names: Sequence[str], why: str, remedy: str = "") -> None:
+        """Refuse fields that are not at their defaults, because they have no effect.
+
+        Args:
+            names: the fields.
+            why: beside what they have none, such as ``without --use_ema``.
+            remedy: what to do, if it is not just to leave them out.
+
+        Raises:
+            ValueError: naming all flags that were given.
+        """
+        default = {one.name: one.default for one in fields(self)}
+        given = [
+            f"--no-{name}" if getattr(self, name) is False else f"--{name}"
+            for name in names
+            if getattr(self, name) != default[name]
+        ]
+        if given:
+            have, them = ("has", "it") if len(given) == 1 else ("have", "them")
+            remedy = remedy or f"leave {them} out"
+            raise ValueError(f"{', '.join(given)} {have} no effect {why}: {remedy}")
+
 
 def option(
     default: Any = MISSING,
@@ -61,6 +90,7 @@ def option(
     check: Check | None = None,
     read: Read | None = None,
     shown: str | None = None,
+    on_resume: OnResume = "same",
     **flag: Any,
 ) -> Any:
     """Return a dataclass field that is a flag of the command line too; the field's type says how the flag is read.
@@ -73,9 +103,11 @@ def option(
         check: what is refused besides values of another type; None is never checked.
         read: makes the field's value of a list of values, where a tuple of them is not what is wanted.
         shown: the default in the help text, where it is not the value.
+        on_resume: what a run that resumes from a checkpoint checks of it; only scripts with checkpoints look at it.
         flag: keywords of ``add_argument`` that differ from what the type says, such as ``metavar``.
     """
     metadata = {"help": help, "check": check, "read": read, "shown": shown, "flag": flag}
+    metadata["on_resume"] = on_resume
     return field(default=default, metadata=metadata)
 
 
@@ -179,6 +211,13 @@ def refuse_other_folders(flags: str, folder: str | Path, split: str) -> None:
     problem = split_problem(root / split)
     if problem is not None:
         raise ValueError(f"{flags}: {problem}")
+
+
+def _not_finite(name: str, value: Any) -> str | None:
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, float) and not math.isfinite(one):
+            return f"{name} is {one}; it must be a finite number"
+    return None
 
 
 def _must(holds: Callable[[Any], bool], text: str) -> Check:

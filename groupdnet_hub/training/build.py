@@ -24,7 +24,7 @@ from groupdnet_hub.convert.transfer import TransferReport
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.config.network import read_ties
 from groupdnet_hub.training.fast.step_form import StepForm
-from groupdnet_hub.training.network_fields import check_existing, network_fields
+from groupdnet_hub.training.network_fields import network_fields
 from groupdnet_hub.training.objectives.groupdnet import MultiScaleObjective
 from groupdnet_hub.training.objectives.latent import BicycleObjective, DiversityObjective
 from groupdnet_hub.training.objectives.losses import PerceptualLoss
@@ -50,7 +50,6 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
     generator = torch.Generator().manual_seed(settings.seed)
     if settings.pretrained_model_name_or_path:
         model = load_system(settings.pretrained_model_name_or_path)
-        check_existing(settings, model.config, "--pretrained_model_name_or_path")
         model = _with_fields(model, _discriminator_fields(settings, model.config.discriminator))
         if settings.grow:
             if not isinstance(model, GroupDNet):
@@ -67,14 +66,14 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
         return transfer_classes(model, labels, init_from=settings.class_starts, generator=generator)
     if settings.config:
         config = system_from_file(settings.config)
-        check_existing(settings, config, "--config")
         config = config.replace(**_discriminator_fields(settings, config.discriminator))
     else:
+        width = {} if settings.width is None else {"width": settings.width}
         fields = network_fields(settings, labels) | _discriminator_fields(settings, "multiscale")
         config = (
             system_preset(settings.system, settings.preset, **fields)
             if settings.preset
-            else system_config(settings.system, labels, settings.resolution, settings.width, **fields)
+            else system_config(settings.system, labels, settings.image_size, **width, **fields)
         )
     if config.num_classes != len(labels.names):
         raise ValueError(f"the network has {config.num_classes} classes and the data {len(labels.names)}")

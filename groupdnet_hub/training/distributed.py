@@ -1,4 +1,4 @@
-"""What several processes share: the statistics of batches, and means of losses."""
+"""What several processes share: the accelerator, the statistics of batches, and means of losses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,40 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    GradientAccumulationPlugin,
+    ProjectConfiguration,
+    set_seed,
+)
 from torch import Tensor, nn
 
-from groupdnet_hub.training.config import ResolvedTrainConfig
+from groupdnet_hub.runs.accelerators import build_accelerator, only_deterministic_algorithms
+from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
+from groupdnet_hub.training.fast.step_form import StepForm
+
+
+def start_training(settings: TrainConfig, form: StepForm) -> Accelerator:
+    """Return the accelerator of a run of train.py; fix this process's seed, and the precision of its arithmetic."""
+    folder = settings.output_path
+    accelerator = build_accelerator(
+        mixed_precision="no" if form.dtype is not None else settings.mixed_precision,  # no casts in the loop
+        log_with=None if settings.report_to == "none" else settings.report_to.split(","),
+        project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "logs")),
+        gradient_accumulation_plugin=GradientAccumulationPlugin(
+            num_steps=settings.gradient_accumulation_steps, sync_with_dataloader=False
+        ),
+        # A GPU copies from pinned memory while the host continues.
+        dataloader_config=DataLoaderConfiguration(
+            use_seedable_sampler=True, non_blocking=torch.cuda.is_available()
+        ),
+    )
+    set_seed(settings.seed)
+    if settings.deterministic:
+        only_deterministic_algorithms()
+    torch.backends.cuda.matmul.allow_tf32 = settings.allow_tf32
+    torch.backends.cudnn.allow_tf32 = settings.allow_tf32
+    return accelerator
 
 
 class _SumOverProcesses(torch.autograd.Function):

@@ -228,8 +228,15 @@ def test_other_inputs_are_refused(inputs: Path, whole: Path, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"mine\.json is not a results file"):
         evaluate.main(flags(inputs, tmp_path / "mine.json"))
     photo.write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(ValueError, match="damaged"):
-        evaluate.main(flags(inputs, tmp_path / "new.json", "--data_dir", str(tmp_path / "data")))
+    new = flags(inputs, tmp_path / "new.json", "--data_dir", str(tmp_path / "data"))
+    with pytest.raises(ValueError, match=rf"^item \d+ \(images/{photo.name}, .* damaged"):
+        evaluate.main(new)
+    missing = next(path for path in photo.parent.iterdir() if path != photo)
+    missing.unlink()
+    with pytest.raises(ValueError, match=r"^2 of \d+ items cannot be read:\n") as error:
+        evaluate.main(new)
+    assert photo.name in str(error.value)
+    assert missing.name in str(error.value)
     assert not (tmp_path / "new.json").exists()
 
 

@@ -206,3 +206,20 @@ def test_the_full_chain_on_real_photos(tmp_path: Path) -> None:
     assert found is not None
     assert set(found.values) == {"fid", "mcsd", "mocd", "lpips", "fps", "params"}
     assert "| GroupEnc |" in (tmp_path / "table-1.md").read_text()
+
+
+def test_a_finished_system_is_not_taken_for_one_of_other_data(
+    scripts: Scripts, data: Path, tmp_path: Path
+) -> None:
+    command = ["--table", "1", "--output_dir", str(tmp_path / "out"), "--systems", "VSPADE", "--data_dir"]
+    reproduce.main([*command, str(data)])
+    write_figures(tmp_path / "other", 3, size=(32, 32))
+    with pytest.raises(ValueError, match=r"VSPADE was trained on other data than .* this one has 3"):
+        reproduce.main([*command, str(tmp_path / "other")])
+    # A record of an earlier version says nothing of them.
+    record = tmp_path / "out" / "VSPADE" / "run.json"
+    before = json.loads(record.read_text())
+    del before["data"]
+    record.write_text(json.dumps(before))
+    reproduce.main([*command, str(data)])
+    assert len(scripts.commands) == 2

@@ -82,6 +82,21 @@ def test_a_bad_label_map_or_photo_is_named(inputs: Path, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_all_bad_label_maps_are_named_at_once(inputs: Path, tmp_path: Path, processes: int) -> None:
+    write_figures(tmp_path / "maps", 5, size=(32, 32))
+    labels = tmp_path / "maps" / "train" / "labels"
+    for number, content in ((1, b""), (4, b"\x89PNG\r\n\x1a\n")):
+        (labels / f"figure_0000{number}.png").write_bytes(content)
+    given = flags(inputs, tmp_path / "out", "--label_dir", str(tmp_path / "maps" / "train"))
+    done = run_script(SCRIPT, given, processes=processes)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("generate.py: 2 of 5 items cannot be read:\n") == processes
+    assert done.stderr.count("\n  labels/figure_00001.png: the label map") == processes
+    assert done.stderr.count("\n  labels/figure_00004.png: the label map") == processes
+
+
 def test_a_bad_input_ends_with_one_line(inputs: Path, tmp_path: Path) -> None:
     done = run_script(SCRIPT, flags(inputs, tmp_path / "out", "--model", str(tmp_path)))
     assert done.returncode == 1

@@ -18,9 +18,12 @@ def train_settings(data: Path | str, *flags: str) -> TrainConfig:
 
 
 def refusal(parse: Callable[[Sequence[str]], object], flags: Sequence[str]) -> str:
-    """The message that a wrong command line ends with, with exit status 2."""
+    """The message that a wrong command line ends with, on one line and with exit status 2."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), pytest.raises(SystemExit) as ended:
         parse(flags)
     assert ended.value.code == 2
-    return said.getvalue().partition("error: ")[2]
+    (line,) = said.getvalue().splitlines()
+    message, _, more = line.partition(": ")[2].rpartition("; see ")
+    assert more.endswith("--help")
+    return message

@@ -18,7 +18,9 @@ SCRIPT = ROOT / "train" / "train.py"
 def train_flags(drawn: Path | None, output: Path, *flags: str) -> list[str]:
     """The flags of a small run."""
     data = [] if drawn is None else ["--train_data_dir", str(drawn)]
-    small = ["--resolution", "32", "--width", "4", "--discriminator_width", "4", "--train_batch_size", "2"]
+    small = ["--discriminator_width", "4", "--train_batch_size", "2"]
+    if not {"--pretrained_model_name_or_path", "--config", "--preset"} & set(flags):
+        small += ["--resolution", "32", "--width", "4"]
     return [*data, "--output_dir", str(output), *small, "--report_to", "none", *flags]
 
 

@@ -42,8 +42,7 @@ def test_usage_and_errors_name_the_command(capsys: pytest.CaptureFixture[str]) -
         main(["reproduce", "--nonsense"])
     assert end.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("usage: groupdnet reproduce ")
-    assert "groupdnet reproduce: error: " in error
+    assert error.startswith("groupdnet reproduce: ")
 
 
 def test_convert_reports_bad_input_under_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -142,7 +142,14 @@ def test_it_trains_on_drawn_people(installed: Path, tmp_path: Path) -> None:
     run(installed, tmp_path, "groupdnet", *flags, "--max_train_steps", "2")
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "-m", "groupdnet_hub"]
-    resumed = ["--max_train_steps", "4", "--resume_from_checkpoint", "latest"]
+    resumed = [
+        "--max_train_steps",
+        "4",
+        "--resume_from_checkpoint",
+        "latest",
+        "--allow_changes",
+        "max_train_steps",
+    ]
     run(installed, tmp_path, "python", *launch, *flags, *resumed)
     assert (tmp_path / "run" / "checkpoint-4").is_dir()
     drawing = ["--model", "run/model", "--label_dir", "people/train", "--output_dir", "drawn"]

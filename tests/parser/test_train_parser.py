@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ pytest.importorskip("timm", reason="a new parser needs timm")
 from groupdnet_hub.parser.config import parse_parser_config
 from groupdnet_hub.parser.network import lite_weights, new_parser
 from groupdnet_hub.parser.objective import Batches, segmentation_loss
-from train.train_parser import ParserTrainer
+from train import train_parser
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -137,7 +138,7 @@ def test_a_run_that_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
     def run(output: Path, *more: str) -> None:
         with torch.random.fork_rng():
             given = [str(flag) for flag in (*flags, "--output_dir", output, *more)]
-            ParserTrainer(parse_parser_config(given)).train()
+            train_parser.run(parse_parser_config(given))
 
     run(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "parts" / "checkpoint-2")
@@ -193,6 +194,29 @@ def test_wrong_flags_are_refused(flags: list[str], expected: str) -> None:
     assert expected in refusal(parse_parser_config, ["--data_dir", ".", "--output_dir", "out", *flags])
 
 
+def test_bad_items_are_named_at_once_or_left_out(tmp_path: Path) -> None:
+    draw_figures([str(tmp_path / "drawn"), "--count", "6", "--size", "32"])
+    split, output = tmp_path / "drawn" / "train", tmp_path / "out"
+    (split / "images" / "figure_00001.png").write_bytes(b"")
+    (split / "labels" / "figure_00003.png").unlink()
+    sizes = ["--resolution", 32, "--view", 32, 32, "--parse_size", 32, "--train_batch_size", 4]
+    start = ["--pretrained_model_name_or_path", save_small_parser(tmp_path / "start")]
+    given = ["--data_dir", tmp_path / "drawn", "--output_dir", output, "--max_train_steps", 1, *start, *sizes]
+    flags = list(map(str, given))
+    with (
+        torch.random.fork_rng(),
+        pytest.raises(SystemExit, match=r"2 of 6 items cannot be trained on") as ended,
+    ):
+        train_parser.main(flags)
+    assert "figure_00001.png' is not a picture that can be read" in str(ended.value)
+    assert "figure_00003.png' does not exist" in str(ended.value)
+    with torch.random.fork_rng():
+        train_parser.main([*flags, "--skip_bad_items"])
+    skipped = [json.loads(line) for line in (output / "skipped_items.jsonl").read_text().splitlines()]
+    assert [one["item"] for one in skipped] == [1, 3]
+    assert (output / "parser" / "config.json").is_file()
+
+
 def test_unknown_pixels_are_no_target() -> None:
     _, labels = squares()
     known = labels.clone()
@@ -241,5 +265,5 @@ def test_a_parser_is_trained_on_maps_with_unknown_pixels(tmp_path: Path, by_flag
     flags += ["--max_train_steps", "2", "--frozen_stages", "0"]
     flags += ["--ignore_id", "255"] if by_flag else []
     with torch.random.fork_rng():
-        folder = ParserTrainer(parse_parser_config(flags)).train()
+        folder = train_parser.run(parse_parser_config(flags))
     assert (folder / "model.safetensors").is_file()

@@ -117,7 +117,14 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     finally:
         first.kill()
     step = max(int(path.name.split("-")[1]) for path in output.glob("checkpoint-*"))
-    last = ["--max_train_steps", str(step + 1), "--resume_from_checkpoint", "latest"]
+    last = [
+        "--max_train_steps",
+        str(step + 1),
+        "--resume_from_checkpoint",
+        "latest",
+        "--allow_changes",
+        "max_train_steps",
+    ]
     train(tmp_path / "drawn", output, *more, *last)
     assert json.loads((output / "model" / "training.json").read_text())["steps"] == step + 1
     assert not list(output.glob(".*"))

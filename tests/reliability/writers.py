@@ -19,6 +19,7 @@ from PIL import Image
 from groupdnet_hub import GroupDNet, GroupDNetPipeline, Look, load_system
 from groupdnet_hub.baselines import System, build_system, system_config
 from groupdnet_hub.training.state.checkpoints import (
+    find_checkpoint,
     finish_checkpoints,
     list_checkpoints,
     load_checkpoint,
@@ -177,13 +178,17 @@ class CheckpointWriter(Writer):
     def _save(self, step: int, state: str) -> None:
         with torch.no_grad():
             self.network.weight.fill_(float(state == NEW))
-        save_checkpoint(self.accelerator, self.folder, step, {"new": int(state == NEW)}, self.model, 1)
+
+        def write_more(folder: Path) -> None:
+            self.model.save_pretrained(folder / "generator")
+
+        save_checkpoint(self.accelerator, self.folder, step, {"new": int(state == NEW)}, write_more, 1)
 
     def write_old(self) -> None:
         self._save(self.old_step, OLD)
 
     def write(self, report: Callable[[], None]) -> None:
-        finish_checkpoints(self.accelerator, self.folder)
+        finish_checkpoints(self.folder)
         self._save(4, NEW)
         report()
 
@@ -193,9 +198,11 @@ class CheckpointWriter(Writer):
         again = self.scratch / "started again"  # finishing changes the folder: on a copy
         shutil.copytree(self.folder, again)
         try:
-            finish_checkpoints(self.accelerator, again)
-            progress = load_checkpoint(self.accelerator, again, "latest")
-            state = NEW if progress["new"] else OLD
+            finish_checkpoints(again)
+            found = find_checkpoint(again, "latest", print)
+            assert found is not None
+            load_checkpoint(self.accelerator, found)
+            state = NEW if found.progress["new"] else OLD
             assert bool(self.network.weight.eq(float(state == NEW)).all())
             GroupDNet.from_pretrained(list_checkpoints(again)[-1] / "generator")
             assert not [path for path in again.iterdir() if path.name.startswith(".")]

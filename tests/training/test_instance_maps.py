@@ -59,29 +59,11 @@ def test_a_flag_makes_a_model_with_edges(with_edges: Path) -> None:
 
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_edges_need_all_instance_maps_before_the_first_step(mixed: Path, tmp_path: Path, cache: str) -> None:
-    flags = (*FLAGS, "--instance_edges", "--cache_data", cache)
+    flags = (*FLAGS, "--instance_edges", "--cache_data", cache, "--check_data", "none")
     message = r"draws instance edges: 1 of 4 items has no instance map .*: train/images/figure_00003\.png$"
     with pytest.raises(ValueError, match=message):
         train_here(mixed, tmp_path / "out", *flags)
     assert not (tmp_path / "out").exists()
-
-
-def test_the_flag_and_a_model_that_exists(data: Path, with_edges: Path, tmp_path: Path) -> None:
-    def chosen(*flags: str) -> object:
-        return build_model(train_settings(data, "--resolution", "32", "--width", "4", *flags), FIGURE_LABELS)
-
-    existing = ("--pretrained_model_name_or_path", str(with_edges))
-    chosen(*existing)
-    chosen(*existing, "--instance_edges")
-    with pytest.raises(
-        ValueError, match=r"--no-instance_edges contradicts the network of --pretrained_model"
-    ):
-        chosen(*existing, "--no-instance_edges")
-    chosen()[0].save_pretrained(tmp_path / "plain")  # type: ignore[index]
-    with pytest.raises(
-        ValueError, match=r"--instance_edges contradicts .*, which draws no edges of instance maps"
-    ):
-        chosen("--config", str(tmp_path / "plain" / "config.json"), "--instance_edges")
 
 
 def test_rivals_have_edges_too(data: Path) -> None:

@@ -1,4 +1,4 @@
-"""The flags that shape a new GroupDNet, and what they mean for a model that exists already."""
+"""The flags that shape a new GroupDNet, and that they are refused for a model that exists already."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig
 from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.figures import write_figures
-from tests.helpers.command_lines import train_settings
+from tests.helpers.command_lines import refusal, train_settings
 from tests.helpers.train_runs import train
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.build import build_model
+from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.network_fields import named_order
 
 ORDER = ["face", "hair", "skin", "top-clothes", "bottom-clothes", "shoes", "socks", "background"]
@@ -69,44 +70,47 @@ def test_a_file_of_flags_can_hold_an_order(drawn: Path, tmp_path: Path) -> None:
         assert config.class_order == order if order is not None else len(config.class_order) == 8
 
 
-def test_the_flags_of_a_model_that_has_them_already_are_taken(trained: Path, drawn: Path) -> None:
-    start = ("--pretrained_model_name_or_path", str(trained))
-    assert chosen(drawn, *start, *SHAPE) == chosen(drawn, *start)
-    assert chosen(drawn, "--config", str(trained / "config.json"), *SHAPE) == chosen(drawn, *start)
-    grown = chosen(drawn, *start, *SHAPE, "--grow")
-    assert isinstance(grown, GroupDNetConfig)
-    assert (grown.image_size, grown.code_placement, grown.code_grid) == ((64, 64), "box", 2)
-
-
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    "flags",
     [
-        (
-            ["--code_placement", "frame"],
-            "--code_placement frame contradicts the network of SOURCE, which has box",
-        ),
-        (["--code_grid", "4"], "--code_grid 4 contradicts the network of SOURCE, which has 2"),
-        (["--latent_channels", "8"], "--latent_channels 8 contradicts the network of SOURCE, which has 3"),
-        (
-            ["--no-encoder_colours"],
-            "--encoder_colours False contradicts the network of SOURCE, which has True",
-        ),
-        (["--hidden_channels", "4"], "--hidden_channels 4 contradicts the network of SOURCE, which has 5"),
-        (
-            ["--class_order", *reversed(ORDER)],
-            f"contradicts the network of SOURCE, which has {' '.join(ORDER)}",
-        ),
+        ["--width", "48"],
+        ["--resolution", "256"],
+        ["--encoder_width", "8"],
+        ["--groups", "4", "2", "1"],
+        ["--class_order", "ids"],
+        ["--class_order", *ORDER],
+        ["--class_order", "likeness"],
+        ["--hidden_channels", "5"],
+        ["--latent_channels", "3"],
+        ["--code_placement", "box"],
+        ["--code_grid", "2"],
+        ["--encoder_colours"],
+        ["--no-encoder_colours"],
+        ["--code_filling", "nearest"],
+        ["--instance_edges"],
+        ["--no-instance_edges"],
     ],
 )
-def test_flags_that_contradict_a_model_are_refused(
-    trained: Path, drawn: Path, flags: list[str], message: str
-) -> None:
-    for source, path in (
-        ("--pretrained_model_name_or_path", trained),
-        ("--config", trained / "config.json"),
-    ):
-        with pytest.raises(ValueError, match=message.replace("SOURCE", source)):
-            chosen(drawn, source, str(path), *flags)
+@pytest.mark.parametrize("grow", [[], ["--grow"]])
+def test_a_model_that_exists_keeps_its_shape(drawn: Path, flags: list[str], grow: list[str]) -> None:
+    """Before anything is loaded: there is no such model, and this file is no configuration."""
+    given = ["--train_data_dir", str(drawn), *flags]
+    for source, path in (("--pretrained_model_name_or_path", "absent"), ("--config", __file__)):
+        if source == "--config" and grow:
+            continue
+        message = refusal(parse_train_config, [*given, *grow, source, path])
+        assert message.startswith(f"{flags[0]} has no effect with {source}: the model keeps its own network")
+        assert "leave out" in message
+
+
+def test_all_flags_without_effect_are_named(drawn: Path) -> None:
+    flags = ["--train_data_dir", str(drawn), "--pretrained_model_name_or_path", "absent", *SHAPE]
+    message = refusal(parse_train_config, flags)
+    given = "--class_order, --hidden_channels, --latent_channels, --code_placement, --code_grid, --encoder_colours"
+    assert message.startswith(f"{given} have no effect")
+    for flag in ("--width", "--resolution", "--hidden_channels"):
+        preset = ["--train_data_dir", str(drawn), "--preset", "deepfashion", flag, "64"]
+        assert f"{flag} has no effect with --preset deepfashion" in refusal(parse_train_config, preset)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,6 @@ def test_flags_that_contradict_a_model_are_refused(
         ),
         (["--class_order", *ORDER[1:]], "names each class of the data once, .* .missing: face."),
         (["--code_grid", "4"], "code_grid is 4 and code_placement 'frame'"),
-        (["--preset", "deepfashion", "--hidden_channels", "4"], "--preset deepfashion has those of Table 4"),
         (["--model", "SPADE", "--code_placement", "box"], "SPADE cannot be configured so"),
     ],
 )
@@ -133,10 +136,6 @@ def test_what_cannot_be_built_is_refused(drawn: Path, flags: list[str], message:
         (["--hidden_channels", "0"], "--hidden_channels is 0; it must be at least 1"),
         (["--latent_channels", "0"], "--latent_channels is 0; it must be at least 1"),
         (["--code_grid", "0"], "--code_grid is 0; it must be at least 1"),
-        (
-            ["--class_order", "likeness", "--pretrained_model_name_or_path", "x"],
-            "--class_order likeness orders the classes of a new model",
-        ),
     ],
 )
 def test_wrong_flags_end_the_command(

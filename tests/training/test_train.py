@@ -23,7 +23,7 @@ from tests.helpers.shared_data import shared_folder
 pytest.importorskip("accelerate")
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.schedules import kl_weight_at, learning_rate_factor
-from groupdnet_hub.training.state.checkpoints import list_checkpoints, load_checkpoint, read_progress
+from groupdnet_hub.training.state.checkpoints import find_checkpoint, list_checkpoints, read_progress
 from tests.helpers.train_runs import command_line, logged, start_training, train
 
 
@@ -176,20 +176,6 @@ def test_half_written_checkpoints_are_never_taken(tmp_path: Path) -> None:
         read_progress(target)
 
 
-class Loading:
-    """What ``load_checkpoint`` needs of an accelerator; it keeps what was loaded."""
-
-    def __init__(self) -> None:
-        self.loaded: list[str] = []
-        self.printed: list[str] = []
-
-    def load_state(self, folder: str) -> None:
-        self.loaded.append(Path(folder).name)
-
-    def print(self, text: str) -> None:
-        self.printed.append(text)
-
-
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
     written_checkpoint(tmp_path, 5)
     newest = written_checkpoint(tmp_path, 10)
@@ -199,12 +185,15 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
         damaged = files[random.integers(len(files))]
         whole = damaged.read_bytes()
         damaged.write_bytes(whole[: random.integers(len(whole))])
-        accelerator = Loading()
-        assert load_checkpoint(accelerator, tmp_path, "latest") == {"step": 5}
-        assert accelerator.loaded == ["checkpoint-5"]
-        assert "passed over" in accelerator.printed[0]
+        told: list[str] = []
+        found = find_checkpoint(tmp_path, "latest", told.append)
+        assert found is not None
+        assert (found.folder.name, found.progress) == ("checkpoint-5", {"step": 5})
+        assert "passed over" in told[0]
         damaged.write_bytes(whole)
-    assert load_checkpoint(Loading(), tmp_path, "latest") == {"step": 10}
+    found = find_checkpoint(tmp_path, "latest", pytest.fail)
+    assert found is not None
+    assert found.progress == {"step": 10}
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,15 @@ def test_a_run_with_every_flag_resumes_as_if_it_had_not_stopped(drawn: Path, tmp
     flags = (*SMALL, *ALL, "--checkpointing_steps", "2", "--lr_decay_start", "1")
     train_here(drawn, tmp_path / "whole", *flags)
     train_here(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2")
-    train_here(drawn, tmp_path / "halves", *flags, "--resume_from_checkpoint", "latest")
+    train_here(
+        drawn,
+        tmp_path / "halves",
+        *flags,
+        "--resume_from_checkpoint",
+        "latest",
+        "--allow_changes",
+        "max_train_steps",
+    )
     for name in ("model.safetensors", DISCRIMINATOR_FILE):
         assert differing(*(tmp_path / half / "model" / name for half in ("whole", "halves"))) == []
     # A checkpoint holds it as well, and what it holds is the discriminator that was trained.
@@ -130,7 +138,8 @@ def test_a_fresh_one_says_why(drawn: Path, saved: Path, tmp_path: Path) -> None:
     assert "starts fresh" in said
     assert "width is 8 here and 4 there" in said
     assert not (first / "model" / DISCRIMINATOR_FILE).exists()
-    said = train_here(drawn, first, *flags, *start, "--discriminator_norm", "instance")
+    again = ("--overwrite_output_dir", "--discriminator_norm", "instance")
+    said = train_here(drawn, first, *flags, *start, *again)
     assert "norm is 'instance' here and 'none' there" in said
     said = train_here(
         drawn, tmp_path / "second", *flags, "--pretrained_model_name_or_path", str(first / "model")
@@ -142,7 +151,7 @@ def test_a_run_that_does_not_save_it_leaves_no_older_one(drawn: Path, saved: Pat
     flags = (*SMALL, "--max_train_steps", "1", "--pretrained_model_name_or_path", str(saved))
     train_here(drawn, tmp_path, *flags, "--save_discriminator")
     assert (tmp_path / "model" / DISCRIMINATOR_FILE).is_file()
-    train_here(drawn, tmp_path, *flags)
+    train_here(drawn, tmp_path, *flags, "--overwrite_output_dir")
     assert not (tmp_path / "model" / DISCRIMINATOR_FILE).exists()
 
 

@@ -25,6 +25,8 @@ FLAGS = (
     "1",
 )
 
+RESUMED = ("--resume_from_checkpoint", "latest", "--allow_changes", "max_train_steps")
+
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Path:
@@ -50,7 +52,7 @@ def stopped(drawn: Path, output: Path, *flags: str, file_size: int | None = None
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(drawn: Path, half_way: Path) -> None:
-    line = stopped(drawn, half_way, "--resume_from_checkpoint", "latest", file_size=30_000)
+    line = stopped(drawn, half_way, *RESUMED, file_size=30_000)
     assert "stopped at step 4: checkpoint-4 cannot be written" in line
     assert line.endswith(f"the last checkpoint is {half_way / 'checkpoint-2'}")
     assert read_progress(half_way / "checkpoint-2")["step"] == 2
@@ -70,7 +72,7 @@ def test_bad_data_is_named(drawn: Path, half_way: Path, fault: str, workers: str
             ids = np.array(Image.open(path))
             ids[0, :3] = 200
             Image.fromarray(ids).save(path)
-    flags = ("--resume_from_checkpoint", "latest", "--dataloader_num_workers", workers)
+    flags = (*RESUMED, "data", "--check_data", "none", "--dataloader_num_workers", workers)
     # The grid is read before the first step: a validation split of its own keeps it out of this.
     write_figures(drawn, 8, size=(32, 32), split="validation")
     line = stopped(drawn, half_way, *flags)
@@ -83,10 +85,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(drawn: Path, half_way: Path) ->
     line = stopped(
         drawn,
         half_way,
-        "--resume_from_checkpoint",
-        "latest",
+        *RESUMED,
+        "feature_matching_weight",
         "--feature_matching_weight",
-        "inf",
+        "1e39",
         "--max_train_steps",
         "9",
     )

@@ -31,7 +31,15 @@ def test_a_run_resumes_with_one_more_folder(drawn: Path, tmp_path: Path) -> None
     for name, folders in (("same", [drawn]), ("more", [drawn, tmp_path / "more"])):
         run = tmp_path / name / "run"
         shutil.copytree(first, run)
-        resumed = ("--max_train_steps", "8", "--resume_from_checkpoint", "latest")
+        resumed = (
+            "--max_train_steps",
+            "8",
+            "--resume_from_checkpoint",
+            "latest",
+            "--allow_changes",
+            "max_train_steps",
+            "data",
+        )
         said = train_here(None, run, "--train_data_dir", *map(str, folders), *flags, *resumed)
         assert "resuming from step 2" in said
         facts, weights[name] = facts_of(run), load_file(run / "model" / "model.safetensors")

@@ -60,7 +60,16 @@ def test_a_run_with_windows_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_pa
     flags += ["--perceptual_weights", str(shared_folder("weights") / "vgg16_features.safetensors")]
     train(drawn, tmp_path / "whole", *flags, "--max_train_steps", "4", "--lr_decay_start", "1")
     train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "2", "--lr_decay_start", "1")
-    last = ["--max_train_steps", "4", "--lr_decay_start", "1", "--resume_from_checkpoint", "latest"]
+    last = [
+        "--max_train_steps",
+        "4",
+        "--lr_decay_start",
+        "1",
+        "--resume_from_checkpoint",
+        "latest",
+        "--allow_changes",
+        "max_train_steps",
+    ]
     train(drawn, tmp_path / "halves", *flags, *last)
     whole, halves = (GroupDNet.from_pretrained(tmp_path / name / "model") for name in ("whole", "halves"))
     assert all(a.equal(b) for a, b in zip(whole.parameters(), halves.parameters(), strict=True))

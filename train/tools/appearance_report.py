@@ -25,6 +25,7 @@ from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
+    at_least,
     existing_file,
     existing_folder,
     option,
@@ -64,6 +65,9 @@ def reroll_locality(
     Returns:
         ``inside`` and ``outside``: mean absolute change of a known pixel's value (scale 0..255) over all pictures that
         show the class; ``ratio``; ``pictures``.
+
+    Raises:
+        ValueError: if no picture shows the class.
     """
     generator, class_id = torch.Generator().manual_seed(seed), model.labels.id_of(class_)
     changes: list[tuple[float, float]] = []
@@ -80,6 +84,8 @@ def reroll_locality(
             0
         ] * 127.5
         changes.append((float(change[region].mean()), float(change[others].mean())))
+    if not changes:
+        raise ValueError(f"none of the pictures shows {class_}: give more of them, or another --reroll_class")
     inside, outside = np.mean(changes, axis=0)
     return {
         "inside": float(inside),
@@ -141,13 +147,19 @@ class ReportConfig(Settings):
     alexnet_weights: Path | None = option(
         None, "safetensors file; by default torchvision downloads", check=existing_file
     )
-    max_pictures: int | None = option(None, "number of pictures, the first ones; by default all")
+    max_pictures: int | None = option(
+        None, "number of pictures, the first ones; by default all", check=at_least(1)
+    )
     seed: int = seed_option("fixes the rerolls")
     update_card: bool = option(False, "write the values into the folder --model")
 
     def check(self) -> None:
-        """Refuse missing data."""
+        """Refuse missing data, and a card that cannot be written."""
         super().check()
+        if self.update_card and not Path(self.model).is_dir():
+            raise ValueError(
+                f"--update_card writes into a folder, and --model {self.model} is not one: download it"
+            )
         refuse_other_folders("--data_dir, --split", self.data_dir, self.split)
 
 
@@ -155,6 +167,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print both answers as JSON; with ``--update_card``, write them into the model's card too."""
     settings = parse_settings(ReportConfig, argv, prog="appearance_report.py", description=__doc__ or "")
     model = GroupDNet.from_pretrained(settings.model)
+    if settings.reroll_class is not None:
+        model.labels.id_of(settings.reroll_class)  # refuses others, before the pictures are read
     split, config = Path(settings.data_dir) / settings.split, model.config
     edges = config.instance_edges
     data = open_split(split, model.labels, config.image_size, settings.ignore_id, instances=edges)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import groupdnet_hub
 from groupdnet_hub.config.validation import Ignored
-from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.flags import parse_settings, read_flags
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.scripts import is_clone
 from groupdnet_hub.runs.settings import (
@@ -31,6 +31,7 @@ from groupdnet_hub.runs.settings import (
     in_range,
     option,
 )
+from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.kit.data import PICTURES, pack_data, pack_weights
 from groupdnet_hub.training.kit.parts import write_parts
 
@@ -104,10 +105,14 @@ class PackConfig(Settings):
     )
 
     def check(self) -> None:
-        """Refuse flags that have no effect."""
+        """Refuse flags that have no effect, and a file of flags that train.py does not have."""
         super().check()
         if self.resolution and self.pictures == "keep":
             raise ValueError("--resolution encodes pictures again: give --pictures jpeg or png")
+        if self.pictures != "jpeg":
+            self.refuse_given(("jpeg_quality",), f"with --pictures {self.pictures}")
+        if self.args_file is not None:
+            read_flags(self.args_file, TrainConfig)  # here, not on the lent machine
         if self.ignore_id and not self.train_data_dir:
             raise ValueError("--ignore_id has no effect without --train_data_dir")
         if self.resolution and min(self.resolution) < 1:

@@ -46,8 +46,14 @@ class ScoresConfig(Settings):
     )
 
     def check(self) -> None:
-        """Refuse missing data."""
+        """Refuse missing data, and folders whose columns could not be told apart."""
         super().check()
+        names = [Path(folder).name for folder in self.data_dir]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"--data_dir names two folders {twice}, which the table could not tell apart: rename one"
+            )
         for folder in self.data_dir:
             refuse_other_folders("--data_dir, --split", folder, self.split)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 KIT = Path(__file__).resolve().parents[2]
 _TRAIN = KIT / "train"
@@ -39,6 +41,8 @@ def resume(
     Raises:
         ValueError: for an incomplete kit, and without a state to write.
     """
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"--seconds is {seconds}; it must be a number above 0")
     _check_complete()
     environment = environment_of(compile_cache)
     if (KIT / "state").is_dir() and not _steps(run):
@@ -110,9 +114,16 @@ def _run(script: str, flags: Sequence[str], environment: dict[str, str]) -> None
         raise ValueError(f"{script} ended with status {done.returncode}")
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as those of the package's scripts are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message.removeprefix('argument ')}; see {self.prog} --help\n")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Resume, and end with the status of training."""
-    parser = argparse.ArgumentParser(prog="resume_kit.py", description=__doc__)
+    parser = _Parser(prog="resume_kit.py", description=__doc__)
     add = parser.add_argument
     add("--seconds", type=float, required=True, help="time of training; loading and writing come on top")
     add("--state_to", type=Path, required=True, help="folder of the state's files")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from groupdnet_hub.runs.flags import FlagParser
 from groupdnet_hub.runs.scripts import first_line
 from groupdnet_hub.training.state.parts import join, newest_checkpoint, split
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> FlagParser:
     """Return the parser of the two commands."""
-    parser = argparse.ArgumentParser(prog="state_parts.py", description=__doc__)
+    parser = FlagParser(prog="state_parts.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("split", help="a checkpoint as parts").add_argument
     add(

@@ -7,6 +7,7 @@ unless it is measured: ``--pictures_per_second deepfashion=120`` replaces the es
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from groupdnet_hub import PRESETS, GroupDNet, GroupDNetConfig
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
+from groupdnet_hub.runs.flags import FlagParser
 from groupdnet_hub.training.objectives.losses import PERCEPTUAL_LAYERS
 
 # Training pictures and epochs of the paper (appendices B and A).
@@ -98,7 +100,7 @@ class Assumptions:
 
     def __post_init__(self) -> None:
         for name in ("card_tflops", "price"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"--{name} is {getattr(self, name)}; it must be above 0")
         for name in ("share", "scaling"):
             if not 0 < getattr(self, name) <= 1:
@@ -196,7 +198,7 @@ def read_rates(given: Sequence[str]) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table and its assumptions."""
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog="training_cost.py", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add, default = parser.add_argument, Assumptions()

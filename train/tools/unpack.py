@@ -15,6 +15,7 @@ import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 # Folder in the unpacked kit with a copy of kit.json, and a file for each unpacked part.
 _RECORDS = ".kit"
@@ -90,9 +91,16 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as those of the package's scripts are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message.removeprefix('argument ')}; see {self.prog} --help\n")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Unpack, and print which parts are missing."""
-    parser = argparse.ArgumentParser(prog="unpack.py", description=__doc__)
+    parser = _Parser(prog="unpack.py", description=__doc__)
     parser.add_argument(
         "parts", nargs="+", type=Path, metavar="PART", help="kit-01.tar and so on, in any order"
     )

@@ -28,22 +28,26 @@ class DataSettings(Settings):
         "folder with train/ (and validation/): images/, labels/, metadata.jsonl, classes.json; or several of the "
         "same classes, the first with the validation/ that is looked at",
         check=existing_folders,
+        on_resume="data",
     )
     dataset_name: str | None = option(
-        None, "Hugging Face data set id, or 'imagefolder' together with --train_data_dir"
+        None, "Hugging Face data set id, or 'imagefolder' together with --train_data_dir", on_resume="data"
     )
     streaming: bool = option(
         False, "read --dataset_name as it is downloaded, without keeping it; needs --max_train_steps"
     )
     classes: str | None = option(
-        None, "classes.json of the label set; by default the one in --train_data_dir", check=existing_file
+        None,
+        "classes.json of the label set; by default the one in --train_data_dir",
+        check=existing_file,
+        on_resume="network",
     )
     ignore_id: tuple[Ignored, ...] = ignore_option(
         "ids of label maps, or colours as '#rrggbb', that stand for unknown pixels, such as 255, beside those that "
         "classes.json ignores: they count in no loss"
     )
-    image_column: str = option("image", "picture column of --dataset_name")
-    label_column: str = option("label", "label map column of --dataset_name")
+    image_column: str = option("image", "picture column of --dataset_name", on_resume="data")
+    label_column: str = option("label", "label map column of --dataset_name", on_resume="data")
 
     random_flip: bool = option(False, "mirror half of the pictures")
     random_shift: float = option(
@@ -83,15 +87,18 @@ class DataSettings(Settings):
         0.5, "fraction of the pictures in which each of these classes is recoloured", check=in_range(0, 1)
     )
 
-    dataloader_num_workers: int = option(0, "processes that read pictures")
+    dataloader_num_workers: int = option(0, "processes that read pictures", on_resume="free")
     cache_data: Literal["device", "memory", "none"] | None = option(
         None,
         "where decoded pictures are kept: on the training device, which then moves them too, in the host's "
         "memory, or nowhere: files are read again; by default on a GPU with four times as much memory free, else in "
         "memory up to --cache_gb, else nowhere; batches are the same",
+        on_resume="free",
     )
     cache_gb: float | None = option(
-        None, "GiB of the host's memory that pictures may take, in each training process; by default 4"
+        None,
+        "GiB of the host's memory that pictures may take, in each training process; by default 4",
+        on_resume="free",
     )
 
     def check(self) -> None:
@@ -107,6 +114,10 @@ class DataSettings(Settings):
             raise ValueError(
                 "--dataset_name needs --classes FILE: a classes.json with the names and colours of the label ids"
             )
+        if not self.dataset_name:
+            self.refuse_given(("image_column", "label_column"), "without --dataset_name")
+        if not self.recoloured_classes:
+            self.refuse_given(("recoloured_share",), "without --recoloured_classes")
         if self.streaming and self.dataloader_num_workers > 1:
             raise ValueError("--streaming is read by one process: --dataloader_num_workers can be 0 or 1")
         if (self.cache_gb or 0) < 0 or self.dataloader_num_workers < 0:

@@ -17,12 +17,14 @@ class DiscriminatorSettings(Settings):
         "what judges pictures: the paper's multi-scale network, or one that says of each pixel which class it "
         "shows or that it is fake; by default the model's own, multiscale for a new model",
         choices=DISCRIMINATORS,
+        on_resume="network",
     )
     discriminator_width: int | None = option(
         None,
         "channels of the discriminator's first layer; by default the model's own, for a new discriminator 64, or "
         "32 with --discriminator segmentation (16 is advised on a CPU)",
         check=at_least(1),
+        on_resume="network",
     )
     labelmix_weight: float | None = option(
         None,
@@ -35,6 +37,7 @@ class DiscriminatorSettings(Settings):
         "instance normalisation in the multi-scale discriminator (Fig. 7), or none: spectral normalisation alone, "
         "of all its layers, where the system has it; by default as the model has it, instance for a new one",
         choices=DISCRIMINATOR_NORMS,
+        on_resume="network",
     )
     discriminator_crop: int | None = option(
         None,
@@ -46,6 +49,7 @@ class DiscriminatorSettings(Settings):
         False,
         "save the discriminator beside the model, in the final folder and in each checkpoint; a run that starts from "
         "that folder takes it up, also with --grow and --init_class",
+        on_resume="free",
     )
     discriminator_warmup_steps: int = option(
         0,
@@ -79,7 +83,11 @@ class DiscriminatorSettings(Settings):
     )
 
     def check(self) -> None:
-        """Refuse a target of an augmentation that is off."""
+        """Refuse details of an augmentation or a penalty that is off."""
         super().check()
         if self.diffaugment_target is not None and not self.diffaugment:
             raise ValueError("--diffaugment_target needs --diffaugment, which it controls")
+        if self.diffaugment_target is None:
+            self.refuse_given(("diffaugment_rise",), "without --diffaugment_target")
+        if not self.r1_weight:
+            self.refuse_given(("r1_interval",), "without --r1_weight")

@@ -17,6 +17,7 @@ class LossSettings(Settings):
         None,
         "safetensors file of that net's weights; by default torchvision downloads them",
         check=existing_file,
+        on_resume="file_name",
     )
     perceptual_normalise: bool = option(
         False, "give that net pictures normalised as it was trained; the paper's code does not"
@@ -27,11 +28,12 @@ class LossSettings(Settings):
         "the whole picture",
         check=at_least(1),
     )
-    adversarial_weight: float = option(1.0, "weight of the hinge loss")
+    adversarial_weight: float = option(1.0, "weight of the hinge loss", check=at_least(0))
     feature_matching_weight: float | None = option(
         None,
         "weight of feature matching; by default 10, and 0 with --discriminator segmentation, whose paper matches "
         "none: with a weight the features of its decoder are matched",
+        check=at_least(0),
     )
     class_balance: float = option(
         0.0,
@@ -40,13 +42,16 @@ class LossSettings(Settings):
         "segmentation balances all but its loss on fake pixels by itself",
         check=in_range(0, 1),
     )
-    perceptual_weight: float = option(10.0, "weight of the perceptual loss")
+    perceptual_weight: float = option(10.0, "weight of the perceptual loss", check=at_least(0))
     l1_weight: float | None = option(
         None,
         "weight of the distance to the picture; by default the system's (10 for BicycleGAN and DSCGAN, else 0)",
+        check=at_least(0),
     )
-    latent_weight: float = option(0.5, "weight of BicycleGAN's distance to the random code")
-    diversity_weight: float = option(8.0, "weight of DSCGAN's regulariser")
+    latent_weight: float = option(
+        0.5, "weight of BicycleGAN's distance to the random code", check=at_least(0)
+    )
+    diversity_weight: float = option(8.0, "weight of DSCGAN's regulariser", check=at_least(0))
     redraw_weight: float = option(
         0.0,
         "weight of what changes outside a class when its code is exchanged with another picture's; 0 is the "
@@ -72,6 +77,7 @@ class LossSettings(Settings):
     kl_weight: float | None = option(
         None,
         "weight of the KL divergence per picture; by default the system's (0.4: the paper's 0.05 x 8 pictures)",
+        check=at_least(0),
     )
     kl_free_nats: float = option(
         0.0,
@@ -79,18 +85,23 @@ class LossSettings(Settings):
         check=at_least(0),
     )
     kl_weight_start: float | None = option(
-        None, "weight of the KL divergence at the first step; rises linearly"
+        None, "weight of the KL divergence at the first step; rises linearly", check=at_least(0)
     )
-    kl_warmup_steps: int = option(0, "steps over which the KL weight rises to --kl_weight")
+    kl_warmup_steps: int = option(0, "steps over which the KL weight rises to --kl_weight", check=at_least(0))
 
     def check(self) -> None:
         """Refuse details of a loss that is not measured."""
         super().check()
-        for name in ("perceptual_crop", "perceptual_weights"):
-            if getattr(self, name) and self.perceptual_net == "none":
-                raise ValueError(f"--{name} has no effect with --perceptual_net none")
-        for name, default in (("redraw_memory", None), ("redraw_interval", 1), ("redraw_window", None)):
-            if getattr(self, name) != default and not self.redraw_weight:
-                raise ValueError(f"--{name} has no effect without --redraw_weight")
+        if self.perceptual_net == "none":
+            names = ("perceptual_crop", "perceptual_weights", "perceptual_weight", "perceptual_normalise")
+            self.refuse_given(names, "with --perceptual_net none")
+        if not self.redraw_weight:
+            self.refuse_given(
+                ("redraw_memory", "redraw_interval", "redraw_window"), "without --redraw_weight"
+            )
+        if not self.kl_warmup_steps:
+            self.refuse_given(
+                ("kl_weight_start",), "without --kl_warmup_steps", "give the steps over which it rises"
+            )
         if self.kl_warmup_steps and self.kl_weight_start is None:
             raise ValueError("--kl_warmup_steps needs --kl_weight_start")

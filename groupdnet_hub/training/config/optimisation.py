@@ -29,12 +29,15 @@ class OptimisationSettings(Settings):
         "stop after the step that ends this many seconds after training began, with a checkpoint from which "
         "--resume_from_checkpoint latest resumes; the steps of the run, and so its learning rates, stay as they are",
         check=above(0),
+        on_resume="free",
     )
     # Plain SGD is for checks: Adam makes whole steps of rounding errors.
     optimizer: Literal["adam", "sgd"] = without_flag("adam")
-    learning_rate: float | None = option(None, "rate of encoder and decoder; by default the system's (1e-4)")
+    learning_rate: float | None = option(
+        None, "rate of encoder and decoder; by default the system's (1e-4)", check=at_least(0)
+    )
     discr_learning_rate: float | None = option(
-        None, "rate of the discriminator; by default the system's (4e-4)"
+        None, "rate of the discriminator; by default the system's (4e-4)", check=at_least(0)
     )
     lr_decay_start: float = option(
         0.6,
@@ -55,8 +58,10 @@ class OptimisationSettings(Settings):
     seed: int = option(0, "fixes weights, data order, flips, shifts and noise")
 
     def check(self) -> None:
-        """Refuse parts that a batch does not have."""
+        """Refuse parts that a batch does not have, and the decay of an average that is not kept."""
         super().check()
+        if not self.use_ema:
+            self.refuse_given(("ema_decay",), "without --use_ema")
         if self.batch_norm_parts and self.train_batch_size % self.batch_norm_parts:
             raise ValueError(
                 f"--batch_norm_parts {self.batch_norm_parts} does not divide --train_batch_size {self.train_batch_size}"
@@ -73,17 +78,21 @@ class ComputationSettings(Settings):
         None,
         "compile all networks by torch.compile; by default on CUDA, where a compiler is found. The first step takes "
         "minutes",
+        on_resume="free",
     )
     cuda_graphs: bool | None = option(
         None,
         "record whole steps as CUDA graphs, which cost the host nothing; by default on CUDA where one process trains",
+        on_resume="free",
     )
     plain_step: bool = option(
         False,
         "normalise weights in every forward, as the paper's networks do, and take no shortcut that needs to know the "
         "whole step; the result is the same up to rounding",
+        on_resume="free",
     )
     deterministic: bool = option(
         False,
         "only algorithms on CUDA that give the same bits every time, so that a resumed run is bit-identical; slower",
+        on_resume="free",
     )

@@ -5,31 +5,52 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from groupdnet_hub.runs.settings import Settings, at_least, existing_folder, option
+from groupdnet_hub.runs.resuming import ResumeSettings
+from groupdnet_hub.runs.settings import at_least, option
 
 
-def _checkpoint(name: str, folder: str) -> str | None:
-    return None if folder == "latest" else existing_folder(name, folder)
+def _trackers(name: str, given: str) -> str | None:
+    """Check that trackers are known and installed: accelerate leaves out those that are not, and says nothing."""
+    if given == "none":
+        return None
+    from accelerate.tracking import get_available_trackers
+    from accelerate.utils import LoggerType
+
+    known = [str(one) for one in LoggerType]
+    there = [str(one) for one in get_available_trackers()]
+    for tracker in given.split(","):
+        if tracker not in known:
+            return f"{name}: there is no tracker {tracker!r}; these are known: {', '.join(known)}"
+        if tracker == "all" and not there:
+            return f"{name}: no tracker is installed: pip install tensorboard, or give --report_to none"
+        if tracker not in ("all", *there):
+            package = tracker.replace("_", "-")
+            return f"{name}: {tracker} is not installed: pip install {package}, or leave it out"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputSettings(Settings):
+class OutputSettings(ResumeSettings):
     """Checkpoints, samples, logs and the final model."""
 
-    output_dir: str = option("runs/groupdnet", "where checkpoints, samples and the final model go")
-    checkpointing_steps: int = option(500, "steps between checkpoints", check=at_least(1))
+    output_dir: str = option(
+        "runs/groupdnet", "where checkpoints, samples and the final model go", on_resume="free"
+    )
+    checkpointing_steps: int = option(500, "steps between checkpoints", check=at_least(1), on_resume="free")
     checkpoints_total_limit: int | None = option(
-        None, "keep at most this many checkpoints", check=at_least(1)
+        None, "keep at most this many checkpoints", check=at_least(1), on_resume="free"
     )
-    resume_from_checkpoint: str | None = option(
-        None, "'latest', or the path of a checkpoint folder", check=_checkpoint
+    validation_steps: int = option(500, "steps between sample grids", check=at_least(1), on_resume="free")
+    logging_steps: int = option(20, "steps between logged losses", check=at_least(1), on_resume="free")
+    report_to: str = option(
+        "tensorboard",
+        "tracker(s) known to accelerate, comma-separated, or 'none'",
+        on_resume="free",
+        check=_trackers,
     )
-    validation_steps: int = option(500, "steps between sample grids", check=at_least(1))
-    logging_steps: int = option(20, "steps between logged losses", check=at_least(1))
-    report_to: str = option("tensorboard", "tracker(s) known to accelerate, comma-separated, or 'none'")
-    push_to_hub: bool = option(False, "upload the final model")
-    hub_model_id: str | None = option(None, "its name on the Hub, user/name")
-    hub_private: bool = option(False, "make that repository private")
+    push_to_hub: bool = option(False, "upload the final model", on_resume="free")
+    hub_model_id: str | None = option(None, "its name on the Hub, user/name", on_resume="free")
+    hub_private: bool = option(False, "make that repository private", on_resume="free")
 
     @property
     def output_path(self) -> Path:
@@ -39,5 +60,7 @@ class OutputSettings(Settings):
     def check(self) -> None:
         """Refuse an upload without a name, and a name without an upload."""
         super().check()
+        if self.hub_private and not self.push_to_hub:
+            raise ValueError("--hub_private has no effect without --push_to_hub: leave it out")
         if self.push_to_hub != bool(self.hub_model_id):
             raise ValueError("--push_to_hub and --hub_model_id user/name belong together")

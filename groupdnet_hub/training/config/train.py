@@ -9,6 +9,7 @@ from typing import Any
 from groupdnet_hub.baselines import SYSTEMS
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.training.config.data import DataSettings
+from groupdnet_hub.training.config.data_check import DataCheckSettings
 from groupdnet_hub.training.config.discriminator import DiscriminatorSettings
 from groupdnet_hub.training.config.losses import LossSettings
 from groupdnet_hub.training.config.network import NetworkSettings
@@ -29,6 +30,7 @@ class TrainConfig(
     DiscriminatorSettings,
     LossSettings,
     NetworkSettings,
+    DataCheckSettings,
     DataSettings,
 ):
     """Settings of a training run, by the names that users of Hugging Face's training examples know."""
@@ -40,8 +42,19 @@ class TrainConfig(
             raise ValueError(
                 "--streaming needs --dataset_name, and --max_train_steps because the length is not known"
             )
+        if self.streaming and (self.check_data is not None or self.skip_bad_items):
+            flag = "--skip_bad_items" if self.check_data is None else f"--check_data {self.check_data}"
+            raise ValueError(
+                f"{flag} has no effect on a stream, whose items are not known beforehand: leave it out, or leave out "
+                "--streaming"
+            )
         if self.class_order == "likeness" and not self.train_data_dir:
             raise ValueError("--class_order likeness looks at the pictures: it needs --train_data_dir")
+        if not self.exists:
+            objective = SYSTEMS[self.system].objective
+            for name, system in (("latent_weight", "BicycleGAN"), ("diversity_weight", "DSCGAN")):
+                if objective != SYSTEMS[system].objective:
+                    self.refuse_given((name,), f"without --model {system}")
         # What is not named is the model's own, and a new model's is multi-scale.
         kind = self.discriminator or (None if self.exists else "multiscale")
         if self.labelmix_weight is not None and kind == "multiscale":

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
-from groupdnet_hub.data.listing import RowPairs, has_instances, is_split
+from groupdnet_hub.data.listing import FolderPairs, RowPairs, has_instances, is_split, without_items
 from groupdnet_hub.data.paired import read_label_set
-from groupdnet_hub.data.transforms.placement import Placement
+from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.data.unknown import with_ignored
 from groupdnet_hub.runs.settings import refuse_other_folders
 from groupdnet_hub.training.config import TrainConfig
@@ -65,21 +65,72 @@ def build_data(
         seed=settings.seed,
     )
     if not settings.dataset_name:
-        assert settings.train_data_dir, "without a data set there is a folder"
-        return PairedImages.from_folder(
-            settings.train_data_dir, image_size, labels=labels, transform=transform, instances=instances
-        )
+        return folder_data(settings, labels, image_size, transform=transform, instances=instances)
+    if not settings.streaming:
+        rows = without_items(_row_pairs(settings), settings.left_out.get("train", ()))
+        return PairedImages(rows, labels, image_size, transform=transform, instances=instances)
+    return StreamedImages(
+        _rows(settings).shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER),
+        labels,
+        image_size,
+        image_column=settings.image_column,
+        label_column=settings.label_column,
+        transform=transform,
+        instances=instances,
+    )
+
+
+def folder_data(
+    settings: TrainConfig,
+    labels: LabelSet,
+    image_size: tuple[int, int],
+    *,
+    split: str = "train",
+    transform: Transform | None = None,
+    instances: bool | None = False,
+) -> PairedImages:
+    """Return the pictures of a split of the data folders, without those that are left out.
+
+    Args:
+        settings: settings of the run.
+        labels: label set of the maps.
+        image_size: (height, width) of the items.
+        split: ``train`` of all folders, or ``validation`` of the first.
+        transform: random change of each item.
+        instances: whether items have instance maps, as ``PairedImages`` takes it.
+    """
+    pairs = without_items(_folder_pairs(settings, labels, split), settings.left_out.get(split, ()))
+    return PairedImages(pairs, labels, image_size, transform=transform, instances=instances)
+
+
+def given_pairs(settings: TrainConfig, labels: LabelSet) -> dict[str, FolderPairs | RowPairs]:
+    """Return the pictures and maps of the training data, which are not streamed, and of the validation split."""
+    train = _row_pairs(settings) if settings.dataset_name else _folder_pairs(settings, labels, "train")
+    if not _has_validation(settings):
+        return {"train": train}
+    return {"train": train, "validation": _folder_pairs(settings, labels, "validation")}
+
+
+def _folder_pairs(settings: TrainConfig, labels: LabelSet, split: str) -> FolderPairs:
+    assert settings.train_data_dir, "without a data set there is a folder"
+    folders = settings.train_data_dir if split == "train" else settings.train_data_dir[:1]
+    # Its size does not matter to its pairs.
+    pairs = PairedImages.from_folder(folders, (1, 1), split=split, labels=labels, instances=False).given
+    assert isinstance(pairs, FolderPairs)
+    return pairs
+
+
+def _row_pairs(settings: TrainConfig) -> RowPairs:
+    return RowPairs(_rows(settings), settings.image_column, settings.label_column)
+
+
+def _rows(settings: TrainConfig) -> Any:
+    """Return the rows of a Hugging Face data set, streamed or not."""
     from datasets import load_dataset
 
+    assert settings.dataset_name, "rows are those of a data set"
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
-    rows = load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
-    how: dict[str, Any] = {"transform": transform, "instances": instances}
-    columns = settings.image_column, settings.label_column
-    if settings.streaming:
-        how |= dict(zip(("image_column", "label_column"), columns, strict=True))
-        shuffled = rows.shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER)
-        return StreamedImages(shuffled, labels, image_size, **how)
-    return PairedImages(RowPairs(rows, *columns), labels, image_size, **how)
+    return load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
 
 
 def ignored_instances(data: Data) -> str | None:
@@ -98,12 +149,14 @@ def ignored_instances(data: Data) -> str | None:
 
 def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:
     """Return the validation split of the first data folder, if it has one."""
-    folder = Path(settings.train_data_dir[0] if settings.train_data_dir else "")
-    if not (settings.train_data_dir and is_split(folder / "validation")):
+    if not _has_validation(settings):
         return None
-    return PairedImages.from_folder(
-        folder, data.image_size, split="validation", labels=data.labels, instances=data.instances
-    )
+    return folder_data(settings, data.labels, data.image_size, split="validation", instances=data.instances)
+
+
+def _has_validation(settings: TrainConfig) -> bool:
+    folder = (settings.train_data_dir or ("",))[0]
+    return folder != "" and is_split(Path(folder) / "validation")
 
 
 def spread(data: PairedImages, count: int) -> list[int]:

@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from accelerate import Accelerator
 from safetensors import SafetensorError
@@ -22,11 +23,17 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 _PARTIAL, _OLD = ".partial-", ".old-"
 
 
-class Savable(Protocol):
-    """What knows how it is saved."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint.
 
-    def save_pretrained(self, save_directory: Path, /) -> Any:
-        """Write the folder that ``from_pretrained`` reads."""
+    Attributes:
+        folder: its folder, named ``checkpoint-STEP``.
+        progress: what its run had counted, by name.
+    """
+
+    folder: Path
+    progress: Mapping[str, int]
 
 
 def save_checkpoint(
@@ -34,13 +41,21 @@ def save_checkpoint(
     output_dir: Path,
     step: int,
     progress: Mapping[str, Any],
-    model: Savable,
+    write_more: Callable[[Path], None],
     total_limit: int | None,
-    name: str = "generator",
 ) -> Path:
-    """Write ``checkpoint-STEP``: training state, progress, and in folder ``name`` the model for ``from_pretrained``.
+    """Write ``checkpoint-STEP``: training state, progress, and more.
 
     It is written under another name first, so that a folder named ``checkpoint-N`` is always complete.
+
+    Args:
+        accelerator: accelerator of the run, which knows the training state.
+        output_dir: folder of the run.
+        step: updates so far.
+        progress: counts by name.
+        write_more: writes further files into the folder that it is given, such as the model for ``from_pretrained``;
+            called on the main process.
+        total_limit: how many checkpoints are kept; None for all.
 
     Raises:
         ValueError: if it cannot be written, on a full disk for example; nothing of it is left.
@@ -53,7 +68,7 @@ def save_checkpoint(
     try:
         accelerator.save_state(str(partial))
         if accelerator.is_main_process:
-            model.save_pretrained(partial / name)
+            write_more(partial)
             _write_record(partial, progress)
     except (
         OSError,
@@ -73,19 +88,20 @@ def save_checkpoint(
     return target
 
 
-def finish_checkpoints(accelerator: Accelerator, output_dir: Path) -> None:
-    """End what a killed run had started: a checkpoint that was written in full gets its name, all else is removed."""
-    if accelerator.is_main_process:
-        for partial in output_dir.glob(f"{_PARTIAL}*"):
-            try:
-                read_progress(partial)
-            except ValueError:
-                shutil.rmtree(partial)
-            else:
-                _put_into_place(partial)
-        for old in output_dir.glob(f"{_OLD}*"):
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
+def finish_checkpoints(output_dir: Path) -> None:
+    """End what a killed run had started: a checkpoint that was written in full gets its name, all else is removed.
+
+    Only for one process.
+    """
+    for partial in output_dir.glob(f"{_PARTIAL}*"):
+        try:
+            read_progress(partial)
+        except ValueError:
+            shutil.rmtree(partial)
+        else:
+            _put_into_place(partial)
+    for old in output_dir.glob(f"{_OLD}*"):
+        shutil.rmtree(old)
 
 
 @contextmanager
@@ -130,12 +146,21 @@ def _remove(checkpoint: Path) -> None:
     shutil.rmtree(old)
 
 
+def remove_checkpoints(output_dir: Path) -> None:
+    """Remove all checkpoints of a run, damaged ones too. Only for one process."""
+    for folder in checkpoint_folders(output_dir):
+        _remove(folder)
+
+
 def list_checkpoints(output_dir: Path) -> list[Path]:
     """Return the finished checkpoints of a run, oldest first."""
+    return [folder for folder in checkpoint_folders(output_dir) if (folder / _PROGRESS_FILE).is_file()]
+
+
+def checkpoint_folders(output_dir: Path) -> list[Path]:
+    """Return what has the name of a checkpoint, oldest first: a finished one whose record was lost is damaged."""
     found = [path for path in output_dir.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
-    return sorted(
-        (p for p in found if (p / _PROGRESS_FILE).is_file()), key=lambda p: int(p.name.split("-")[1])
-    )
+    return sorted((path for path in found if path.is_dir()), key=lambda path: int(path.name.split("-")[1]))
 
 
 def last_checkpoint(output_dir: Path) -> str:
@@ -180,36 +205,58 @@ def read_progress(folder: Path) -> dict[str, Any]:
     return progress
 
 
-def load_checkpoint(accelerator: Accelerator, output_dir: Path, choice: str) -> dict[str, Any] | None:
-    """Load ``latest`` (the newest that is complete) or a named checkpoint into what the accelerator prepared.
+def find_checkpoint(output_dir: Path, choice: str, tell: Callable[[str], Any]) -> Checkpoint | None:
+    """Return ``latest``, the newest checkpoint of a run that is complete, or a named one.
+
+    Args:
+        output_dir: folder of the run.
+        choice: ``latest``, or the folder of a checkpoint.
+        tell: is told of newer ones that are damaged and passed over.
 
     Returns:
-        Its progress; None for ``latest`` in a run that has no complete checkpoint yet.
+        The checkpoint; None for ``latest`` in a run that has none.
 
     Raises:
-        ValueError: for a named folder that is no complete checkpoint.
+        ValueError: if the named one, or every one of the run, is damaged; the message names the file.
     """
-    candidates = list_checkpoints(output_dir)[::-1] if choice == "latest" else [Path(choice)]
-    for folder in candidates:
+    if choice != "latest":
+        return Checkpoint(Path(choice), read_progress(Path(choice)))
+    problems = []
+    for folder in reversed(checkpoint_folders(output_dir)):
         try:
-            progress = read_progress(folder)
+            found = Checkpoint(folder, read_progress(folder))
         except ValueError as error:
-            if choice != "latest":
-                raise
-            accelerator.print(f"passed over: {error}")
+            problems.append(str(error))
             continue
-        try:
-            accelerator.load_state(str(folder))
-        except ValueError:
-            raise
-        except (
-            Exception
-        ) as error:  # of torch, safetensors and accelerate, for files of another run or of a stranger
-            raise ValueError(
-                f"{folder} cannot be loaded into this run ({first_line(error)[:300]}): was it written with other flags?"
-            ) from None
-        return progress
+        for problem in problems:
+            tell(f"passed over: {problem}")
+        return found
+    if problems:
+        more = f" ({len(problems)} checkpoints, none is complete)" if len(problems) > 1 else ""
+        raise ValueError(
+            f"{problems[0]}{more}: put the file back, or start anew with --overwrite_output_dir in place of "
+            "--resume_from_checkpoint"
+        )
     return None
+
+
+def load_checkpoint(accelerator: Accelerator, checkpoint: Checkpoint) -> None:
+    """Load the training state into what the accelerator prepared.
+
+    Raises:
+        ValueError: if it does not fit.
+    """
+    try:
+        accelerator.load_state(str(checkpoint.folder))
+    except ValueError:
+        raise
+    except (
+        Exception
+    ) as error:  # of torch, safetensors and accelerate, for files of another run or of a stranger
+        raise ValueError(
+            f"{checkpoint.folder} cannot be loaded into this run ({first_line(error)[:300]}): was it written with "
+            "other flags?"
+        ) from None
 
 
 def _checksums(folder: Path) -> dict[str, str]:

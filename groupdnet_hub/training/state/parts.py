@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -67,6 +68,8 @@ def split(
     Raises:
         ValueError: for a folder that is no complete checkpoint, and for one that holds what cannot be stored.
     """
+    if not 0 < part_mb < math.inf:
+        raise ValueError(f"--checkpoint_part_mb is {part_mb}; it must be a number above 0")
     progress = read_progress(checkpoint)
     writer, files = TensorWriter(), {}
     names = sorted(p.relative_to(checkpoint).as_posix() for p in checkpoint.rglob("*") if p.is_file())

@@ -129,7 +129,17 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(drawn: Path, tmp_path: Path) -> 
     flags += ["--perceptual_net", "none", "--lr_decay_start", "1", "--checkpointing_steps", "6"]
     train(drawn, tmp_path / "whole", *flags, "--max_train_steps", "9")
     train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "6")
-    train(drawn, tmp_path / "halves", *flags, "--max_train_steps", "9", "--resume_from_checkpoint", "latest")
+    train(
+        drawn,
+        tmp_path / "halves",
+        *flags,
+        "--max_train_steps",
+        "9",
+        "--resume_from_checkpoint",
+        "latest",
+        "--allow_changes",
+        "max_train_steps",
+    )
     whole, halves = (
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "halves")
     )

@@ -242,6 +242,8 @@ def test_runs_are_the_same_and_resumed_with_another_cache(drawn: Path, tmp_path:
     resumed = [
         "--resume_from_checkpoint",
         "latest",
+        "--allow_changes",
+        "max_train_steps",
         "--cache_data",
         "memory",
         "--dataloader_num_workers",

@@ -16,7 +16,7 @@ from torch import nn
 
 from groupdnet_hub.training.ema import MovingAverage
 from groupdnet_hub.training.shared_stream import NoiseSource, RunSeed
-from groupdnet_hub.training.state.checkpoints import load_checkpoint, save_checkpoint
+from groupdnet_hub.training.state.checkpoints import find_checkpoint, load_checkpoint, save_checkpoint
 from groupdnet_hub.training.state.extra_state import keep_extra_state
 from tests.helpers.checkpoints import RECORD, write_record
 from tests.helpers.hostile_files import Payload, pickles, refusal
@@ -53,13 +53,19 @@ def folder(tmp_path: Path) -> Path:
         run = Run()
         run.step()
         progress = {"step": 1, "epoch": 0, "batch": 1}
-        return save_checkpoint(run.accelerator, tmp_path, 1, progress, make_model(), None)
+
+        def write_more(folder: Path) -> None:
+            make_model().save_pretrained(folder / "generator")
+
+        return save_checkpoint(run.accelerator, tmp_path, 1, progress, write_more, None)
 
 
 def load(folder: Path) -> Run:
     with torch.random.fork_rng(devices=[]):
         run = Run()
-        load_checkpoint(run.accelerator, folder.parent, str(folder))
+        found = find_checkpoint(folder.parent, str(folder), print)
+        assert found is not None
+        load_checkpoint(run.accelerator, found)
     return run
 
 
