@@ -139,7 +139,7 @@ def test_networks_compile_whole() -> None:
 
 SCHEDULE = (
     " --max_train_steps 9 --lr_decay_start 0.2 --kl_weight_start 0.01 --kl_weight 0.5 --kl_warmup_steps 9 "
-    "--redraw_interval 2 --r1_interval 4 --adversarial_warmup_steps 6 --discriminator_warmup_steps 1"
+    "--redraw_interval 2 --r1_weight 5 --r1_interval 4 --adversarial_warmup_steps 6 --discriminator_warmup_steps 1"
 )
 
 
