@@ -122,7 +122,7 @@ def test_an_empty_file_is_told_as_that(tmp_path: Path) -> None:
 
 def test_other_raster_formats_are_refused(tmp_path: Path) -> None:
     noise().save(tmp_path / "a.ppm")
-    assert "use PNG" in refusal(tmp_path / "a.ppm")
+    assert "save it as PNG" in refusal(tmp_path / "a.ppm")
 
 
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
