@@ -208,7 +208,7 @@ def test_bad_items_are_named_at_once_or_left_out(tmp_path: Path) -> None:
         pytest.raises(SystemExit, match=r"2 of 6 items cannot be trained on") as ended,
     ):
         train_parser.main(flags)
-    assert "figure_00001.png' is not a picture that can be read" in str(ended.value)
+    assert "figure_00001.png' is empty" in str(ended.value)
     assert "figure_00003.png' does not exist" in str(ended.value)
     with torch.random.fork_rng():
         train_parser.main([*flags, "--skip_bad_items"])
