@@ -120,6 +120,8 @@ def _identified(file: BinaryIO, name: str) -> ImageFile.ImageFile:
     """Read the picture's header; not by Image.open, whose limit of pixels any library may have changed."""
     Image.init()
     start = file.read(16)
+    if not start:
+        raise ValueError(f"{name} is empty: save or download it again")
     for picture_format in _FORMATS:
         decoder, accepts = Image.OPEN[picture_format]
         accepted = accepts is not None and accepts(start)
@@ -129,7 +131,7 @@ def _identified(file: BinaryIO, name: str) -> ImageFile.ImageFile:
                 return decoder(file, "")
             except _DECODER_ERRORS as error:
                 raise _damaged(name, error) from None
-    raise ValueError(f"{name} is not a picture that can be read: use PNG, JPEG or WEBP")
+    raise ValueError(f"{name} is not a picture that can be read: save it as PNG")
 
 
 def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:

@@ -111,7 +111,13 @@ def test_the_limit_is_ours_and_not_pillows(tmp_path: Path, monkeypatch: pytest.M
 def test_svg_and_text_are_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "drawing.png").write_text(text)
     message = refusal(tmp_path / "drawing.png", what="mask")
-    assert message == "the mask 'drawing.png' is not a picture that can be read: use PNG, JPEG or WEBP"
+    assert message == "the mask 'drawing.png' is not a picture that can be read: save it as PNG"
+
+
+def test_an_empty_file_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "map.png").touch()
+    with pytest.raises(ValueError, match=r"the mask 'map.png' is empty: save or download it again"):
+        open_picture(tmp_path / "map.png", what="mask")
 
 
 def test_other_raster_formats_are_refused(tmp_path: Path) -> None:

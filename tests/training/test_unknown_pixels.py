@@ -13,7 +13,7 @@ from groupdnet_hub.baselines import SYSTEMS
 from groupdnet_hub.data.unknown import mark_unknown
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.models.segmentation_discriminator import SegmentationDiscriminator
-from groupdnet_hub.training.augment.class_crops import ClassCrops
+from groupdnet_hub.training.augment.class_crops import ClassCrops, Windows
 from groupdnet_hub.training.fast.step_form import StepForm
 from groupdnet_hub.training.objectives.code_memory import CodeMemory
 from groupdnet_hub.training.objectives.discriminator_inputs import label_input
@@ -281,6 +281,29 @@ def test_no_window_is_cut_around_them(maps: tuple[Tensor, Tensor]) -> None:
     # A window of two rows may reach into an unknown one.
     assert not seen.all(dim=(1, 2)).any()
     assert torch.cat([crops.draw(label).maps(unknown) for _ in range(40)]).all(dim=(1, 2)).any()
+
+
+@pytest.mark.parametrize("objective", ["hinge", "segmentation"])
+def test_all_windows_of_a_step_are_cut_around_known_pixels(
+    objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the perceptual loss, of the discriminator in both halves of a step, and of its penalty."""
+    flags = OBJECTIVES[objective].replace("--discriminator_crop 16", "") + " --discriminator_crop 16"
+    with step_run(flags.split(), PLAIN, unknown=True) as (run, batches):
+        given: list[Tensor] = []
+        streams = (run.learner.objective.parts.windows, run.learner.streams.crops)
+        for stream in filter(None, streams):
+            draw = stream.draw
+
+            def note(label: Tensor, draw: Callable[[Tensor], Windows] = draw) -> Windows:
+                given.append(label)
+                return draw(label)
+
+            monkeypatch.setattr(stream, "draw", note)
+        run.update(batches[0])
+        assert len(given) == sum(stream is not None for stream in streams) + 2
+        expected = mark_unknown(batches[0]["label"], batches[0]["unknown"])
+        assert all(torch.equal(label, expected) for label in given)
 
 
 def test_a_batch_without_a_known_pixel_is_survived() -> None:
