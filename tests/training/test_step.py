@@ -89,9 +89,10 @@ def assert_alike(
             assert (network[i] - value).norm() <= 1e-5 * value.norm() + 1e-9 * whole, i
 
 
+@pytest.mark.parametrize("unknown", [False, True])
 @pytest.mark.parametrize("flags_of", RUNS)
-def test_no_step_of_the_dense_form_waits_for_the_device(flags_of: str) -> None:
-    with step_run(RUNS[flags_of].split(), FORMS["dense"]) as (run, batches):
+def test_no_step_of_the_dense_form_waits_for_the_device(flags_of: str, unknown: bool) -> None:
+    with step_run(RUNS[flags_of].split(), FORMS["dense"], unknown=unknown) as (run, batches):
         run.update(batches[0])
         run.step = 1
         run.update(batches[1])
@@ -138,7 +139,7 @@ def test_networks_compile_whole() -> None:
 
 SCHEDULE = (
     " --max_train_steps 9 --lr_decay_start 0.2 --kl_weight_start 0.01 --kl_weight 0.5 --kl_warmup_steps 9 "
-    "--redraw_interval 2 --r1_interval 4 --adversarial_warmup_steps 6 --discriminator_warmup_steps 1"
+    "--redraw_interval 2 --r1_weight 5 --r1_interval 4 --adversarial_warmup_steps 6 --discriminator_warmup_steps 1"
 )
 
 

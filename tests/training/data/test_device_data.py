@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from groupdnet_hub import LabelSet, PairedImages
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
-from groupdnet_hub.data.paired import MoveTables
+from groupdnet_hub.data.paired import MoveTables, read_label_set
 from groupdnet_hub.data.transforms.moves import MoveTable
 from groupdnet_hub.data.transforms.placement import Placement
 from groupdnet_hub.figures import write_figures
@@ -171,12 +171,14 @@ def test_workers_share_what_is_kept(drawn: Path) -> None:
     assert bool((batch["image"] == 1).all())
 
 
-def test_a_batch_is_moved_without_a_wait(drawn: Path) -> None:
+@pytest.mark.parametrize("ignore", [(), (255,)])
+def test_a_batch_is_moved_without_a_wait(drawn: Path, ignore: tuple[int, ...]) -> None:
     """All moves at once, and each of them alone; one tensor is copied."""
     every = {"random_flip": True, "random_shift": 0.1, "random_scale": 0.1, "random_turn": 5.0}
     every["simplified_maps"] = 0.6
+    labels = dataclasses.replace(read_label_set(drawn), ignore=ignore)
     for moves in (every, *({name: value} for name, value in every.items())):
-        data = PairedImages.from_folder(drawn, (40, 32), transform=Placement(**moves))
+        data = PairedImages.from_folder(drawn, (40, 32), labels=labels, transform=Placement(**moves))
         data.cache(CPU)
         loaded = table(data, list(range(9)))
         tensors = [f for f in dataclasses.fields(loaded) if isinstance(getattr(loaded, f.name), Tensor)]
