@@ -130,7 +130,7 @@ def test_wrong_arguments_end_with_status_2(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as stopped:
         generate.main(["--model", "absent", "--label_dir", ".", "--output_dir", "out", "--seed", "-1"])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("generate.py: error: --seed is -1")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("generate.py: --seed is -1")
 
 
 HUB = {

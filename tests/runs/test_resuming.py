@@ -47,6 +47,11 @@ def test_what_is_free_changes_no_result() -> None:
         *("checkpointing_steps", "checkpoints_total_limit", "validation_steps", "logging_steps", "report_to"),
         *("push_to_hub", "hub_model_id", "hub_private", "save_discriminator"),
         *("dataloader_num_workers", "cache_data", "cache_gb"),
+        *(
+            "check_data",
+            "skip_bad_items",
+            "left_out",
+        ),  # what is left out is missing from the data that are compared
         *("compile", "cuda_graphs", "plain_step", "deterministic"),
     }
 
