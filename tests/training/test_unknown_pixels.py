@@ -148,7 +148,9 @@ def test_no_loss_asks_what_is_drawn_at_unknown_pixels(objective: str) -> None:
 
 
 def test_the_segmentation_discriminator_learns_nothing_at_unknown_pixels() -> None:
-    flags = OBJECTIVES["segmentation"].replace("--diffaugment", "").replace("--r1_weight 5", "")
+    flags = (
+        OBJECTIVES["segmentation"].replace("--diffaugment", "").replace("--r1_weight 5 --r1_interval 1", "")
+    )
     with step_run(flags.split(), PLAIN, unknown=True) as (run, batches):
         found: list[Tensor] = []
 
@@ -171,7 +173,7 @@ def test_the_segmentation_discriminator_learns_nothing_at_unknown_pixels() -> No
 def test_patches_without_a_known_pixel_count_in_no_adversarial_loss(objective: str) -> None:
     """Neither for the discriminator nor for the generator, at any scale."""
     flags = OBJECTIVES[objective].replace("--diffaugment_target 0.6", "").replace("--diffaugment ", "")
-    flags = flags.replace("--discriminator_crop 16", "").replace("--r1_weight 5", "")
+    flags = flags.replace("--discriminator_crop 16", "").replace("--r1_weight 5 --r1_interval 1", "")
     with step_run(flags.split(), PLAIN, unknown=True) as (run, batches):
         found: list[Tensor] = []
 
