@@ -106,7 +106,7 @@ BAD_MAPS: dict[Callable[[Path], None], str] = {
     sixteen_bit: "class id",
     other_palette: "is not in the palette",
     other_proportions: "has other proportions",
-    no_bytes: "is not a picture that can be read",
+    no_bytes: "is empty",
     printed: "is in mode CMYK",
 }
 
