@@ -32,7 +32,7 @@ FLAGS = ("--perceptual_net", "none", "--max_train_steps", "1")
 DAMAGE = {
     0: "the photo 'figure_00000.png' is damaged or cut off",
     1: "the photo 'figure_00001.jpg' is damaged or cut off",
-    2: "the label map 'figure_00002.png' is not a picture that can be read",
+    2: "the label map 'figure_00002.png' is empty",
     3: "the label map 'figure_00003.png' does not exist",
     4: "the picture is 32x32 (height x width) and its label map 32x30",
     5: "is turned by its EXIF orientation 6",
