@@ -72,7 +72,7 @@ def test_a_discriminator_of_the_hub_is_taken_up(tmp_path: Path) -> None:
             ("user/alone", "starts fresh: there is no discriminator.safetensors with user/alone"),
             ("user/pair", "the discriminator is taken up from user/pair"),
         ):
-            command, environment = command_line(tmp_path / "people", tmp_path / "run", *flags, name)
+            command, environment = command_line(tmp_path / "people", tmp_path / "runs" / name, *flags, name)
             done = subprocess.run(
                 command,
                 env=environment | hub.environment(tmp_path / "home"),
