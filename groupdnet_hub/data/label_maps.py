@@ -35,6 +35,21 @@ _OFTEN_UNKNOWN = (255, 65535)
 _log = logging.getLogger(__name__)
 
 
+class NoIdsError(ValueError):
+    """Values of a label map are no class ids.
+
+    Args:
+        fault: which, and where.
+        hint: what to do about it in files and on the command line; may be empty.
+        fraction: fraction of the pixels that hold such values.
+    """
+
+    # Defaults, since worker processes pass errors on by their text.
+    def __init__(self, fault: str, hint: str = "", fraction: float = 1.0) -> None:
+        super().__init__(fault + hint)
+        self.fault, self.fraction = fault, fraction
+
+
 def read_label_map(
     source: LabelSource,
     labels: LabelSet,
@@ -307,10 +322,11 @@ def _no_ids(values: np.ndarray, labels: LabelSet) -> ValueError:
         if first in _OFTEN_UNKNOWN
         else ""
     )
-    return ValueError(
+    fault = (
         f"the label map's value {first} is not a class id: {count} pixels hold it (the first at row {row}, column "
-        f"{column}){others}; the ids are 0 to {len(labels) - 1} ({shown}){hint}"
+        f"{column}){others}; the ids are 0 to {len(labels) - 1} ({shown})"
     )
+    return NoIdsError(fault, hint, float(wrong.mean()))
 
 
 def _no_colours(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
+from groupdnet_hub.data.label_maps import NoIdsError, read_instance_map, read_label_map
 from groupdnet_hub.data.labels import LabelSet, classes_present, colour_picture, label_picture
 from tests.helpers.label_examples import IDS, LABELS, draw_ids, numbered
 from tests.helpers.shared_data import shared_folder
@@ -192,3 +193,14 @@ def test_real_label_maps() -> None:
         ids = read_label_map(path, labels, size=(256, 256))
         assert len(classes_present(ids, 8)) > 2
         assert (read_label_map(colour_picture(ids, labels), labels) == ids).all()
+
+
+def test_a_refusal_of_ids_passes_from_process_to_process() -> None:
+    ids = np.zeros((4, 4), np.int64)
+    ids[0] = 255
+    with pytest.raises(NoIdsError, match="255 is not a class id") as refused:
+        read_label_map(ids, numbered(8))
+    passed = pickle.loads(pickle.dumps(refused.value))
+    assert str(passed) == str(refused.value)
+    assert str(passed).startswith(f"{passed.fault}. If it stands for unknown pixels")
+    assert passed.fraction == 0.25

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from groupdnet_hub import GroupDNetConfig, GroupDNetPipeline, LabelSet, Look
-from groupdnet_hub.data.label_maps import read_label_map, read_partial_label_map
+from groupdnet_hub.data.label_maps import NoIdsError, read_label_map, read_partial_label_map
 from groupdnet_hub.data.unknown import describe_unknown
 
 from .regions import keep_other_pixels
@@ -21,11 +21,11 @@ CANDIDATES = 4
 # How far a morph may go beyond its two looks.
 MORPH_SPAN = (-0.5, 1.5)
 _IF_UNKNOWN = (
-    "If such pixels are unknown, paint them as the class that is to be drawn there. They are taken as they are by a "
-    'model whose data listed their value as "ignore" in classes.json, and by a page started with GROUPDNET_IGNORE_ID.'
+    "If such pixels are unknown, paint them as the class that is to be drawn there, or start the page with "
+    "GROUPDNET_IGNORE_ID"
 )
-# Largest value of a label map's pixel.
-_LARGEST_ID = 65535
+# A map of more values than this fraction that are no ids is one of other classes.
+_MOST_UNKNOWN = 0.5
 
 
 def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap, seed: int) -> Session:
@@ -231,10 +231,10 @@ def read_upload(
     """
     try:
         label, unknown = read_partial_label_map(label_map, labels, size=size, resize=True)
-    except ValueError as error:
-        if not _only_some_are_no_ids(label_map, labels):
-            raise
-        raise ValueError(f"{error}. {_IF_UNKNOWN}") from None
+    except NoIdsError as error:
+        if error.fraction > _MOST_UNKNOWN:
+            raise ValueError(error.fault) from None
+        raise ValueError(f"{error.fault}. {_IF_UNKNOWN}") from None
     return label, unknown_sentence(label, unknown, labels)
 
 
@@ -242,15 +242,6 @@ def unknown_sentence(label: np.ndarray, unknown: np.ndarray, labels: LabelSet) -
     """Return a sentence on the unknown pixels of a label map after a space; nothing if it has none."""
     described = describe_unknown(label, unknown, labels)
     return f" {described[:1].upper()}{described[1:]}." if described else ""
-
-
-def _only_some_are_no_ids(label_map: str | os.PathLike[str], labels: LabelSet) -> bool:
-    """Return whether values that are no ids, at less than half of the pixels, are all that is wrong."""
-    tolerant = replace(labels, ignore=(*labels.ignore, *range(len(labels), _LARGEST_ID + 1)))
-    try:
-        return bool(read_partial_label_map(label_map, tolerant)[1].mean() < 0.5)
-    except ValueError:
-        return False
 
 
 def instances_of(pipeline: GroupDNetPipeline, label: np.ndarray) -> np.ndarray | None:
