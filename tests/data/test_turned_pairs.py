@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from groupdnet_hub import PairedImages, StreamedImages
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
@@ -21,6 +19,7 @@ from groupdnet_hub.io.headers import Header, header_of
 from groupdnet_hub.io.images import read_photo
 from tests.helpers.deep_pictures import chunk
 from tests.helpers.label_examples import LABELS, draw_ids
+from tests.helpers.loader_warnings import shown_by_workers
 
 ORIENTATION = 0x0112
 TALL, SQUARE = (8, 6), (8, 8)
@@ -156,16 +155,7 @@ def test_workers_of_a_loader_tell_it_once(tmp_path: Path, monkeypatch: pytest.Mo
     for name in "abcd":
         save_pair(tmp_path, SQUARE, 3, 1, name=name)
     data = PairedImages.from_folder(tmp_path, SQUARE)
-    told = tmp_path / "told"
-
-    def write(message: Warning | str, *_: object) -> None:
-        with told.open("a") as file:
-            file.write(str(message))
-
-    monkeypatch.setattr(warnings, "showwarning", write)
-    for _ in range(2):
-        list(DataLoader(data, batch_size=1, num_workers=1, generator=torch.Generator()))
-    assert told.read_text().count("EXIF orientation 3") == 1
+    assert shown_by_workers(data, tmp_path, monkeypatch).count("EXIF orientation 3") == 1
 
 
 def test_a_map_of_the_turned_photo_is_right(tmp_path: Path) -> None:

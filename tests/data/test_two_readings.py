@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from groupdnet_hub import PairedImages, StreamedImages
 from tests.helpers.label_examples import LABELS, draw_ids
+from tests.helpers.loader_warnings import shown_by_workers
 
 SIZE = (8, 8)
 
@@ -75,13 +74,4 @@ def test_a_stream_tells_it_once(folder: Path) -> None:
 
 def test_workers_of_a_loader_tell_it_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = PairedImages.from_folder(folder, SIZE)
-    told = folder / "told"
-
-    def write(message: Warning | str, *_: object) -> None:
-        with told.open("a") as file:
-            file.write(str(message))
-
-    monkeypatch.setattr(warnings, "showwarning", write)
-    for _ in range(2):
-        list(DataLoader(data, batch_size=1, num_workers=1, generator=torch.Generator()))
-    assert told.read_text().count("it can be read as") == 1
+    assert shown_by_workers(data, folder, monkeypatch).count("it can be read as") == 1
