@@ -16,6 +16,7 @@ from groupdnet_hub.training.config.network import NetworkSettings
 from groupdnet_hub.training.config.optimisation import ComputationSettings, OptimisationSettings
 from groupdnet_hub.training.config.output import OutputSettings
 from groupdnet_hub.training.config.rates import LABELMIX_WEIGHT, RATES
+from groupdnet_hub.training.config.trackers import TrackerSettings
 
 # Devices over which the paper's unsynchronised batch norms were spread (section 4.1).
 _PAPER_DEVICES = 4
@@ -24,6 +25,7 @@ _PAPER_DEVICES = 4
 # Fields stand in the order of the bases from the last to the first.
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(
+    TrackerSettings,
     OutputSettings,
     ComputationSettings,
     OptimisationSettings,
