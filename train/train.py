@@ -32,7 +32,7 @@ from groupdnet_hub.training.data.pictures import (
 from groupdnet_hub.training.distributed import mean_over_processes, start_training
 from groupdnet_hub.training.fast.step_form import choose_form
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_at, with_redraw_every
-from groupdnet_hub.training.reports.start import start_reports
+from groupdnet_hub.training.reports.start import make_record, report_start
 from groupdnet_hub.training.reports.throughput import Throughput
 from groupdnet_hub.training.resuming import MODEL_FOLDER, WRITTEN, compare_start, finished
 from groupdnet_hub.training.run import Run, build_run
@@ -72,9 +72,10 @@ def run(settings: TrainConfig) -> None:
             accelerator.print(note)
         else:
             state = build_run(settings, accelerator, form, labels, comparison)
+            record = make_record(state, checkpoint)
             if settings.overwrite_output_dir:
                 remove_run(accelerator, output_dir, WRITTEN)
-            start_reports(state, checkpoint)
+            report_start(state, record)
             if checkpoint is not None:
                 resume(state, checkpoint)
             train_and_save(state)

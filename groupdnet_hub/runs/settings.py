@@ -91,6 +91,7 @@ def option(
     read: Read | None = None,
     shown: str | None = None,
     on_resume: OnResume = "same",
+    path: bool = False,
     **flag: Any,
 ) -> Any:
     """Return a dataclass field that is a flag of the command line too; the field's type says how the flag is read.
@@ -104,10 +105,11 @@ def option(
         read: makes the field's value of a list of values, where a tuple of them is not what is wanted.
         shown: the default in the help text, where it is not the value.
         on_resume: what a run that resumes from a checkpoint checks of it; only scripts with checkpoints look at it.
+        path: whether a value that exists on disk is the path of it; those that a check of files looks for are anyway.
         flag: keywords of ``add_argument`` that differ from what the type says, such as ``metavar``.
     """
     metadata = {"help": help, "check": check, "read": read, "shown": shown, "flag": flag}
-    metadata["on_resume"] = on_resume
+    metadata |= {"on_resume": on_resume, "path": path}
     return field(default=default, metadata=metadata)
 
 

@@ -53,6 +53,7 @@ class Run:
     Attributes:
         settings: complete settings.
         learner: networks, optimisers, losses and random numbers.
+        form: how its steps are computed.
         make_step: updates the networks on a batch.
         inference: the model as it is previewed and saved.
         batches: the training pictures, and the progress of the run.
@@ -65,6 +66,7 @@ class Run:
 
     settings: ResolvedTrainConfig
     learner: Learner
+    form: StepForm
     make_step: MakeStep
     inference: InferenceModel
     batches: Batches
@@ -111,6 +113,7 @@ def build_run(
     return Run(
         settings=resolved,
         learner=learner,
+        form=form,
         make_step=build_step(learner, form),
         inference=inference,
         batches=Batches(accelerator, loader, data),

@@ -79,7 +79,7 @@ class NetworkSettings(Settings):
     )
     config: str | None = option(None, "config.json of a system", check=existing_file, on_resume="network")
     pretrained_model_name_or_path: str | None = option(
-        None, "model to start from: a folder or a Hub id", on_resume="network"
+        None, "model to start from: a folder or a Hub id", on_resume="network", path=True
     )
     grow: bool = option(
         False,

@@ -14,7 +14,7 @@ class OutputSettings(ResumeSettings):
     """Checkpoints, samples and the final model."""
 
     output_dir: str = option(
-        "runs/groupdnet", "where checkpoints, samples and the final model go", on_resume="free"
+        "runs/groupdnet", "where checkpoints, samples and the final model go", on_resume="free", path=True
     )
     checkpointing_steps: int = option(500, "steps between checkpoints", check=at_least(1), on_resume="free")
     checkpoints_total_limit: int | None = option(

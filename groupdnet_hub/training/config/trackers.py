@@ -73,14 +73,19 @@ class TrackerSettings(Settings):
             self.refuse_given(named, "with --report_to none")
 
     def tensorboard_folder(self, output: Path) -> Path:
-        """Return where TensorBoard's files go.
+        """Return where TensorBoard's files go: ``LOGGING_DIR/PROJECT``, or a folder of the run's name in there.
 
-        That is ``LOGGING_DIR/PROJECT``, and in there a folder of the run's name if it has one or others may be there.
+        It has one if it was given a name, or if others may be there.
         """
         folder = output / self.logging_dir / self.tracker_project_name
-        if self.run_name is None and not Path(self.logging_dir).is_absolute():
+        if self.run_name is None and not self.shares_logs:
             return folder
         return folder / self.name_of(output)
+
+    @property
+    def shares_logs(self) -> bool:
+        """Whether other runs may have their logs in the same place."""
+        return Path(self.logging_dir).is_absolute()
 
     def name_of(self, output: Path) -> str:
         """Return the name of the run whose folder is ``output``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from groupdnet_hub.baselines import SYSTEMS
@@ -35,7 +35,13 @@ class TrainConfig(
     DataCheckSettings,
     DataSettings,
 ):
-    """Settings of a training run, by the names that users of Hugging Face's training examples know."""
+    """Settings of a training run, by the names that users of Hugging Face's training examples know.
+
+    Attributes:
+        args_file: file that ``--args_file`` named, if any; its flags are among the settings.
+    """
+
+    args_file: str | None = field(default=None, metadata={"on_resume": "free"})
 
     def check(self) -> None:
         """Refuse settings of two subjects that do not go together."""

@@ -7,6 +7,7 @@ cannot take is told once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from groupdnet_hub.training.config.trackers import TrackerSettings
 Cell = str | int | float | None
 
 _TENSORBOARD, _WANDB = "tensorboard", "wandb"
+# TensorBoard's files.
+_EVENTS = "events.out.tfevents.*"
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,14 @@ class Trackers:
         self._accelerator = accelerator
         self._told: set[str] = set()
 
-    def start(self, settings: TrackerSettings, output: Path, identity: str) -> None:
+    def start(self, settings: TrackerSettings, output: Path, identity: str, step: int) -> None:
         """Start the trackers that ``--report_to`` names.
 
         Args:
             settings: names of the project and the run, and the folder of the trackers' files.
             output: folder of the run.
             identity: of the run, for Weights & Biases, where a run that resumes continues its curves.
+            step: updates so far; what an earlier start reported of later ones is hidden.
 
         Raises:
             ValueError: for one that cannot start, on every process alike.
@@ -69,10 +73,12 @@ class Trackers:
         def start() -> None:
             # By itself accelerate has TensorBoard's files in a folder of the project, not of the run.
             accelerator.log_with = [
-                TensorBoardTracker(folder.name, folder.parent) if str(one) == _TENSORBOARD else one
+                TensorBoardTracker(folder.name, folder.parent, purge_step=step + 1 if step else 0)
+                if str(one) == _TENSORBOARD
+                else one
                 for one in accelerator.log_with
             ]
-            wandb = {"name": name, "id": identity or None, "resume": "allow", "dir": str(files)}
+            wandb = {"name": name, "id": identity, "resume": "allow", "dir": str(files)}
             try:
                 files.mkdir(parents=True, exist_ok=True)
                 accelerator.init_trackers(settings.tracker_project_name, init_kwargs={_WANDB: wandb})
@@ -143,6 +149,26 @@ class Trackers:
         if line not in self._told:
             self._told.add(line)
             self._accelerator.print(line)
+
+
+def refuse_logs_of_others(settings: TrackerSettings, folder: Path) -> None:
+    """Refuse to write TensorBoard's files to a shared place where another run has its own.
+
+    Raises:
+        ValueError: saying how to tell them apart.
+    """
+    if settings.shares_logs and list(folder.glob(_EVENTS)):
+        raise ValueError(
+            f"--logging_dir: {folder} holds the logs of another run: give --run_name, so that both have a folder"
+        )
+
+
+def remove_logs(folder: Path) -> None:
+    """Remove TensorBoard's files of a run, and the folder if nothing else is in it."""
+    for path in folder.glob(_EVENTS):
+        path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def markdown_table(table: Table) -> str:
