@@ -93,9 +93,9 @@ def flag_fields(settings: type[Settings]) -> list[Field[Any]]:
     return [one for one in fields(settings) if "flag" in one.metadata]
 
 
-def is_secret(name: str) -> bool:
-    """Tell whether the values of a flag, such as ``hub_token``, are nobody else's business."""
-    return _SECRET.search(name) is not None
+def secret_flags(settings: type[Settings]) -> list[str]:
+    """Return the flags whose values, such as that of ``hub_token``, are nobody else's business."""
+    return [one.name for one in flag_fields(settings) if _SECRET.search(one.name)]
 
 
 def flag_values(kind: type[Settings], settings: Settings, *, unset: Collection[str] = ()) -> dict[str, Any]:
@@ -108,12 +108,12 @@ def flag_values(kind: type[Settings], settings: Settings, *, unset: Collection[s
         settings: the settings, of this class or of one that is made of it.
         unset: flags that are at their defaults, whatever the settings say.
     """
-    values = {}
+    values, secrets = {}, secret_flags(kind)
     for one in flag_fields(kind):
         value = one.default if one.name in unset else getattr(settings, one.name)
         if one.metadata["path"] or one.metadata["check"] in _PATH_CHECKS:
             value = _absolute(value)
-        values[one.name] = None if is_secret(one.name) else _plain(value)
+        values[one.name] = None if one.name in secrets else _plain(value)
     return values
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -52,27 +51,28 @@ def versions() -> dict[str, str]:
     return found
 
 
-def command_line(words: Sequence[str], secrets: Collection[str]) -> str:
-    """Return a command line as a shell takes it, without what nobody else may know.
+def without_secrets(words: Sequence[str], secrets: Collection[str]) -> list[str]:
+    """Return a command line that anybody may read.
 
     Args:
         words: the command and its arguments.
-        secrets: names of the flags whose values are hidden.
+        secrets: names of the flags whose values are hidden; the Hub's tokens are hidden wherever they stand.
     """
 
-    def hides(word: str) -> bool:  # as a shortened flag too
+    def hides(word: str) -> bool:
         name = word[2:].partition("=")[0]
+        # A flag may be shortened.
         return word.startswith("--") and name != "" and any(secret.startswith(name) for secret in secrets)
 
-    shown, hidden = [], False
-    for word in words:
-        if hidden:
-            word = _HIDDEN
-        hidden = hides(word) and "=" not in word
-        if hides(word) and "=" in word:
-            word = f"{word.partition('=')[0]}={_HIDDEN}"
-        shown.append(_TOKEN.sub(_HIDDEN, word))
-    return shlex.join(shown)
+    shown: list[str] = []
+    for before, word in zip(("", *words), words, strict=False):
+        if hides(before) and "=" not in before:
+            shown.append(_HIDDEN)
+        elif hides(word) and "=" in word:
+            shown.append(f"{word.partition('=')[0]}={_HIDDEN}")
+        else:
+            shown.append(_TOKEN.sub(_HIDDEN, word))
+    return shown
 
 
 def commit() -> str:

@@ -108,7 +108,7 @@ def option(
         path: whether a value that exists on disk is the path of it; those that a check of files looks for are anyway.
         flag: keywords of ``add_argument`` that differ from what the type says, such as ``metavar``.
     """
-    metadata = {"help": help, "check": check, "read": read, "shown": shown, "flag": flag}
+    metadata: dict[str, Any] = {"help": help, "check": check, "read": read, "shown": shown, "flag": flag}
     metadata |= {"on_resume": on_resume, "path": path}
     return field(default=default, metadata=metadata)
 

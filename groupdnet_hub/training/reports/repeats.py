@@ -67,7 +67,7 @@ def report(before: RunRecord, changes: list[Change], source: str) -> str:
         place = first.get("checkpoint", "a checkpoint")
         lines.append(f"that run started at step {first['step']}, from {place}, and this one starts at step 0")
     for start in before.starts[1:]:
-        others = differing(*({name: one.get(name) for name in _COMPARED} for one in (first, start)))
+        others = [one for name in _COMPARED for one in differing(first.get(name), start.get(name), name)]
         names = [*start.get("changed", ()), *(name for name, _, _ in others)]
         if names:
             lines.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 import uuid
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ from typing import Any
 
 import torch
 
-from groupdnet_hub.runs.args_file import PROVENANCE, flag_fields, is_secret
-from groupdnet_hub.runs.provenance import command_line, commit, digest, hardware, model_digest, versions
+from groupdnet_hub.runs.args_file import PROVENANCE, secret_flags
+from groupdnet_hub.runs.provenance import commit, digest, hardware, model_digest, versions, without_secrets
 from groupdnet_hub.runs.sharding import on_main_process
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.reports.repeats import differences, report
@@ -70,7 +71,6 @@ def start_facts(run: Run, step: int) -> dict[str, Any]:
     """
     learner, conditions = run.learner, run.conditions
     accelerator = learner.accelerator
-    secrets = [one.name for one in flag_fields(TrainConfig) if is_secret(one.name)]
     output = run.settings.output_path
     logs = run.settings.tensorboard_folder(output)
     networks = {"model": learner.model, "discriminator": learner.discriminator}
@@ -80,7 +80,7 @@ def start_facts(run: Run, step: int) -> dict[str, Any]:
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "step": step,
-        "command": command_line(sys.argv, secrets),
+        "command": shlex.join(without_secrets(sys.argv, secret_flags(TrainConfig))),
         "commit": commit(),
         "versions": versions(),
         "system": platform.platform(),
@@ -116,8 +116,11 @@ def _record(settings: ResolvedTrainConfig, facts: Mapping[str, Any]) -> tuple[Ru
     if settings.args_file is None or (repeated := RunRecord.read(Path(settings.args_file))) is None:
         return RunRecord(flags, identity, [facts]), None
     changes = differences(repeated, flags, facts)
-    repeats = {"run": repeated.identity, "file": str(Path(settings.args_file).resolve())}
-    repeats["differs"] = [change.name for change in changes]
+    repeats = {
+        "run": repeated.identity,
+        "file": str(Path(settings.args_file).resolve()),
+        "differs": [change.name for change in changes],
+    }
     return RunRecord(flags, identity, [facts], repeats), report(repeated, changes, settings.args_file)
 
 

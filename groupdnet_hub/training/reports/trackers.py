@@ -6,8 +6,9 @@ cannot take is told once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, TensorBoardTracker
 from PIL import Image
 
+from groupdnet_hub.runs.args_file import secret_flags
+from groupdnet_hub.runs.provenance import without_secrets
 from groupdnet_hub.runs.scripts import first_line
 from groupdnet_hub.runs.sharding import on_main_process
+from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.config.trackers import TrackerSettings
 
 # A cell of a table; None where there is nothing to tell.
@@ -81,7 +85,8 @@ class Trackers:
             wandb = {"name": name, "id": identity, "resume": "allow", "dir": str(files)}
             try:
                 files.mkdir(parents=True, exist_ok=True)
-                accelerator.init_trackers(settings.tracker_project_name, init_kwargs={_WANDB: wandb})
+                with _command_line_without_secrets():
+                    accelerator.init_trackers(settings.tracker_project_name, init_kwargs={_WANDB: wandb})
             except Exception as error:  # each tracker has errors of its own
                 raise ValueError(
                     f"--report_to {settings.report_to}: a tracker cannot start ({first_line(error)}); log in to its "
@@ -149,6 +154,17 @@ class Trackers:
         if line not in self._told:
             self._told.add(line)
             self._accelerator.print(line)
+
+
+@contextmanager
+def _command_line_without_secrets() -> Iterator[None]:
+    """Hide tokens from trackers that keep the command line that they find."""
+    words = sys.argv
+    sys.argv = without_secrets(words, secret_flags(TrainConfig))
+    try:
+        yield
+    finally:
+        sys.argv = words
 
 
 def refuse_logs_of_others(settings: TrackerSettings, folder: Path) -> None:
