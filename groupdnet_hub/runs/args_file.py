@@ -32,7 +32,8 @@ def read_flags(path: Path, settings: type[Settings]) -> list[str]:
     Raises:
         ValueError: if there is no such file, it cannot be read, or it holds what is not a flag.
     """
-    hints = {one.name: get_type_hints(settings)[one.name] for one in flag_fields(settings)}
+    types = get_type_hints(settings)
+    hints = {one.name: types[one.name] for one in flag_fields(settings)}
     values = {name: value for name, value in read_args_file(path).items() if name != PROVENANCE}
     unknown = sorted(str(name) for name in values if name not in hints)
     if unknown:

@@ -41,7 +41,7 @@ class TrainConfig(
         args_file: file that ``--args_file`` named, if any; its flags are among the settings.
     """
 
-    args_file: str | None = field(default=None, metadata={"on_resume": "free"})
+    args_file: str | None = field(default=None, compare=False, metadata={"on_resume": "free"})
 
     def check(self) -> None:
         """Refuse settings of two subjects that do not go together."""
