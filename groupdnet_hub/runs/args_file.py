@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
@@ -13,14 +12,18 @@ from typing import Any, get_args, get_type_hints
 import yaml
 
 from groupdnet_hub.io.strict_json import parse_json, read_short_text
-from groupdnet_hub.runs.settings import Settings, existing_file, existing_folder, existing_folders
+from groupdnet_hub.runs.settings import (
+    Settings,
+    existing_file,
+    existing_folder,
+    existing_folders,
+    path_if_there,
+)
 
 # The section of a file that says where it comes from, for people and for records; it is not a flag.
 PROVENANCE = "provenance"
 
-_PATH_CHECKS = (existing_file, existing_folder, existing_folders)
-# Names of flags whose values nobody else may know.
-_SECRET = re.compile(r"(^|_)(token|password|secret|api_key)$")
+_PATH_CHECKS = (existing_file, existing_folder, existing_folders, path_if_there)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
@@ -96,7 +99,7 @@ def flag_fields(settings: type[Settings]) -> list[Field[Any]]:
 
 def secret_flags(settings: type[Settings]) -> list[str]:
     """Return the flags whose values, such as that of ``hub_token``, are nobody else's business."""
-    return [one.name for one in flag_fields(settings) if _SECRET.search(one.name)]
+    return [one.name for one in flag_fields(settings) if one.metadata["secret"]]
 
 
 def flag_values(kind: type[Settings], settings: Settings, *, unset: Collection[str] = ()) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def flag_values(kind: type[Settings], settings: Settings, *, unset: Collection[s
     values, secrets = {}, secret_flags(kind)
     for one in flag_fields(kind):
         value = one.default if one.name in unset else getattr(settings, one.name)
-        if one.metadata["path"] or one.metadata["check"] in _PATH_CHECKS:
+        if one.metadata["check"] in _PATH_CHECKS:
             value = _absolute(value)
         values[one.name] = None if one.name in secrets else _plain(value)
     return values

@@ -12,7 +12,14 @@ from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.args_file import flag_values, flags_text, yaml_text
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import ignore_option
-from groupdnet_hub.runs.settings import Settings, existing_file, existing_folders, option, size_option
+from groupdnet_hub.runs.settings import (
+    Settings,
+    existing_file,
+    existing_folders,
+    option,
+    path_if_there,
+    size_option,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +28,7 @@ class PlaceSettings(Settings):
 
     font: str | None = option(None, "a file", check=existing_file)
     folders: tuple[str, ...] | None = option(None, "folders", check=existing_folders)
-    model: str | None = option(None, "a folder or an id", path=True)
+    model: str | None = option(None, "a folder or an id", check=path_if_there)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +43,7 @@ class SheetConfig(PlaceSettings):
     count: int | None = option(None, "a number")
     framed: bool = option(False, "with frames")
     dark: bool | None = option(None, "by default as the pictures are")
-    hub_token: str | None = option(None, "of the Hub")
+    hub_token: str | None = option(None, "of the Hub", secret=True)
 
 
 def parse(*flags: str) -> SheetConfig:

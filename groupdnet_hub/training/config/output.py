@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groupdnet_hub.runs.resuming import ResumeSettings
-from groupdnet_hub.runs.settings import at_least, option
+from groupdnet_hub.runs.settings import at_least, option, path_if_there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,10 @@ class OutputSettings(ResumeSettings):
     """Checkpoints, samples and the final model."""
 
     output_dir: str = option(
-        "runs/groupdnet", "where checkpoints, samples and the final model go", on_resume="free", path=True
+        "runs/groupdnet",
+        "where checkpoints, samples and the final model go",
+        on_resume="free",
+        check=path_if_there,
     )
     checkpointing_steps: int = option(500, "steps between checkpoints", check=at_least(1), on_resume="free")
     checkpoints_total_limit: int | None = option(
@@ -25,6 +28,13 @@ class OutputSettings(ResumeSettings):
     push_to_hub: bool = option(False, "upload the final model", on_resume="free")
     hub_model_id: str | None = option(None, "its name on the Hub, user/name", on_resume="free")
     hub_private: bool = option(False, "make that repository private", on_resume="free")
+    hub_token: str | None = option(
+        None,
+        "token of the Hub, to upload and to read private models and data; by default the one of `hf auth login` or "
+        "HF_TOKEN, which other users of the machine do not see as they see a command line",
+        on_resume="free",
+        secret=True,
+    )
 
     @property
     def output_path(self) -> Path:
