@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +99,12 @@ class RunRecord:
 
 def recorded_flags(settings: ResolvedTrainConfig) -> dict[str, Any]:
     """Return the flags that repeat a run with these settings."""
-    flags = flag_values(TrainConfig, settings, unset=_OF_A_START)
-    # As many parts as the paper's devices may be more than a batch has pictures, which nobody may ask for.
-    if settings.train_batch_size % settings.batch_norm_parts:
-        flags["batch_norm_parts"] = None
-    return flags
+    complete = {one.name: getattr(settings, one.name) for one in fields(TrainConfig)}
+    left_open = inspect.get_annotations(ResolvedTrainConfig)
+    values = complete | dict.fromkeys(left_open)
+    # Not all that the system adds may be given, such as more parts of a batch than it has pictures.
+    for name in left_open:
+        with suppress(ValueError):
+            TrainConfig(**values | {name: complete[name]})
+            values[name] = complete[name]
+    return flag_values(TrainConfig, TrainConfig(**values), unset=_OF_A_START)

@@ -176,10 +176,8 @@ def test_complete_settings_are_taken_back(tmp_path: Path, objective: str) -> Non
     system = next((name for name, spec in SYSTEMS.items() if spec.objective == objective), "GroupDNet")
     flags = ["--model", system, "--train_batch_size", "6"]
     flags += ["--discriminator", "segmentation"] if objective == "segmentation" else []
-    for processes, more in (
-        (1, ["--ignore_id", "255", "#102030"]),
-        *((n, ["--no-sync_batch_norm"]) for n in (1, 2)),
-    ):
+    given = (["--ignore_id", "255", "#102030"], ["--lr_scheduler", "constant"], ["--no-sync_batch_norm"])
+    for processes, more in ((1, given[0]), (1, given[1]), (1, given[2]), (2, given[2])):
         resolved = train_settings(tmp_path, *flags, *more).resolved(objective, processes)
         record = RunRecord(recorded_flags(resolved), "run", [{"step": 0}])
         record.write(tmp_path / RECORD_FILE)

@@ -201,6 +201,7 @@ def test_a_tracker_that_cannot_start_is_told(
         train_here(drawn, tmp_path / "run", *FLAGS)
 
 
+@pytest.mark.slow
 def test_weights_and_biases_offline(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
