@@ -8,12 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from groupdnet_hub.io.downloads import weights_download
 from groupdnet_hub.io.tensors import open_tensors
 
 NETS = ("alexnet", "vgg16", "vgg19")
 
 
-def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None = None) -> nn.Sequential:
+def imagenet_trunk(
+    net: str, length: int, weights: str | os.PathLike[str] | None = None, *, flag: str = "weights="
+) -> nn.Sequential:
     """Return the first ``length`` layers of torchvision's ``features``, frozen, without in-place ReLUs.
 
     Args:
@@ -21,9 +24,10 @@ def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None
         length: number of layers.
         weights: safetensors file with torchvision's key names (``features.N.weight``); by default torchvision
             downloads its own.
+        flag: what names a local file, for the message of a failed download.
 
     Raises:
-        ValueError: for an unknown net, or a file that does not hold its weights.
+        ValueError: for an unknown net, a file that does not hold its weights, and a download that fails.
     """
     if net not in NETS:
         raise ValueError(f"the net {net!r} is not known; there are {', '.join(NETS)}")
@@ -31,7 +35,16 @@ def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None
 
     make = getattr(torchvision.models, net)
     if weights is None:
-        with torch.random.fork_rng(devices=[]):  # torchvision initialises weights before it loads them
+        url = torchvision.models.get_model_weights(net).IMAGENET1K_V1.url
+        download = weights_download(
+            url,
+            f"the ImageNet weights of {net}",
+            f"give a local safetensors file with torchvision's key names as {flag}",
+        )
+        with (
+            download,
+            torch.random.fork_rng(devices=[]),
+        ):  # torchvision initialises weights before it loads them
             trunk = make(weights="IMAGENET1K_V1").features[:length]
     else:
         with torch.device("meta"):
