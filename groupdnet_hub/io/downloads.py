@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,36 +17,51 @@ import torch
 _TIMEOUT = 10.0
 
 
-@contextmanager
-def weights_download(url: str, what: str, remedy: str) -> Iterator[None]:
-    """Download weights inside, by torch.hub; they are asked for first, unless they are in its cache.
+@dataclass(frozen=True)
+class Download:
+    """A file of weights that torch.hub downloads into its cache.
 
-    Args:
+    Attributes:
         url: address of the file.
-        what: what it holds, for the message.
-        remedy: what to do without a network, such as ``give a local file with --alexnet_weights``.
-
-    Raises:
-        ValueError: if the file is out of reach, or its checksum is wrong.
+        what: what it holds, for messages.
+        remedy: what to do without a network, such as ``name a local file with --alexnet_weights``.
     """
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
-    try:
-        if not cached.is_file():
-            problem = unreachable(url)
-            if problem:
-                raise urllib.error.URLError(problem)
-        yield
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        raise ValueError(
-            f"{what} cannot be downloaded from {urlsplit(url).hostname} ({_reason(error)}): {remedy}"
-        ) from None
-    except RuntimeError as error:
-        if "invalid hash value" not in str(error):  # torch.hub's words
-            raise
-        raise ValueError(
-            f"{what} came from {urlsplit(url).hostname} with another checksum than its name says: download it again, "
-            f"or {remedy}"
-        ) from None
+
+    url: str
+    what: str
+    remedy: str
+
+    def check(self) -> None:
+        """Ask for the file, unless it is in the cache.
+
+        Raises:
+            ValueError: if it is out of reach.
+        """
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(self.url).path).name
+        problem = None if cached.is_file() else unreachable(self.url)
+        if problem:
+            raise self._failed(problem)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Download the file inside, after :meth:`check`.
+
+        Raises:
+            ValueError: if it is out of reach, or its checksum is wrong.
+        """
+        self.check()
+        try:
+            yield
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            raise self._failed(_reason(error)) from None
+        except RuntimeError as error:
+            if "invalid hash value" not in str(error):  # torch.hub's words
+                raise
+            raise self._failed("its checksum is wrong") from None
+
+    def _failed(self, reason: str) -> ValueError:
+        host = urlsplit(self.url).hostname
+        return ValueError(f"{self.what} cannot be downloaded from {host} ({reason}): {self.remedy}")
 
 
 def unreachable(url: str) -> str | None:

@@ -163,7 +163,7 @@ def _named_tensors(module: Any) -> dict[str, _Made]:
                 raise ValueError("its modules are too many or too deep")
             if not isinstance(value, _Made):
                 continue
-            if value.name.startswith("__torch__."):
+            if value.name.startswith(("__torch__.", "__torch__ ")):
                 waiting.append((f"{prefix}{name}.", value))
             elif value.name == "torch._utils _rebuild_tensor_v2":
                 found[f"{prefix}{name}"] = value

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from groupdnet_hub.io.downloads import weights_download
+from groupdnet_hub.io.downloads import Download
 from groupdnet_hub.io.tensors import open_tensors
 
 NETS = ("alexnet", "vgg16", "vgg19")
@@ -35,16 +35,10 @@ def imagenet_trunk(
 
     make = getattr(torchvision.models, net)
     if weights is None:
-        url = torchvision.models.get_model_weights(net).IMAGENET1K_V1.url
-        download = weights_download(
-            url,
-            f"the ImageNet weights of {net}",
-            f"give a local safetensors file with torchvision's key names as {flag}",
-        )
         with (
-            download,
-            torch.random.fork_rng(devices=[]),
-        ):  # torchvision initialises weights before it loads them
+            trunk_download(net, flag).running(),
+            torch.random.fork_rng(devices=[]),  # torchvision initialises weights before it loads them
+        ):
             trunk = make(weights="IMAGENET1K_V1").features[:length]
     else:
         with torch.device("meta"):
@@ -54,6 +48,22 @@ def imagenet_trunk(
         if isinstance(module, nn.ReLU):
             module.inplace = False  # the activations in between are the result
     return trunk.eval().requires_grad_(False)
+
+
+def trunk_download(net: str, flag: str) -> Download:
+    """Return torchvision's download of a net.
+
+    Args:
+        net: ``alexnet``, ``vgg16`` or ``vgg19``.
+        flag: what names a local file, for messages.
+    """
+    import torchvision
+
+    return Download(
+        torchvision.models.get_model_weights(net).IMAGENET1K_V1.url,
+        f"the ImageNet weights of {net}",
+        f"name a local safetensors file with {flag}",
+    )
 
 
 def _read_trunk(path: Path, trunk: nn.Module) -> dict[str, Tensor]:

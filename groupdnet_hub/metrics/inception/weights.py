@@ -175,11 +175,16 @@ def are_known(tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> bo
     """
     if tensors_digest(tensors) == KNOWN_TENSORS:
         return True
+    return file_digest(path) in KNOWN_FILES
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file."""
     total = hashlib.sha256()
     with Path(path).open("rb") as file:
         for block in iter(lambda: file.read(2**20), b""):
             total.update(block)
-    return total.hexdigest() in KNOWN_FILES
+    return total.hexdigest()
 
 
 def _float(tensors: Mapping[str, Tensor], key: str, name: str) -> Tensor:
