@@ -78,7 +78,8 @@ class ReproduceConfig(Settings):
         super().check()
         if (self.table is None) == (self.study is None):
             raise ValueError("give one of --table and --study")
-        refuse_other_folders("--data_dir", self.data_dir, "train")
+        for split in ("train", "validation"):
+            refuse_other_folders("--data_dir", self.data_dir, split)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

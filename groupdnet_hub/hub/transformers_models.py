@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
+from groupdnet_hub.hub.files import model_folder
 from groupdnet_hub.io.downloads import unreachable
 
 T = TypeVar("T")
@@ -27,9 +27,10 @@ def load_transformers(load: Callable[..., T], name: str | os.PathLike[str], flag
     Raises:
         ValueError: if it cannot be loaded.
     """
-    local = Path(name).is_dir() or options.get("local_files_only") or constants.HF_HUB_OFFLINE
-    problem = None if local else unreachable(constants.ENDPOINT)
+    problem = None
     try:
+        if model_folder(name) is None and not (options.get("local_files_only") or constants.HF_HUB_OFFLINE):
+            problem = unreachable(constants.ENDPOINT)
         return load(**{**options, "local_files_only": True} if problem else options)
     except (OSError, ValueError) as error:
         reason = str(error)
