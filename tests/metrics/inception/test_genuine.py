@@ -76,7 +76,7 @@ def test_each_layer_computes_what_the_archives_code_does(features: InceptionFeat
         hook.remove()
     theirs = list(archive.net.layers.named_children())
     assert len(seen) == len(theirs) == 19
-    assert torch.allclose(seen[0][1], resized(pictures), atol=0.001 / 128)
+    assert torch.allclose(seen[0][1], resized(pictures), atol=0.01 / 128)
     with torch.inference_mode():
         for (name, inputs, output), (_, layer) in zip(seen, theirs, strict=True):
             assert torch.allclose(layer(inputs), output, rtol=1e-5, atol=1e-5), name

