@@ -80,8 +80,8 @@ class MeasureSettings(Settings):
     )
     inception_weights: str | None = option(
         None,
-        "weights of FID's Inception: torch-fidelity's .pth, or NVIDIA's TorchScript archive .pt, whose code is not run; "
-        "by default the former is downloaded",
+        "weights of FID's Inception: torch-fidelity's .pth, or NVIDIA's TorchScript archive .pt, whose code is not "
+        "run; by default the former is downloaded",
         check=existing_file,
     )
     frechet_net: str = option("vgg16", "features of frechet and kid", choices=tuple(FEATURE_NETS))
