@@ -63,8 +63,8 @@ def measured(folder: Path) -> Measured | None:
         if part in results:
             values["fid"] = results[part]["value"]
             features = f"{results[part]['name']}, n = {results[part]['images']:,}"
-            if "kid" in results[part]:
-                kid = results[part]["kid"]["name"], distance_text(results[part]["kid"])
+            beside = results[part].get("kid")  # results of earlier versions have none
+            kid = (beside["name"], distance_text(beside)) if beside else None
     if "segmentation" in results:
         values["miou"] = 100 * results["segmentation"]["miou"]["value"]
         values["accuracy"] = 100 * results["segmentation"]["pixel_accuracy"]["value"]
