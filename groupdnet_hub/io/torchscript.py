@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-import pickletools
+import pickletools  # nosec B403: it lists opcodes and runs none
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
