@@ -18,6 +18,7 @@ from groupdnet_hub.evaluation import inputs as evaluate_inputs
 from groupdnet_hub.evaluation.config import parse_evaluate_config
 from groupdnet_hub.evaluation.report import report
 from groupdnet_hub.metrics import FeatureStatistics, TrunkFeatures, eight_bit, frechet_distance
+from groupdnet_hub.runs.measuring import diversity
 from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import IMAGES, SCRIPT, figures, flags, write_inception
 from tests.helpers.generate_runs import save_model
@@ -164,7 +165,7 @@ def test_a_finished_part_stays_and_another_metric_is_added(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(evaluate, "measure_image", never)
+    monkeypatch.setattr(diversity, "measure_image", never)
     evaluate.main(flags(inputs, output, "--sheet_rows", "0"))
     assert {**figures(output), "frechet": 0} == {**figures(whole), "frechet": 0}
 
