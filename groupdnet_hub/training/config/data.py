@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.data.listing import is_split
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -100,6 +102,11 @@ class DataSettings(Settings):
         "GiB of the host's memory that pictures may take, in each training process; by default 4",
         on_resume="free",
     )
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether the first data folder has a split ``validation``."""
+        return bool(self.train_data_dir) and is_split(Path(self.train_data_dir[0]) / "validation")
 
     def check(self) -> None:
         """Refuse data that is not named, or not in a way that can be read."""
