@@ -106,7 +106,8 @@ class DataSettings(Settings):
     @property
     def has_validation(self) -> bool:
         """Whether the first data folder has a split ``validation``."""
-        return bool(self.train_data_dir) and is_split(Path(self.train_data_dir[0]) / "validation")
+        folder = (self.train_data_dir or ("",))[0]
+        return folder != "" and is_split(Path(folder) / "validation")
 
     def check(self) -> None:
         """Refuse data that is not named, or not in a way that can be read."""

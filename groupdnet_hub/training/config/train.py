@@ -56,8 +56,8 @@ class TrainConfig(
                 f"{self.train_data_dir[0]} has no" if self.train_data_dir else "--dataset_name alone has no"
             )
             raise ValueError(
-                f"{flag} measures pictures of a validation split, and {where} validation/: name a --train_data_dir with "
-                "one, or leave it out"
+                f"{flag} measures pictures of a validation split, and {where} validation/: name a --train_data_dir "
+                "with one, or leave it out"
             )
         if self.class_order == "likeness" and not self.train_data_dir:
             raise ValueError("--class_order likeness looks at the pictures: it needs --train_data_dir")

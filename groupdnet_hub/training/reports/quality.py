@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -98,7 +97,7 @@ class Quality:
         found = self.meter.measure(system, step)
         self._record.evaluations.append(found)
         metric = self.settings.keep_best
-        if metric in found.values and self._is_better(metric, found.values[metric]):
+        if metric is not None and metric in found.values and self._is_better(metric, found.values[metric]):
             self.best = found
             self._record.best = {"metric": metric, "step": step, "value": found.values[metric]}
 
@@ -168,7 +167,7 @@ class Quality:
         kept = {KEPT_BY: self.settings.keep_best} if self.best and self.best.step == step else {}
         return {
             "metrics": {self.meter.title(name): value for name, value in found.values.items()},
-            EVALUATION: asdict(found) | kept,
+            EVALUATION: {"step": step, "values": found.values, "conditions": found.conditions, **kept},
         }
 
     def _is_better(self, metric: str, value: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from groupdnet_hub import PairedImages
 from groupdnet_hub.baselines import System
 from groupdnet_hub.metrics import ClassDiversity, FeatureStatistics, frechet_distance, kernel_distance
-from groupdnet_hub.runs.measuring.diversity import CLASSES, LPIPS, diversity_part
+from groupdnet_hub.runs.measuring.diversity import CLASSES, LPIPS, DiversityPart, diversity_part
 from groupdnet_hub.runs.measuring.items import MeasuredItems, compared
 from groupdnet_hub.runs.measuring.networks import MeasuringSettings, Networks
 from groupdnet_hub.runs.sharding import on_main_process, run_sharded
@@ -25,27 +25,29 @@ from groupdnet_hub.training.state.quality_record import Evaluation
 _SEED, _BATCH_SIZE = 0, 8
 # Classes to redraw in all, on which the default number of label maps depends.
 _REDRAWN_CLASSES = 128
-_FRECHET, _KERNEL = ("frechet", "fid"), ("kid", "kid_inception")
-_OF_INCEPTION = ("fid", "kid_inception")
+# Networks of features, with the Frechet and the kernel distance that they are for.
+_DISTANCES = {"trunk": ("frechet", "kid"), "inception": ("fid", "kid_inception")}
 _OF_CLASSES = ("mcsd", "mocd")
 
 
 class QualityMeter:
-    """Measures a model on some items of the validation split, which all processes share.
+    """Measures models on some items of the validation split, which all processes share.
 
     Args:
         settings: settings of the run.
-        data: the validation split, at the model's size.
+        data: the validation split, at the models' size.
         system: a model of the run, of which only what never changes is looked at.
         accelerator: accelerator of the run.
 
     Attributes:
         metrics: names of what is measured.
+        indices: items of which a picture is compared with its photo.
+        diversity_indices: items that are redrawn for LPIPS, mCSD and mOCD.
         conditions: what else the values depend on, in plain JSON types.
 
     Raises:
-        ValueError: for metrics that say nothing of such a system, pictures without a known pixel, and weights that
-            cannot be had.
+        ValueError: for metrics that say nothing of such a system, too few pictures, and weights that cannot be had.
+        ImportError: for a package that is not installed.
     """
 
     def __init__(
@@ -64,15 +66,15 @@ class QualityMeter:
         maps = min(settings.num_validation_pictures, max(2, _REDRAWN_CLASSES // redrawn))
         self.diversity_indices = self._known(system, settings.num_diversity_pictures or maps)
         self.pairs = settings.num_diversity_pairs
-        networks = _networks(settings, accelerator)
+        networks = measuring_networks(settings, accelerator.device)
         with accelerator.local_main_process_first():  # weights are downloaded once
-            self._features = {
-                name: networks.inception if name in _OF_INCEPTION else networks.trunk
-                for name in self.metrics
-                if name in (*_FRECHET, *_KERNEL)
+            self._features: dict[str, nn.Module] = {
+                name: getattr(networks, name)
+                for name, metrics in _DISTANCES.items()
+                if set(metrics) & set(self.metrics)
             }
-            self._distance = networks.lpips_maps if {LPIPS, *_OF_CLASSES} & set(self.metrics) else None
-        self._photos: dict[str, Tensor] = {}
+            self._lpips = networks.lpips_maps if {LPIPS, *_OF_CLASSES} & set(self.metrics) else None
+        self._photos: dict[str, Tensor] | None = None
         self.conditions = {
             "pictures": len(self.indices),
             "diversity_pictures": len(self.diversity_indices),
@@ -82,29 +84,31 @@ class QualityMeter:
 
     def title(self, metric: str) -> str:
         """Return the name of a metric for people, with the number of pictures."""
-        network: Any = self._features.get(metric)
-        if network is not None:
-            name = network.distance_name if metric in _FRECHET else network.kernel_name
-            return f"{name}, {len(self.indices)} validation pictures"
-        name = {"lpips": "LPIPS", "mcsd": "mCSD", "mocd": "mOCD"}[metric]
-        return f"{name}, {len(self.diversity_indices)} label maps"
+        for name, (frechet, kernel) in _DISTANCES.items():
+            network: Any = self._features.get(name)
+            if metric in (frechet, kernel):
+                title = network.distance_name if metric == frechet else network.kernel_name
+                return f"{title}, {len(self.indices)} pictures"
+        title = {"lpips": "LPIPS", "mcsd": "mCSD", "mocd": "mOCD"}[metric]
+        return f"{title}, {len(self.diversity_indices)} label maps"
 
     @torch.no_grad()
     def measure(self, system: System, step: int) -> Evaluation:
-        """Measure a model after ``step`` updates, in evaluation mode; every process calls it, and has what is found.
+        """Measure a model after ``step`` updates, in evaluation mode; every process calls it, and all have the result.
 
         Raises:
             ValueError: on every process alike, for files that cannot be read, and pictures that are not finite.
         """
         items = self._items(system)
-        drawn, photos = self._picture_features(items)
-        rows = {part: self._rows(items, part) for part in self._parts()}
+        drawn = self._drawn_features(items)
+        parts = self._diversity(items)
+        rows = {name: self._rows(items, part) for name, part in parts.items()}
 
         def conclude() -> Evaluation:
-            values = {name: _distance(name, drawn[name], photos[name]) for name in self._features}
-            by_class: dict[str, dict[str, float]] = {}
-            for part, found in rows.items():
-                result = self._part(items, part).result(found, intervals=False)
+            values = self._distances(drawn)
+            by_class: dict[str, Mapping[str, float]] = {}
+            for name, part in parts.items():
+                result = part.result(rows[name], intervals=False)
                 if isinstance(result, ClassDiversity):
                     reading = result.image_mean
                     values |= {"mcsd": reading.mcsd.value, "mocd": reading.mocd.value}
@@ -112,7 +116,7 @@ class QualityMeter:
                 else:
                     values["lpips"] = result.lpips.value
             defined = {name: value for name in self.metrics if (value := values[name]) is not None}
-            return Evaluation(step, defined, by_class, self.conditions)
+            return Evaluation(step, defined, self.conditions, by_class)
 
         return on_main_process(self.accelerator, conclude)
 
@@ -123,43 +127,56 @@ class QualityMeter:
     def _items(self, system: System) -> MeasuredItems:
         return MeasuredItems(system, self.data, seed=_SEED, batch_size=_BATCH_SIZE)
 
-    def _picture_features(self, items: MeasuredItems) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return features [N, D] of a drawn picture of each item and of its photo, by metric."""
-        if not self._features:
-            return {}, {}
-        networks: dict[int, nn.Module] = {id(network): network for network in self._features.values()}
-        batches, first = items.batches(self.indices), not self._photos
+    def _drawn_features(self, items: MeasuredItems) -> dict[str, Tensor]:
+        """Return features [N, D] of a picture drawn of each item, by network; those of the photos are kept."""
+        batches = items.batches(self.indices) if self._features else []
+        first = self._photos is None  # the photos are always the same
 
-        def features(position: int) -> dict[int, tuple[Tensor, Tensor | None]]:
-            photos, drawn, label = items.draw(batches[position])
-            real, fake = compared(photos, drawn, label)
-            return {
-                key: (network(fake).float().cpu(), network(real).float().cpu() if first else None)
-                for key, network in networks.items()
-            }
+        def features(position: int) -> list[dict[str, Tensor]]:
+            real, fake = compared(*items.draw(batches[position]))
+            return [
+                {name: network(pictures).float().cpu() for name, network in self._features.items()}
+                for pictures in ((fake, real) if first else (fake,))
+            ]
 
         found = run_sharded(len(batches), features, self.accelerator, None)
-        if first:  # the photos are always the same
-            of_photos = {key: torch.cat([one[key][1] for one in found]) for key in networks}
-            self._photos = {name: of_photos[id(network)] for name, network in self._features.items()}
-        of_drawn = {key: torch.cat([one[key][0] for one in found]) for key in networks}
-        return {name: of_drawn[id(network)] for name, network in self._features.items()}, self._photos
+        joined = [
+            {name: torch.cat([one[name] for one in kind]) for name in self._features}
+            for kind in zip(*found, strict=True)
+        ]
+        if first and joined:
+            self._photos = joined[1]
+        return joined[0] if joined else {}
 
-    def _parts(self) -> list[str]:
-        parts = [LPIPS] if LPIPS in self.metrics else []
-        return [*parts, CLASSES] if set(_OF_CLASSES) & set(self.metrics) else parts
+    def _distances(self, drawn: Mapping[str, Tensor]) -> dict[str, float | None]:
+        values: dict[str, float | None] = {}
+        for name, features in drawn.items():
+            assert self._photos is not None, "measured with the first pictures"
+            photos, (frechet, kernel) = self._photos[name], _DISTANCES[name]
+            statistics = FeatureStatistics(), FeatureStatistics()
+            statistics[0].update(photos)
+            statistics[1].update(features)
+            if frechet in self.metrics:
+                values[frechet] = frechet_distance(*statistics)
+            if kernel in self.metrics:
+                values[kernel] = kernel_distance(features[:, None], photos).value
+        return values
 
-    def _part(self, items: MeasuredItems, name: str) -> Any:
-        assert self._distance is not None, "loaded for these metrics"
-        names = items.system.labels.names
-        return diversity_part(name, names, self._distance, self.pairs, items.ignored_classes)
+    def _diversity(self, items: MeasuredItems) -> dict[str, DiversityPart]:
+        if self._lpips is None:
+            return {}
+        names = [LPIPS] if LPIPS in self.metrics else []
+        names += [CLASSES] if set(_OF_CLASSES) & set(self.metrics) else []
+        classes, ignored = items.system.labels.names, items.ignored_classes
+        return {name: diversity_part(name, classes, self._lpips, self.pairs, ignored) for name in names}
 
-    def _rows(self, items: MeasuredItems, name: str) -> dict[int, Any]:
-        part, indices = self._part(items, name), self.diversity_indices
-        measured = run_sharded(
-            len(indices), lambda i: part.measure(items.redrawing(indices[i])), self.accelerator, None
-        )
-        return dict(zip(indices, measured, strict=True))
+    def _rows(self, items: MeasuredItems, part: DiversityPart) -> dict[int, Any]:
+        indices = self.diversity_indices
+
+        def measure(position: int) -> Any:
+            return part.measure(items.redrawing(indices[position]))
+
+        return dict(zip(indices, run_sharded(len(indices), measure, self.accelerator, None), strict=True))
 
 
 def chosen_metrics(settings: ResolvedTrainConfig, system: System) -> tuple[str, ...]:
@@ -170,23 +187,22 @@ def chosen_metrics(settings: ResolvedTrainConfig, system: System) -> tuple[str, 
     """
     lacking = {} if system.has_class_codes else dict.fromkeys(_OF_CLASSES, "per-class codes")
     if not math.prod(system.config.code_shape):
-        lacking["lpips"] = "codes"
+        lacking[LPIPS] = "codes"
+    best = () if settings.keep_best is None else (settings.keep_best,)
     asked = settings.evaluation_metrics or ()
-    for flag, names in (("evaluation_metrics", asked), ("keep_best", (settings.keep_best,))):
+    for flag, names in (("evaluation_metrics", asked), ("keep_best", best)):
         name = next((name for name in names if name in lacking), None)
         if name is not None:
             raise ValueError(
-                f"--{flag} {name} says nothing of a {system.config.system_name}, which has no {lacking[name]}: leave it "
-                "out"
+                f"--{flag} {name} says nothing of a {system.config.system_name}, which has no {lacking[name]}: leave "
+                "it out"
             )
-    if asked:
-        return asked
-    found = dict.fromkeys(("frechet", LPIPS, *_OF_CLASSES, *filter(None, [settings.keep_best])))
-    return tuple(name for name in found if name not in lacking)
+    default = dict.fromkeys(("frechet", LPIPS, *_OF_CLASSES, *best))
+    return asked or tuple(name for name in default if name not in lacking)
 
 
-def _networks(settings: ResolvedTrainConfig, accelerator: Accelerator) -> Networks:
-    """Return the networks; the file of the perceptual net serves here too, where it is the same net."""
+def measuring_networks(settings: ResolvedTrainConfig, device: torch.device) -> Networks:
+    """Return the networks; a file of weights serves here too if it is given for another use of the same net."""
     measuring = MeasuringSettings(
         alexnet_weights=settings.alexnet_weights,
         inception_weights=settings.inception_weights,
@@ -196,16 +212,7 @@ def _networks(settings: ResolvedTrainConfig, accelerator: Accelerator) -> Networ
     if settings.frechet_weights is None:
         files = {settings.perceptual_net: settings.perceptual_weights, "alexnet": settings.alexnet_weights}
         measuring = replace(measuring, frechet_weights=files.get(settings.frechet_net))
-    return Networks(measuring, accelerator.device)
-
-
-def _distance(metric: str, drawn: Tensor, photos: Tensor) -> float | None:
-    if metric in _KERNEL:
-        return kernel_distance(drawn[:, None], photos).value
-    statistics: Sequence[FeatureStatistics] = (FeatureStatistics(), FeatureStatistics())
-    for total, features in zip(statistics, (photos, drawn), strict=True):
-        total.update(features)
-    return frechet_distance(*statistics)
+    return Networks(measuring, device)
 
 
 def _defined(estimates: Mapping[str, Any]) -> dict[str, float]:

@@ -28,14 +28,14 @@ class Evaluation:
     Attributes:
         step: updates that it had behind it.
         values: values by metric.
-        by_class: CSD and OCD by class name, under ``csd`` and ``ocd``.
         conditions: what else the values depend on.
+        by_class: CSD and OCD by class name, under ``csd`` and ``ocd``.
     """
 
     step: int
     values: Mapping[str, float]
-    by_class: Mapping[str, Mapping[str, float]]
     conditions: Mapping[str, Any]
+    by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass
