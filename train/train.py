@@ -242,6 +242,7 @@ def resume(run: Run, checkpoint: Checkpoint) -> None:
     accelerator, progress = run.learner.accelerator, run.batches.progress
     load_checkpoint(accelerator, checkpoint)
     progress.load(checkpoint.progress)
+    run.inference.resumed_at(progress.step)
     accelerator.print(f"resuming from step {progress.step}")
 
 
