@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ from groupdnet_hub.training.state.quality_record import QUALITY_FILE
 from tests.helpers.checkpoints import RECORD
 from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import write_alexnet
+from tests.helpers.fake_hub import FakeHub
 from tests.helpers.processes import process_as_it_was
-from tests.helpers.train_runs import train, train_here
+from tests.helpers.train_runs import command_line, train, train_here
 
 pytest.importorskip("accelerate")
 pytest.importorskip("lpips")
@@ -95,36 +97,20 @@ def test_measuring_changes_no_bit_of_the_training(people: Path, run: Path, tmp_p
     assert not (tmp_path / "plain" / QUALITY_FILE).exists()
 
 
-def test_the_figures_are_those_of_evaluate(people: Path, run: Path, tmp_path: Path) -> None:
+def check_by_evaluate(people: Path, run: Path, output: Path) -> None:
+    """Check that evaluate.py finds the same of each model that a run has measured."""
     from train import evaluate
 
+    weights = people / "alexnet.safetensors"
+    flags: list[object] = ["--data_dir", people, "--ignore_id", 1, "--metrics", *METRICS, "--sheet_rows", 0]
+    flags += ["--alexnet_weights", weights, "--frechet_net", "alexnet", "--frechet_weights", weights]
+    flags += ["--num_images", 4, "--num_samples", 2, "--num_pairs", 1, "--kid_seeds", 1]
     for found in record(run)["evaluations"]:
-        output = tmp_path / f"{found['step']}.json"
-        flags = [
-            "--model",
-            run / f"checkpoint-{found['step']}" / "generator",
-            "--data_dir",
-            people,
-            "--output",
-            output,
-        ]
-        flags += ["--alexnet_weights", people / "alexnet.safetensors", "--frechet_net", "alexnet"]
-        flags += ["--frechet_weights", people / "alexnet.safetensors", "--ignore_id", 1, "--num_images", 4]
-        flags += [
-            "--num_samples",
-            2,
-            "--num_pairs",
-            1,
-            "--kid_seeds",
-            1,
-            "--sheet_rows",
-            0,
-            "--metrics",
-            *METRICS,
-        ]
+        file = output / f"{found['step']}.json"
+        model = run / f"checkpoint-{found['step']}" / "generator"
         with process_as_it_was():
-            evaluate.main([str(flag) for flag in flags])
-        parts = {name: part["result"] for name, part in json.loads(output.read_text())["parts"].items()}
+            evaluate.main([str(flag) for flag in (*flags, "--model", model, "--output", file)])
+        parts = {name: part["result"] for name, part in json.loads(file.read_text())["parts"].items()}
         reading = parts["classes"]["image_mean"]
         expected = {
             "frechet": parts["frechet"]["value"],
@@ -137,6 +123,10 @@ def test_the_figures_are_those_of_evaluate(people: Path, run: Path, tmp_path: Pa
         csd = {name: one["value"] for name, one in reading["csd"].items() if one["value"] is not None}
         assert found["by_class"]["csd"] == pytest.approx(csd, rel=1e-4, abs=1e-9)
         assert "hair" not in csd  # unknown
+
+
+def test_the_figures_are_those_of_evaluate(people: Path, run: Path, tmp_path: Path) -> None:
+    check_by_evaluate(people, run, tmp_path)
 
 
 def test_the_best_is_kept(run: Path) -> None:
@@ -269,11 +259,25 @@ def test_weights_out_of_reach_are_told_before_training(
 
 @pytest.mark.slow
 def test_processes_share_the_pictures(people: Path, tmp_path: Path) -> None:
-    flags = measured(people, "--evaluation_metrics", *METRICS, "--train_batch_size")
-    found = {}
-    for processes in (1, 2):
-        run = tmp_path / str(processes)
-        train(people, run, *flags, str(2 // processes), processes=processes, sgd=True)
-        found[processes] = record(run)["evaluations"]
-    for one, other in zip(found[1], found[2], strict=True):
-        assert one["values"] == pytest.approx(other["values"], rel=1e-2)
+    run = tmp_path / "run"
+    train(people, run, *measured(people, "--evaluation_metrics", *METRICS), processes=2)
+    check_by_evaluate(people, run, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_best_is_uploaded(people: Path, tmp_path: Path) -> None:
+    hub, run = FakeHub(), tmp_path / "run"
+    uploaded = ("--push_to_hub", "--hub_model_id", "user/people", "--report_to", "none")
+    command, environment = command_line(people, run, *kept(people), *uploaded)
+    with hub.serving():
+        environment |= hub.environment(tmp_path / "home")
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    pushed = hub.repositories["user/people"]["main"]
+    (tmp_path / "pushed").mkdir()
+    for name, content in pushed.items():
+        (tmp_path / "pushed" / name).write_bytes(content)
+    assert same_weights(tmp_path / "pushed", run / "checkpoint-2" / "generator")
+    assert b"model-index" in pushed["README.md"]
