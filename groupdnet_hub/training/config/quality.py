@@ -18,7 +18,7 @@ HIGHER_IS_BETTER = {
     "mocd": False,
 }
 # Steps between evaluations with --keep_best alone: with the other defaults they cost less than 3 % of a run's time.
-_STEPS = 2000
+DEFAULT_INTERVAL = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class QualitySettings(MeasuringSettings):
     evaluation_steps: int | None = option(
         None,
         "steps between measurements of the model on pictures of the validation split; the last step is measured too; "
-        f"by default {_STEPS} with --keep_best, and without it nothing is measured",
+        f"by default {DEFAULT_INTERVAL} with --keep_best, and without it nothing is measured",
         check=at_least(1),
         on_resume="free",
     )
@@ -71,7 +71,7 @@ class QualitySettings(MeasuringSettings):
     @property
     def evaluation_interval(self) -> int:
         """Steps between measurements, if there are any."""
-        return self.evaluation_steps or _STEPS
+        return self.evaluation_steps or DEFAULT_INTERVAL
 
     def check(self) -> None:
         """Refuse details of what is not measured."""
