@@ -257,7 +257,9 @@ def save_model(run: Run) -> None:
         if best is None:
             write_model(run)
         run.quality.finish()
-        accelerator.print(f"saved {folder}" + ("" if best is None else f", the model of step {best.step}"))
+        accelerator.print(
+            f"saved {folder}" + ("" if best is None else f", the model of step {best.evaluation.step}")
+        )
         if settings.hub_model_id:
             model = model_to_save(run) if best is None else saved_model(run)
             accelerator.print(f"uploaded to {upload(model, settings)}")

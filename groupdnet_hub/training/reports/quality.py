@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,8 @@ from groupdnet_hub.training.state.quality_record import (
     EVALUATION,
     KEPT_BY,
     Evaluation,
+    Kept,
     QualityRecord,
-    kept_evaluation,
 )
 
 # Memory for the pictures that are measured each time.
@@ -47,7 +47,7 @@ class Quality:
         self, settings: ResolvedTrainConfig, steps: int, meter: QualityMeter | None, accelerator: Accelerator
     ) -> None:
         self.settings, self.steps, self.meter, self.accelerator = settings, steps, meter, accelerator
-        self.best: Evaluation | None = None
+        self.best: Kept | None = None
         self._record = QualityRecord()
         self._started, self._seconds = time.monotonic(), 0.0
 
@@ -65,20 +65,18 @@ class Quality:
             return
         output, conditions = self.settings.output_path, self.meter.conditions
         before, kept = on_main_process(
-            self.accelerator, lambda: (QualityRecord.read(output), kept_evaluation(output))
+            self.accelerator, lambda: (QualityRecord.read(output), Kept.read(output))
         )
         self._record.evaluations = [one for one in before.evaluations if one.step <= step]
         metric = self.settings.keep_best
         if metric is None or kept is None:
             return
-        if kept[KEPT_BY] == metric and kept["conditions"] == conditions:
-            found = {name: value for name, value in kept.items() if name != KEPT_BY}
-            self.best = Evaluation(**found)
-            self._record.best = {"metric": metric, "step": self.best.step, "value": self.best.values[metric]}
+        if kept.metric == metric and kept.evaluation.conditions == conditions:
+            self._keep(kept)
         else:
             self.accelerator.print(
-                f"model/ holds the best model by {kept[KEPT_BY]} of {kept['conditions']}: --keep_best {metric} of "
-                f"{conditions} compares anew"
+                f"model/ holds the best model by {kept.metric} of {_told(kept.evaluation.conditions)}: --keep_best "
+                f"{metric} of {_told(conditions)} compares anew"
             )
 
     def due(self, step: int) -> bool:
@@ -98,8 +96,7 @@ class Quality:
         self._record.evaluations.append(found)
         metric = self.settings.keep_best
         if metric is not None and metric in found.values and self._is_better(metric, found.values[metric]):
-            self.best = found
-            self._record.best = {"metric": metric, "step": step, "value": found.values[metric]}
+            self._keep(Kept(metric, found))
 
     def keep(self, step: int, write_model: Callable[[], Any]) -> None:
         """Write the model if it is the best, and the record; every process calls it, the main process writes.
@@ -109,7 +106,7 @@ class Quality:
         """
 
         def write() -> None:
-            if self.best is not None and self.best.step == step:
+            if self._is_kept(step):
                 write_model()
             self._record.write(self.settings.output_path)
 
@@ -150,8 +147,8 @@ class Quality:
         told = "; ".join(f"{self.meter.title(name)}: {value:.4g}" for name, value in values.items())
         best = ""
         if self.best is not None:
-            where = "this step" if self.best.step == step else f"step {self.best.step}"
-            best = f"; the best by {self.settings.keep_best} so far is that of {where}"
+            where = "this step" if self._is_kept(step) else f"step {self.best.evaluation.step}"
+            best = f"; the best by {self.best.metric} so far is that of {where}"
         remedy = ""
         if self.share > _LARGE_SHARE:
             remedy = " (raise --evaluation_steps, or measure fewer pictures, to lower it)"
@@ -164,7 +161,7 @@ class Quality:
         found = self._at(step)
         if found is None or self.meter is None:
             return {}
-        kept = {KEPT_BY: self.settings.keep_best} if self.best and self.best.step == step else {}
+        kept = {KEPT_BY: self.settings.keep_best} if self._is_kept(step) else {}
         return {
             "metrics": {self.meter.title(name): value for name, value in found.values.items()},
             EVALUATION: {"step": step, "values": found.values, "conditions": found.conditions, **kept},
@@ -173,8 +170,14 @@ class Quality:
     def _is_better(self, metric: str, value: float) -> bool:
         if self.best is None:
             return True
-        before = self.best.values[metric]
-        return value > before if HIGHER_IS_BETTER[metric] else value < before
+        return value > self.best.value if HIGHER_IS_BETTER[metric] else value < self.best.value
+
+    def _keep(self, kept: Kept) -> None:
+        self.best = kept
+        self._record.best = {"metric": kept.metric, "step": kept.evaluation.step, "value": kept.value}
+
+    def _is_kept(self, step: int) -> bool:
+        return self.best is not None and self.best.evaluation.step == step
 
     def _at(self, step: int) -> Evaluation | None:
         conditions = None if self.meter is None else self.meter.conditions
@@ -185,6 +188,10 @@ class Quality:
         found = self._at(step)
         assert found is not None, "it was measured"
         return found
+
+
+def _told(conditions: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in conditions.items())
 
 
 def build_quality(

@@ -79,17 +79,34 @@ class QualityRecord:
             ) from None
 
 
-def kept_evaluation(output: Path, model: str = "model") -> Mapping[str, Any] | None:
-    """Return what was measured of the model in the folder of a run, if it was kept as the best; else None."""
-    path = output / model / FACTS_FILE
-    facts = read_json(path, str(path)) if path.is_file() else {}
-    found = facts.get(EVALUATION) if isinstance(facts, dict) else None
-    return found if isinstance(found, dict) and KEPT_BY in found else None
+@dataclass(frozen=True)
+class Kept:
+    """What was measured of a model that was kept as the best, and the metric that said so."""
+
+    metric: str
+    evaluation: Evaluation
+
+    @property
+    def value(self) -> float:
+        """Its value of that metric."""
+        return self.evaluation.values[self.metric]
+
+    @classmethod
+    def read(cls, output: Path, model: str = "model") -> Kept | None:
+        """Return that of the model in the folder of a run; None for one that was not kept as the best."""
+        path = output / model / FACTS_FILE
+        facts = read_json(path, str(path)) if path.is_file() else {}
+        found: Any = facts.get(EVALUATION) if isinstance(facts, dict) else None
+        try:
+            kept = cls(found[KEPT_BY], Evaluation(found["step"], found["values"], found["conditions"]))
+            return kept if isinstance(kept.value, float) and isinstance(kept.evaluation.step, int) else None
+        except (KeyError, TypeError):
+            return None
 
 
 def is_best_so_far(output: Path, model: str = "model") -> bool:
     """Return whether the model in the folder of a run was kept as the best before the run had made all its steps."""
-    return kept_evaluation(output, model) is not None and QualityRecord.read(output).finished_at is None
+    return Kept.read(output, model) is not None and QualityRecord.read(output).finished_at is None
 
 
 def steps_made(output: Path, model: str = "model") -> int | None:
@@ -97,7 +114,7 @@ def steps_made(output: Path, model: str = "model") -> int | None:
     path = output / model / FACTS_FILE
     if not path.is_file():
         return None
-    if kept_evaluation(output, model) is not None:
+    if Kept.read(output, model) is not None:
         return QualityRecord.read(output).finished_at
     facts = read_json(path, str(path))
     steps = facts.get("steps") if isinstance(facts, dict) else None
