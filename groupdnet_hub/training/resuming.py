@@ -14,6 +14,7 @@ from groupdnet_hub.training.build import objective_of
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.data.data_facts import data_facts
 from groupdnet_hub.training.data.pictures import Data
+from groupdnet_hub.training.reports.run_record import RECORD_FILE
 from groupdnet_hub.training.schedules import RunLength
 from groupdnet_hub.training.state.checkpoints import Checkpoint
 from groupdnet_hub.training.state.conditions import Comparison, Conditions, recorded_settings
@@ -27,6 +28,8 @@ WRITTEN = (
     "samples/" + "[0-9]" * 7 + ".png",
     "logs/groupdnet",
     QUALITY_FILE,
+    "logs/wandb",
+    RECORD_FILE,
 )
 
 

@@ -36,6 +36,7 @@ METRICS = ("frechet", "kid", "lpips", "mcsd", "mocd")
 FLAGS = ("--perceptual_net", "none", "--max_train_steps", "3", "--checkpointing_steps", "1")
 # A class that is unknown; a model other than the one that is trained.
 UNKNOWN = ("--ignore_id", "1", "--use_ema")
+CLASS_TABLE = "evaluation/classes/text_summary"
 LATEST = ("--resume_from_checkpoint", "latest")
 
 
@@ -156,6 +157,9 @@ def test_trackers_get_the_figures(run: Path) -> None:
             curve = {event.step: event.value for event in events.Scalars(f"evaluation/{name}")}
             assert curve[one["step"]] == pytest.approx(value)
     assert "evaluation/share_of_time" in events.Tags()["scalars"]
+    tables = [text.tensor_proto.string_val[0].decode() for text in events.Tensors(CLASS_TABLE)]
+    assert [text.splitlines()[0] for text in tables] == ["| class | csd | ocd |"] * 2
+    assert all("| face | " in text for text in tables)
 
 
 @pytest.mark.parametrize("measured_before", [True, False])

@@ -16,6 +16,7 @@ from groupdnet_hub.training.config import ResolvedTrainConfig
 from groupdnet_hub.training.config.quality import HIGHER_IS_BETTER
 from groupdnet_hub.training.data.pictures import Data, validation_data
 from groupdnet_hub.training.reports.quality_meter import QualityMeter
+from groupdnet_hub.training.reports.trackers import Table, Trackers
 from groupdnet_hub.training.state.quality_record import (
     EVALUATION,
     KEPT_BY,
@@ -132,13 +133,17 @@ class Quality:
         """The fraction of the time since the first step of this process that measuring has taken."""
         return self._seconds / max(time.monotonic() - self._started, 1e-9)
 
-    def scalars(self, step: int) -> dict[str, float]:
-        """Return what trackers are told."""
+    def report(self, trackers: Trackers, step: int) -> None:
+        """Report the values after ``step`` updates, and those of each class as curves and as a table."""
         found = self._evaluated(step)
         values = {f"evaluation/{name}": value for name, value in found.values.items()}
         for part, by_class in found.by_class.items():
             values |= {f"evaluation/{part}/{name}": value for name, value in by_class.items()}
-        return {**values, "evaluation/share_of_time": self.share}
+        trackers.scalars({**values, "evaluation/share_of_time": self.share}, step)
+        names = dict.fromkeys(name for by_class in found.by_class.values() for name in by_class)
+        rows = [(name, *(by_class.get(name) for by_class in found.by_class.values())) for name in names]
+        if rows:
+            trackers.table("evaluation/classes", Table(("class", *found.by_class), tuple(rows)), step)
 
     def line(self, step: int) -> str:
         """Return what people are told."""
