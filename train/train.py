@@ -102,8 +102,6 @@ def train_and_save(run: Run) -> None:
         train(run)
         save_preview(run)
         if progress.step >= steps:
-            if run.quality.due(steps):
-                evaluate(run)
             save_model(run)
         else:
             accelerator.print(

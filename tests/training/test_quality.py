@@ -20,7 +20,7 @@ from groupdnet_hub.figures import write_figures
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.hub.files import WEIGHTS_FILE
 from groupdnet_hub.training.config import TrainConfig, parse_train_config
-from groupdnet_hub.training.reports.quality_meter import chosen_metrics
+from groupdnet_hub.training.reports.quality_meter import chosen_metrics, measuring_networks
 from groupdnet_hub.training.state.quality_record import QUALITY_FILE
 from tests.helpers.checkpoints import RECORD
 from tests.helpers.command_lines import refusal
@@ -53,7 +53,14 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(people: Path, *flags: str) -> tuple[str, ...]:
     """Flags of a run that is measured at every second step and at its last one."""
     weights = ("--alexnet_weights", str(people / "alexnet.safetensors"), "--frechet_net", "alexnet")
-    pictures = ("--num_validation_pictures", "4", "--num_diversity_pictures", "2")
+    pictures = (
+        "--num_validation_pictures",
+        "4",
+        "--num_diversity_pictures",
+        "2",
+        "--num_diversity_pairs",
+        "2",
+    )
     return (*FLAGS, *UNKNOWN, "--evaluation_steps", "2", *weights, *pictures, *flags)
 
 
@@ -105,7 +112,7 @@ def check_by_evaluate(people: Path, run: Path, output: Path) -> None:
     weights = people / "alexnet.safetensors"
     flags: list[object] = ["--data_dir", people, "--ignore_id", 1, "--metrics", *METRICS, "--sheet_rows", 0]
     flags += ["--alexnet_weights", weights, "--frechet_net", "alexnet", "--frechet_weights", weights]
-    flags += ["--num_images", 4, "--num_samples", 2, "--num_pairs", 1, "--kid_seeds", 1]
+    flags += ["--num_images", 4, "--num_samples", 2, "--num_pairs", 2, "--kid_seeds", 1]
     for found in record(run)["evaluations"]:
         file = output / f"{found['step']}.json"
         model = run / f"checkpoint-{found['step']}" / "generator"
@@ -246,6 +253,21 @@ def test_metrics_that_say_nothing_of_a_system(people: Path) -> None:
         chosen("BicycleGAN", evaluation_metrics=("frechet", "mcsd"))
     with pytest.raises(ValueError, match="--keep_best lpips says nothing of a pix2pixHD, which has no codes"):
         chosen("pix2pixHD", keep_best="lpips")
+
+
+def test_files_of_weights(people: Path, random_vgg16: Path) -> None:
+    def files(**flags: Any) -> tuple[str | None, ...]:
+        settings = TrainConfig(train_data_dir=(str(people),), evaluation_steps=1, **flags)
+        found = measuring_networks(settings.resolved("hinge", 1), torch.device("cpu")).settings
+        return found.alexnet_weights, found.inception_weights, found.frechet_weights
+
+    vgg16, other = str(random_vgg16), str(people / "alexnet.safetensors")
+    assert files(alexnet_weights=other, inception_weights=vgg16) == (other, vgg16, None)
+    assert files(frechet_weights=other) == (None, None, other)
+    # One file serves for all uses of a net.
+    assert files(perceptual_net="vgg16", perceptual_weights=vgg16) == (None, None, vgg16)
+    assert files(perceptual_weights=vgg16) == (None, None, None)  # of VGG19, as the default says
+    assert files(alexnet_weights=other, frechet_net="alexnet") == (other, None, other)
 
 
 def test_weights_out_of_reach_are_told_before_training(

@@ -19,6 +19,11 @@ HIGHER_IS_BETTER = {
 }
 # Steps between evaluations with --keep_best alone: with the other defaults they cost less than 3 % of a run's time.
 DEFAULT_INTERVAL = 2000
+# Settings of measuring that have no effect where nothing is measured.
+_DETAILS = (
+    *("evaluation_metrics", "num_validation_pictures", "num_diversity_pictures", "num_diversity_pairs"),
+    *("alexnet_weights", "inception_weights", "frechet_net", "frechet_weights"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +52,8 @@ class QualitySettings(MeasuringSettings):
     )
     num_diversity_pictures: int | None = option(
         None,
-        "of these, label maps for lpips, mcsd and mocd, which draw at least two pictures for each map and class; by "
-        "default as many as have 128 classes in all",
+        "label maps of the validation split for lpips, mcsd and mocd, which draw at least two pictures for each map and "
+        "class; by default as many as have 128 classes in all",
         check=at_least(1),
         on_resume="free",
     )
@@ -77,17 +82,8 @@ class QualitySettings(MeasuringSettings):
         """Refuse details of what is not measured."""
         super().check()
         if not self.evaluates:
-            names = (
-                *(
-                    "evaluation_metrics",
-                    "num_validation_pictures",
-                    "num_diversity_pictures",
-                    "num_diversity_pairs",
-                ),
-                *("alexnet_weights", "inception_weights", "frechet_net", "frechet_weights"),
-            )
-            remedy = "give the steps between measurements, or leave them out"
-            self.refuse_given(names, "without --evaluation_steps or --keep_best", remedy)
+            remedy = "give the steps between measurements, or leave it out"
+            self.refuse_given(_DETAILS, "without --evaluation_steps or --keep_best", remedy)
         if self.keep_best and self.evaluation_metrics and self.keep_best not in self.evaluation_metrics:
             raise ValueError(
                 f"--keep_best {self.keep_best} is not measured: add it to --evaluation_metrics "
