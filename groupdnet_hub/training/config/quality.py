@@ -52,8 +52,8 @@ class QualitySettings(MeasuringSettings):
     )
     num_diversity_pictures: int | None = option(
         None,
-        "label maps of the validation split for lpips, mcsd and mocd, which draw at least two pictures for each map and "
-        "class; by default as many as have 128 classes in all",
+        "label maps of the validation split for lpips, mcsd and mocd, which draw at least two pictures for each map "
+        "and class; by default as many as have 128 classes in all",
         check=at_least(1),
         on_resume="free",
     )
