@@ -275,7 +275,7 @@ def test_weights_out_of_reach_are_told_before_training(
 ) -> None:
     monkeypatch.setattr(downloads, "unreachable", lambda _: "no route to host")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(ValueError, match=r"no route to host.*--frechet_weights"):
+    with pytest.raises(ValueError, match=r"no route to host.*--alexnet_weights"):
         train_here(people, tmp_path / "run", *FLAGS, "--evaluation_steps", "1")
     assert not (tmp_path / "run" / "samples").exists()
 
