@@ -23,6 +23,10 @@ from groupdnet_hub.models.prior import Pictures, make_prior
 class GroupDNet(nn.Module, StrictHubMixin):
     """Label map and one latent code per class to picture, and back (section 3.3, Fig. 2).
 
+    ``torch.export``, ``torch.onnx.export`` and ``torch.jit.trace`` take modules that call :meth:`encode` or
+    :meth:`decode`, and record the paper's network. Class ids have no values then: what they record does not check
+    them. :mod:`groupdnet_hub.export` writes whole models.
+
     Args:
         config: the networks and their label set.
         generator: draws the initial weights; by default they come from a generator seeded with 0.
