@@ -255,7 +255,9 @@ def instance_edges(instance: Tensor) -> Tensor:
     """Return float32 [B, 1, H, W]: 1 at both pixels of every horizontal or vertical change of id in int [B, H, W]."""
     across = instance[:, :, 1:] != instance[:, :, :-1]
     down = instance[:, 1:] != instance[:, :-1]
-    edges = F.pad(across, (1, 0)) | F.pad(across, (0, 1)) | F.pad(down, (0, 0, 1, 0)) | F.pad(down, (0, 0, 0, 1))
+    edges = (
+        F.pad(across, (1, 0)) | F.pad(across, (0, 1)) | F.pad(down, (0, 0, 1, 0)) | F.pad(down, (0, 0, 0, 1))
+    )
     return edges[:, None].float()
 
 

@@ -54,7 +54,8 @@ class Format:
         missing = [name for name in self.packages if find_spec(name) is None]
         if missing:
             raise ModuleNotFoundError(
-                f"this format needs {', '.join(missing)}: pip install 'groupdnet-hub[export]'", name=missing[0]
+                f"this format needs {', '.join(missing)}: pip install 'groupdnet-hub[export]'",
+                name=missing[0],
             )
 
 
@@ -62,8 +63,8 @@ def _write_onnx(graph: Graph, inputs: tuple[Tensor, ...], path: Path) -> None:
     weights = sum(tensor.numel() * tensor.element_size() for tensor in graph.module.state_dict().values())
     if weights + _ONNX_SPARE_BYTES > _ONNX_BYTES:
         raise ValueError(
-            f"the {graph.name} has {weights / 2**30:.1f} GiB of weights, and a file of ONNX holds less than 2 GiB: export "
-            "it as torch-export"
+            f"the {graph.name} has {weights / 2**30:.1f} GiB of weights, and a file of ONNX holds less than 2 GiB: "
+            "export it as torch-export"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself

@@ -94,7 +94,10 @@ def graphs_of(model: GroupDNet) -> list[Graph]:
     config = model.config
     plain = copy.deepcopy(model).to("cpu", torch.float32).eval().requires_grad_(False)
     settled = _with_settled_weights(plain)
-    image, label = Port("image", (3, *config.image_size), "picture"), Port("label", config.image_size, "class ids")
+    image, label = (
+        Port("image", (3, *config.image_size), "picture"),
+        Port("label", config.image_size, "class ids"),
+    )
     codes = Port("codes", config.code_shape, "codes")
     instance = [Port("instance", config.image_size, "instance ids")] if config.instance_edges else []
 
@@ -105,7 +108,9 @@ def graphs_of(model: GroupDNet) -> list[Graph]:
     mean, logvar = Port("mean", codes.shape, "codes"), Port("logvar", codes.shape, "log variance")
     return [
         Graph("encoder", _Encoder(settled), (image, label), (mean, logvar), encoded),
-        Graph("decoder", _Decoder(settled), (codes, label, *instance), (image,), lambda *x: (plain.decode(*x),)),
+        Graph(
+            "decoder", _Decoder(settled), (codes, label, *instance), (image,), lambda *x: (plain.decode(*x),)
+        ),
         *_prior_graphs(plain.prior, codes),
     ]
 
@@ -155,6 +160,6 @@ def example_inputs(model: GroupDNet, graph: Graph, batch: int, seed: int = 0) ->
             return torch.randn(shape, generator=generator)
         ids = torch.randint(model.config.num_classes, (batch, _REGIONS, _REGIONS), generator=generator)
         ids[1:2] = model.config.num_classes - 1
-        return resize_label_map(ids, port.shape)
+        return resize_label_map(ids, model.config.image_size)
 
     return tuple(example(port) for port in graph.inputs)

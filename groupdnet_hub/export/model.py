@@ -14,7 +14,7 @@ from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.export.description import DESCRIPTION_FILE, description_text, file_name
 from groupdnet_hub.export.formats import FORMATS, Format, FormatName
 from groupdnet_hub.export.graphs import Graph, example_inputs, graphs_of
-from groupdnet_hub.export.verification import BATCH_SIZES, DiffersError, verified_difference
+from groupdnet_hub.export.verification import DiffersError, verified_difference
 from groupdnet_hub.io.atomic import atomic_writes, names_in
 from groupdnet_hub.models.groupdnet import GroupDNet
 
@@ -101,8 +101,8 @@ def _loaded(path_or_id: str | os.PathLike[str]) -> GroupDNet:
     config = saved_config(path_or_id)
     if not isinstance(config, GroupDNetConfig):
         raise ValueError(
-            f"{path_or_id} is a {config.system_name}: only a GroupDNet is exported, since the systems that it is compared "
-            "with have codes and inputs of many kinds"
+            f"{path_or_id} is a {config.system_name}: only a GroupDNet is exported, since the systems that it is "
+            "compared with have codes and inputs of many kinds"
         )
     return GroupDNet.from_pretrained(path_or_id)
 
@@ -115,8 +115,9 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
         return
     shown = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
     if not overwrite:
-        remedy = "overwrite it, or choose" if names & _of_exports() else "choose"
-        raise ValueError(f"{folder} is not empty; it holds {shown}: {remedy} another folder")
+        replace = "--overwrite_output_dir (overwrite=True) replaces an export, or "
+        remedy = f"{replace if DESCRIPTION_FILE in names else ''}choose another folder"
+        raise ValueError(f"{folder} is not empty; it holds {shown}: {remedy}")
     if DESCRIPTION_FILE not in names:
         raise ValueError(f"{folder} holds {shown} and no export to overwrite: choose another folder")
 

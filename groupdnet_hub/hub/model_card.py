@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -92,6 +93,7 @@ def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any]
         + _placement(config)
         + _prior(config),
         _usage(config, name),
+        _usage_of_export(config, name),
         _classes(config),
         _training(facts),
         _metrics(facts),
@@ -175,6 +177,40 @@ def _usage(config: CardConfig, name: str) -> str:
         f'look = pipe.sample("mask.png", seed=0{instance})  # every class drawn\n'
         f"look = pipe.reroll(look, {chosen}, seed=1)  # one class redrawn\n"
         'look.image.save("picture.png")\n```'
+    )
+
+
+def _usage_of_export(config: CardConfig, name: str) -> str:
+    """Return how to draw with the files of ``groupdnet export``, without PyTorch."""
+    if not isinstance(config, GroupDNetConfig):
+        return ""
+    height, width = config.image_size
+    codes = f"rng.standard_normal({(1, *config.code_shape)}, np.float32)"
+    classes = config.num_classes
+    if config.prior_codes:
+        codes = f"run('prior', uniform=rng.random({(1, classes)}, np.float32), noise={codes})"
+    elif config.prior_rank:
+        shared = f"rng.standard_normal({(1, classes, config.prior_rank)}, np.float32)"
+        codes = f"run('prior', noise={codes}, shared={shared})"
+    lines = [
+        "import numpy as np, onnxruntime",
+        "from PIL import Image",
+        "",
+        "rng = np.random.default_rng(0)",
+        "run = lambda name, **inputs: onnxruntime.InferenceSession(f'exported/{name}.onnx').run(None, inputs)[0]",
+        f"label = np.array(Image.open('mask.png'), np.int64)[None]  # class ids, {height} x {width}",
+        f"codes = {codes}",
+        "image = run('decoder', codes=codes, label=label)[0].transpose(1, 2, 0)  # RGB, -1 to 1",
+        "Image.fromarray(np.uint8(np.rint(127.5 * (image + 1)))).save('picture.png')",
+    ]
+    if config.instance_edges:
+        lines[-2] = lines[-2].replace("label=label", "label=label, instance=instance")
+        lines.insert(6, "instance = np.array(Image.open('instances.png'), np.int64)[None]")
+    return (
+        "## Without PyTorch\n\n"
+        "As ONNX files, made on a machine with `pip install 'groupdnet-hub[export]'`; `exported/export.json` describes "
+        f"them.\n\n```bash\ngroupdnet export {shlex.quote(name)} --output_dir exported\n```\n\n"
+        "```python\n" + "\n".join(lines) + "\n```"
     )
 
 

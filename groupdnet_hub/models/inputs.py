@@ -13,7 +13,7 @@ def is_recorded() -> bool:
 
     Shapes are known then, values are not: nothing may depend on them but through tensors.
     """
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined]
 
 
 def checked_label(

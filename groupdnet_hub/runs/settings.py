@@ -91,6 +91,7 @@ def option(
     read: Read | None = None,
     shown: str | None = None,
     on_resume: OnResume = "same",
+    positional: bool = False,
     **flag: Any,
 ) -> Any:
     """Return a dataclass field that is a flag of the command line too; the field's type says how the flag is read.
@@ -103,11 +104,12 @@ def option(
         check: what is refused besides values of another type; None is never checked.
         read: makes the field's value of a list of values, where a tuple of them is not what is wanted.
         shown: the default in the help text, where it is not the value.
+        positional: whether the command line gives it without a flag, as its first word.
         on_resume: what a run that resumes from a checkpoint checks of it; only scripts with checkpoints look at it.
         flag: keywords of ``add_argument`` that differ from what the type says, such as ``metavar``.
     """
-    metadata = {"help": help, "check": check, "read": read, "shown": shown, "flag": flag}
-    metadata["on_resume"] = on_resume
+    metadata: dict[str, Any] = {"help": help, "check": check, "read": read, "shown": shown, "flag": flag}
+    metadata |= {"on_resume": on_resume, "positional": positional}
     return field(default=default, metadata=metadata)
 
 
