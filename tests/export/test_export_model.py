@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import groupdnet_hub.export.model as export_module
 from groupdnet_hub import GroupDNet
+from groupdnet_hub.__main__ import main
 from groupdnet_hub.baselines.registry import build_system, system_config
+from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.export import export_model, formats
 from groupdnet_hub.export.description import DESCRIPTION_FILE
+from groupdnet_hub.export.graphs import Graph
 from groupdnet_hub.export.verification import DiffersError
 from groupdnet_hub.io.atomic import CannotWriteError
+from groupdnet_hub.io.images import tensor_to_picture
 from tests.helpers.network_models import generator, make_model, maps
-from tests.helpers.pages import ROOT
+from tests.helpers.pages import ROOT, blocks
 from tests.helpers.smis_recordings import PRESET_NAMES, small_config
 
 SIZE = (8, 8)
@@ -66,22 +75,45 @@ def check_files(folder: Path, model: GroupDNet) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def onnx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of a saved model with a fitted prior and an order of classes."""
+    """A saved model with a fitted prior and an order of classes, exported by the command of its card."""
     pytest.importorskip("onnxscript", reason="needs groupdnet-hub[export]")
     folder = tmp_path_factory.mktemp("exported")
     model = with_fitted_prior(small_model(prior_codes=3, class_order=(2, 0, 1)))
     model.card_facts = {"license": "cc0-1.0"}
     model.save_pretrained(folder / "model")
-    exported = export_model(folder / "model", folder / "onnx")
-    assert set(exported.differences) == {"encoder", "decoder", "prior"}
-    assert max(exported.differences.values()) <= 1e-4
+    (command,) = blocks(folder / "model" / "README.md", "bash")
+    name, *words = shlex.split(command)
+    assert name == "groupdnet"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", list(sys.argv))
+        patch.setattr(sys, "path", list(sys.path))
+        main(words)
     return folder
+
+
+@pytest.fixture
+def quick_format(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """In place of ``torch-export``, a format that writes empty files and computes what is expected; those loaded."""
+    graphs, loaded = {}, []
+
+    def write(graph: Graph, inputs: object, path: Path) -> None:
+        graphs[path] = graph
+        path.touch()
+
+    def load(path: Path) -> formats.Run:
+        loaded.append(path)
+        return lambda inputs: list(graphs[path].expected(*inputs))
+
+    found = formats.Format(".pt2", (), None, write, load)
+    monkeypatch.setattr(export_module, "FORMATS", {"torch-export": found})
+    return loaded
 
 
 @torch.no_grad()
 def test_onnx_files_need_no_more_than_their_description(onnx_folder: Path) -> None:
     model = GroupDNet.from_pretrained(onnx_folder / "model")
-    told = check_files(onnx_folder / "onnx", model)
+    told = check_files(onnx_folder / "exported", model)
     assert told["opset"] == 18
     assert told["license"] == "cc0-1.0"
     assert [entry["name"] for entry in told["classes"]] == list(model.labels.names)
@@ -89,7 +121,7 @@ def test_onnx_files_need_no_more_than_their_description(onnx_folder: Path) -> No
     assert told["verified"] == {"batch_sizes": [1, 3, 8], "tolerance": 1e-4}
     image, label = told["files"]["encoder"]["inputs"]
     assert (image["range"], label["range"]) == ([-1, 1], [0, 2])
-    assert sorted(os.listdir(onnx_folder / "onnx")) == [
+    assert sorted(os.listdir(onnx_folder / "exported")) == [
         "decoder.onnx", "encoder.onnx", "export.json", "prior.onnx",
     ]  # fmt: skip
 
@@ -97,7 +129,7 @@ def test_onnx_files_need_no_more_than_their_description(onnx_folder: Path) -> No
 @torch.no_grad()
 def test_the_opset_is_that_of_the_files(onnx_folder: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="needs groupdnet-hub[export]")
-    for path in (onnx_folder / "onnx").glob("*.onnx"):
+    for path in (onnx_folder / "exported").glob("*.onnx"):
         found = onnx.load(path)
         onnx.checker.check_model(found)
         assert [entry.version for entry in found.opset_import if entry.domain == ""] == [18]
@@ -110,9 +142,28 @@ def test_the_prior_takes_random_numbers(onnx_folder: Path) -> None:
     seeded = generator(3)
     u = torch.rand(5, 3, generator=seeded)
     noise = torch.randn(5, *model.config.code_shape, generator=seeded)
-    session = onnxruntime.InferenceSession(onnx_folder / "onnx" / "prior.onnx")
+    session = onnxruntime.InferenceSession(onnx_folder / "exported" / "prior.onnx")
     (found,) = session.run(None, {"uniform": u.numpy(), "noise": noise.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), model.sample_codes(5, generator=generator(3)))
+
+
+@torch.no_grad()
+def test_the_lines_of_the_card_draw_without_pytorch(onnx_folder: Path) -> None:
+    """As they stand there, in a process of its own: what PyTorch draws with the same random numbers."""
+    model = GroupDNet.from_pretrained(onnx_folder / "model")
+    label = maps("noise", 1, 3, SIZE)
+    label_picture(label[0], model.labels).save(onnx_folder / "mask.png")
+    lines = blocks(onnx_folder / "model" / "README.md", "python")[1]
+    lines += "import sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", lines], cwd=onnx_folder, check=True, timeout=300)
+    rng = np.random.default_rng(0)
+    u = torch.from_numpy(rng.random((1, 3), np.float32))
+    noise = torch.from_numpy(rng.standard_normal((1, *model.config.code_shape), np.float32))
+    expected = tensor_to_picture(model.decode(model.prior(u, noise), label)[0])
+    found = Image.open(onnx_folder / "picture.png")
+    difference = np.subtract(np.asarray(found, np.int16), np.asarray(expected, np.int16))
+    assert np.ptp(np.asarray(found)) > 50
+    assert np.abs(difference).max() <= 1
 
 
 @torch.no_grad()
@@ -129,6 +180,7 @@ def test_torch_export_files_run(tmp_path: Path) -> None:
     torch.testing.assert_close(found, single.decode(codes, label, instance), rtol=0, atol=1e-4)
 
 
+@pytest.mark.usefixtures("quick_format")
 def test_exporting_changes_no_model(tmp_path: Path) -> None:
     model = small_model().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -142,28 +194,26 @@ def test_exporting_changes_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["value", "shape", "nan"])
 def test_a_file_that_differs_is_not_left_behind(
-    where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    where: str, quick_format: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def spoilt(path: Path) -> formats.Run:
-        run = load(path)
+    one = export_module.FORMATS["torch-export"]
 
-        def altered(inputs: Any) -> list[torch.Tensor]:
-            outputs = run(inputs)
-            if where == "shape":
-                return [output[:1] for output in outputs]
-            return [output + (float("nan") if where == "nan" else 2e-4) for output in outputs]
+    def altered(path: Path) -> formats.Run:
+        run = one.load(path)
+        if path.stem == "encoder":
+            return run
+        if where == "shape":
+            return lambda inputs: [output[:1] for output in run(inputs)]
+        return lambda inputs: [output + (float("nan") if where == "nan" else 2e-4) for output in run(inputs)]
 
-        return altered
-
-    load = formats.FORMATS["torch-export"].load
-    one = formats.FORMATS["torch-export"]
-    replaced = {"torch-export": formats.Format(one.suffix, one.packages, one.opset, one.write, spoilt)}
-    monkeypatch.setattr(export_module, "FORMATS", replaced)
-    with pytest.raises(DiffersError, match=r"the exported encoder.*nothing was written"):
+    monkeypatch.setattr(export_module, "FORMATS", {"torch-export": dataclasses.replace(one, load=altered)})
+    with pytest.raises(DiffersError, match=r"the exported decoder.*nothing was written"):
         export_model(small_model(), tmp_path / "out", format="torch-export")
+    assert [path.stem for path in quick_format] == ["encoder", "decoder"]
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.usefixtures("quick_format")
 def test_a_full_disk_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
@@ -174,6 +224,7 @@ def test_a_full_disk_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.usefixtures("quick_format")
 def test_another_export_is_replaced_only_if_so_asked(tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = with_fitted_prior(small_model(prior_codes=2))

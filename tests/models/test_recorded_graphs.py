@@ -128,8 +128,8 @@ def test_plain_onnx_export(model: GroupDNet, dynamo: bool, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["SPADE", "BicycleGAN"])
 def test_torch_export_of_a_baseline(name: str, model: GroupDNet) -> None:
     """They check label maps as GroupDNet does."""
-    system = build_system(system_config(name, model.labels, SIZE, 8)).eval().requires_grad_(False)
-    codes, label = system.sample_codes(2, generator=generator()), pictures(2)[1]
+    system = build_system(system_config(name, model.labels, (16, 16), 8)).eval().requires_grad_(False)
+    codes, label = system.sample_codes(2, generator=generator()), maps("noise", 2, 3, (16, 16))
     program = torch.export.export(Decode(system), (codes, label))
     torch.testing.assert_close(program.module()(codes, label), system.decode(codes, label), rtol=0, atol=1e-5)
 
