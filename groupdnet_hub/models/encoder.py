@@ -52,8 +52,7 @@ class Gaussian:
         return -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(dim=(2, 3, 4))
 
 
-# So that torch.export takes modules that return one.
-torch.export.register_dataclass(Gaussian)
+torch.export.register_dataclass(Gaussian)  # so that it takes modules that return one
 
 
 def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) -> tuple[Tensor, Tensor | None]:

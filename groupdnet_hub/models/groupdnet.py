@@ -23,10 +23,6 @@ from groupdnet_hub.models.prior import Pictures, make_prior
 class GroupDNet(nn.Module, StrictHubMixin):
     """Label map and one latent code per class to picture, and back (section 3.3, Fig. 2).
 
-    ``torch.export``, ``torch.onnx.export`` and ``torch.jit.trace`` take modules that call :meth:`encode` or
-    :meth:`decode`, and record the paper's network. Class ids have no values then: what they record does not check
-    them. :mod:`groupdnet_hub.export` writes whole models.
-
     Args:
         config: the networks and their label set.
         generator: draws the initial weights; by default they come from a generator seeded with 0.
@@ -92,12 +88,11 @@ class GroupDNet(nn.Module, StrictHubMixin):
             Gaussian with ``mean`` and ``logvar`` [B, C, z, h, w].
 
         Raises:
-            ValueError: for shapes that do not fit each other or the model, or an unknown class id.
+            ValueError: for shapes that do not fit each other or the model, and an unknown class id, which a recorded graph takes.
         """
         label = self._checked_label(label)
         check_image(image, label)
-        slots = self.class_order.label_in_slots(label)
-        posterior = self.encoder(image.to(self.device, self.dtype), slots)
+        posterior = self.encoder(image.to(self.device, self.dtype), self.class_order.label_in_slots(label))
         return Gaussian(*map(self.class_order.codes_by_class, (posterior.mean, posterior.logvar)))
 
     def prepare(
@@ -209,8 +204,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         if generator is None:
             generator = torch.Generator(self.device)
             generator.seed()
-        codes = self.prior.sample(batch, generator=generator, spatial=spatial)
-        return codes.to(self.device, self.dtype)
+        return self.prior.sample(batch, generator=generator, spatial=spatial).to(self.device, self.dtype)
 
     def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Return codes [B, C, z, h, w] with one class's drawn anew (section 4.2); all others stay as they are."""
