@@ -88,7 +88,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
             Gaussian with ``mean`` and ``logvar`` [B, C, z, h, w].
 
         Raises:
-            ValueError: for shapes that do not fit each other or the model, and an unknown class id, which a recorded graph takes.
+            ValueError: for shapes that do not fit each other or the model, or, not in recorded graphs, an unknown class id.
         """
         label = self._checked_label(label)
         check_image(image, label)
