@@ -11,14 +11,14 @@ from groupdnet_hub.export.formats import FormatName
 from groupdnet_hub.export.verification import BATCH_SIZES
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.scripts import program
-from groupdnet_hub.runs.settings import Settings, option
+from groupdnet_hub.runs.settings import Settings, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig(Settings):
     """Settings of export.py: model, format and folder."""
 
-    model: str = option(help="folder or Hub id", positional=True)
+    model: str = argument("folder or Hub id")
     format: FormatName = option("onnx", "of the files: ONNX, or programs of torch.export")
     output_dir: str = option(
         help="folder of the encoder, the decoder, a fitted prior, and export.json about them"

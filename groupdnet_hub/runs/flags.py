@@ -124,7 +124,7 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         keywords = _read_as(hints[one.name]) | one.metadata["flag"]
-        if one.metadata["positional"]:
+        if one.metadata.get("positional"):
             groups[title].add_argument(one.name, metavar=one.name.upper(), help=_help(one), **keywords)
             continue
         groups[title].add_argument(

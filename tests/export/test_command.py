@@ -83,4 +83,4 @@ def test_a_missing_package_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     message = refused(model, "--output_dir", tmp_path / "out")
-    assert message == "groupdnet export needs onnxruntime: pip install 'groupdnet-hub[export]'"
+    assert message == "groupdnet export: this format needs onnxruntime: pip install 'groupdnet-hub[export]'"
