@@ -15,9 +15,9 @@ from groupdnet_hub.models.groupdnet import GroupDNet
 from groupdnet_hub.models.layers import GroupedConv2d
 from groupdnet_hub.models.prior import CodePrior, EmpiricalPrior, PrincipalDirections
 
-# What the values of a tensor are: any within a range, or drawn from a distribution.
+# What the values of a tensor are; ``standard normal`` and ``uniform`` (from 0 up to 1) are random numbers.
 Kind = Literal["picture", "class ids", "instance ids", "codes", "standard normal", "uniform", "log variance"]
-# Side of the regions in the label maps that graphs are recorded and checked with, as a part of the picture's.
+# Regions along a side of the label maps that graphs are recorded and checked with.
 _REGIONS = 16
 
 
@@ -94,10 +94,8 @@ def graphs_of(model: GroupDNet) -> list[Graph]:
     config = model.config
     plain = copy.deepcopy(model).to("cpu", torch.float32).eval().requires_grad_(False)
     settled = _with_settled_weights(plain)
-    image, label = (
-        Port("image", (3, *config.image_size), "picture"),
-        Port("label", config.image_size, "class ids"),
-    )
+    image = Port("image", (3, *config.image_size), "picture")
+    label = Port("label", config.image_size, "class ids")
     codes = Port("codes", config.code_shape, "codes")
     instance = [Port("instance", config.image_size, "instance ids")] if config.instance_edges else []
 
@@ -106,11 +104,10 @@ def graphs_of(model: GroupDNet) -> list[Graph]:
         return posterior.mean, posterior.logvar
 
     mean, logvar = Port("mean", codes.shape, "codes"), Port("logvar", codes.shape, "log variance")
+    inputs = codes, label, *instance
     return [
         Graph("encoder", _Encoder(settled), (image, label), (mean, logvar), encoded),
-        Graph(
-            "decoder", _Decoder(settled), (codes, label, *instance), (image,), lambda *x: (plain.decode(*x),)
-        ),
+        Graph("decoder", _Decoder(settled), inputs, (image,), lambda *given: (plain.decode(*given),)),
         *_prior_graphs(plain.prior, codes),
     ]
 

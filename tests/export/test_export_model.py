@@ -290,6 +290,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"spectral_norm": False},
     {"separate_networks": True},
     {"fusion_layers": 2},
+    {"prior_rank": 2},
     {"code_placement": "box", "encoder_colours": True, "code_filling": "nearest"},
 ]
 
