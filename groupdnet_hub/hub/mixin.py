@@ -106,9 +106,8 @@ class StrictHubMixin(ModelHubMixin):
         with atomic_writes(folder) as apart:
             parameters = sum(p.numel() for p in module.parameters())
             fresh = model_card(self.config, parameters, self.card_facts, name)
-            there = folder / CARD_FILE
-            written = read_card(there) if there.exists() else ""
-            if written is not None:  # one that is too long to be read stays
+            written = _card_there(folder)
+            if written is not None:
                 card = card_to_save(fresh, written, self.card_text)
                 (apart / CARD_FILE).write_bytes(card.encode("utf-8", "surrogateescape"))
             for file_name, text in texts.items():
@@ -218,6 +217,14 @@ class StrictHubMixin(ModelHubMixin):
         model.card_facts = facts
         model.card_text = read_card(files[CARD_FILE]) if CARD_FILE in files else None
         return model
+
+
+def _card_there(folder: Path) -> str | None:
+    """Return the text of a folder's card, empty where there is none; None for a long one or a link, which stay."""
+    path = folder / CARD_FILE
+    if path.is_symlink():
+        return None
+    return read_card(path) if path.exists() else ""
 
 
 def _as_module(model: Any) -> nn.Module:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.people import BACKGROUND, merged_ids
+from groupdnet_hub.hub.location import model_folder
 from groupdnet_hub.io.strict_json import read_json
 
 
@@ -85,6 +86,7 @@ class LabelTable:
         from transformers import AutoConfig
 
         try:
+            model_folder(name)  # tells a mistyped folder at once, which transformers asks the Hub for
             config = AutoConfig.from_pretrained(name, trust_remote_code=False, **options)
         except (OSError, ValueError) as error:
             raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
@@ -142,6 +144,7 @@ class Segmenter(nn.Module):
         from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
         try:
+            model_folder(name)
             with torch.random.fork_rng(devices=[]):
                 network = AutoModelForSemanticSegmentation.from_pretrained(
                     name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, **options

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.hub.location import model_folder
 
 # Normalisation of the released EfficientNet-Lite weights: pixels in [-1, 1].
 _MEAN = _STD = [0.5, 0.5, 0.5]
@@ -88,6 +89,7 @@ def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
     """
     names = dict(enumerate(labels.names))
     try:
+        model_folder(name)  # tells a mistyped folder at once, which transformers asks the Hub for
         before = AutoConfig.from_pretrained(name).id2label
         network: nn.Module = AutoModelForSemanticSegmentation.from_pretrained(
             name,
