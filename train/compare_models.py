@@ -34,7 +34,7 @@ from groupdnet_hub.runs.settings import (
     seed_option,
     without_flag,
 )
-from groupdnet_hub.training.preview import save_picture
+from groupdnet_hub.training.reports.preview import save_picture
 
 
 @dataclass(frozen=True, kw_only=True)

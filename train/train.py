@@ -1,6 +1,6 @@
 """Train or fine-tune a GroupDNet or a rival: ``accelerate launch train/train.py --train_data_dir FOLDER ...``.
 
-:func:`run` builds everything once, :func:`train` is the loop; what one step does is in
+:func:`train` is the loop. What it works with is built by :mod:`groupdnet_hub.training.run`, what one step does is in
 :mod:`groupdnet_hub.training.step`, and its losses are in :mod:`groupdnet_hub.training.objectives`.
 """
 
@@ -9,17 +9,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from groupdnet_hub import GroupDNet, LabelSet
 from groupdnet_hub.baselines import System
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.runs.accelerators import (
@@ -29,85 +25,31 @@ from groupdnet_hub.runs.accelerators import (
 from groupdnet_hub.runs.scripts import first_line, program
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.runs.time_limit import TimeLimit
-from groupdnet_hub.training.build import (
-    build_model,
-    build_objective,
-    build_parts,
-    objective_of,
-    on_device,
-    with_asked_prior,
-)
-from groupdnet_hub.training.card_facts import CardFacts
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, parse_train_config
-from groupdnet_hub.training.config.rates import RATES
-from groupdnet_hub.training.data.batches import Batches, build_loader
-from groupdnet_hub.training.data.checked import with_checked_data
-from groupdnet_hub.training.data.device_data import keep_pictures
 from groupdnet_hub.training.data.pictures import (
-    Data,
-    build_data,
     build_labels,
-    grid_batch,
-    ignored_instances,
 )
-from groupdnet_hub.training.distributed import mean_over_processes, prepare_batch_norms, start_training
-from groupdnet_hub.training.ema import InferenceModel
-from groupdnet_hub.training.fast.build_step import build_step
-from groupdnet_hub.training.fast.step_form import StepForm, choose_form
-from groupdnet_hub.training.objectives.discriminator_means import build_means
-from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
+from groupdnet_hub.training.distributed import mean_over_processes, start_training
+from groupdnet_hub.training.fast.step_form import choose_form
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_at, with_redraw_every
-from groupdnet_hub.training.preview import Preview
-from groupdnet_hub.training.random_streams import build_streams
-from groupdnet_hub.training.resuming import MODEL_FOLDER, WRITTEN, compare_start, finished, run_conditions
-from groupdnet_hub.training.schedules import RunLength, learning_rate_factor, make_optimizer, set_rate
+from groupdnet_hub.training.reports.throughput import Throughput
+from groupdnet_hub.training.resuming import MODEL_FOLDER, WRITTEN, compare_start, finished
+from groupdnet_hub.training.run import Run, build_run
+from groupdnet_hub.training.schedules import learning_rate_factor, set_rate
 from groupdnet_hub.training.state.checkpoints import (
     Checkpoint,
     last_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from groupdnet_hub.training.state.conditions import Comparison, Conditions
-from groupdnet_hub.training.state.discriminator_state import take_up, weights_to_save
-from groupdnet_hub.training.state.extra_state import keep_extra_state
+from groupdnet_hub.training.state.discriminator_state import weights_to_save
 from groupdnet_hub.training.state.run_folder import open_run, remove_run
-from groupdnet_hub.training.step import Learner, MakeStep, StepKind
-from groupdnet_hub.training.throughput import Throughput
+from groupdnet_hub.training.step import Learner, StepKind
 
 
 def main(argv: list[str] | None = None) -> None:
     """Train as the command line says."""
     run(parse_train_config(argv))
-
-
-# -- what a run is made of --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the loop works with; all of it is built by :func:`run`.
-
-    Attributes:
-        settings: complete settings.
-        learner: networks, optimisers, losses and random numbers.
-        make_step: updates the networks on a batch.
-        inference: the model as it is previewed and saved.
-        batches: the training pictures, and the progress of the run.
-        length: how many steps there are.
-        preview: writes sample grids.
-        facts: what the model card says of the run.
-        conditions: what its checkpoints record of it.
-    """
-
-    settings: ResolvedTrainConfig
-    learner: Learner
-    make_step: MakeStep
-    inference: InferenceModel
-    batches: Batches
-    length: RunLength
-    preview: Preview
-    facts: CardFacts
-    conditions: Conditions
 
 
 def run(settings: TrainConfig) -> None:
@@ -137,97 +79,6 @@ def run(settings: TrainConfig) -> None:
                 resume(state, checkpoint)
             train_and_save(state)
         accelerator.end_training()
-
-
-def build_run(
-    settings: TrainConfig, accelerator: Accelerator, form: StepForm, labels: LabelSet, comparison: Comparison
-) -> Run:
-    """Return what the loop works with; a checkpoint of another network or other data is refused on the way."""
-    # The model: new, or one to continue from, possibly for other classes.
-    settings = with_checked_data(settings, labels, accelerator)
-    model, carried_over = build_model(settings, labels)
-    if carried_over is not None:
-        accelerator.print(carried_over.table())
-    model = with_asked_prior(settings, model)
-    config, processes = model.config, accelerator.num_processes
-    if settings.redraw_weight and not isinstance(model, GroupDNet):
-        raise ValueError(f"--redraw_weight has no effect: a {config.system_name} has no per-class codes")
-    resolved = settings.resolved(objective_of(config), processes)
-    comparison.check_network(config.to_dict())
-
-    # The data: pictures with label maps, read once where there is room for them.
-    data = build_data(settings, labels, config.image_size, instances=config.instance_edges)
-    if (note := ignored_instances(data)) is not None:
-        accelerator.print(note)
-    length = RunLength.of_run(resolved, data, processes)
-    conditions = run_conditions(resolved, config, data, length, processes)
-    comparison.check_data(conditions.data)
-    place = keep_pictures(settings, data, accelerator)
-    grid = {name: value.to(accelerator.device) for name, value in grid_batch(settings, data).items()}
-
-    # The losses, the discriminator, the optimisers, and the step that they make together.
-    before = model.card_facts
-    learner, inference = build_learner(resolved, accelerator, model, data, form)
-    objective = learner.objective
-    means = build_means(resolved, objective, data, accelerator.device)
-    loader = build_loader(resolved, data, accelerator.device, on_device=place == "device")
-    samples = settings.output_path / "samples"
-    return Run(
-        settings=resolved,
-        learner=learner,
-        make_step=build_step(learner, form),
-        inference=inference,
-        batches=Batches(accelerator, loader, data),
-        length=length,
-        preview=Preview(samples, grid, objective.parts.perceptual, means, resolved.seed),
-        facts=CardFacts(resolved, length, objective.used, before),
-        conditions=conditions,
-    )
-
-
-def build_learner(
-    settings: ResolvedTrainConfig, accelerator: Accelerator, model: System, data: Data, form: StepForm
-) -> tuple[Learner, InferenceModel]:
-    """Return what steps read and update, and the model as it is previewed and saved.
-
-    The accelerator saves and loads all of it with its checkpoints from now on.
-    """
-    config, device = model.config, accelerator.device
-    on_device(model, device)
-    streams = build_streams(settings, accelerator, model)
-    name = objective_of(config)
-    objective = build_objective(name, config, build_parts(settings, streams, form, device))
-
-    discriminator = objective.make_discriminator(torch.Generator().manual_seed(settings.seed + 1))
-    if settings.pretrained_model_name_or_path:
-        source = settings.pretrained_model_name_or_path
-        accelerator.print(take_up(discriminator, source, config, settings.class_starts))
-    discriminator.to(memory_format=torch.channels_last)
-
-    inference = InferenceModel(settings, accelerator, model, data, objective.noise_shape())
-    prepare_batch_norms(model, settings, accelerator)
-    # The ids of a data set are checked when it is read.
-    model.trusts_labels = True
-
-    rates, betas = (settings.learning_rate, settings.discr_learning_rate), RATES[name].betas
-    optimizers = [
-        make_optimizer(settings.optimizer, network, rate, betas, device.type)
-        for network, rate in zip((model, discriminator), rates, strict=True)
-    ]
-    prepared = accelerator.prepare(model, discriminator, *optimizers)
-    average = {} if inference.average is None else {"average": inference.average}
-    keep_extra_state(accelerator, {**streams.parts(), **average})
-    learner = Learner(
-        accelerator=accelerator,
-        model=prepared[0],
-        discriminator=prepared[1],
-        optimizer=prepared[2],
-        discr_optimizer=prepared[3],
-        objective=objective,
-        streams=streams,
-        penalty=LazyR1(settings.r1_weight, settings.r1_interval),
-    )
-    return learner, inference
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------

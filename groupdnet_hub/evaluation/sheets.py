@@ -12,7 +12,7 @@ from PIL import Image
 from groupdnet_hub.data.labels import colour_picture
 from groupdnet_hub.evaluation.inputs import Inputs
 from groupdnet_hub.io.images import tensor_to_picture
-from groupdnet_hub.training.preview import save_picture
+from groupdnet_hub.training.reports.preview import save_picture
 
 
 def sheet_rows(inputs: Inputs, indices: Sequence[int], class_id: int, rows: int) -> list[int]:

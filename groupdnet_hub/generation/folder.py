@@ -19,7 +19,7 @@ from groupdnet_hub.data.labels import label_picture
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.strict_json import json_line, read_json
 from groupdnet_hub.runs.provenance import refuse_other_settings
-from groupdnet_hub.training.preview import save_picture
+from groupdnet_hub.training.reports.preview import save_picture
 
 _SETTINGS_FILE = "generate.json"
 _FOLDERS = ("images", "labels", "instances", "codes")

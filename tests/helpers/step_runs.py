@@ -26,8 +26,9 @@ from groupdnet_hub.training.config import ResolvedTrainConfig, parse_train_confi
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
 from groupdnet_hub.training.fast.step_form import StepForm
+from groupdnet_hub.training.run import build_learner
 from groupdnet_hub.training.step import Learner, MakeStep
-from train.train import build_learner, set_schedules
+from train.train import set_schedules
 
 
 @dataclasses.dataclass

@@ -1,0 +1,1 @@
+"""What a run tells while it trains, and of it afterwards: sample grids, pace, the facts of its card."""
