@@ -19,7 +19,7 @@ from groupdnet_hub.data.label_maps import read_instance_map, read_partial_label_
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.unknown import describe_unknown
 from groupdnet_hub.drawing.requests import Draw, Request, check_one_map, fresh_seed, naming
-from groupdnet_hub.hub.options import LOAD_OPTIONS, known_options
+from groupdnet_hub.hub.options import LOAD_OPTIONS, destination, known_options
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.look import Look, Looks
 from groupdnet_hub.models.fast.cache import PreparedMapCache
@@ -137,17 +137,20 @@ class LoadedModel:
         """Upload the model; options, result and errors are those of ``GroupDNet.push_to_hub``."""
         return self.model.push_to_hub(repo_id, **options)
 
-    def to(self: PipelineT, *args: Any, **kwargs: Any) -> PipelineT:
-        """Move the model to a device, to a precision, or both, and return the pipeline.
+    def to(
+        self: PipelineT, *places: Any, device: Any = None, dtype: torch.dtype | str | None = None
+    ) -> PipelineT:
+        """Move the model to a device, to a precision, or to both, and return the pipeline.
 
         Args:
-            args: a device, a floating-point dtype, or both, as of ``torch.nn.Module.to``.
-            kwargs: ``device`` and ``dtype``, likewise.
+            places: a device, a dtype, or both: ``pipe.to("cuda", torch.bfloat16)``.
+            device: the same by name.
+            dtype: the same by name.
 
         Raises:
-            TypeError: for a dtype without floating point.
+            ValueError: for an unknown dtype, and a device that is not there.
         """
-        self.model.to(*args, **kwargs)
+        self.model.to(**destination(places, device, dtype))
         self.prepared_maps = self._new_cache()  # what it held is of the weights before
         return self
 

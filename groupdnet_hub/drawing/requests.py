@@ -44,7 +44,7 @@ class Request:
         """
         lengths = {name: len(value) for name, value in given.items() if isinstance(value, (list, tuple))}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{length} of {name}" for name, length in lengths.items())
+            told = ", ".join(f"{length} of {_said(name)}" for name, length in lengths.items())
             raise ValueError(
                 f"the lists have different lengths, {told}: give one for each picture, or one for all"
             )
@@ -91,11 +91,13 @@ def rows_of_stream(
         for name, values in waiting.items():
             row[name] = next(values, _END)
             if row[name] is _END:
-                raise ValueError(f"there are {place} of {name} and more of mask: give one for each picture")
+                raise ValueError(
+                    f"there are {place} of {_said(name)} and more of mask: give one for each picture"
+                )
         yield row
     for name, values in waiting.items():
         if next(values, _END) is not _END:
-            raise ValueError(f"there are more of {name} than of mask: give one for each picture")
+            raise ValueError(f"there are more of {_said(name)} than of mask: give one for each picture")
 
 
 def draws(seed: Any, generator: Any, *, default: int | None = None) -> Any:
@@ -158,3 +160,8 @@ def check_one_map(given: Any, name: str) -> None:
         raise ValueError(
             f"{name} is of type {type(given).__name__}: give a list of them, or use stream, which takes any iterable"
         )
+
+
+def _said(name: str) -> str:
+    """Return what an argument is called in a message."""
+    return "seed or generator" if name == "draw" else name

@@ -158,6 +158,32 @@ def target_of(
     )
 
 
+def destination(
+    places: Iterable[Any], device: Any = None, dtype: torch.dtype | str | None = None
+) -> dict[str, Any]:
+    """Return the keyword arguments of ``torch.nn.Module.to`` for what a ``to`` was given.
+
+    Args:
+        places: devices and dtypes, by position.
+        device: a device, by name.
+        dtype: a dtype, by name.
+
+    Raises:
+        ValueError: for two of one kind, an unknown dtype, and a device that is not there.
+    """
+    found: dict[str, list[Any]] = {"device": [device], "dtype": [dtype]}
+    for place in places:
+        is_dtype = isinstance(place, torch.dtype) or (isinstance(place, str) and place in DTYPES)
+        found["dtype" if is_dtype else "device"].append(place)
+    given = {name: [value for value in values if value is not None] for name, values in found.items()}
+    for name, values in given.items():
+        if len(values) > 1:
+            raise ValueError(f"to is given {len(values)} values for {name}: {', '.join(map(repr, values))}")
+    kept: dict[str, Any] = {"device": [_checked_device(value, "device") for value in given["device"]]}
+    kept["dtype"] = [_checked_dtype(value) for value in given["dtype"]]
+    return {name: values[0] for name, values in kept.items() if values}
+
+
 def _checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """Return the precision to load in; None for that of the file."""
     if dtype == "auto":
