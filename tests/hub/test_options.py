@@ -56,10 +56,10 @@ def test_variants(folder: Path, tmp_path: Path) -> None:
     assert fingerprint(loaded) == fingerprint(make_model(1).half())
     with pytest.raises(FileNotFoundError, match=r"no model.bf16.safetensors: its variants are 'fp16'"):
         GroupDNet.from_pretrained(folder, variant="bf16")
-    with pytest.raises(ValueError, match="variant is '../x'; it must be a word"):
+    with pytest.raises(ValueError, match=r"variant is '../x'; it must be a word"):
         GroupDNet.from_pretrained(folder, variant="../x")
     make_model().save_pretrained(tmp_path)
-    with pytest.raises(FileNotFoundError, match="leave variant out to read model.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"leave variant out to read model.safetensors"):
         GroupDNet.from_pretrained(tmp_path, variant="fp16")
 
 
@@ -89,7 +89,10 @@ def test_unknown_options_are_refused_by_name(folder: Path, options: dict[str, An
         ({"device_map": {"encoder": "cpu", "decoder": 0}}, "a model lies on one device"),
         ({"device": "cpu", "device_map": "meta"}, "device is 'cpu' and device_map 'meta': give device only"),
         ({"device": "gpu"}, "device is 'gpu', which is not a device such as"),
-        ({"dtype": "float16", "torch_dtype": "float32"}, "torch_dtype, its old name, 'float32': give dtype only"),
+        (
+            {"dtype": "float16", "torch_dtype": "float32"},
+            "torch_dtype, its old name, 'float32': give dtype only",
+        ),
         ({"torch_dtype": {"default": "float16"}}, r"dtype is \{'default': 'float16'\}; it must be"),
         ({"use_safetensors": False}, "weights are read from safetensors files only"),
         ({"trust_remote_code": True}, "no code is loaded with a model"),
