@@ -49,14 +49,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_no_path_and_no_hub_id(here: Path, name: str | Path) -> None:
-    """By every way to name a model, parsers of transformers too."""
     for load in (GroupDNet.from_pretrained, GroupDNetPipeline.from_pretrained, load_system):
         with pytest.raises(FileNotFoundError, match="there is no folder"):
             load(name)
-    with pytest.raises(ValueError, match="cannot be loaded: there is no folder"):
-        Segmenter(name, LabelTable.same_names(LABELS))
-    with pytest.raises(ValueError, match="cannot be loaded: there is no folder"):
-        LabelTable.of_model(name, LABELS)
+
+
+def test_a_parser_of_transformers_is_named_likewise(here: Path) -> None:
+    for load in (lambda name: Segmenter(name, LabelTable.same_names(LABELS)), lambda name: LabelTable.of_model(name, LABELS)):
+        with pytest.raises(ValueError, match=r"cannot be loaded: there is no folder .* \(did you mean 'models/people16'"):
+            load("./modles/people16")
 
 
 def test_near_folders_are_named(here: Path) -> None:
