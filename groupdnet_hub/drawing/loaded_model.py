@@ -219,7 +219,7 @@ class LoadedModel:
         else:
             prepared = self.model.prepare(*_batched(batch), keep=0, compiled=self._compiled)
         pictures = self.model.decode(codes, prepared).float().cpu()
-        self.prepared_maps.tidy()
+        self.prepared_maps.tidy(prepared)
         return [tensor_to_picture(picture) for picture in pictures]
 
     def _prior(self, draw: Draw) -> AppearanceCodes:

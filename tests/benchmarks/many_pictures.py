@@ -28,13 +28,13 @@ def main() -> None:
     print(f"{args.size}x{args.size} pixels, width {args.width}, batch size {args.batch_size}, "
           f"cache {args.cache_mib} MiB, torch {torch.__version__}\n")  # fmt: skip
     print(f"| form | {few} pictures | {many} pictures | ratio |\n|---|---|---|---|")
-    for form in FORMS:
+    for form in args.forms:
         peaks = [peak(form, count, args.batch_size, args) for count in (few, many)]
         print(
             f"| {form} | {peaks[0]:.0f} MiB | {peaks[1]:.0f} MiB | **{peaks[1] / peaks[0]:.2f}** |",
             flush=True,
         )
-    print(f"| in one batch | {peak('sample', few, few, args):.0f} MiB | - | - |")
+    print(f"| {few} in one batch | {peak('sample', few, few, args):.0f} MiB | - | - |")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -43,6 +43,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pictures", type=int, nargs=2, default=[128, 2048], metavar=("FEW", "MANY"))
+    parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS)
     parser.add_argument("--batch_size", type=int, default=1)
     parser.add_argument("--cache_mib", type=int, default=16, help="size of the pipeline's cache")
     parser.add_argument("--size", type=int, default=32)
