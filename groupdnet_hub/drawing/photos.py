@@ -25,7 +25,7 @@ def warn_if_turned(photo: object, photo_mask: object) -> None:
     """
     doubt = check_orientations(photo, photo_mask, proportions=True)
     if doubt is not None:
-        warnings.warn(doubt, stacklevel=6)  # at the line that called the pipeline
+        warnings.warn(doubt, stacklevel=5)  # at the line that called the pipeline
 
 
 def with_unknown(hidden: np.ndarray, unknown: np.ndarray | None) -> np.ndarray:
