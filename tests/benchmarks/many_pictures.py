@@ -1,8 +1,8 @@
 """How much memory a request for many pictures needs: ``python tests/benchmarks/many_pictures.py``.
 
 Every number is the peak of a process of its own, above what it held before the request, with the looks that it returned
-taken off. A ratio near 1 says that the number of pictures has no effect. "in one batch" decodes all pictures of the smaller
-request together, which is what drawing in batches avoids. The cache, whose size ``cache_bytes`` bounds, is off.
+taken off. A ratio near 1 says that the number of pictures has no effect. "in one batch" decodes all pictures of the
+smaller request together, which is what drawing in batches avoids. The cache, whose size ``cache_bytes`` bounds, is off.
 """
 
 from __future__ import annotations
