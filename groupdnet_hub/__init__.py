@@ -9,7 +9,7 @@ from groupdnet_hub.convert.transfer import transfer_classes
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.paired import PairedImages
 from groupdnet_hub.data.streamed import StreamedImages
-from groupdnet_hub.look import Look
+from groupdnet_hub.look import Look, Looks
 from groupdnet_hub.models.groupdnet import GroupDNet
 from groupdnet_hub.pipeline import GroupDNetPipeline
 
@@ -23,6 +23,7 @@ __all__ = [
     "GroupDNetPipeline",
     "LabelSet",
     "Look",
+    "Looks",
     "PairedImages",
     "StreamedImages",
     "__version__",

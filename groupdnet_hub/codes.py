@@ -48,6 +48,11 @@ class AppearanceCodes:
             raise ValueError("the codes hold values that are not finite")
         object.__setattr__(self, "tensor", self.tensor.detach().to("cpu", torch.float32).contiguous())
 
+    def __repr__(self) -> str:
+        return (
+            f"AppearanceCodes({len(self.labels)} classes, {'x'.join(map(str, self.tensor.shape[1:]))} each)"
+        )
+
     def pick(self, class_: str | int) -> Tensor:
         """Return the code [z, h, w] of one class."""
         return self.tensor[self.labels.id_of(class_)].clone()

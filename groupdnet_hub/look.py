@@ -1,4 +1,4 @@
-"""A look: a picture with the codes and the label map that it was drawn from."""
+"""A look: a picture with the codes and the label map that it was drawn from; and lists of looks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import SupportsIndex, overload
 
 import numpy as np
 from PIL import Image
@@ -21,6 +23,10 @@ from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.io.symlinks import check_link
 
 _FORMAT = 1
+_NAMES_SHOWN = 8
+# In a notebook.
+_COLUMNS = 8
+_PICTURES_SHOWN = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +46,18 @@ class Look:
     mask: np.ndarray
     seed: int | None = None
     instance: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        shown = self.classes
+        names = ", ".join(" ".join(name.split()) for name in shown[:_NAMES_SHOWN])
+        more = f" and {len(shown) - _NAMES_SHOWN} more" if len(shown) > _NAMES_SHOWN else ""
+        return f"Look({height}x{width}{seed}: {names}{more})"
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture as a notebook shows it."""
+        return _png(self.image)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -138,6 +156,59 @@ class Look:
         if facts.get("instance", True) and instance_file.is_file():
             instance = read_instance_map(instance_file, size=mask.shape)
         return cls(image, codes, mask, seed, instance)
+
+
+class Looks(list[Look]):
+    """A list of looks. A notebook shows their pictures side by side, up to 64 of them."""
+
+    @property
+    def images(self) -> list[Image.Image]:
+        """Their pictures."""
+        return [look.image for look in self]
+
+    def grid(self, columns: int | None = None, *, gap: int = 4) -> Image.Image:
+        """Return the pictures in rows on white.
+
+        Args:
+            columns: how many pictures a row has; by default up to 8.
+            gap: pixels between the pictures.
+
+        Raises:
+            ValueError: where there is no look, and for fewer than one column.
+        """
+        if not self:
+            raise ValueError("there are no looks to show")
+        if columns is not None and columns < 1:
+            raise ValueError(f"columns is {columns}; it must be at least 1")
+        columns = min(columns or _COLUMNS, len(self))
+        rows = -(-len(self) // columns)
+        width = max(look.image.width for look in self) + gap
+        height = max(look.image.height for look in self) + gap
+        sheet = Image.new("RGB", (columns * width - gap, rows * height - gap), "white")
+        for place, look in enumerate(self):
+            sheet.paste(look.image, (place % columns * width, place // columns * height))
+        return sheet
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the pictures as a notebook shows them; none where there are none."""
+        return _png(Looks(self[:_PICTURES_SHOWN]).grid()) if self else None
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Look: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Looks: ...
+
+    def __getitem__(self, place: SupportsIndex | slice) -> Look | Looks:
+        """Return one look, or some of them as :class:`Looks` too."""
+        found = super().__getitem__(place)
+        return Looks(found) if isinstance(found, list) else found
+
+
+def _png(picture: Image.Image) -> bytes:
+    content = BytesIO()
+    picture.save(content, "PNG")
+    return content.getvalue()
 
 
 def _sizes(shape: Iterable[int]) -> str:

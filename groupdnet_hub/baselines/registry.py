@@ -23,7 +23,8 @@ from groupdnet_hub.config.decoder_layout import class_slots_for
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.config.presets import preset_fields
 from groupdnet_hub.data.labels import LabelSet
-from groupdnet_hub.hub.files import CONFIG_FILE, HubOptions, find_config, find_files
+from groupdnet_hub.hub.files import CONFIG_FILE, find_config
+from groupdnet_hub.hub.options import LOAD_OPTIONS, HubOptions, known_options
 from groupdnet_hub.io.strict_json import parse_json, read_short_text, shown
 from groupdnet_hub.models.groupdnet import GroupDNet
 
@@ -244,14 +245,15 @@ def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:
 
     Args:
         path_or_id: a folder, or a Hub id ``user/name``.
-        options: those of ``GroupDNet.from_pretrained``: revision, cache_dir, token, local_files_only, force_download,
-            dtype, device.
+        options: those of ``GroupDNet.from_pretrained``: dtype, device, variant, subfolder, revision, cache_dir, token,
+            local_files_only, force_download.
 
     Raises:
         ValueError: and other errors, as ``GroupDNet.from_pretrained``.
     """
+    options = known_options(options, LOAD_OPTIONS)
     of_hub: Any = {key: value for key, value in options.items() if key in HubOptions.__annotations__}
-    path = find_files(path_or_id, **of_hub)[CONFIG_FILE]
+    path = find_config(path_or_id, **of_hub)
     try:
         found = _class_of(read_short_text(path, "the configuration"))
     except ValueError as error:

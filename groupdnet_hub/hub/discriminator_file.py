@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from groupdnet_hub.config.validation import MAX_CLASSES
-from groupdnet_hub.hub.files import check_tensors, find_extra
+from groupdnet_hub.hub.files import find_extra
+from groupdnet_hub.hub.weights import check_tensors
 from groupdnet_hub.io.strict_json import parse_json
 from groupdnet_hub.io.tensors import header_limit, open_tensors
 

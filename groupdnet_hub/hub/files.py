@@ -1,24 +1,27 @@
-"""The files of a saved model: finding them in a folder or on the Hub, and reading them only after checks."""
+"""The files of a saved model: finding them in a folder or on the Hub."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-import torch
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-from torch import Tensor
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
+from groupdnet_hub.hub.location import model_folder, no_folder, own_subfolder, why_unreachable
+from groupdnet_hub.hub.options import HubOptions, check_hub_options
 from groupdnet_hub.io.atomic import saved_file
-from groupdnet_hub.io.strict_json import read_json
+from groupdnet_hub.io.strict_json import MAX_BYTES
 from groupdnet_hub.io.symlinks import check_link
-from groupdnet_hub.io.tensors import TensorFile, header_length, header_limit, open_tensors
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # of typing only from Python 3.11 on
@@ -28,70 +31,46 @@ WEIGHTS_FILE = "model.safetensors"
 FACTS_FILE = "training.json"
 CARD_FILE = "README.md"
 
-_FLOATS = {"F32", "F16", "BF16", "F64"}
-_COUNTERS = {"I64"}  # counters of batch normalisation, the only integers of a model
+_VARIANT = re.compile(r"model\.\w[\w-]*\.safetensors", re.ASCII)
 _PICKLES = (".bin", ".pth", ".pt", ".pkl", ".ckpt")
-_SHOWN_PROBLEMS = 3
-_SHORTEST_HEADER_ENTRY = 50  # lower bound of the bytes per tensor in the header of a weights file
 
 
-def config_digest(config_text: str) -> str:
-    """Return the SHA-256 that ties a weights file to the configuration that it was saved with.
-
-    It is computed from the values in the file: whitespace has no effect, and keys that a later version adds with a
-    default do not change it.
-    """
-    canonical = json.dumps(json.loads(config_text), indent=2) + "\n"
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-class HubOptions(TypedDict, total=False):
-    """Options of ``hf_hub_download`` for a model of the Hub."""
-
-    revision: str | None
-    cache_dir: str | Path | None
-    token: str | bool | None
-    local_files_only: bool
-    force_download: bool
-
-
-def check_options(options: HubOptions) -> None:
-    """Refuse options that the Hub does not have.
+def weights_file(variant: str | None) -> str:
+    """Return the name of the weights file of a variant, as transformers and diffusers have it.
 
     Raises:
-        TypeError: for an unknown option, naming it.
+        ValueError: for a variant that is not a plain word such as ``fp16``.
     """
-    unknown = set(options) - set(HubOptions.__annotations__)
-    if unknown:
-        raise TypeError(
-            f"unknown options: {', '.join(sorted(unknown))}; there are {', '.join(HubOptions.__annotations__)}"
-        )
+    if variant is None:
+        return WEIGHTS_FILE
+    if not isinstance(variant, str) or not re.fullmatch(r"\w[\w-]*", variant, re.ASCII):
+        raise ValueError(f"variant is {variant!r}; it must be a word such as 'fp16', or left out")
+    return f"model.{variant}.safetensors"
 
 
-def find_files(name: str | os.PathLike[str], **options: Unpack[HubOptions]) -> dict[str, Path]:
+def find_files(
+    name: str | os.PathLike[str], *, variant: str | None = None, **options: Unpack[HubOptions]
+) -> dict[str, Path]:
     """Return the paths of a model's files by file name; they are downloaded if ``name`` is a Hub id.
 
     Args:
         name: a folder or a Hub id; a path object is never a Hub id.
-        options: options of ``hf_hub_download``.
+        variant: which weights; their path stands under the name ``model.safetensors`` all the same.
+        options: options of ``hf_hub_download``, and ``subfolder``.
 
     Raises:
         FileNotFoundError, ValueError: see ``StrictHubMixin.from_pretrained``.
         TypeError: for an unknown option.
     """
-    check_options(options)
-    source = os.fspath(name)
-    folder = model_folder(name)
-    if folder is not None:
-        return _files_in_folder(folder, source)
-    files = {}
-    for file_name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE):
-        path = _downloaded(source, file_name, options, required=file_name != FACTS_FILE)
-        if path is not None:
-            files[file_name] = path
-    for path in files.values():
-        check_link(path, path.parent, source)
-    return files
+    place = _Place(name, options)
+    weights = weights_file(variant)
+    found = {
+        CONFIG_FILE: place.file(CONFIG_FILE),
+        WEIGHTS_FILE: place.file(weights),
+        FACTS_FILE: place.optional(FACTS_FILE),
+        CARD_FILE: place.card(),
+    }
+    return {file_name: path for file_name, path in found.items() if path is not None}
 
 
 def find_config(name: str | os.PathLike[str], **options: Unpack[HubOptions]) -> Path:
@@ -99,24 +78,14 @@ def find_config(name: str | os.PathLike[str], **options: Unpack[HubOptions]) -> 
 
     Args:
         name: a folder or a Hub id, as :func:`find_files` takes it.
-        options: options of ``hf_hub_download``.
+        options: options of ``hf_hub_download``, and ``subfolder``.
 
     Raises:
         FileNotFoundError: if there is no such folder or repository, or it has no configuration.
         ValueError: for a link that leads out of the folder.
         OSError: if the Hub cannot be reached and the file is not in the cache.
     """
-    source = os.fspath(name)
-    folder = model_folder(name)
-    if folder is None:
-        path = _downloaded(source, CONFIG_FILE, options)
-        assert path is not None
-    else:
-        path = saved_file(folder, CONFIG_FILE)
-        if not path.is_file():
-            raise FileNotFoundError(f"the folder {source} has no {CONFIG_FILE}: {_hint(os.listdir(folder))}")
-    check_link(path, folder or path.parent, source)
-    return path
+    return _Place(name, options).file(CONFIG_FILE)
 
 
 def find_extra(name: str | os.PathLike[str], file_name: str, **options: Unpack[HubOptions]) -> Path | None:
@@ -125,7 +94,7 @@ def find_extra(name: str | os.PathLike[str], file_name: str, **options: Unpack[H
     Args:
         name: a folder or a Hub id, as :func:`find_files` takes it.
         file_name: name of the file, such as ``looks.json``.
-        options: options of ``hf_hub_download``.
+        options: options of ``hf_hub_download``, and ``subfolder``.
 
     Returns:
         The path; None where the model lacks the file, or where it is neither cached nor reachable.
@@ -134,81 +103,159 @@ def find_extra(name: str | os.PathLike[str], file_name: str, **options: Unpack[H
         FileNotFoundError: if there is no such folder or repository.
         ValueError: for a link that leads out of the folder.
     """
-    source = os.fspath(name)
-    folder = model_folder(name)
-    if folder is not None:
-        path: Path | None = saved_file(folder, file_name)
-    else:  # the Hub, or its cache
-        path = _downloaded(source, file_name, options, required=False)
-    if path is None or not path.is_file():
-        return None
-    check_link(path, folder or path.parent, source)
-    return path
+    return _Place(name, options).optional(file_name)
 
 
-def model_folder(name: str | os.PathLike[str]) -> Path | None:
-    """Return the folder that the name of a model means; None for a Hub id. This is the only rule to distinguish them.
+def read_card(path: Path) -> str | None:
+    """Return the text of a card; None for a file of more than 4 MiB.
+
+    Bytes that are not UTF-8 stay in it as surrogates, so that nothing is lost when it is written again.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    return None if len(content) > MAX_BYTES else content.decode("utf-8", "surrogateescape")
+
+
+class _Place:
+    """The folder or the repository of a model, in which files are looked for.
+
+    Args:
+        name: a folder or a Hub id.
+        options: options of ``hf_hub_download``, and ``subfolder``.
 
     Raises:
-        FileNotFoundError: for a name that is neither, a path that does not exist, and a file.
+        FileNotFoundError: for a name that is neither.
+        TypeError: for an unknown option.
+        ValueError: for a subfolder that leads out.
     """
-    source = os.fspath(name)
-    folder = Path(source)
-    if source and folder.is_dir():
-        return folder
-    if source and folder.exists():
-        raise FileNotFoundError(
-            f"{source} is a file: name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}"
-        )
-    is_id = isinstance(name, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
-    if not is_id or source.startswith((".", "~")):
-        raise FileNotFoundError(
-            f"there is no folder {source!r}: check the path, or name a model of the Hub as user/name"
-        )
-    return None
 
+    def __init__(self, name: str | os.PathLike[str], options: HubOptions) -> None:
+        self.options = check_hub_options(options)
+        self.root = model_folder(name)
+        self.source = os.fspath(name)
+        subfolder = self.options.pop("subfolder", None)
+        self.subfolder = own_subfolder(subfolder).as_posix() if subfolder else None
+        self.described = f"{self.source}/{self.subfolder}" if self.subfolder else self.source
+        # Why the Hub was not asked again: one refusal counts for all files.
+        self.unreachable: str | None = None
+        self._asked = False
 
-def _downloaded(source: str, file_name: str, options: HubOptions, *, required: bool = True) -> Path | None:
-    """Return the path of a file of a Hub id; None if it is not required, and missing or out of reach."""
-    try:
-        return Path(hf_hub_download(source, file_name, **options))
-    except LocalEntryNotFoundError as error:
-        if not required:
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the model's files, which need not exist; None for a Hub id."""
+        return None if self.root is None else self.root / (self.subfolder or "")
+
+    def file(self, file_name: str) -> Path:
+        """Return the path of a file that a model must have.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: for a link that leads out of the folder.
+        """
+        path = self._path(file_name, required=True)
+        assert path is not None
+        return path
+
+    def optional(self, file_name: str) -> Path | None:
+        """Return the path of a file that a model may have; None if it is missing or out of reach."""
+        return self._path(file_name, required=False)
+
+    def card(self) -> Path | None:
+        """Return the path of the card; None too for a link out of the folder, which a model does not need."""
+        try:
+            return self.optional(CARD_FILE)
+        except ValueError:
             return None
-        raise LocalEntryNotFoundError(
-            f"{file_name} of {source} (revision {options.get('revision') or 'main'}) is not in the cache and "
-            f"was not downloaded: load it once with the Hub in reach, or name a folder. {error}"
-        ) from error
-    except EntryNotFoundError as error:
-        if not required:
-            return None
-        raise FileNotFoundError(
-            f"the repository {source} has no {file_name}: {_hint(_names_on_hub(source, options))}"
-        ) from error
+
+    def _path(self, file_name: str, *, required: bool) -> Path | None:
+        if self.folder is None:
+            path = self._downloaded(file_name, required=required)
+        else:
+            path = saved_file(self.folder, file_name)
+            if not path.is_file():
+                path = None
+            if path is None and required:
+                raise FileNotFoundError(self._lacks(file_name))
+        if path is not None:
+            depth = len(PurePosixPath(self.subfolder or "").parts)
+            check_link(path, self.root or path.parents[depth], self.source)
+        return path
+
+    def _lacks(self, file_name: str) -> str:
+        """Say that the folder lacks a file, and where there may be one."""
+        assert self.folder is not None
+        if not self.folder.is_dir():
+            return f"{no_folder(str(self.folder))}: check subfolder"
+        names = os.listdir(self.folder)
+        below = sorted(name for name in names if (self.folder / name / CONFIG_FILE).is_file())
+        if file_name == CONFIG_FILE and below:
+            hint = (
+                f"there is one in {', '.join(below[:5])}: name that folder, {str(self.folder / below[0])!r}"
+            )
+        else:
+            hint = _hint(names, file_name)
+        return f"the folder {self.described} has no {file_name}: {hint}"
+
+    def _downloaded(self, file_name: str, *, required: bool) -> Path | None:
+        """Return the path of a file of the repository; None if it is not required, and missing or out of reach."""
+        options: Any = self.options
+        revision = options.get("revision")
+        if not self._asked and not options.get("local_files_only"):
+            self._asked = True
+            inside = file_name if self.subfolder is None else f"{self.subfolder}/{file_name}"
+            self.unreachable = why_unreachable(self.source, inside, revision, options.get("token"))
+            if self.unreachable is not None and options.get("force_download"):
+                raise LocalEntryNotFoundError(
+                    f"{self.described} was not downloaded: the Hub is out of reach ({self.unreachable}): leave "
+                    "force_download out to use the cache"
+                )
+        if self.unreachable is not None:
+            options = {**options, "local_files_only": True}
+        try:
+            return Path(hf_hub_download(self.source, file_name, subfolder=self.subfolder, **options))
+        except LocalEntryNotFoundError as error:
+            if not required:
+                return None
+            why = "" if self.unreachable is None else f" (the Hub is out of reach: {self.unreachable})"
+            raise LocalEntryNotFoundError(
+                f"{no_folder(self.source)}, and as for the Hub, {file_name} of {self.described} (revision "
+                f"{revision or 'main'}) is not in the cache and was not downloaded{why}: check the path, or load "
+                "the model once with the Hub in reach"
+            ) from error
+        except EntryNotFoundError as error:
+            if not required:
+                return None
+            raise FileNotFoundError(
+                f"the repository {self.described} has no {file_name}: {_hint(self._names_on_hub(), file_name)}"
+            ) from error
+        except RepositoryNotFoundError as error:
+            if not isinstance(error, GatedRepoError):
+                error.append_to_message(f"\nNor is it a folder: {no_folder(self.source)}.")
+            raise
+
+    def _names_on_hub(self) -> list[str]:
+        """Return the names of the files beside the model's; none where they cannot be told."""
+        if self.options.get("local_files_only") or self.unreachable is not None:
+            return []
+        try:
+            api = HfApi(token=self.options.get("token"))
+            info = api.model_info(self.source, revision=self.options.get("revision"))
+        except (HfHubHTTPError, OSError):  # only the hint is lost; the missing file is still reported
+            return []
+        start = f"{self.subfolder}/" if self.subfolder else ""
+        return [
+            entry.rfilename.removeprefix(start)
+            for entry in info.siblings or ()
+            if entry.rfilename.startswith(start)
+        ]
 
 
-def _files_in_folder(folder: Path, source: str) -> dict[str, Path]:
-    files = {name: saved_file(folder, name) for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE)}
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not files[name].is_file():
-            raise FileNotFoundError(f"the folder {source} has no {name}: {_hint(os.listdir(folder))}")
-    found = {name: path for name, path in files.items() if path.is_file()}
-    for path in found.values():
-        check_link(path, folder, source)
-    return found
-
-
-def _names_on_hub(source: str, options: HubOptions) -> list[str]:
-    if options.get("local_files_only"):
-        return []
-    try:
-        info = HfApi(token=options.get("token")).model_info(source, revision=options.get("revision"))
-    except (HfHubHTTPError, OSError):  # only the hint is lost; the missing file is still reported
-        return []
-    return [entry.rfilename for entry in info.siblings or ()]
-
-
-def _hint(names: Collection[str]) -> str:
+def _hint(names: Collection[str], missing: str) -> str:
+    variants = [repr(name.split(".")[1]) for name in sorted(names) if _VARIANT.fullmatch(name)]
+    if missing.endswith(".safetensors") and variants:
+        return f"its variants are {', '.join(variants)}"
+    if missing.endswith(".safetensors") and WEIGHTS_FILE in names:
+        return f"leave variant out to read {WEIGHTS_FILE}"
     pickles = sorted(name for name in names if name.endswith(_PICKLES))
     if pickles:
         return (
@@ -216,103 +263,3 @@ def _hint(names: Collection[str]) -> str:
             "checkpoints with python -m groupdnet_hub.smis"
         )
     return "was it saved with save_pretrained?"
-
-
-def check_tensor_count(path: Path, source: str, least: int) -> None:
-    """Refuse a weights file that is too short for ``least`` tensors, before a model of as many is built.
-
-    Args:
-        path: path of the file.
-        source: folder or Hub id in messages.
-        least: lower bound of the model's number of tensors.
-
-    Raises:
-        ValueError: for such a file, or one that is not a weights file.
-    """
-    if header_length(path, f"{path.name} of {source}") < least * _SHORTEST_HEADER_ENTRY:
-        raise ValueError(
-            f"{path.name} of {source} does not fit its {CONFIG_FILE}, of which a model has at least {least} tensors"
-        )
-
-
-def read_weights(
-    path: Path, source: str, wanted: Mapping[str, Tensor], digest: str, dtype: torch.dtype | None
-) -> dict[str, Tensor]:
-    """Return the tensors of a weights file; names, shapes and types are checked before any is read.
-
-    Args:
-        path: path of the file.
-        source: folder or Hub id in messages.
-        wanted: state of the model that the tensors are for, of which only shapes and types are used.
-        digest: :func:`config_digest` of the configuration beside the file.
-        dtype: precision to return, or None for that of the file.
-
-    Raises:
-        ValueError: see ``StrictHubMixin.from_pretrained``.
-    """
-    described = f"{path.name} of {source}"
-    with open_tensors(path, described, header_limit(wanted)) as file:
-        check_tensors(file, wanted, f"{described} does not fit its {CONFIG_FILE}")
-        if file.metadata.get("config_sha256", digest) != digest:
-            raise ValueError(
-                f"{CONFIG_FILE} and {described} are not of the same save: save the model again, or restore the "
-                "file that was replaced"
-            )
-        precisions = sorted(set(file.types.values()) & _FLOATS)
-        if dtype is None and len(precisions) > 1:
-            raise ValueError(
-                f"{described} mixes the types {', '.join(precisions)}: name the dtype to load it in, not 'auto'"
-            )
-        # safetensors maps the file into memory: without a copy, a change of the file would change the model.
-        return {
-            key: file.read(key).to(dtype if value.is_floating_point() else None, copy=True)
-            for key, value in wanted.items()
-        }
-
-
-def check_tensors(file: TensorFile, wanted: Mapping[str, Tensor], refusal: str) -> None:
-    """Refuse a file whose tensors do not have the names, shapes and kinds of types of ``wanted``.
-
-    Args:
-        file: open file.
-        wanted: tensors that it must have.
-        refusal: beginning of the message.
-
-    Raises:
-        ValueError: for such a file.
-    """
-    problems = _problems(file.shapes, file.types, wanted)
-    if problems:
-        more = len(problems) - _SHOWN_PROBLEMS
-        shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f", and {more} more" if more > 0 else "")
-        raise ValueError(f"{refusal}: {shown}")
-
-
-def _problems(
-    shapes: Mapping[str, tuple[int, ...]], types: Mapping[str, str], wanted: Mapping[str, Tensor]
-) -> list[str]:
-    problems = [f"{key} is missing" for key in wanted if key not in shapes]
-    problems += [f"{key} is not part of the model" for key in shapes if key not in wanted]
-    for key, value in wanted.items():
-        if key not in shapes:
-            continue
-        if shapes[key] != tuple(value.shape):
-            problems.append(f"{key} has shape {shapes[key]} instead of {tuple(value.shape)}")
-        allowed = _FLOATS if value.is_floating_point() else _COUNTERS
-        if types[key] not in allowed:
-            problems.append(f"{key} has the type {types[key]} instead of {' or '.join(sorted(allowed))}")
-    return problems
-
-
-def read_facts(path: Path | None, source: str) -> dict[str, Any]:
-    """Return the card facts of a model, empty if it has none.
-
-    Raises:
-        ValueError: for a file that is not a JSON object.
-    """
-    if path is None:
-        return {}
-    facts = read_json(path, f"{path.name} of {source}")
-    if not isinstance(facts, dict):
-        raise ValueError(f"{path.name} of {source} must hold a JSON object")
-    return facts

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
-from huggingface_hub import HfApi, ModelHubMixin
+from huggingface_hub import HfApi, ModelHubMixin, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 from safetensors.torch import save_file
 from torch import nn
 
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.config.serialization import JSONConfig
+from groupdnet_hub.hub.card_text import card_to_save
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE, DiscriminatorWeights, write_discriminator
 from groupdnet_hub.hub.files import (
     CARD_FILE,
     CONFIG_FILE,
     FACTS_FILE,
     WEIGHTS_FILE,
-    HubOptions,
-    check_tensor_count,
-    config_digest,
     find_files,
-    read_facts,
-    read_weights,
+    read_card,
+    weights_file,
 )
-from groupdnet_hub.hub.model_card import CARD_MARK, model_card
+from groupdnet_hub.hub.model_card import model_card
+from groupdnet_hub.hub.options import LOAD_OPTIONS, PUSH_OPTIONS, HubOptions, known_options, target_of
+from groupdnet_hub.hub.weights import check_tensor_count, config_digest, read_facts, read_weights
 from groupdnet_hub.io.atomic import atomic_writes
 from groupdnet_hub.io.strict_json import read_short_text
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # of typing only from Python 3.11 on
-
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 ModelT = TypeVar("ModelT", bound="StrictHubMixin")
 
@@ -51,12 +51,15 @@ class StrictHubMixin(ModelHubMixin):
             loss_weights, redraw_memory, kl_free_nats, discriminator, labelmix_weight, discriminator_crop, r1_weight,
             diffaugment_target, class_balance, precision, license, license_note, metrics (name: value), notes (list of
             sentences), evaluation (``values`` by metric, for the card's model-index).
+        card_text: card that the model was loaded with; what people wrote on it is kept when the model is saved. Set it
+            to None for a model that is another one from then on.
         discriminator_to_save: discriminator that the model was trained with; if set, it is saved and uploaded too.
     """
 
     config_class: ClassVar[type[JSONConfig]] = GroupDNetConfig
     config: Any
     card_facts: dict[str, Any]
+    card_text: str | None = None
     discriminator_to_save: DiscriminatorWeights | None = None
 
     def save_pretrained(
@@ -65,43 +68,51 @@ class StrictHubMixin(ModelHubMixin):
         *,
         repo_id: str | None = None,
         push_to_hub: bool = False,
-        config: Any = None,
+        variant: str | None = None,
         model_card_kwargs: Mapping[str, Any] | None = None,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
         """Write ``config.json``, ``model.safetensors``, ``training.json``, a model card, and any discriminator.
 
         All files appear together or not at all: a failure, or a kill at any moment, leaves the old model or the new
-        one. Loading detects weights and a configuration of different saves. Weights keep their precision. A
-        ``README.md`` that was edited by hand (its first comment removed) is left unchanged.
+        one. Loading detects weights and a configuration of different saves. Weights keep their precision.
+
+        The card is generated, and what people write on one is kept: text outside our part of a ``README.md`` that is
+        there, or else of the one that the model was loaded with; and all of one without our marks, or edited inside.
 
         Args:
             save_directory: folder, created if it is missing.
             repo_id: name on the Hub, for the card's usage and for ``push_to_hub``.
             push_to_hub: whether to upload too.
-            config: unused; the mixin passes it.
+            variant: word in the name of the weights file, such as ``"fp16"`` for ``model.fp16.safetensors``; other
+                weights that are there stay.
             model_card_kwargs: ``repo_id``, as :meth:`push_to_hub` passes it.
             push_to_hub_kwargs: options of :meth:`push_to_hub`.
 
         Raises:
-            ValueError: for ``card_facts`` that are not plain JSON values.
+            TypeError: for an unknown option.
+            ValueError: for ``card_facts`` that are not plain JSON values, and a variant that is not a word.
             CannotWriteError: for a full disk, a read-only folder and the like.
         """
+        weights = weights_file(variant)
+        push_options = known_options(push_to_hub_kwargs, PUSH_OPTIONS)
         folder = Path(save_directory)
         name = repo_id or (model_card_kwargs or {}).get("repo_id") or folder.resolve().name
         config_text = self.config.to_json()
         module = _as_module(self)
         tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
         metadata = {"format": "pt", "config_sha256": config_digest(config_text)}
-        texts = {FACTS_FILE: _facts_text(self.card_facts)}
+        texts = {FACTS_FILE: _facts_text(self.card_facts), CONFIG_FILE: config_text}
         with atomic_writes(folder) as apart:
-            if _may_write_card(folder / CARD_FILE):
-                parameters = sum(p.numel() for p in module.parameters())
-                texts[CARD_FILE] = model_card(self.config, parameters, self.card_facts, name)
-            texts[CONFIG_FILE] = config_text
+            parameters = sum(p.numel() for p in module.parameters())
+            fresh = model_card(self.config, parameters, self.card_facts, name)
+            written = _card_there(folder)
+            if written is not None:
+                card = card_to_save(fresh, written, self.card_text)
+                (apart / CARD_FILE).write_bytes(card.encode("utf-8", "surrogateescape"))
             for file_name, text in texts.items():
                 (apart / file_name).write_text(text, encoding="utf-8")
-            save_file(tensors, apart / WEIGHTS_FILE, metadata=metadata)
+            save_file(tensors, apart / weights, metadata=metadata)
             if self.discriminator_to_save is not None:
                 dtype = next(value.dtype for value in tensors.values() if value.is_floating_point())
                 write_discriminator(apart / DISCRIMINATOR_FILE, self.discriminator_to_save, dtype)
@@ -109,28 +120,46 @@ class StrictHubMixin(ModelHubMixin):
             for path in apart.glob("*.safetensors"):
                 path.chmod((apart / CONFIG_FILE).stat().st_mode)
         if push_to_hub:
-            return self.push_to_hub(repo_id or folder.resolve().name, **push_to_hub_kwargs)
+            return self.push_to_hub(repo_id or folder.resolve().name, variant=variant, **push_options)
         return None
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Upload weights, configuration, training facts and a new model card in one commit.
+    def push_to_hub(self, repo_id: str, *, variant: str | None = None, **options: Any) -> str:
+        """Upload weights, configuration, training facts and a model card in one commit.
 
-        The card of the repository is replaced, even one that was edited there (it stays in the history);
-        ``ignore_patterns="README.md"`` keeps it.
+        What people wrote on the repository's card is kept, as :meth:`save_pretrained` keeps it.
 
         Args:
             repo_id: ``user/name``, or ``name`` for the user of the token; created if it is missing.
+            variant: as of :meth:`save_pretrained`.
             options: options of ``huggingface_hub.ModelHubMixin.push_to_hub``: private, token, commit_message, branch,
                 create_pr, allow_patterns, ignore_patterns, delete_patterns.
 
         Returns:
             URL of the commit.
+
+        Raises:
+            TypeError: for an unknown option.
         """
-        if "/" not in repo_id:  # the card's usage needs the full name
-            api = HfApi(token=options.get("token"))
-            repo_id = api.create_repo(repo_id, private=options.get("private"), exist_ok=True).repo_id
-        card = {**(options.pop("model_card_kwargs", None) or {}), "repo_id": repo_id}
-        return super().push_to_hub(repo_id, model_card_kwargs=card, **options)
+        options = known_options(options, PUSH_OPTIONS)
+        api = HfApi(token=options.pop("token", None))
+        private, branch = options.pop("private", None), options.pop("branch", None)
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as scratch:
+            folder, cache = Path(scratch) / "model", Path(scratch) / "cache"
+            folder.mkdir()
+            try:
+                card = hf_hub_download(repo_id, CARD_FILE, revision=branch, token=api.token, cache_dir=cache)
+                (folder / CARD_FILE).write_bytes(Path(card).read_bytes())
+            except (EntryNotFoundError, RevisionNotFoundError):
+                pass
+            self.save_pretrained(folder, repo_id=repo_id, variant=variant)
+            return api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                commit_message=options.pop("commit_message", None) or "Push model using groupdnet_hub.",
+                revision=branch,
+                **options,
+            )
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -138,7 +167,10 @@ class StrictHubMixin(ModelHubMixin):
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         dtype: torch.dtype | str | None = None,
-        device: str | torch.device | None = None,
+        device: str | int | torch.device | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        device_map: Any = None,
+        variant: str | None = None,
         **options: Unpack[HubOptions],
     ) -> ModelT:
         """Load a model of :meth:`save_pretrained` from a folder or the Hub, in evaluation mode.
@@ -147,20 +179,26 @@ class StrictHubMixin(ModelHubMixin):
             pretrained_model_name_or_path: existing folder, or (as a string only) a Hub id ``user/name``.
             dtype: precision of the weights: float32 by default, ``"auto"`` for that of the file, or another one.
             device: device of the model; the CPU by default.
-            options: revision, cache_dir, token, local_files_only and force_download of ``hf_hub_download``.
+            torch_dtype: what diffusers calls ``dtype``.
+            device_map: what transformers and diffusers call ``device``: a device, ``{"": device}``, or ``"auto"`` for
+                the accelerator that is there, or else the CPU. A model is never spread over several devices.
+            variant: which weights: ``"fp16"`` for those of ``model.fp16.safetensors``.
+            options: subfolder, and revision, cache_dir, token, local_files_only and force_download of
+                ``hf_hub_download``. What always holds may be asked for too, such as ``use_safetensors=True``.
 
         Raises:
             FileNotFoundError: for a folder that is missing or lacks a file, a file that the repository lacks, and
                 (``LocalEntryNotFoundError``) a model that is neither cached nor reachable.
             huggingface_hub.errors.RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError: of the Hub.
+            TypeError: for an unknown option, with the name of ours that is near.
             ValueError: for a damaged file or one of another kind, a link out of the folder, tensors that are missing,
                 left over or of a wrong shape or type, a configuration of a newer version or an invalid one, and an
-                unknown dtype.
+                unknown dtype or device.
         """
-        wanted = _checked_dtype(dtype)
-        target = torch.device("cpu" if device is None else device)
+        hub_options: Any = known_options(options, LOAD_OPTIONS)
+        target = target_of(dtype, torch_dtype, device, device_map)
         source = str(pretrained_model_name_or_path)
-        files = find_files(pretrained_model_name_or_path, **options)
+        files = find_files(pretrained_model_name_or_path, variant=variant, **hub_options)
         try:
             config_text = read_short_text(files[CONFIG_FILE], CONFIG_FILE)
             config = cls.config_class.from_json(config_text)
@@ -172,12 +210,21 @@ class StrictHubMixin(ModelHubMixin):
             model = cls(config)
         module = _as_module(model)
         digest = config_digest(config_text)
-        tensors = read_weights(files[WEIGHTS_FILE], source, module.state_dict(), digest, wanted)
+        tensors = read_weights(files[WEIGHTS_FILE], source, module.state_dict(), digest, target.dtype)
         module.load_state_dict(tensors, assign=True)
-        module.to(target)
+        module.to(target.device)
         module.eval()
         model.card_facts = facts
+        model.card_text = read_card(files[CARD_FILE]) if CARD_FILE in files else None
         return model
+
+
+def _card_there(folder: Path) -> str | None:
+    """Return the text of a folder's card, empty where there is none; None for a long one or a link, which stay."""
+    path = folder / CARD_FILE
+    if path.is_symlink():
+        return None
+    return read_card(path) if path.exists() else ""
 
 
 def _as_module(model: Any) -> nn.Module:
@@ -194,22 +241,3 @@ def _facts_text(facts: Mapping[str, Any]) -> str:
             f"card_facts cannot be saved ({error}): give plain numbers, strings, lists and dictionaries, for example "
             "float(loss) instead of a tensor"
         ) from None
-
-
-def _may_write_card(path: Path) -> bool:
-    """Return whether there is no card yet, or one that nobody has edited."""
-    return not path.exists() or CARD_MARK in path.read_text(encoding="utf-8", errors="replace")
-
-
-def _checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """Return the precision to load in; None for that of the file."""
-    if dtype == "auto":
-        return None
-    if dtype is None:
-        return torch.float32
-    found = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if found not in _DTYPES.values():
-        raise ValueError(
-            f"dtype is {dtype!r}; it must be 'auto' or one of {', '.join(_DTYPES)} (name or torch dtype)"
-        )
-    return found

@@ -15,9 +15,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.config.presets import dont_care_class
 from groupdnet_hub.config.validation import Ignored
-
-# A card with this comment was written by the program, and may be overwritten.
-CARD_MARK = "<!-- Written by groupdnet_hub. Remove this line to keep your own edits. -->"
+from groupdnet_hub.hub.card_text import marked
 
 _TRAINING_ROWS = (
     ("data", "Data"),
@@ -74,7 +72,7 @@ class CardConfig(Protocol):
 
 
 def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any], name: str) -> str:
-    """Return the text of a ``README.md`` for the Hub.
+    """Return the text of a ``README.md`` for the Hub, between the marks of :mod:`groupdnet_hub.hub.card_text`.
 
     Args:
         config: configuration of the system.
@@ -87,8 +85,6 @@ def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any]
     """
     height, width = config.image_size
     sections = [
-        _front_matter(facts, name),
-        CARD_MARK,
         f"# {_line(name.rsplit('/', 1)[-1])}",
         f"{_introduction(config)}\n\n"
         f"Pictures of {height} x {width} pixels (height x width), {config.num_classes} classes, "
@@ -108,7 +104,7 @@ def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any]
         "  author={Zhu, Zhen and Xu, Zhiliang and You, Ansheng and Bai, Xiang},\n"
         "  booktitle={CVPR},\n  year={2020}\n}\n```",
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return marked(_front_matter(facts, name), "\n\n".join(section for section in sections if section))
 
 
 def _front_matter(facts: Mapping[str, Any], name: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
-from groupdnet_hub.hub.files import model_folder
+from groupdnet_hub.hub.location import model_folder
 from groupdnet_hub.io.downloads import unreachable
 
 T = TypeVar("T")

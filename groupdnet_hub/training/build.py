@@ -54,6 +54,7 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
     generator = torch.Generator().manual_seed(settings.seed)
     if settings.pretrained_model_name_or_path:
         model = load_system(settings.pretrained_model_name_or_path, token=settings.hub_token)
+        model.card_text = None  # what people wrote on its card is about the model before this training
         model = _with_fields(model, _discriminator_fields(settings, model.config.discriminator))
         if settings.grow:
             if not isinstance(model, GroupDNet):

@@ -41,7 +41,7 @@ def with_prior(
     other.prior = make_prior(
         config.code_shape, rank=config.prior_rank, codes=config.prior_codes, ties=config.prior_tie_ids
     ).to(model.device)
-    other.card_facts = model.card_facts
+    other.card_facts, other.card_text = model.card_facts, model.card_text
     return other.train(model.training)
 
 

@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from groupdnet_hub import GroupDNet
+from groupdnet_hub import GroupDNet, GroupDNetPipeline
 from tests.helpers.hub_models import fingerprint
 
 
@@ -44,6 +44,15 @@ def main() -> None:
         "private": outcome(pretrained_model_name_or_path="private/model", cache_dir=cache),
         "gated": outcome(pretrained_model_name_or_path="gated/model", cache_dir=cache),
         "no training facts": GroupDNet.from_pretrained("user/bare", cache_dir=cache).card_facts,
+        "subfolder": fingerprint(
+            GroupDNet.from_pretrained("user/nested", subfolder="models/small", cache_dir=cache)
+        ),
+        "unknown subfolder": outcome(
+            pretrained_model_name_or_path="user/nested", subfolder="models/big", cache_dir=cache
+        ),
+        "unknown variant": outcome(
+            pretrained_model_name_or_path="user/model", variant="fp16", cache_dir=cache
+        ),
         "no weights": outcome(pretrained_model_name_or_path="user/pickled", cache_dir=cache),
     }
     pushed = GroupDNet.from_pretrained(local)
@@ -57,6 +66,10 @@ def main() -> None:
         GroupDNet.from_pretrained("user/pushed", revision="trial", cache_dir=cache)
     )
     pushed.push_to_hub("user/pushed", token="hf_token", create_pr=True)
+    # The card of a repository that somebody wrote on stays; one that was loaded goes with its model.
+    pushed.push_to_hub("user/written", token="hf_token")
+    written = GroupDNetPipeline.from_pretrained("user/written", cache_dir=cache)
+    written.push_to_hub("user/carried", token="hf_token", private=True)
     print(json.dumps(results))
 
 

@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from groupdnet_hub import GroupDNet, load_system
+from groupdnet_hub import GroupDNet
 from groupdnet_hub.hub import mixin as hub
 from tests.helpers.hub_models import CONFIG, LABELS, fingerprint, make_model
 
@@ -181,20 +181,8 @@ def test_missing_folders_and_files(tmp_path: Path) -> None:
         GroupDNet.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="is a file"):
         GroupDNet.from_pretrained(tmp_path / "config.json")
-    for name in ("", "a/b/c", "~/model", Path("user/model")):  # a path object is never looked up on the Hub
-        with pytest.raises(FileNotFoundError, match="there is no folder"):
-            GroupDNet.from_pretrained(name)
     with pytest.raises(ValueError, match="dtype is 'int8'"):
         GroupDNet.from_pretrained(tmp_path, dtype="int8")
-
-
-def test_an_unknown_option_is_named(tmp_path: Path) -> None:
-    """Also for a folder, where no option of the Hub has an effect."""
-    make_model().save_pretrained(tmp_path)
-    assert GroupDNet.from_pretrained(tmp_path, revision="main", local_files_only=True).config == CONFIG
-    for load in (GroupDNet.from_pretrained, load_system):
-        with pytest.raises(TypeError, match="unknown options: revison; there are revision, cache_dir"):
-            load(tmp_path, revison="main")
 
 
 @pytest.mark.parametrize("failing", ["save_file", "model_card", "facts"])

@@ -29,6 +29,8 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     server.add("user/model", contents("v2"), "v2")
     server.add("user/other", contents("main"))
     server.add("user/bare", {name: contents("main")[name] for name in ("config.json", "model.safetensors")})
+    server.add("user/nested", {f"models/small/{name}": content for name, content in contents("v2").items()})
+    server.add("user/written", {"README.md": b"My own words."})
     server.add("user/pickled", {"config.json": contents("main")["config.json"], "pytorch_model.bin": b"x"})
     with server.serving():
         environment = server.environment(folder / "home")
@@ -52,7 +54,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     results["files pushed"] = {revision: sorted(files) for revision, files in pushed.items()}
     results["cards pushed"] = {
         name: server.repositories[name]["main"]["README.md"].decode()
-        for name in ("user/pushed", "user/short")
+        for name in ("user/pushed", "user/short", "user/written", "user/carried")
     }
     return results
 
@@ -64,12 +66,17 @@ def test_loading_from_the_hub(visits: dict[str, Any]) -> None:
     assert visits["half"] == "torch.float16"
     assert visits["cached"] == "ok"
     assert visits["no training facts"] == {}
+    assert visits["subfolder"] == fingerprint(make_model(1))
 
 
 def test_misses_on_the_hub(visits: dict[str, Any]) -> None:
     assert "LocalEntryNotFoundError" in visits["not cached"]
     assert "config.json of user/other (revision main) is not in the cache" in visits["not cached"]
     assert "RepositoryNotFoundError" in visits["unknown repository"]
+    assert "Nor is it a folder: there is no folder 'user/nothing'" in visits["unknown repository"]
+    assert "the repository user/nested/models/big has no config.json" in visits["unknown subfolder"]
+    assert "its variants" not in visits["unknown variant"]
+    assert "has no model.fp16.safetensors: leave variant out" in visits["unknown variant"]
     assert "RevisionNotFoundError" in visits["unknown revision"]
     assert "v99" in visits["unknown revision"]
     assert "RepositoryNotFoundError" in visits["private"]
@@ -87,5 +94,7 @@ def test_pushing_to_the_hub(visits: dict[str, Any]) -> None:
     files = ["README.md", "config.json", "model.safetensors", "training.json"]
     assert visits["files pushed"] == {"main": files, "trial": files, "refs/pr/1": files}
     assert visits["pulled from the branch"] == visits["main"]
-    for name, card in visits["cards pushed"].items():
+    cards = visits["cards pushed"]
+    assert cards.pop("user/written") == cards.pop("user/carried") == "My own words."
+    for name, card in cards.items():
         assert f'GroupDNetPipeline.from_pretrained("{name}")' in card

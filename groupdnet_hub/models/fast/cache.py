@@ -26,6 +26,7 @@ class PreparedMapCache:
         self.limit = limit
         self._compiled, self._cuda_graphs = compiled, cuda_graphs
         self._maps: OrderedDict[object, PreparedMap] = OrderedDict()
+        self._sizes: dict[int, int] = {}  # by the ids of the maps, as of their last picture
         self._lock = Lock()
 
     @property
@@ -59,15 +60,25 @@ class PreparedMapCache:
         with self._lock:
             return self._maps.setdefault(key, prepared)
 
-    def tidy(self) -> None:
-        """Let partial sums, and then prepared maps, go until the limit is kept, of the longest unused first."""
+    def tidy(self, drawn: PreparedMap | None = None) -> None:
+        """Let partial sums, and then prepared maps, go until the limit is kept, of the longest unused first.
+
+        Args:
+            drawn: the map that was drawn on. Only its size is taken anew: of small maps there may be thousands.
+        """
         with self._lock:
-            sizes = {key: prepared.nbytes for key, prepared in self._maps.items()}
-            for key in sizes:
-                if sum(sizes.values()) <= self.limit:
+            for prepared in self._maps.values():
+                if drawn is None or prepared is drawn or id(prepared) not in self._sizes:
+                    self._sizes[id(prepared)] = prepared.nbytes
+            total = sum(self._sizes.values())
+            for key in list(self._maps):
+                if total <= self.limit:
                     break
-                self._maps[key].forget_sums()
-                sizes[key] = self._maps[key].nbytes
-                if sum(sizes.values()) > self.limit:
+                prepared = self._maps[key]
+                total -= self._sizes.pop(id(prepared))
+                prepared.forget_sums()
+                if total + prepared.nbytes > self.limit:
                     del self._maps[key]
-                    sizes[key] = 0
+                else:
+                    total += prepared.nbytes
+                    self._sizes[id(prepared)] = prepared.nbytes

@@ -165,12 +165,14 @@ class PhotoParser:
             try:
                 from transformers import AutoConfig
 
+                from groupdnet_hub.hub.location import model_folder
                 from groupdnet_hub.metrics import LabelTable, Segmenter
             except ModuleNotFoundError:
                 raise ValueError(
                     "the parser needs transformers and timm: pip install transformers timm."
                 ) from None
             try:
+                model_folder(self.source)
                 config = AutoConfig.from_pretrained(self.source, trust_remote_code=False)
             except (OSError, ValueError):
                 raise _cannot_be_loaded() from None
