@@ -79,6 +79,8 @@ def _port(port: Port, model: GroupDNet, graphs: Sequence[Graph]) -> dict[str, An
         values = {"values": "a code for each class", "distribution": "standard normal"}
     elif port.kind == "codes":
         values = {"values": "a code for each class, as the prior draws them"}
+    elif port.kind == "mean":
+        values = {"values": "mean of each class's code: what the photo's classes are drawn with"}
     elif port.kind == "log variance":
         values = {"values": "logarithm of the variance of each class's code"}
     else:

@@ -16,7 +16,9 @@ from groupdnet_hub.models.layers import GroupedConv2d
 from groupdnet_hub.models.prior import CodePrior, EmpiricalPrior, PrincipalDirections
 
 # What the values of a tensor are; ``standard normal`` and ``uniform`` (from 0 up to 1) are random numbers.
-Kind = Literal["picture", "class ids", "instance ids", "codes", "standard normal", "uniform", "log variance"]
+Kind = Literal[
+    "picture", "class ids", "instance ids", "codes", "mean", "log variance", "standard normal", "uniform"
+]
 # Regions along a side of the label maps that graphs are recorded and checked with.
 _REGIONS = 16
 
@@ -103,7 +105,8 @@ def graphs_of(model: GroupDNet) -> list[Graph]:
         posterior = plain.encode(image, label)
         return posterior.mean, posterior.logvar
 
-    mean, logvar = Port("mean", codes.shape, "codes"), Port("logvar", codes.shape, "log variance")
+    # Not called "mean", as a node of the graph may be: PyTorch's exporter would give two things one name.
+    mean, logvar = Port("codes", codes.shape, "mean"), Port("logvar", codes.shape, "log variance")
     inputs = codes, label, *instance
     return [
         Graph("encoder", _Encoder(settled), (image, label), (mean, logvar), encoded),

@@ -48,9 +48,9 @@ def export_model(
     """Write a model's encoder, decoder and fitted prior as one file each, and ``export.json``, which describes them.
 
     The files are in single precision, for pictures of the model's size, in batches of any size. The encoder
-    makes mean and log variance of the codes from pictures and label maps; the decoder makes pictures from codes and
-    label maps (and instance maps, if the model draws their edges); the prior, where one was fitted, makes codes from
-    random numbers. The files do not check class ids.
+    makes codes (the mean, and their log variance) from pictures and label maps; the decoder makes pictures from codes
+    and label maps (and instance maps, if the model draws their edges); the prior, where one was fitted, makes codes
+    from random numbers. The files do not check class ids.
 
     Each file is run (those of ONNX by onnxruntime) on batches of 1, 3 and 8, and must give what PyTorch gives to 1e-4;
     otherwise nothing is written.

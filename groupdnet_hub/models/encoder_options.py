@@ -70,7 +70,7 @@ def nearest_shown_cells(shown: Tensor, size: tuple[int, int]) -> Tensor:
     places = torch.cartesian_prod(rows, columns)
     squared = (places[:, None] - places[None]).square().sum(dim=-1)
     # Farther than any other cell, whatever the picture's size.
-    away = squared.amax() + 1
+    away = squared.max() + 1
     return (squared + away * ~enough[:, :, None]).argmin(dim=-1)
 
 

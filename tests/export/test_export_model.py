@@ -56,7 +56,7 @@ def check_files(folder: Path, model: GroupDNet) -> dict[str, Any]:
     for batch in (1, 3, 8):
         label = rng.integers(0, len(told["classes"]), (batch, height, width))
         image = rng.uniform(-1, 1, (batch, 3, height, width)).astype(np.float32)
-        mean, logvar = sessions["encoder"].run(["mean", "logvar"], {"image": image, "label": label})
+        mean, logvar = sessions["encoder"].run(["codes", "logvar"], {"image": image, "label": label})
         posterior = model.encode(torch.from_numpy(image), torch.from_numpy(label))
         np.testing.assert_allclose(mean, posterior.mean, rtol=0, atol=1e-4)
         np.testing.assert_allclose(logvar, posterior.logvar, rtol=0, atol=1e-4)
