@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 
-from groupdnet_hub import GroupDNet, LabelSet
+from groupdnet_hub import GroupDNet, LabelSet, StreamedImages
 from groupdnet_hub.baselines import System
 from groupdnet_hub.training.build import (
     build_model,
@@ -28,6 +28,7 @@ from groupdnet_hub.training.data.pictures import (
     grid_batch,
     ignored_instances,
 )
+from groupdnet_hub.training.data.stream_batches import StreamBatches
 from groupdnet_hub.training.distributed import prepare_batch_norms
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
@@ -103,14 +104,20 @@ def build_run(
     learner, inference = build_learner(resolved, accelerator, model, data, form)
     objective = learner.objective
     means = build_means(resolved, objective, data, accelerator.device)
-    loader = build_loader(resolved, data, accelerator.device, on_device=place == "device")
+    batches = (
+        StreamBatches(resolved, data, accelerator)
+        if isinstance(data, StreamedImages)
+        else Batches(
+            accelerator, build_loader(resolved, data, accelerator.device, on_device=place == "device"), data
+        )
+    )
     samples = settings.output_path / "samples"
     return Run(
         settings=resolved,
         learner=learner,
         make_step=build_step(learner, form),
         inference=inference,
-        batches=Batches(accelerator, loader, data),
+        batches=batches,
         length=length,
         preview=Preview(samples, grid, objective.parts.perceptual, means, resolved.seed),
         facts=CardFacts(resolved, length, objective.used, before),

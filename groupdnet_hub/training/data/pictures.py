@@ -12,6 +12,8 @@ from torch.utils.data import default_collate
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
 from groupdnet_hub.data.listing import FolderPairs, RowPairs, has_instances, is_split, without_items
 from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.shards.layout import find_shards, shard_files
+from groupdnet_hub.data.shards.reading import load_shards, stream_shards
 from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.data.unknown import with_ignored
 from groupdnet_hub.runs.settings import refuse_other_folders
@@ -33,7 +35,10 @@ def build_labels(settings: TrainConfig) -> LabelSet:
     """
     if not settings.dataset_name:
         for folder in settings.train_data_dir or ():
-            refuse_other_folders("--train_data_dir", folder, "train")
+            if settings.streaming:
+                find_shards(Path(folder), "train")
+            else:
+                refuse_other_folders("--train_data_dir", folder, "train")
     if settings.classes:
         labels = LabelSet.from_file(settings.classes)
     else:
@@ -64,7 +69,7 @@ def build_data(
         simplified_maps=settings.simplified_maps,
         seed=settings.seed,
     )
-    if not settings.dataset_name:
+    if not settings.dataset_name and not settings.streaming:
         return folder_data(settings, labels, image_size, transform=transform, instances=instances)
     if not settings.streaming:
         rows = without_items(_row_pairs(settings), settings.left_out.get("train", ()))
@@ -125,10 +130,12 @@ def _row_pairs(settings: TrainConfig) -> RowPairs:
 
 
 def _rows(settings: TrainConfig) -> Any:
-    """Return the rows of a Hugging Face data set, streamed or not."""
+    """Return the rows of a Hugging Face data set, streamed or not, or those of the shards in the data folders."""
+    if not settings.dataset_name:
+        folders = settings.train_data_dir or ()
+        return stream_shards([file for one in folders for file in find_shards(Path(one), "train")])
     from datasets import load_dataset
 
-    assert settings.dataset_name, "rows are those of a data set"
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
     return load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
 
@@ -148,15 +155,22 @@ def ignored_instances(data: Data) -> str | None:
 
 
 def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:
-    """Return the validation split of the first data folder, if it has one."""
+    """Return the validation split of the first data folder, if it has one; one in shards is unpacked by datasets."""
+    shards = shard_files(_first_folder(settings), "validation") if settings.streaming else []
+    if shards:
+        pairs = RowPairs(load_shards(shards), settings.image_column, settings.label_column)
+        return PairedImages(pairs, data.labels, data.image_size, instances=data.instances)
     if not _has_validation(settings):
         return None
     return folder_data(settings, data.labels, data.image_size, split="validation", instances=data.instances)
 
 
 def _has_validation(settings: TrainConfig) -> bool:
-    folder = (settings.train_data_dir or ("",))[0]
-    return folder != "" and is_split(Path(folder) / "validation")
+    return bool(settings.train_data_dir) and is_split(_first_folder(settings) / "validation")
+
+
+def _first_folder(settings: TrainConfig) -> Path:
+    return Path((settings.train_data_dir or ("",))[0])
 
 
 def spread(data: PairedImages, count: int) -> list[int]:
