@@ -32,10 +32,11 @@ from groupdnet_hub.training.data.pictures import (
 from groupdnet_hub.training.distributed import mean_over_processes, start_training
 from groupdnet_hub.training.fast.step_form import choose_form
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_at, with_redraw_every
+from groupdnet_hub.training.reports.start import make_record, report_start
 from groupdnet_hub.training.reports.throughput import Throughput
 from groupdnet_hub.training.resuming import MODEL_FOLDER, WRITTEN, compare_start, finished
 from groupdnet_hub.training.run import Run, build_run
-from groupdnet_hub.training.schedules import learning_rate_factor, set_rate
+from groupdnet_hub.training.schedules import scheduled_factor, set_rate
 from groupdnet_hub.training.state.checkpoints import (
     Checkpoint,
     last_checkpoint,
@@ -45,6 +46,7 @@ from groupdnet_hub.training.state.checkpoints import (
 from groupdnet_hub.training.state.discriminator_state import weights_to_save
 from groupdnet_hub.training.state.run_folder import open_run, remove_run
 from groupdnet_hub.training.step import Learner, StepKind
+from groupdnet_hub.training.upload import create_repository, upload
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -70,11 +72,13 @@ def run(settings: TrainConfig) -> None:
         if (note := finished(settings, comparison)) is not None:
             accelerator.print(note)
         else:
+            if settings.push_to_hub and accelerator.is_main_process:
+                create_repository(settings)
             state = build_run(settings, accelerator, form, labels, comparison)
+            record = make_record(state, checkpoint)
             if settings.overwrite_output_dir:
                 remove_run(accelerator, output_dir, WRITTEN)
-            if settings.report_to != "none":
-                accelerator.init_trackers("groupdnet")
+            report_start(state, record)
             if checkpoint is not None:
                 resume(state, checkpoint)
             train_and_save(state)
@@ -148,7 +152,7 @@ def set_schedules(
     settings: ResolvedTrainConfig, learner: Learner, step: int, steps: int
 ) -> tuple[LossWeights, StepKind]:
     """Set the learning rates of a step, counted from 0; return the weights of its losses, and what it does."""
-    factor = learning_rate_factor(step, settings.lr_decay_start * steps, steps)
+    factor = scheduled_factor(settings, step, steps)
     set_rate(learner.optimizer, settings.learning_rate * factor)
     set_rate(learner.discr_optimizer, settings.discr_learning_rate * factor)
     weights = with_redraw_every(weights_at(settings, step), step, settings.redraw_interval)
@@ -168,13 +172,13 @@ def log(run: Run, losses: Mapping[str, Tensor], throughput: Mapping[str, float],
     """
     learner, augmentation = run.learner, run.learner.streams.augmentation
     followed = {} if augmentation is None else augmentation.report()
-    values = mean_over_processes({**losses, **learner.penalty.report(), **followed})
+    values = mean_over_processes({**losses, **learner.penalty.report(), **learner.clip.report(), **followed})
     if not all(math.isfinite(value) for value in values.values()):
         raise ValueError(f"a loss is not finite: {values}")
     shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
     bar.set_postfix(shown | {"img/s": f"{throughput['images_per_second']:.1f}"})
     rate = float(learner.optimizer.param_groups[0]["lr"])
-    learner.accelerator.log({**values, "learning_rate": rate, **throughput}, step=run.batches.progress.step)
+    run.trackers.scalars({**values, "learning_rate": rate, **throughput}, run.batches.progress.step)
 
 
 # -- what comes out ---------------------------------------------------------------------------------------------------
@@ -195,9 +199,11 @@ def save_preview(run: Run) -> None:
     accelerator, step = run.learner.accelerator, run.batches.progress.step
     if accelerator.is_main_process:
         discriminator = accelerator.unwrap_model(run.learner.discriminator)
-        report = run.preview.save(model_to_save(run), discriminator, step)
-        accelerator.log(report, step=step)
-        tqdm.write(f"step {step}: " + ", ".join(f"{key} {value:.3f}" for key, value in report.items()))
+        shown = run.preview.save(model_to_save(run), discriminator, step)
+        run.trackers.scalars(shown.values, step)
+        run.trackers.pictures({"samples": shown.grid}, step)
+        run.trackers.table("classes", shown.classes, step)
+        tqdm.write(f"step {step}: " + ", ".join(f"{key} {value:.3f}" for key, value in shown.values.items()))
     run.learner.model.train()
 
 
@@ -236,8 +242,7 @@ def save_model(run: Run) -> None:
             (folder / DISCRIMINATOR_FILE).unlink(missing_ok=True)
         accelerator.print(f"saved {folder}")
         if settings.hub_model_id:
-            url = model.push_to_hub(settings.hub_model_id, private=settings.hub_private or None)
-            accelerator.print(f"uploaded to {url}")
+            accelerator.print(f"uploaded to {upload(model, settings)}")
     accelerator.wait_for_everyone()
 
 

@@ -13,6 +13,7 @@ from groupdnet_hub.training.build import (
     build_model,
     build_objective,
     build_parts,
+    enable_gradient_checkpointing,
     objective_of,
     on_device,
     with_asked_prior,
@@ -33,11 +34,13 @@ from groupdnet_hub.training.distributed import prepare_batch_norms
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
 from groupdnet_hub.training.fast.step_form import StepForm
+from groupdnet_hub.training.gradient_clip import GradientClip
 from groupdnet_hub.training.objectives.discriminator_means import build_means
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.random_streams import build_streams
 from groupdnet_hub.training.reports.card_facts import CardFacts
 from groupdnet_hub.training.reports.preview import Preview
+from groupdnet_hub.training.reports.trackers import Trackers
 from groupdnet_hub.training.resuming import run_conditions
 from groupdnet_hub.training.schedules import RunLength, make_optimizer
 from groupdnet_hub.training.state.conditions import Comparison, Conditions
@@ -53,22 +56,26 @@ class Run:
     Attributes:
         settings: complete settings.
         learner: networks, optimisers, losses and random numbers.
+        form: how its steps are computed.
         make_step: updates the networks on a batch.
         inference: the model as it is previewed and saved.
         batches: the training pictures, and the progress of the run.
         length: how many steps there are.
         preview: writes sample grids.
+        trackers: what numbers, pictures and tables of the run are reported to.
         facts: what the model card says of the run.
         conditions: what its checkpoints record of it.
     """
 
     settings: ResolvedTrainConfig
     learner: Learner
+    form: StepForm
     make_step: MakeStep
     inference: InferenceModel
     batches: Batches
     length: RunLength
     preview: Preview
+    trackers: Trackers
     facts: CardFacts
     conditions: Conditions
 
@@ -115,11 +122,13 @@ def build_run(
     return Run(
         settings=resolved,
         learner=learner,
+        form=form,
         make_step=build_step(learner, form),
         inference=inference,
         batches=batches,
         length=length,
         preview=Preview(samples, grid, objective.parts.perceptual, means, resolved.seed),
+        trackers=Trackers(accelerator),
         facts=CardFacts(resolved, length, objective.used, before),
         conditions=conditions,
     )
@@ -134,6 +143,8 @@ def build_learner(
     """
     config, device = model.config, accelerator.device
     on_device(model, device)
+    if settings.gradient_checkpointing:
+        enable_gradient_checkpointing(model)
     streams = build_streams(settings, accelerator, model)
     name = objective_of(config)
     objective = build_objective(name, config, build_parts(settings, streams, form, device))
@@ -141,7 +152,7 @@ def build_learner(
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(settings.seed + 1))
     if settings.pretrained_model_name_or_path:
         source = settings.pretrained_model_name_or_path
-        accelerator.print(take_up(discriminator, source, config, settings.class_starts))
+        accelerator.print(take_up(discriminator, source, config, settings.class_starts, settings.hub_token))
     discriminator.to(memory_format=torch.channels_last)
 
     inference = InferenceModel(settings, accelerator, model, data, objective.noise_shape())
@@ -166,5 +177,6 @@ def build_learner(
         objective=objective,
         streams=streams,
         penalty=LazyR1(settings.r1_weight, settings.r1_interval),
+        clip=GradientClip(accelerator, settings.max_grad_norm),
     )
     return learner, inference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from groupdnet_hub.baselines import SYSTEMS
@@ -15,7 +15,8 @@ from groupdnet_hub.training.config.losses import LossSettings
 from groupdnet_hub.training.config.network import NetworkSettings
 from groupdnet_hub.training.config.optimisation import ComputationSettings, OptimisationSettings
 from groupdnet_hub.training.config.output import OutputSettings
-from groupdnet_hub.training.config.rates import LABELMIX_WEIGHT, RATES
+from groupdnet_hub.training.config.rates import DECAY_START, LABELMIX_WEIGHT, RATES
+from groupdnet_hub.training.config.trackers import TrackerSettings
 
 # Devices over which the paper's unsynchronised batch norms were spread (section 4.1).
 _PAPER_DEVICES = 4
@@ -24,6 +25,7 @@ _PAPER_DEVICES = 4
 # Fields stand in the order of the bases from the last to the first.
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(
+    TrackerSettings,
     OutputSettings,
     ComputationSettings,
     OptimisationSettings,
@@ -33,7 +35,13 @@ class TrainConfig(
     DataCheckSettings,
     DataSettings,
 ):
-    """Settings of a training run, by the names that users of Hugging Face's training examples know."""
+    """Settings of a training run, by the names that users of Hugging Face's training examples know.
+
+    Attributes:
+        args_file: file that ``--args_file`` named, if any; its flags are among the settings.
+    """
+
+    args_file: str | None = field(default=None, compare=False, metadata={"on_resume": "free"})
 
     def check(self) -> None:
         """Refuse settings of two subjects that do not go together."""
@@ -46,6 +54,10 @@ class TrainConfig(
                 f"{flag} has no effect on a stream, whose items are not known beforehand: leave it out, or leave out "
                 "--streaming"
             )
+        if self.hub_token and not (
+            self.push_to_hub or self.dataset_name or self.pretrained_model_name_or_path
+        ):
+            raise ValueError("--hub_token has no effect: nothing of this run is on the Hub; leave it out")
         if self.class_order == "likeness" and (
             not self.train_data_dir or (self.streaming and not self.dataset_name)
         ):
@@ -87,6 +99,7 @@ class TrainConfig(
             "l1_weight": rates.l1_weight,
             "feature_matching_weight": rates.feature_matching_weight,
             "sync_batch_norm": self.exists or SYSTEMS[self.system].synchronised,
+            "lr_decay_start": DECAY_START[self.lr_scheduler],
         }
         values: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         values |= {name: value for name, value in left_open.items() if values[name] is None}
@@ -116,6 +129,7 @@ class ResolvedTrainConfig(TrainConfig):
     feature_matching_weight: float
     sync_batch_norm: bool
     batch_norm_parts: int
+    lr_decay_start: float
 
     def __post_init__(self) -> None:
         """Check nothing: what was given is checked, and what the system adds may break its rules, such as 4 parts of
