@@ -26,6 +26,7 @@ from groupdnet_hub.training.data.device_data import keep_pictures
 from groupdnet_hub.training.data.pictures import (
     Data,
     build_data,
+    given_pairs,
     grid_batch,
     ignored_instances,
 )
@@ -85,7 +86,8 @@ def build_run(
 ) -> Run:
     """Return what the loop works with; a checkpoint of another network or other data is refused on the way."""
     # The model: new, or one to continue from, possibly for other classes.
-    settings = with_checked_data(settings, labels, accelerator)
+    given = given_pairs(settings, labels)
+    settings = with_checked_data(settings, given, labels, accelerator)
     model, carried_over = build_model(settings, labels)
     if carried_over is not None:
         accelerator.print(carried_over.table())
@@ -97,7 +99,7 @@ def build_run(
     comparison.check_network(config.to_dict())
 
     # The data: pictures with label maps, read once where there is room for them.
-    data = build_data(settings, labels, config.image_size, instances=config.instance_edges)
+    data = build_data(settings, labels, config.image_size, instances=config.instance_edges, given=given)
     if (note := ignored_instances(data)) is not None:
         accelerator.print(note)
     length = RunLength.of_run(resolved, data, processes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from groupdnet_hub.runs.settings import refuse_other_folders
 from groupdnet_hub.training.config import TrainConfig
 
 Data = PairedImages | StreamedImages
+GivenPairs = FolderPairs | RowPairs
 
 # Pictures of a sample grid.
 GRID_PICTURES = 8
@@ -50,7 +51,12 @@ def build_labels(settings: TrainConfig) -> LabelSet:
 
 
 def build_data(
-    settings: TrainConfig, labels: LabelSet, image_size: tuple[int, int], *, instances: bool = False
+    settings: TrainConfig,
+    labels: LabelSet,
+    image_size: tuple[int, int],
+    *,
+    instances: bool = False,
+    given: Mapping[str, GivenPairs] | None = None,
 ) -> Data:
     """Return the training pictures: a folder, or a Hugging Face data set, streamed or not.
 
@@ -59,6 +65,7 @@ def build_data(
         labels: label set of the maps.
         image_size: (height, width) of the items.
         instances: whether the model draws instance edges; items of another one have no instance maps.
+        given: result of :func:`given_pairs`, if it is there already: a list of millions takes its time.
 
     Raises:
         ValueError: for data that cannot be read, or lack instance maps.
@@ -71,11 +78,10 @@ def build_data(
         simplified_maps=settings.simplified_maps,
         seed=settings.seed,
     )
-    if not settings.dataset_name and not settings.streaming:
-        return folder_data(settings, labels, image_size, transform=transform, instances=instances)
     if not settings.streaming:
-        rows = without_items(_row_pairs(settings), settings.left_out.get("train", ()))
-        return PairedImages(rows, labels, image_size, transform=transform, instances=instances)
+        pairs = (given or {}).get("train") or _train_pairs(settings, labels)
+        kept = without_items(pairs, settings.left_out.get("train", ()))
+        return PairedImages(kept, labels, image_size, transform=transform, instances=instances)
     rows = _rows(settings)
     if settings.max_train_samples is not None:
         rows = rows.take(settings.max_train_samples)
@@ -113,12 +119,18 @@ def folder_data(
     return PairedImages(pairs, labels, image_size, transform=transform, instances=instances)
 
 
-def given_pairs(settings: TrainConfig, labels: LabelSet) -> dict[str, FolderPairs | RowPairs]:
-    """Return the pictures and maps of the training data, which are not streamed, and of the validation split."""
-    train = _row_pairs(settings) if settings.dataset_name else _folder_pairs(settings, labels, "train")
+def given_pairs(settings: TrainConfig, labels: LabelSet) -> dict[str, GivenPairs]:
+    """Return the pictures and maps of the training data and of the validation split; none of a stream."""
+    if settings.streaming:
+        return {}
+    train = _train_pairs(settings, labels)
     if not _has_validation(settings):
         return {"train": train}
     return {"train": train, "validation": _folder_pairs(settings, labels, "validation")}
+
+
+def _train_pairs(settings: TrainConfig, labels: LabelSet) -> GivenPairs:
+    return _row_pairs(settings) if settings.dataset_name else _folder_pairs(settings, labels, "train")
 
 
 def _folder_pairs(settings: TrainConfig, labels: LabelSet, split: str) -> FolderPairs:
