@@ -21,6 +21,7 @@ from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.compare_sheets import comparison_sheet
 from groupdnet_hub.evaluation.config import parse_evaluate_config
+from groupdnet_hub.evaluation.networks import check_downloads
 from groupdnet_hub.evaluation.report import comparison, unknown_text
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     if not settings.sheets_only:
         for command in commands.values():
-            parse_evaluate_config(command)  # what is wrong with its flags is said first
+            check_downloads(parse_evaluate_config(command))  # what is wrong with its flags is said first
     draw_sheets(settings, {name: load_system(model) for name, model in models.items()})
     if settings.sheets_only:
         return

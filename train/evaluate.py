@@ -23,7 +23,7 @@ from torch import nn
 from groupdnet_hub.evaluation.config import EvaluateConfig, parse_evaluate_config
 from groupdnet_hub.evaluation.inputs import Inputs
 from groupdnet_hub.evaluation.measures import measure_pictures, measure_rows, measure_speed
-from groupdnet_hub.evaluation.networks import Networks
+from groupdnet_hub.evaluation.networks import Networks, check_downloads
 from groupdnet_hub.evaluation.report import report
 from groupdnet_hub.evaluation.results import ResultsFile
 from groupdnet_hub.evaluation.sampled.choice import sampled_part
@@ -68,6 +68,7 @@ class Evaluation:
 
     def __init__(self, settings: EvaluateConfig, accelerator: Accelerator) -> None:
         self.settings, self.accelerator = settings, accelerator
+        check_downloads(settings)
         self.results = ResultsFile(settings.output)
         self.inputs = Inputs(settings, accelerator)
         # What all results depend on: contents, not paths, so that a folder may be moved but not changed.

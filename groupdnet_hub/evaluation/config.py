@@ -40,8 +40,9 @@ class MeasureSettings(Settings):
     )
     metrics: tuple[str, ...] = option(
         _DEFAULT_METRICS,
-        "miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "
-        "the kernel distance of frechet's features, kid_inception that of FID's; sharpness is the roughness of "
+        "miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; both come "
+        "with KID of their features; kid is the kernel distance of frechet's features over several pictures of each "
+        "label map, kid_inception that of FID's; sharpness is the roughness of "
         "garments, fixed_pattern that of one place whatever the codes are; faces is the fraction of heads in which "
         "mediapipe finds a face; memory is the LPIPS to the nearest training photo (less than 1: copied); tone is the "
         "distance of the colours of face and skin; chroma is the fraction of garments with a clear colour; kid and "
@@ -78,7 +79,10 @@ class MeasureSettings(Settings):
         check=existing_file,
     )
     inception_weights: str | None = option(
-        None, "Inception of FID, a file; by default torch-fidelity's is downloaded", check=existing_file
+        None,
+        "weights of FID's Inception: torch-fidelity's .pth, or NVIDIA's TorchScript archive .pt, whose code is not "
+        "run; by default the former is downloaded",
+        check=existing_file,
     )
     frechet_net: str = option("vgg16", "features of frechet and kid", choices=tuple(FEATURE_NETS))
     frechet_weights: str | None = option(

@@ -9,6 +9,25 @@ from torch import nn
 
 from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.metrics import InceptionFeatures, LpipsEmbedding, TrunkFeatures, alexnet_lpips
+from groupdnet_hub.metrics.imagenet_trunks import trunk_download
+from groupdnet_hub.metrics.inception import inception_download
+
+_LPIPS = {"mcsd", "mocd", "lpips", "memory"}
+
+
+def check_downloads(settings: EvaluateConfig) -> None:
+    """Refuse weights that would be downloaded and are out of reach, before anything is read or drawn.
+
+    Raises:
+        ValueError: naming the flag of a local file.
+    """
+    metrics = set(settings.metrics)
+    if metrics & _LPIPS and settings.alexnet_weights is None:
+        trunk_download("alexnet", "--alexnet_weights").check()
+    if metrics & {"fid", "kid_inception"} and settings.inception_weights is None:
+        inception_download().check()
+    if metrics & {"frechet", "kid"} and settings.frechet_weights is None:
+        trunk_download(settings.frechet_net, "--frechet_weights").check()
 
 
 class Networks:

@@ -13,6 +13,7 @@ from groupdnet_hub.training.build import (
     build_model,
     build_objective,
     build_parts,
+    check_perceptual_download,
     enable_gradient_checkpointing,
     objective_of,
     on_device,
@@ -85,6 +86,8 @@ def build_run(
     settings: TrainConfig, accelerator: Accelerator, form: StepForm, labels: LabelSet, comparison: Comparison
 ) -> Run:
     """Return what the loop works with; a checkpoint of another network or other data is refused on the way."""
+    check_perceptual_download(settings.perceptual_net, settings.perceptual_weights)
+
     # The model: new, or one to continue from, possibly for other classes.
     given = given_pairs(settings, labels)
     settings = with_checked_data(settings, given, labels, accelerator)
