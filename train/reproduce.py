@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 from groupdnet_hub.data.paired import PairedImages, read_label_set
 from groupdnet_hub.evaluation.config import parse_evaluate_config
-from groupdnet_hub.evaluation.networks import check_downloads
 from groupdnet_hub.evaluation.paper_tables import PAPER_TABLES
 from groupdnet_hub.evaluation.reproduce_plan import (
     SCALES,
@@ -33,6 +32,7 @@ from groupdnet_hub.evaluation.reproduce_plan import (
 from groupdnet_hub.evaluation.reproduce_report import measured, study_table, system_table
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings, refuse
+from groupdnet_hub.runs.measuring.networks import check_downloads
 from groupdnet_hub.runs.output_lock import sole_writer
 from groupdnet_hub.runs.provenance import commit, machine
 from groupdnet_hub.runs.scripts import program, run_script
@@ -148,7 +148,8 @@ class Run:
         if not self._is_trained():
             check_perceptual_download(self.perceptual_net, self.settings.perceptual_weights)
         if not self._is_measured():
-            check_downloads(parse_evaluate_config(self._measure_flags()))
+            measured = parse_evaluate_config(self._measure_flags())
+            check_downloads(measured, measured.metrics)
 
     def train(self) -> None:
         """Train the system, resume its training, or do nothing if it is finished.

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from groupdnet_hub import load_system
 from groupdnet_hub.baselines import System
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.runs.accelerators import (
@@ -43,7 +44,7 @@ from groupdnet_hub.training.state.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from groupdnet_hub.training.state.discriminator_state import weights_to_save
+from groupdnet_hub.training.state.discriminator_state import saved_weights, weights_to_save
 from groupdnet_hub.training.state.run_folder import open_run, remove_run
 from groupdnet_hub.training.step import Learner, StepKind
 from groupdnet_hub.training.upload import create_repository, upload
@@ -81,6 +82,7 @@ def run(settings: TrainConfig) -> None:
             report_start(state, record)
             if checkpoint is not None:
                 resume(state, checkpoint)
+            state.quality.begin(None if checkpoint is None else state.batches.progress.step)
             train_and_save(state)
         accelerator.end_training()
 
@@ -120,6 +122,8 @@ def train(run: Run) -> None:
     accelerator = learner.accelerator
     learner.model.train()
     learner.discriminator.train()
+    if run.quality.due(progress.step):  # stopped before it was measured
+        evaluate(run)
     main_process = accelerator.is_main_process
     bar = tqdm(total=steps, initial=progress.step, disable=not main_process, mininterval=2)
     limit = TimeLimit(settings.max_train_seconds, accelerator.num_processes, settings.logging_steps)
@@ -141,6 +145,8 @@ def train(run: Run) -> None:
             with throughput.paused():
                 if progress.step % settings.validation_steps == 0:
                     save_preview(run)
+                if run.quality.due(progress.step):
+                    evaluate(run)
                 stops = progress.step < steps and limit.reached(progress.step)
                 if stops or progress.step % settings.checkpointing_steps == 0:
                     save_state(run)
@@ -191,6 +197,8 @@ def model_to_save(run: Run) -> System:
     if run.settings.save_discriminator:
         discriminator = accelerator.unwrap_model(run.learner.discriminator)
         model.discriminator_to_save = weights_to_save(discriminator, model.config)
+    step = run.batches.progress.step
+    model.card_facts = run.facts.at(step) | run.quality.facts(step)
     return model
 
 
@@ -207,11 +215,22 @@ def save_preview(run: Run) -> None:
     run.learner.model.train()
 
 
+def evaluate(run: Run) -> None:
+    """Measure the model on validation pictures; with ``--keep_best``, save it if it is the best so far."""
+    accelerator, step, quality = run.learner.accelerator, run.batches.progress.step, run.quality
+    with quality.timed():
+        quality.measure(model_to_save(run), step)
+        quality.keep(step, lambda: write_model(run))
+    quality.report(run.trackers, step)
+    if accelerator.is_main_process:
+        tqdm.write(quality.line(step))
+    run.learner.model.train()
+
+
 def save_state(run: Run) -> None:
     """Write a checkpoint from which the run can be resumed, with the model as it would be saved now."""
     accelerator, settings, progress = run.learner.accelerator, run.settings, run.batches.progress
     model = model_to_save(run)
-    model.card_facts = run.facts.at(progress.step)
 
     def write_more(folder: Path) -> None:
         model.save_pretrained(folder / MODEL_FOLDER)
@@ -227,23 +246,44 @@ def resume(run: Run, checkpoint: Checkpoint) -> None:
     accelerator, progress = run.learner.accelerator, run.batches.progress
     load_checkpoint(accelerator, checkpoint)
     progress.load(checkpoint.progress)
+    run.inference.resumed_at(progress.step)
     accelerator.print(f"resuming from step {progress.step}")
 
 
 def save_model(run: Run) -> None:
-    """Write the trained model into ``OUTPUT_DIR/model``, and upload it if the settings say so."""
-    settings, accelerator = run.settings, run.learner.accelerator
+    """Write the last model into ``OUTPUT_DIR/model``, unless the best is there; upload it if the settings say so."""
+    settings, accelerator, best = run.settings, run.learner.accelerator, run.quality.best
     if accelerator.is_main_process:
         folder = settings.output_path / "model"
-        model = model_to_save(run)
-        model.card_facts = run.facts.at(run.batches.progress.step)
-        model.save_pretrained(folder, repo_id=settings.hub_model_id)
-        if not settings.save_discriminator:  # one of an earlier run would not be this model's
-            (folder / DISCRIMINATOR_FILE).unlink(missing_ok=True)
-        accelerator.print(f"saved {folder}")
+        if best is None:
+            write_model(run)
+        run.quality.finish()
+        accelerator.print(
+            f"saved {folder}" + ("" if best is None else f", the model of step {best.evaluation.step}")
+        )
         if settings.hub_model_id:
+            model = model_to_save(run) if best is None else saved_model(run)
             accelerator.print(f"uploaded to {upload(model, settings)}")
     accelerator.wait_for_everyone()
+
+
+def write_model(run: Run) -> None:
+    """Write the model into ``OUTPUT_DIR/model``, atomically."""
+    settings = run.settings
+    folder = settings.output_path / "model"
+    model_to_save(run).save_pretrained(folder, repo_id=settings.hub_model_id)
+    if not settings.save_discriminator:  # one of an earlier run would not be this model's
+        (folder / DISCRIMINATOR_FILE).unlink(missing_ok=True)
+
+
+def saved_model(run: Run) -> System:
+    """Return the model that ``OUTPUT_DIR/model`` holds, with its discriminator if it has one."""
+    folder = run.settings.output_path / "model"
+    model = load_system(folder)
+    if run.settings.save_discriminator:
+        discriminator = run.learner.accelerator.unwrap_model(run.learner.discriminator)
+        model.discriminator_to_save = saved_weights(discriminator, folder, model.config)
+    return model
 
 
 if __name__ == "__main__":

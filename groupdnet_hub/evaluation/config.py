@@ -8,11 +8,10 @@ from pathlib import Path
 
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.evaluation.sampled.config import SAMPLED_METRICS, SampledSettings
-from groupdnet_hub.metrics import FEATURE_NETS
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import ignore_option
+from groupdnet_hub.runs.measuring.networks import MeasuringSettings
 from groupdnet_hub.runs.settings import (
-    Settings,
     at_least,
     existing_file,
     in_range,
@@ -28,7 +27,7 @@ _DEFAULT_METRICS = ("mcsd", "mocd", "lpips", "fps", "macs", "params")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureSettings(Settings):
+class MeasureSettings(MeasuringSettings):
     """Metrics, and the model and data that they measure."""
 
     model: str = option(help="the system to measure: a folder or a Hub id")
@@ -73,21 +72,6 @@ class MeasureSettings(Settings):
     )
     batch_size: int = option(8, "pictures drawn at a time", check=at_least(1))
     seed: int = seed_option("seed of all codes")
-    alexnet_weights: str | None = option(
-        None,
-        "AlexNet trunk of LPIPS, a safetensors file; by default torchvision downloads",
-        check=existing_file,
-    )
-    inception_weights: str | None = option(
-        None,
-        "weights of FID's Inception: torch-fidelity's .pth, or NVIDIA's TorchScript archive .pt, whose code is not "
-        "run; by default the former is downloaded",
-        check=existing_file,
-    )
-    frechet_net: str = option("vgg16", "features of frechet and kid", choices=tuple(FEATURE_NETS))
-    frechet_weights: str | None = option(
-        None, "their trunk, a safetensors file; by default torchvision downloads", check=existing_file
-    )
     segmentation_model: str | None = option(
         None, "for miou: a semantic segmentation model of transformers, folder or Hub id"
     )

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groupdnet_hub.evaluation.inputs import evenly
 from groupdnet_hub.metrics import FeatureStatistics, frechet_distance, kernel_distance
+from groupdnet_hub.runs.measuring.items import evenly
 
 # Below, the bias of a Frechet distance is told: the 2,048 features of FID's network have no covariance of full rank.
 FULL_RANK = 2048

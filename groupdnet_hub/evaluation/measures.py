@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
-from groupdnet_hub.data.unknown import UNKNOWN, grey_unknown
 from groupdnet_hub.evaluation.feature_distances import FeatureDistances, small_sample_note
 from groupdnet_hub.evaluation.inputs import Inputs
 from groupdnet_hub.evaluation.results import ResultsFile
@@ -25,6 +24,7 @@ from groupdnet_hub.metrics import (
     eight_bit,
     frames_per_second,
 )
+from groupdnet_hub.runs.measuring.items import compared
 from groupdnet_hub.runs.sharding import run_sharded
 
 
@@ -97,17 +97,14 @@ def measure_pictures(
     ignored = {*segmenter[1].ignored, *inputs.ignored_classes} if segmenter else ()
     # Of the pictures, and of the photos, whose scores are the best that the model can give.
     meters = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
-    batches = [
-        list(indices[start : start + inputs.batch_size])
-        for start in range(0, len(indices), inputs.batch_size)
-    ]
+    batches = inputs.batches(indices)
 
     def measure_batch(position: int) -> None:
         batch = batches[position]
         photos, drawn, label = inputs.draw(batch)
-        real, fake = (eight_bit(grey_unknown(pictures, label == UNKNOWN)) for pictures in (photos, drawn))
+        both = compared(photos, drawn, label)
         for name, network in networks.items():
-            distances[name].update(batch, network(real), network(fake))
+            distances[name].update(batch, *(network(pictures) for pictures in both))
         if segmenter:
             for meter, pictures in zip(meters, (drawn, photos), strict=True):
                 found = segmenter[0](eight_bit(pictures))

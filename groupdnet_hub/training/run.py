@@ -42,6 +42,7 @@ from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.random_streams import build_streams
 from groupdnet_hub.training.reports.card_facts import CardFacts
 from groupdnet_hub.training.reports.preview import Preview
+from groupdnet_hub.training.reports.quality import Quality, build_quality
 from groupdnet_hub.training.reports.trackers import Trackers
 from groupdnet_hub.training.resuming import run_conditions
 from groupdnet_hub.training.schedules import RunLength, make_optimizer
@@ -64,6 +65,7 @@ class Run:
         batches: the training pictures, and the progress of the run.
         length: how many steps there are.
         preview: writes sample grids.
+        quality: measures the model on validation pictures.
         trackers: what numbers, pictures and tables of the run are reported to.
         facts: what the model card says of the run.
         conditions: what its checkpoints record of it.
@@ -77,6 +79,7 @@ class Run:
     batches: Batches
     length: RunLength
     preview: Preview
+    quality: Quality
     trackers: Trackers
     facts: CardFacts
     conditions: Conditions
@@ -108,6 +111,7 @@ def build_run(
     length = RunLength.of_run(resolved, data, processes)
     conditions = run_conditions(resolved, config, data, length, processes)
     comparison.check_data(conditions.data)
+    quality = build_quality(resolved, data, model, length.steps, accelerator)
     place = keep_pictures(settings, data, accelerator)
     grid = {name: value.to(accelerator.device) for name, value in grid_batch(settings, data).items()}
 
@@ -133,6 +137,7 @@ def build_run(
         batches=batches,
         length=length,
         preview=Preview(samples, grid, objective.parts.perceptual, means, resolved.seed),
+        quality=quality,
         trackers=Trackers(accelerator),
         facts=CardFacts(resolved, length, objective.used, before),
         conditions=conditions,

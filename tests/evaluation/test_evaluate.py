@@ -23,6 +23,7 @@ from groupdnet_hub.evaluation.sampled.report import distance_text
 from groupdnet_hub.io import downloads
 from groupdnet_hub.metrics import FeatureStatistics, TrunkFeatures, eight_bit, frechet_distance
 from groupdnet_hub.metrics.inception.weights import read_inception_weights
+from groupdnet_hub.runs.measuring import diversity
 from tests.helpers.command_lines import refusal
 from tests.helpers.evaluate_runs import IMAGES, SCRIPT, figures, flags
 from tests.helpers.generate_runs import save_model
@@ -175,7 +176,7 @@ def test_a_finished_part_stays_and_another_metric_is_added(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(evaluate, "measure_image", never)
+    monkeypatch.setattr(diversity, "measure_image", never)
     evaluate.main(flags(inputs, output, "--sheet_rows", "0"))
     assert {**figures(output), "frechet": 0} == {**figures(whole), "frechet": 0}
 

@@ -132,9 +132,9 @@ def test_all_bad_items_are_named_at_once(damaged: Path, tmp_path: Path) -> None:
 def test_networks_are_not_built_for_bad_data(
     damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import train.train
+    from groupdnet_hub.training import run
 
-    monkeypatch.setattr(train.train, "build_model", lambda *args: pytest.fail("a model is built"))
+    monkeypatch.setattr(run, "build_model", lambda *args: pytest.fail("a model is built"))
     refused(damaged, tmp_path / "out")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.data.listing import is_split
+from groupdnet_hub.data.shards.layout import shard_files
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -113,6 +116,15 @@ class DataSettings(Settings):
         "GiB of the host's memory that pictures may take, in each training process; by default 4",
         on_resume="free",
     )
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether the first data folder has a split ``validation``, for a stream also in shards."""
+        if not self.train_data_dir:
+            return False
+        folder = Path(self.train_data_dir[0])
+        in_shards = self.streaming and bool(shard_files(folder, "validation"))
+        return in_shards or is_split(folder / "validation")
 
     def check(self) -> None:
         """Refuse data that is not named, or not in a way that can be read."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
-from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs, has_instances, is_split, without_items
+from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs, has_instances, without_items
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.data.shards.layout import find_shards, shard_files
 from groupdnet_hub.data.shards.reading import load_shards, stream_shards
@@ -104,6 +104,7 @@ def folder_data(
     split: str = "train",
     transform: Transform | None = None,
     instances: bool | None = False,
+    cache_bytes: int = 0,
 ) -> PairedImages:
     """Return the pictures of a split of the data folders, without those that are left out.
 
@@ -114,9 +115,12 @@ def folder_data(
         split: ``train`` of all folders, or ``validation`` of the first.
         transform: random change of each item.
         instances: whether items have instance maps, as ``PairedImages`` takes it.
+        cache_bytes: memory for what was read, as ``PairedImages`` takes it.
     """
     pairs = without_items(_folder_pairs(settings, labels, split), settings.left_out.get(split, ()))
-    return PairedImages(pairs, labels, image_size, transform=transform, instances=instances)
+    return PairedImages(
+        pairs, labels, image_size, cache_bytes=cache_bytes, transform=transform, instances=instances
+    )
 
 
 def given_pairs(settings: TrainConfig, labels: LabelSet) -> dict[str, GivenPairs]:
@@ -124,7 +128,7 @@ def given_pairs(settings: TrainConfig, labels: LabelSet) -> dict[str, GivenPairs
     if settings.streaming:
         return {}
     train = _train_pairs(settings, labels)
-    if not _has_validation(settings):
+    if not settings.has_validation:
         return {"train": train}
     return {"train": train, "validation": _folder_pairs(settings, labels, "validation")}
 
@@ -192,23 +196,25 @@ def ignored_instances(data: Data) -> str | None:
     )
 
 
-def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:
+def validation_data(settings: TrainConfig, data: Data, *, cache_bytes: int = 0) -> PairedImages | None:
     """Return the validation split of the first data folder, if it has one; one in shards is unpacked by datasets."""
-    shards = shard_files(_first_folder(settings), "validation") if settings.streaming else []
+    if not settings.has_validation:
+        return None
+    shards = (
+        shard_files(Path((settings.train_data_dir or ("",))[0]), "validation") if settings.streaming else []
+    )
     if shards:
         pairs = RowPairs(load_shards(shards), settings.image_column, settings.label_column)
-        return PairedImages(pairs, data.labels, data.image_size, instances=data.instances)
-    if not _has_validation(settings):
-        return None
-    return folder_data(settings, data.labels, data.image_size, split="validation", instances=data.instances)
-
-
-def _has_validation(settings: TrainConfig) -> bool:
-    return bool(settings.train_data_dir) and is_split(_first_folder(settings) / "validation")
-
-
-def _first_folder(settings: TrainConfig) -> Path:
-    return Path((settings.train_data_dir or ("",))[0])
+        wanted = data.instances
+        return PairedImages(pairs, data.labels, data.image_size, cache_bytes=cache_bytes, instances=wanted)
+    return folder_data(
+        settings,
+        data.labels,
+        data.image_size,
+        split="validation",
+        instances=data.instances,
+        cache_bytes=cache_bytes,
+    )
 
 
 def spread(data: PairedImages, count: int) -> list[int]:
