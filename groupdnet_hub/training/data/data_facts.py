@@ -20,7 +20,7 @@ from groupdnet_hub.training.data.pictures import Data
 _REVISION = re.compile(r"@([0-9a-f]{7,64})/")
 
 
-def data_facts(settings: TrainConfig, data: Data, processes: int) -> dict[str, Any]:
+def data_facts(settings: TrainConfig, data: Data, processes: int = 1) -> dict[str, Any]:
     """Return facts that differ if a run reads other data, or a stream in another order, in plain JSON types.
 
     Args:
