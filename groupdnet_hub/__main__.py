@@ -31,6 +31,7 @@ COMMANDS = {
         "measure several models side by side", ("train", "compare_models.py"), "train,metrics"
     ),
     "reproduce": Command("make the paper's tables", ("train", "reproduce.py"), "train,metrics"),
+    "export": Command("write a model as ONNX or torch.export files", ("train", "export.py"), "export"),
 }
 
 

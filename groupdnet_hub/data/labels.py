@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from groupdnet_hub.config.presets import dont_care_class, free_colour, numbered_palette
 from groupdnet_hub.config.validation import Ignored, as_ignored, as_sequence, check_classes
@@ -252,13 +253,11 @@ def check_ids(label: Tensor, num_classes: int) -> None:
 
 def instance_edges(instance: Tensor) -> Tensor:
     """Return float32 [B, 1, H, W]: 1 at both pixels of every horizontal or vertical change of id in int [B, H, W]."""
-    edges = torch.zeros(instance.shape, dtype=torch.bool, device=instance.device)
     across = instance[:, :, 1:] != instance[:, :, :-1]
-    edges[:, :, 1:] |= across
-    edges[:, :, :-1] |= across
     down = instance[:, 1:] != instance[:, :-1]
-    edges[:, 1:] |= down
-    edges[:, :-1] |= down
+    edges = (
+        F.pad(across, (1, 0)) | F.pad(across, (0, 1)) | F.pad(down, (0, 0, 1, 0)) | F.pad(down, (0, 0, 0, 1))
+    )
     return edges[:, None].float()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -95,6 +96,7 @@ def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any]
         + _placement(config)
         + _prior(config),
         _usage(config, name),
+        _usage_of_export(config, name),
         _classes(config),
         _training(facts),
         _metrics(facts),
@@ -204,6 +206,48 @@ def _usage(config: CardConfig, name: str) -> str:
         f"look = pipe.reroll(look, {chosen}, seed=1)  # one class redrawn\n"
         'look.image.save("picture.png")\n```'
     )
+
+
+def _usage_of_export(config: CardConfig, name: str) -> str:
+    """Return how to draw with the files of ``groupdnet export``, without PyTorch."""
+    if not isinstance(config, GroupDNetConfig):
+        return ""
+    (height, width), classes = config.image_size, config.num_classes
+    noise = f"rng.standard_normal({(1, *config.code_shape)}, np.float32)"
+    lines = [
+        "rng = np.random.default_rng(0)",
+        f'label = np.array(Image.open("mask.png"), np.int64)[None]  # class ids, {height} x {width}',
+    ]
+    inputs = ["codes", "label"]
+    if config.instance_edges:
+        lines += ['instance = np.array(Image.open("instances.png"), np.int64)[None]']
+        inputs += ["instance"]
+    if config.prior_codes:
+        uniform = f"rng.random({(1, classes)}, np.float32)"
+        lines += [f"uniform, noise = {uniform}, {noise}", _run("codes", "prior", "uniform", "noise")]
+    elif config.prior_rank:
+        shared = f"rng.standard_normal({(1, classes, config.prior_rank)}, np.float32)"
+        lines += [f"noise, shared = {noise}, {shared}", _run("codes", "prior", "noise", "shared")]
+    else:
+        lines += [f"codes = {noise}"]
+    lines += [
+        _run("image", "decoder", *inputs),
+        "picture = np.rint(127.5 * (image[0].transpose(1, 2, 0) + 1))  # from -1 to 1",
+        'Image.fromarray(picture.astype(np.uint8)).save("picture.png")',
+    ]
+    return (
+        "## Without PyTorch\n\n"
+        "As ONNX files, made on a machine with `pip install 'groupdnet-hub[export]'`; `exported/export.json` describes "
+        f"them.\n\n```bash\ngroupdnet export {shlex.quote(name)} --output_dir exported\n```\n\n"
+        "```python\nimport numpy as np\nfrom onnxruntime import InferenceSession\nfrom PIL import Image\n\n"
+        + "\n".join(lines)
+        + "\n```"
+    )
+
+
+def _run(result: str, file: str, *inputs: str) -> str:
+    given = ", ".join(f'"{name}": {name}' for name in inputs)
+    return f'({result},) = InferenceSession("exported/{file}.onnx").run(None, {{{given}}})'
 
 
 def _usage_of_baseline(config: CardConfig, name: str) -> str:

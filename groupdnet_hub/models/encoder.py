@@ -52,6 +52,9 @@ class Gaussian:
         return -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(dim=(2, 3, 4))
 
 
+torch.export.register_dataclass(Gaussian)  # so that it takes modules that return one
+
+
 def split_by_class(image: Tensor, label: Tensor, num_classes: int, mode: str) -> tuple[Tensor, Tensor | None]:
     """Return the encoder's input: one picture for each class, X_c = M_c X (Eq. 2).
 
@@ -158,7 +161,7 @@ class GroupEncoder(nn.Module):
         size = x.shape[2], x.shape[3]
         if shown is not None and config.encoder_colours:
             x = with_colours(x, cell_colours(split, shown, size))
-        shape = (len(x), config.num_classes, config.latent_channels, *size)
+        shape = (x.shape[0], config.num_classes, config.latent_channels, *size)
         mean, logvar = (layer(x).float().view(shape).to(image.dtype) for layer in (self.mean, self.logvar))
         if shown is not None and config.code_filling != "none":
             cells = nearest_shown_cells(shown, size)

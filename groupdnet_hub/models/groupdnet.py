@@ -89,12 +89,11 @@ class GroupDNet(nn.Module, StrictHubMixin):
             Gaussian with ``mean`` and ``logvar`` [B, C, z, h, w].
 
         Raises:
-            ValueError: for shapes that do not fit each other or the model, or an unknown class id.
+            ValueError: for shapes that do not fit each other or the model, and (outside of graphs) an unknown class id.
         """
         label = self._checked_label(label)
         check_image(image, label)
-        slots = self.class_order.label_in_slots(label)
-        posterior = self.encoder(image.to(self.device, self.dtype), slots)
+        posterior = self.encoder(image.to(self.device, self.dtype), self.class_order.label_in_slots(label))
         return Gaussian(*map(self.class_order.codes_by_class, (posterior.mean, posterior.logvar)))
 
     def prepare(
@@ -181,8 +180,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
             (picture [B, 3, H, W], posterior).
         """
         posterior = self.encode(image, label)
-        if noise is None:
-            noise = torch.randn_like(posterior.mean)
+        noise = torch.randn_like(posterior.mean) if noise is None else noise
         return self.decode(posterior.with_noise(noise), prepared or label, instance), posterior
 
     def sample_codes(
@@ -206,8 +204,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         if generator is None:
             generator = torch.Generator(self.device)
             generator.seed()
-        codes = self.prior.sample(batch, generator=generator, spatial=spatial)
-        return codes.to(self.device, self.dtype)
+        return self.prior.sample(batch, generator=generator, spatial=spatial).to(self.device, self.dtype)
 
     def redraw(self, codes: Tensor, class_id: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Return codes [B, C, z, h, w] with one class's drawn anew (section 4.2); all others stay as they are."""

@@ -8,10 +8,20 @@ from torch import Tensor
 from groupdnet_hub.data.labels import check_ids, instance_edges
 
 
+def is_recorded() -> bool:
+    """Return whether operations are recorded as a graph just now, by ``torch.export``, ``torch.onnx`` or ``torch.jit``.
+
+    Shapes are known then, values are not: nothing may depend on them but through tensors.
+    """
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+
+
 def checked_label(
     label: Tensor, num_classes: int | None, factor: int, image_size: tuple[int, int], device: torch.device
 ) -> Tensor:
     """Return a label map as int64 [B, H, W] on ``device``.
+
+    While a graph is recorded (:func:`is_recorded`) ids cannot be checked, and the graph does not check them either.
 
     Args:
         label: integers [B, H, W].
@@ -31,7 +41,7 @@ def checked_label(
             f"the label map is {_size(label)}; both sides must be multiples of {factor} "
             f"(this model was made for {image_size[0]}x{image_size[1]})"
         )
-    if num_classes is not None:
+    if num_classes is not None and not is_recorded():
         check_ids(label, num_classes)
     return label.to(device, torch.int64)
 

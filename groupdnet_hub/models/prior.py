@@ -117,13 +117,25 @@ class PrincipalDirections(CodePrior):
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
     ) -> Tensor:
         """Draw codes as :meth:`CodePrior.sample`."""
-        mean, factor, unfitted = (
-            buffer.to(generator.device, torch.float32) for buffer in (self.mean, self.factor, self.unfitted)
-        )
         noise = _noise(batch, *self.code_shape, generator=generator)
         shared = _noise(batch, self.code_shape[0], self.rank, generator=generator)
+        return self._stretched(self(noise, shared), spatial)
+
+    def forward(self, noise: Tensor, shared: Tensor) -> Tensor:
+        """Return the codes that random numbers stand for.
+
+        Args:
+            noise: standard normal, [B, C, z, h, w]; for classes that were not fitted.
+            shared: standard normal, [B, C, R]; e above.
+
+        Returns:
+            float32 [B, C, z, h, w], on the device of ``noise``.
+        """
+        mean, factor, unfitted = (
+            buffer.to(noise.device, torch.float32) for buffer in (self.mean, self.factor, self.unfitted)
+        )
         codes = mean + unfitted[:, None] * noise.flatten(2) + torch.einsum("cdr,bcr->bcd", factor, shared)
-        return self._stretched(codes.view(batch, *self.code_shape), spatial)
+        return codes.view_as(noise)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Encoded]) -> None:
@@ -186,9 +198,22 @@ class EmpiricalPrior(CodePrior):
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
     ) -> Tensor:
         """Draw codes as :meth:`CodePrior.sample`."""
-        device, classes = generator.device, self.code_shape[0]
+        u = torch.rand(batch, self.code_shape[0], generator=generator, device=generator.device)
+        noise = _noise(batch, *self.code_shape, generator=generator)
+        return self._stretched(self(u, noise), spatial)
+
+    def forward(self, u: Tensor, noise: Tensor) -> Tensor:
+        """Return the codes that random numbers stand for.
+
+        Args:
+            u: uniform in [0, 1), [B, C]; which of a class's pictures is chosen.
+            noise: standard normal, [B, C, z, h, w]; e above.
+
+        Returns:
+            float32 [B, C, z, h, w], on the device of ``noise``.
+        """
+        device, classes = noise.device, self.code_shape[0]
         count = self.count.to(device, torch.float32)
-        u = torch.rand(batch, classes, generator=generator, device=device)
         if self.ties:
             u = u[:, self._followed]
         # A u just below 1 may round up to the count, and a file may hold any count.
@@ -197,9 +222,7 @@ class EmpiricalPrior(CodePrior):
         rows = torch.arange(classes, device=self.mean.device)
         # Only what was chosen is converted and moved: the whole store is hundreds of times larger.
         mean, std = (store[rows, chosen].to(device, torch.float32) for store in (self.mean, self.std))
-        noise = _noise(batch, *self.code_shape, generator=generator).flatten(2)
-        codes = mean + std * noise
-        return self._stretched(codes.view(batch, *self.code_shape), spatial)
+        return (mean + std * noise.flatten(2)).view_as(noise)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Encoded]) -> None:

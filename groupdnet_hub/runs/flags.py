@@ -119,6 +119,9 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None
         if group not in groups:
             groups[group] = parser.add_argument_group(group)
         keywords = _read_as(hints[one.name]) | one.metadata["flag"]
+        if one.metadata.get("positional"):
+            groups[group].add_argument(one.name, metavar=one.name.upper(), help=_help(one), **keywords)
+            continue
         groups[group].add_argument(
             f"--{one.name}", required=one.default is MISSING, help=_help(one), **keywords
         )

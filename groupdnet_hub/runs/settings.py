@@ -113,6 +113,11 @@ def option(
     return field(default=default, metadata=metadata, repr=not secret)
 
 
+def argument(help: str) -> Any:
+    """Return a dataclass field that the command line gives as a word of its own, without a flag."""
+    return field(metadata={**option(help=help).metadata, "positional": True})
+
+
 def without_flag(default: Any) -> Any:
     """Return a dataclass field that the command line does not have."""
     return field(default=default)

@@ -12,7 +12,7 @@ from groupdnet_hub.__main__ import COMMANDS, main
 from groupdnet_hub.runs import scripts
 from tests.helpers.shared_data import ROOT
 
-NAMES = ["demo", "train", "evaluate", "generate", "prepare", "compare", "reproduce", "convert"]
+NAMES = ["demo", "train", "evaluate", "generate", "prepare", "compare", "reproduce", "export", "convert"]
 
 
 @pytest.fixture(autouse=True)

@@ -100,7 +100,7 @@ def test_a_space_asks_for_what_the_extra_asks_for() -> None:
 
 @pytest.mark.parametrize("folder", ["groupdnet_hub", "train", "space"])
 def test_everything_that_is_imported_is_asked_for(folder: str) -> None:
-    known = distributions("space", "parser", "train", "hub-data", "metrics", "faces")
+    known = distributions("space", "parser", "train", "hub-data", "metrics", "export", "faces")
     for path in (ROOT / folder).rglob("*.py"):
         assert third_party(imports(path, at_once=False)) <= known, path
 

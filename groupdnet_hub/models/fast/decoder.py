@@ -30,6 +30,7 @@ from groupdnet_hub.models.fast.unfolded_blocks import (
     modulations,
     run,
 )
+from groupdnet_hub.models.inputs import is_recorded
 
 # Just below 32 MiB, the largest block by whose size glibc sets its thresholds (M_MMAP_THRESHOLD in mallopt(3)).
 _FREED_BLOCK = 32 * 2**20 - 2**16
@@ -95,6 +96,8 @@ class FastDecoder(GroupDecoder):
         if is_joined(next(blocks_of(self))):
             found = self._joined_modulations(label, edges)
         else:
+            if lookup is None and is_recorded():
+                lookup = False  # what can be looked up or folded depends on values
             search = searches_windows(label.device) if lookup is None else lookup
             divisors = None if lookup is False else self._divisors_to_fold()
             folded = divisors is not None
@@ -185,7 +188,8 @@ class FastDecoder(GroupDecoder):
         prepared = label
         if prepared.folded and self.training:
             raise ValueError("this label map was prepared in evaluation mode: prepare it again to train")
-        fast = prepared.folded and not _wants_gradients(codes, *self.parameters())
+        # In a recorded graph no picture is like the one before it.
+        fast = prepared.folded and not is_recorded() and not _wants_gradients(codes, *self.parameters())
         if not fast or torch.is_autocast_enabled(codes.device.type):
             return self.activations(codes, prepared)[-1]
         if prepared.recorded is not None and codes.shape[0] == 1:
