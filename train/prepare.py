@@ -11,8 +11,10 @@ SOURCE is one of
   those with whose tags it agrees.
 
 It writes OUTPUT/classes.json and, for each split, OUTPUT/SPLIT/ with images/, labels/, instances/ where there are any,
-and metadata.jsonl. A stopped run resumes when it is started again with the same flags. Pairs that cannot be read
-or do not fit are listed at the end, and the exit status is then 1; it is 2 if the run could not be started.
+and metadata.jsonl; with --shard_size, OUTPUT/data/ with shards of many pictures. Processes and machines that
+``accelerate launch`` starts share the work, where they see the same OUTPUT. A stopped run resumes when it is started
+again with the same flags. Pairs that cannot be read or do not fit are listed at the end, and the exit status is then 1;
+it is 2 if the run could not be started.
 """
 
 from __future__ import annotations
@@ -20,11 +22,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from groupdnet_hub.data.shards.writing import require_parquet
 from groupdnet_hub.prepare.config import CcpConfig, PrepareConfig, parse_prepare_config
 from groupdnet_hub.prepare.download import CCP_LICENCE, download_ccp
-from groupdnet_hub.prepare.plan import conditions_of, find_items
+from groupdnet_hub.prepare.plan import conditions_of, find_items, on_device
 from groupdnet_hub.prepare.push import push, require_datasets
-from groupdnet_hub.prepare.run import Summary, prepare_all
+from groupdnet_hub.prepare.run import Preparing
+from groupdnet_hub.prepare.sources import Found
+from groupdnet_hub.prepare.work.summary import Preparation, Summary
+from groupdnet_hub.runs.sharding import on_main_process, start_accelerator
 
 
 def run(settings: PrepareConfig) -> Summary:
@@ -35,17 +41,39 @@ def run(settings: PrepareConfig) -> Summary:
     """
     if settings.push_to_hub:
         require_datasets()  # before an hour of work
-    if isinstance(settings, CcpConfig) and settings.download:
-        print(CCP_LICENCE)
-        download_ccp(settings.raw)
-        print(f"Clothing Co-Parsing is in {settings.raw}")
-    found, recipe = find_items(settings)
-    summary = prepare_all(
-        found, recipe, conditions_of(settings), settings.output, num_workers=settings.num_workers
+    if settings.shard_size:
+        require_parquet("--shard_size")
+    accelerator = start_accelerator()
+
+    def find() -> tuple[Found, Preparation]:
+        if isinstance(settings, CcpConfig) and settings.download:
+            print(CCP_LICENCE)
+            download_ccp(settings.raw)
+            print(f"Clothing Co-Parsing is in {settings.raw}")
+        return find_items(settings)
+
+    def upload() -> str:
+        return push(
+            settings.output,
+            settings.push_to_hub or "",
+            private=settings.hub_private,
+            shards=bool(settings.shard_size),
+        )
+
+    found, recipe = on_main_process(accelerator, find)
+    preparing = Preparing(
+        found,
+        on_device(recipe, settings, str(accelerator.device)),
+        conditions_of(settings),
+        settings.output,
+        accelerator,
+        settings.workers,
     )
-    print("\n".join(summary.lines()), flush=True)
+    summary = preparing.shards(settings.shard_size) if settings.shard_size else preparing.files()
+    accelerator.print("\n".join(summary.lines()), flush=True)
     if settings.push_to_hub and summary.prepared:
-        print(f"uploaded to {push(settings.output, settings.push_to_hub, private=settings.hub_private)}")
+        accelerator.print(f"uploaded to {on_main_process(accelerator, upload)}")
+    accelerator.end_training()
     return summary
 
 

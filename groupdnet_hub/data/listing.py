@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from groupdnet_hub.data.rows import picture_in, undecoded
+from groupdnet_hub.data.shards.layout import shards_hint
 from groupdnet_hub.io.names import Names
 from groupdnet_hub.io.strict_json import read_json_lines, shown
 
@@ -126,6 +127,8 @@ def data_folder_problem(folder: Path, split: str) -> str | None:
     if not folder.is_dir():
         return f"there is no folder {folder}"
     problem = f"there is no folder {split} in {folder}"
+    if (hint := shards_hint(folder, split)) is not None:
+        return f"{problem}: {hint}"
     if is_split(folder):
         name = Path(os.path.abspath(folder)).name
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -179,19 +179,46 @@ class Segmenter(nn.Module):
 
     def probabilities(self, pictures: Tensor) -> Tensor:
         """Return probabilities float32 [B, C, H, W] of our classes for uint8 [B, 3, H, W], summed over labels."""
-        theirs = self._logits(pictures).softmax(dim=1)
+        return self._summed(self._logits(pictures))
+
+    def probabilities_of_each(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+        """Return the :meth:`probabilities` of pictures of several sizes, which the network sees at once.
+
+        Args:
+            pictures: uint8 [N, 3, H, W] each. Those of a processor without a fixed size are seen one after another.
+        """
+        inputs = [self._inputs(one) for one in pictures]
+        if len({one.shape[1:] for one in inputs}) > 1:
+            return [self.probabilities(one) for one in pictures]
+        logits = self.network(pixel_values=torch.cat(inputs)).logits
+        parts = logits.split([len(one) for one in inputs])
+        sizes = (one.shape[2:] for one in pictures)
+        return [self._summed(self._resized(part, *size)) for part, size in zip(parts, sizes, strict=True)]
+
+    def _summed(self, logits: Tensor) -> Tensor:
+        theirs = logits.softmax(dim=1)
         ours = theirs.new_zeros(theirs.shape[0], self.classes, *theirs.shape[2:])
         return ours.index_add_(1, self.ours, theirs)
 
     def _logits(self, pictures: Tensor) -> Tensor:
         """Return logits float32 [B, labels of the table, H, W]."""
+        logits = self.network(pixel_values=self._inputs(pictures)).logits
+        return self._resized(logits, *pictures.shape[2:])
+
+    def _inputs(self, pictures: Tensor) -> Tensor:
+        """Return what the network takes for uint8 [B, 3, H, W]."""
         height, width = pictures.shape[2:]
         top, left, rows, columns = _padded(height, width, self.processor.size)
         if (rows, columns) != (height, width):
             sides = (left, columns - width - left, top, rows - height - top)
             pictures = F.pad(pictures.float(), sides, mode="replicate").to(torch.uint8)
-        inputs = self.processor(images=list(pictures.cpu()), return_tensors="pt").to(pictures.device)
-        logits = self.network(pixel_values=inputs["pixel_values"]).logits[:, self.channels].float()
+        inputs = self.processor(images=list(pictures.cpu()), return_tensors="pt")["pixel_values"]
+        return inputs.to(self.channels.device)
+
+    def _resized(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """Return the network's logits as those of the table's labels, at the pictures' size."""
+        top, left, rows, columns = _padded(height, width, self.processor.size)
+        logits = logits[:, self.channels].float()
         logits = F.interpolate(logits, size=(rows, columns), mode="bilinear", align_corners=False)
         return logits[:, :, top : top + height, left : left + width]
 
@@ -206,7 +233,19 @@ def parse_both(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:
     pixels = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None]
     with torch.no_grad():
         both = segmenter.probabilities(torch.cat((pixels, pixels.flip(-1))))
-    return torch.stack((both[0], both[1].flip(-1))).numpy()
+    return torch.stack((both[0], both[1].flip(-1))).cpu().numpy()
+
+
+def parse_many(segmenter: Segmenter, photos: Sequence[Image.Image]) -> list[np.ndarray]:
+    """Return :func:`parse` of each photo, all of which the network sees at once; on the segmenter's device."""
+    if len(photos) == 1:
+        return [parse(segmenter, photos[0])]
+    if not photos:
+        return []
+    pixels = [torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None] for photo in photos]
+    with torch.no_grad():
+        found = segmenter.probabilities_of_each([torch.cat((one, one.flip(-1))) for one in pixels])
+    return [torch.stack((both[0], both[1].flip(-1))).mean(dim=0).cpu().numpy() for both in found]
 
 
 def parse_once(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:

@@ -24,6 +24,9 @@ PARSER = shipped("space", "parser")
 MIN_SURENESS = 0.8
 # The same with tags, chosen by eye: below it maps of photos of Clothing Co-Parsing are mottled.
 MIN_SURENESS_TAGGED = 0.7
+# Photos that a parser sees at once on a GPU.
+GPU_BATCH = 16
+_MOST_WORKERS = 8
 
 
 def _sides(name: str, sides: Sequence[int]) -> str | None:
@@ -63,7 +66,19 @@ class PrepareConfig(Settings):
         check=_sides,
         metavar="SIDE",
     )
-    num_workers: int = option(min(8, os.cpu_count() or 1), "processes; 0: this one", check=at_least(0))
+    num_workers: int | None = option(
+        None,
+        "worker processes of each process, or threads beside a GPU; 0: none; by default one for each core, "
+        f"{_MOST_WORKERS} at most",
+        check=at_least(0),
+    )
+    shard_size: int | None = option(
+        None,
+        "write OUTPUT/data/SPLIT-00000-of-00012.parquet with this many pictures each, which train.py --streaming reads "
+        "with many workers, in place of single files; 1000 is a good size",
+        check=at_least(1),
+        metavar="PICTURES",
+    )
     max_items: int | None = option(
         None, "number of pairs of each split to use, the first ones", check=at_least(1)
     )
@@ -73,6 +88,7 @@ class PrepareConfig(Settings):
     hub_private: bool = option(False, "make that data set private")
 
     # Fields that are flags of some sources, with their values for the others.
+    parser_batch_size: int | None = without_flag(None)
     split: str | None = without_flag(None)
     validation_share: float = without_flag(0.0)
     labels: Path | None = without_flag(None)
@@ -88,6 +104,14 @@ class PrepareConfig(Settings):
     parser: str | None = without_flag(None)
     tags: Path | Literal[True] | None = without_flag(None)
     ignore_id: tuple[Ignored, ...] = without_flag(())
+
+    @property
+    def workers(self) -> int:
+        """Number of workers of each process."""
+        if self.num_workers is not None:
+            return self.num_workers
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return min(_MOST_WORKERS, max(1, (os.cpu_count() or 1) // processes))
 
     @property
     def raw(self) -> Path:
@@ -313,6 +337,12 @@ class PhotosConfig(_Frames):
         "least mean probability of a class on its pixels, over the shown classes and the mirrored photo, below "
         f"which a photo is left out; by default {MIN_SURENESS}, or {MIN_SURENESS_TAGGED} with --tags",
         check=in_range(0, 1, "it is a probability, from 0 to 1"),
+    )
+    parser_batch_size: int | None = option(
+        None,
+        "photos that the parser sees at once; it may change a pixel of a map by rounding; by default 1 on a CPU, "
+        f"{GPU_BATCH} on a GPU",
+        check=at_least(1),
     )
     resolution: tuple[int, ...] | None = option(
         (256,), "SIDE, or HEIGHT WIDTH, to resize to", check=_sides, metavar="SIDE"

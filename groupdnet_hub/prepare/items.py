@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,24 @@ class Recipe:
     smooth: int = 0
     keep_gloves: bool = False
 
-    def prepare(self, item: Item, output: Path) -> Outcome:
-        """Prepare one item; see :func:`prepare_item`."""
-        return prepare_item(item, self, output)
+    @property
+    def batch_size(self) -> int:
+        """Number of pictures that are prepared together."""
+        return 1
+
+    @property
+    def device(self) -> str:
+        """Device that works for the items."""
+        return "cpu"
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Values of an item's entry besides its files and crop."""
+        return {}
+
+    def prepare_batch(self, items: Sequence[Item], output: Path) -> list[Outcome]:
+        """Prepare items; see :func:`prepare_item`."""
+        return [prepare_item(item, self, output) for item in items]
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from groupdnet_hub.data.person_frames import Box, crop, find_frame, upper_square
 from groupdnet_hub.data.person_maps import backdrop_of, cut_out, keep_main_person, without_bags
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.metrics import LabelTable, Segmenter
-from groupdnet_hub.metrics.segmenter import parse, sureness
+from groupdnet_hub.metrics.segmenter import parse, parse_many, sureness
 from groupdnet_hub.prepare.items import Outcome, write_item
 from groupdnet_hub.prepare.people import shows_several_people, smooth_edges
 from groupdnet_hub.prepare.photo_lists import CCP_BACKDROPS
@@ -97,6 +99,9 @@ class PhotoRecipe:
         smooth: side in pixels of the square over which label edges are smoothed (:func:`.people.smooth_edges`).
         by_tags: whether to limit the parser to the classes that the items' tags allow, and to leave out photos with
             gloves, without tags, of several people, and those in which the parser does not find a tagged garment.
+        batch_size: number of photos that the parser sees at once.
+        device: device of the parser.
+        threads: number of threads that read and write the photos of a batch.
     """
 
     labels: LabelSet
@@ -108,29 +113,83 @@ class PhotoRecipe:
     min_sureness: float = 0.0
     smooth: int = 0
     by_tags: bool = False
+    batch_size: int = 1
+    device: str = "cpu"
+    threads: int = 1
 
-    def prepare(self, item: Item, output: Path) -> Outcome:
-        """Label, check, cut, resize and write one photo below ``output``, each file atomically.
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Values of an item's entry besides its files and crop."""
+        return {"sureness": "number"}
+
+    def prepare_batch(self, items: Sequence[Item], output: Path) -> list[Outcome]:
+        """Label, check, cut, resize and write photos below ``output``, each file atomically.
+
+        The parser sees :attr:`batch_size` photos at once, and then the frames that are cut from them.
 
         Raises:
             OSError: if a file cannot be written.
         """
         segmenter = load_segmenter(self)
-        if self.by_tags:
-            if RARE & set(item.tags or ()):
-                return Outcome(item, left_out="gloves")
-            if not names_upper_garment(item.tags or (), self.labels):
-                return Outcome(
-                    item, left_out="without a tagged upper garment" if item.tags else "without tags"
-                )
-        try:
-            photo, parsed = _parsed(self, item.picture, item.tags)
-            if parsed.left_out is not None:
-                counts = {f"pictures do not show the tagged {name}": 1 for name in parsed.missing}
-                return Outcome(item, left_out=parsed.left_out, counts=counts)
-            found = self.label(segmenter, photo, item.frame, parsed)
-        except ValueError as error:
-            return Outcome(item, problem=" ".join(str(error).split()))
+        with ThreadPoolExecutor(self.threads) as pool:
+            outcomes = {
+                item: outcome for item in items if (outcome := self._left_out_by_tags(item)) is not None
+            }
+            pictures = {item.picture: item.tags for item in items if item not in outcomes}
+            photos = dict(zip(pictures, pool.map(_read, pictures), strict=True))
+            readable = {path: photo for path, photo in photos.items() if isinstance(photo, Image.Image)}
+            seen = self._parsed(segmenter, list(readable.values()))
+            limits = (self._limits(pictures[path]) for path in readable)
+            people = pool.map(find_person, seen, repeat(self.labels), limits)
+            parsed = dict(zip(readable, people, strict=True))
+
+            frames: dict[Item, tuple[Image.Image, Box | None]] = {}
+            for item in items:
+                if item in outcomes:
+                    continue
+                outcome = self._unusable(item, photos[item.picture], parsed.get(item.picture))
+                if outcome is not None:
+                    outcomes[item] = outcome
+                else:
+                    frames[item] = self.cut(readable[item.picture], item.frame, parsed[item.picture])
+            cut = [item for item, (_, box) in frames.items() if box is not None]
+            again = dict(zip(cut, self._parsed(segmenter, [frames[item][0] for item in cut]), strict=True))
+
+            def write(item: Item) -> Outcome:
+                photo, box = frames[item]
+                found = self.labelled(photo, box, parsed[item.picture], again.get(item))
+                return self._written(item, found, output)
+
+            outcomes |= zip(frames, pool.map(write, frames), strict=True)
+        return [outcomes[item] for item in items]
+
+    def _parsed(self, segmenter: Segmenter, photos: Sequence[Image.Image]) -> list[np.ndarray]:
+        size = self.batch_size
+        parts = (photos[start : start + size] for start in range(0, len(photos), size))
+        return [one for part in parts for one in parse_many(segmenter, part)]
+
+    def _limits(self, tags: Tags | None) -> Limits | None:
+        return limits_of(tags or (), self.labels) if self.by_tags else None
+
+    def _left_out_by_tags(self, item: Item) -> Outcome | None:
+        if not self.by_tags:
+            return None
+        if RARE & set(item.tags or ()):
+            return Outcome(item, left_out="gloves")
+        if not names_upper_garment(item.tags or (), self.labels):
+            return Outcome(item, left_out="without a tagged upper garment" if item.tags else "without tags")
+        return None
+
+    @staticmethod
+    def _unusable(item: Item, photo: Image.Image | ValueError, parsed: ParsedPhoto | None) -> Outcome | None:
+        if parsed is None:
+            return Outcome(item, problem=" ".join(str(photo).split()))
+        if parsed.left_out is None:
+            return None
+        counts = {f"pictures do not show the tagged {name}": 1 for name in parsed.missing}
+        return Outcome(item, left_out=parsed.left_out, counts=counts)
+
+    def _written(self, item: Item, found: Labelled | None, output: Path) -> Outcome:
         if found is None:
             return Outcome(item, left_out=_NOBODY)
         entry: dict[str, Any] = {} if found.box is None else {"crop": found.box.as_entry()}
@@ -159,11 +218,30 @@ class PhotoRecipe:
         Returns:
             The frame; None where the person is too small or too large for a photo framed like the training data.
         """
-        box, probabilities, ids = None, parsed.probabilities, parsed.ids
-        if frame != "none":
-            box = self._frame(frame, without_bags(ids, self.labels))
-            photo, _ = crop(photo, ids, box)
-            probabilities = _limited(parse(segmenter, photo), parsed.limits)
+        photo, box = self.cut(photo, frame, parsed)
+        return self.labelled(photo, box, parsed, None if box is None else parse(segmenter, photo))
+
+    def cut(self, photo: Image.Image, frame: str, parsed: ParsedPhoto) -> tuple[Image.Image, Box | None]:
+        """Return a frame of a photo and its box; the photo itself and None for the frame ``none``."""
+        if frame == "none":
+            return photo, None
+        box = self._frame(frame, without_bags(parsed.ids, self.labels))
+        return crop(photo, parsed.ids, box)[0], box
+
+    def labelled(
+        self, photo: Image.Image, box: Box | None, parsed: ParsedPhoto, again: np.ndarray | None
+    ) -> Labelled | None:
+        """Return a frame with its label map; see :meth:`label`.
+
+        Args:
+            photo: the frame's picture.
+            box: its position; None for the entire photo.
+            parsed: what was found in the entire photo.
+            again: probabilities of the frame, float32 [C, H, W], if it was cut.
+        """
+        probabilities, ids = parsed.probabilities, parsed.ids
+        if again is not None:
+            probabilities = _limited(again, parsed.limits)
             ids = keep_main_person(probabilities.argmax(0))
         person = float((ids != BACKGROUND).mean())
         if not _PERSON_FRACTION[0] <= person <= _PERSON_FRACTION[1]:
@@ -260,18 +338,17 @@ def find_photos(
     return found
 
 
-@functools.lru_cache(maxsize=1)
-def _parsed(recipe: PhotoRecipe, picture: Path, tags: Tags | None) -> tuple[Image.Image, ParsedPhoto]:
-    """Read and parse a photo; cached for its next frame."""
-    photo = read_photo(picture)
-    limits = limits_of(tags or (), recipe.labels) if recipe.by_tags else None
-    return photo, find_person(parse(load_segmenter(recipe), photo), recipe.labels, limits)
+def _read(picture: Path) -> Image.Image | ValueError:
+    try:
+        return read_photo(picture)
+    except ValueError as error:
+        return error
 
 
 @functools.lru_cache(maxsize=1)
 def load_segmenter(recipe: PhotoRecipe) -> Segmenter:
-    """Load the parser, once per process."""
-    return segmenter_for(recipe.parser, recipe.parser_labels, recipe.labels)
+    """Load the parser onto its device, once per process."""
+    return segmenter_for(recipe.parser, recipe.parser_labels, recipe.labels).to(recipe.device)
 
 
 def segmenter_for(parser: str, parser_labels: Path | None, labels: LabelSet) -> Segmenter:

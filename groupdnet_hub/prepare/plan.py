@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from groupdnet_hub import LabelSet
 from groupdnet_hub.data.unknown import with_ignored, written_labels
 from groupdnet_hub.prepare.ccp import read_tags
 from groupdnet_hub.prepare.config import (
+    GPU_BATCH,
     Ade20kConfig,
     CcpConfig,
     CityscapesConfig,
@@ -27,9 +29,9 @@ from groupdnet_hub.prepare.labels import (
     missing_classes,
 )
 from groupdnet_hub.prepare.photos import PhotoRecipe, find_photos
-from groupdnet_hub.prepare.run import Preparation
 from groupdnet_hub.prepare.sources import Found, find_ade20k, find_ccp, find_cityscapes, find_folder_pair
 from groupdnet_hub.prepare.tags import check_tags, find_tags
+from groupdnet_hub.prepare.work.summary import Preparation
 from groupdnet_hub.runs.settings import existing_file, existing_folder
 
 # Increased when the rules change the output for the same flags, which must not mix in one folder.
@@ -61,6 +63,15 @@ def find_items(settings: PrepareConfig) -> tuple[Found, Preparation]:
             keep_gloves=settings.keep_gloves,
         )
     return found.limited(settings.max_items).framed(settings.frame), recipe
+
+
+def on_device(recipe: Preparation, settings: PrepareConfig, device: str) -> Preparation:
+    """Return a recipe whose parser, if it has one, works on a device."""
+    if not isinstance(recipe, PhotoRecipe):
+        return recipe
+    on_cpu = device == "cpu"
+    size = settings.parser_batch_size or (1 if on_cpu else GPU_BATCH)
+    return replace(recipe, device=device, batch_size=size, threads=1 if on_cpu else max(1, settings.workers))
 
 
 def _find_photos(settings: PhotosConfig) -> tuple[Found, PhotoRecipe]:

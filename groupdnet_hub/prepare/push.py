@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from groupdnet_hub.data.shards.layout import FOLDER
+
 
 def require_datasets() -> Any:
     """Return the optional library ``datasets``.
@@ -36,13 +38,14 @@ def load_prepared(folder: Path, cache_dir: Path | None = None) -> Any:
     )
 
 
-def push(folder: Path, name: str, *, private: bool) -> str:
+def push(folder: Path, name: str, *, private: bool, shards: bool = False) -> str:
     """Upload a prepared folder as a data set, with its ``classes.json``, which training needs.
 
     Args:
         folder: prepared folder.
         name: Hub id of the data set.
         private: whether to make it private.
+        shards: whether it holds shards, which are uploaded as they are.
 
     Returns:
         The URL of the data set.
@@ -53,9 +56,14 @@ def push(folder: Path, name: str, *, private: bool) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
-    rows = load_prepared(folder)
     try:
-        rows.push_to_hub(name, private=private or None)
+        if shards:
+            HfApi().create_repo(name, repo_type="dataset", private=private or None, exist_ok=True)
+            HfApi().upload_folder(
+                repo_id=name, repo_type="dataset", folder_path=folder, allow_patterns=f"{FOLDER}/*.parquet"
+            )
+        else:
+            load_prepared(folder).push_to_hub(name, private=private or None)
         HfApi().upload_file(
             path_or_fileobj=str(folder / "classes.json"),
             path_in_repo="classes.json",

@@ -1,148 +1,301 @@
-"""Preparing all items of a data set, on several processes, with a record from which a stopped run resumes."""
+"""Preparing all items of a data set over processes and machines, with a record from which a stopped run resumes."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.data.listing import LISTING
+from groupdnet_hub.data.shards.layout import FOLDER
 from groupdnet_hub.io.atomic import atomic_write, writing_to
 from groupdnet_hub.io.strict_json import json_line
 from groupdnet_hub.prepare.items import Outcome
 from groupdnet_hub.prepare.sources import Found, Item, Problem
-from groupdnet_hub.runs.output_lock import sole_writer
+from groupdnet_hub.prepare.work.journal import Journal, Record
+from groupdnet_hub.prepare.work.shards import (
+    ShardJournal,
+    ShardPlan,
+    batches,
+    prepare_shard,
+)
+from groupdnet_hub.prepare.work.summary import Preparation, Summary, problem_of
+from groupdnet_hub.prepare.work.tasks import run_tasks
+from groupdnet_hub.runs.sharding import on_main_process, shard, sole_run
 
-# Beside the metadata of a split: the settings of the preparation, and a line for each finished item.
-_SETTINGS, _DONE = ".prepare.json", ".prepare.jsonl"
-
-
-class Preparation(Protocol):
-    """How one item is prepared; worker processes get copies."""
-
-    @property
-    def labels(self) -> LabelSet:
-        """Label set of the written maps."""
-
-    def prepare(self, item: Item, output: Path) -> Outcome:
-        """Write an item's files below ``output``, each atomically."""
+# Beside the metadata of a split, or the shards: the settings of the preparation.
+_SETTINGS = ".prepare.json"
 
 
-@dataclass
-class Summary:
-    """Summary of a run.
+@dataclass(frozen=True)
+class Preparing:
+    """The preparation of items, on one of the processes of a run.
 
     Attributes:
-        prepared: number of items in the folder.
-        cached: number of these that an earlier run prepared.
-        left_out: number of items left out, by reason.
-        problems: files that were skipped.
-        remarks: further lines.
-    """
-
-    prepared: int = 0
-    cached: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
-    problems: list[Problem] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    def lines(self) -> Iterator[str]:
-        """Yield the lines of the summary."""
-        text = f"prepared {self.prepared}"
-        if self.cached:
-            text += f" ({self.cached} of them before)"
-        text += f", left out {self.left_out.total()}"
-        if self.left_out:
-            text += " (" + ", ".join(f"{count} {why}" for why, count in sorted(self.left_out.items())) + ")"
-        yield text + f", skipped {len(self.problems)}" + (":" if self.problems else "")
-        yield from (f"  {problem.path}: {problem.reason}" for problem in self.problems)
-        yield from self.remarks
-
-
-def prepare_all(
-    found: Found, recipe: Preparation, settings: dict[str, Any], output: Path, *, num_workers: int
-) -> Summary:
-    """Prepare the items that ``output`` lacks; write ``classes.json`` and each split's ``metadata.jsonl``.
-
-    Args:
-        found: items to prepare.
-        recipe: how an item is prepared.
+        found: items to prepare, the same on all processes.
+        recipe: how items are prepared.
         settings: JSON values that must be equal for two runs that write to one folder.
-        output: folder to write.
-        num_workers: number of worker processes; 0 for none.
-
-    Raises:
-        ValueError: if the folder holds something else, another run writes to it, or a worker process died.
-        OSError: if a file cannot be written.
+        output: folder to write, which all processes see.
+        accelerator: accelerator of the run.
+        num_workers: number of worker processes of each process; 0 for none.
     """
-    splits = sorted({item.split for item in found.items})
 
-    def check() -> None:
-        _check_classes(output / "classes.json", recipe.labels)
+    found: Found
+    recipe: Preparation
+    settings: Mapping[str, Any]
+    output: Path
+    accelerator: Accelerator
+    num_workers: int
+
+    def files(self) -> Summary:
+        """Prepare what ``output`` lacks; write ``classes.json``, and each split's ``metadata.jsonl``.
+
+        Raises:
+            ValueError: if the folder holds something else, another run writes to it, or a worker process died.
+            OSError: if a file cannot be written.
+        """
+        splits = sorted({item.split for item in self.found.items})
+
+        def check() -> None:
+            _refuse_form(self.output / FOLDER, "a data set in shards", "give --shard_size as it was")
+            for split in splits:
+                _check_settings(self.output / split, self.settings)
+
+        def begin() -> tuple[list[int], int]:
+            for split in splits:
+                _open_split(self.output / split, self.settings, with_instances=self._has("instance"))
+            journals = {split: Journal(self.output / split) for split in splits}
+            for split, journal in journals.items():
+                journal.mend()
+                journal.read({item.name for item in self.found.items if item.split == split})
+            waiting = [
+                index
+                for index, batch in enumerate(batches(self.found.items, self.recipe.batch_size))
+                if any(item.name not in journals[item.split] for item in batch)
+            ]
+            return waiting, sum(journal.prepared for journal in journals.values())
+
+        with self._sole_run(check):
+            waiting, cached = on_main_process(self.accelerator, begin)
+            problems = self._shared(waiting, partial(self._write_files, splits))
+            return on_main_process(self.accelerator, lambda: self._listed(splits, problems, cached))
+
+    def shards(self, size: int) -> Summary:
+        """Write the shards that ``output`` lacks, of ``size`` pictures each, and ``classes.json``.
+
+        Raises:
+            ValueError, OSError: as :meth:`files`.
+        """
+        plan, folder = ShardPlan(self.found, size), self.output / FOLDER
+        settings = {**self.settings, **plan.conditions()}
+        names = plan.names()
+
+        def check() -> None:
+            for split in sorted({split for split, _ in names}):
+                _refuse_form(self.output / split, "a data set of single files", "leave out --shard_size")
+            _check_settings(folder, settings)
+
+        def begin() -> tuple[list[int], int]:
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(".*.partial"):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            if not (folder / _SETTINGS).exists():
+                _write_text(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
+            done = ShardJournal(self.output).read(plan)
+            waiting = [number for number, name in enumerate(names) if plan.key(*name) not in done]
+            return waiting, sum(result.prepared for result in done.values())
+
+        with self._sole_run(check):
+            waiting, cached = on_main_process(self.accelerator, begin)
+            problems = self._shared(waiting, partial(self._write_shards, plan))
+            return on_main_process(self.accelerator, lambda: self._counted(plan, problems, cached))
+
+    # -- what all processes do together ----------------------------------------------------------------------
+
+    @contextmanager
+    def _sole_run(self, check: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock of the output, after a check that changes nothing, and after it once more."""
+
+        def check_all() -> None:
+            _check_classes(self.output / "classes.json", self.recipe.labels)
+            check()
+
+        on_main_process(self.accelerator, check_all)  # before anything is written
+        with (
+            sole_run(self.accelerator, self.output, "prepare", "choose another --output"),
+            writing_to(self.output),
+        ):
+            on_main_process(self.accelerator, check_all)  # another run may have ended meanwhile
+            for leftover in self.output.glob(".*.partial") if self.accelerator.is_main_process else ():
+                leftover.unlink(missing_ok=True)
+            yield
+
+    def _shared(
+        self, waiting: Sequence[int], write: Callable[[Sequence[int]], list[Problem]]
+    ) -> list[Problem]:
+        """Let each process write its share of what waits; return the problems of all.
+
+        Raises:
+            ValueError, OSError: if it fails on one of them, on every process.
+        """
+        problems: list[Problem] = []
+        error: ValueError | OSError | None = None
+        try:
+            problems = write([waiting[i] for i in shard(len(waiting), self.accelerator)])
+        except (ValueError, OSError) as raised:
+            error = raised
+        gathered = gather_object([(problems, None if error is None else str(error))])
+        if error is not None:
+            raise error
+        for _, elsewhere in gathered:
+            if elsewhere is not None:
+                raise ValueError(elsewhere)
+        return [problem for part, _ in gathered for problem in part]
+
+    def _results(self, fn: Callable[[Any], Any], tasks: Iterable[Any], pictures: int) -> Iterator[Any]:
+        """Yield the results of this process's tasks, with a progress bar."""
+        on_device = self.recipe.device != "cpu"
+        workers = 0 if pictures < 2 else min(self.num_workers, pictures)
+        several = self.accelerator.num_processes > 1
+        bar = tqdm(
+            total=pictures,
+            desc="preparing the first process's share" if several else "preparing",
+            unit="picture",
+            disable=not self.accelerator.is_main_process or not pictures,
+        )
+        with bar:
+            for count, result in run_tasks(fn, tasks, workers, on_device=on_device):
+                bar.update(count)
+                yield result
+
+    def _has(self, name: str) -> bool:
+        return any(getattr(item, name) is not None for item in self.found.items)
+
+    # -- single files ----------------------------------------------------------------------------------------
+
+    def _write_files(self, splits: Sequence[str], share: Sequence[int]) -> list[Problem]:
+        """Prepare the batches of these numbers, and record every finished item."""
+        journals = {split: Journal(self.output / split, self.accelerator.process_index) for split in splits}
+        before = {split: Journal(self.output / split) for split in splits}
+        names = {item.name for item in self.found.items} if share else set()
+        for journal in before.values():
+            journal.read(names)
+        wanted = set(share)
+
+        def tasks() -> Iterator[list[Item]]:
+            for index, batch in enumerate(batches(self.found.items, self.recipe.batch_size)):
+                if index in wanted:
+                    # The maps of a batch depend on all of it, by rounding.
+                    alone = self.recipe.batch_size == 1
+                    yield [item for item in batch if not alone or item.name not in before[item.split]]
+
+        problems = []
+        try:
+            pictures = sum(map(len, tasks()))
+            for outcomes in self._results(
+                partial(_prepare_batch, self.recipe, self.output), tasks(), pictures
+            ):
+                for outcome in outcomes:
+                    problem = problem_of(outcome)
+                    if problem is not None:
+                        problems.append(problem)
+                    else:
+                        record = Record(outcome.entry, outcome.left_out, outcome.counts)
+                        journals[outcome.item.split].write(outcome.item.name, record)
+        finally:
+            for journal in journals.values():
+                journal.close()
+        return problems
+
+    def _listed(self, splits: Sequence[str], problems: list[Problem], cached: int) -> Summary:
+        """Write the lists of all splits, in the order of the items, and sum up."""
+        self.recipe.labels.to_file(self.output / "classes.json")
+        summary = self._summary(problems, cached)
+        counts: Counter[str] = Counter()
         for split in splits:
-            _check_settings(output / split, settings)
-
-    check()  # before anything is written
-    with sole_writer(output, "prepare", "choose another --output"), writing_to(output):
-        check()  # another run may have ended meanwhile
-        for leftover in output.glob(".*.partial"):
-            leftover.unlink(missing_ok=True)
-        for split in splits:
-            _open_split(output / split, settings, with_instances=any(i.instance for i in found.items))
-        return _prepare(found, recipe, output, splits, num_workers)
-
-
-def _prepare(found: Found, recipe: Preparation, output: Path, splits: list[str], num_workers: int) -> Summary:
-    outcomes = {split: read_done(output / split, found.items) for split in splits}
-    summary = Summary(problems=list(found.problems), remarks=list(found.remarks))
-    summary.cached = sum(outcome.entry is not None for done in outcomes.values() for outcome in done.values())
-    waiting = [item for item in found.items if item.name not in outcomes[item.split]]
-    journals = {split: (output / split / _DONE).open("a", encoding="utf-8") for split in splits}
-    try:
-        for outcome in _outcomes(waiting, recipe, output, num_workers):
-            if outcome.problem is not None:
-                summary.problems.append(
-                    Problem(outcome.problem_path or outcome.item.picture, outcome.problem)
-                )
-                continue
-            outcomes[outcome.item.split][outcome.item.name] = outcome
-            journal = journals[outcome.item.split]
-            journal.write(json.dumps(_as_line(outcome)) + "\n")
-            journal.flush()
-    finally:
-        for journal in journals.values():
+            journal = Journal(self.output / split)
+            journal.read({item.name for item in self.found.items if item.split == split}, check_files=False)
+            lines = self._lines(split, journal, summary, counts)
+            with (
+                atomic_write(self.output / split / LISTING) as path,
+                path.open("w", encoding="utf-8") as listing,
+            ):
+                listing.writelines(lines)
             journal.close()
+        summary.finish(counts)
+        return summary
 
-    recipe.labels.to_file(output / "classes.json")
-    counts: Counter[str] = Counter()
-    for split in splits:
-        done = [
-            outcomes[split][i.name] for i in found.items if i.split == split and i.name in outcomes[split]
-        ]
-        entries = [outcome.entry for outcome in done if outcome.entry is not None]
-        summary.prepared += len(entries)
-        summary.left_out.update(outcome.left_out for outcome in done if outcome.left_out is not None)
-        for outcome in done:
-            counts.update(outcome.counts)
-        _write_text(output / split / LISTING, "".join(map(json_line, entries)))
-    summary.problems.sort(key=lambda problem: str(problem.path))
-    summary.remarks += [f"{count} {what}" for what, count in sorted(counts.items())]
-    return summary
+    def _lines(self, split: str, journal: Journal, summary: Summary, counts: Counter[str]) -> Iterator[str]:
+        """Yield the lines of a split's items in their order, and count what became of the items."""
+        for item in self.found.items:
+            if item.split != split or item.name not in journal:
+                continue
+            record = journal.record(item.name)
+            counts.update(record.counts)
+            if record.left_out is not None:
+                summary.left_out[record.left_out] += 1
+            if record.entry is not None:
+                summary.prepared += 1
+                yield json_line(record.entry)
+
+    def _summary(self, problems: list[Problem], cached: int) -> Summary:
+        return Summary(
+            cached=cached, problems=[*self.found.problems, *problems], remarks=list(self.found.remarks)
+        )
+
+    # -- shards ----------------------------------------------------------------------------------------------
+
+    def _write_shards(self, plan: ShardPlan, share: Sequence[int]) -> list[Problem]:
+        """Write the shards of these numbers, and record each."""
+        journal = ShardJournal(self.output, self.accelerator.process_index)
+        names = plan.names()
+        columns = {
+            **({"instance": "picture"} if self._has("instance") else {}),
+            **({"crop": "integers"} if any(item.frame != "none" for item in self.found.items) else {}),
+            **self.recipe.columns,
+        }
+        pictures = sum(plan.pictures(*names[number]) for number in share)
+        write = partial(prepare_shard, recipe=self.recipe, output=self.output, columns=columns)
+        problems = []
+        for result in self._results(write, (plan.shard(*names[number]) for number in share), pictures):
+            journal.write(result)
+            problems += result.problems
+        return problems
+
+    def _counted(self, plan: ShardPlan, problems: list[Problem], cached: int) -> Summary:
+        self.recipe.labels.to_file(self.output / "classes.json")
+        summary = self._summary(problems, cached)
+        counts: Counter[str] = Counter()
+        for result in ShardJournal(self.output).read(plan, with_problems=True).values():
+            summary.prepared += result.prepared
+            summary.left_out.update(result.left_out)
+            counts.update(result.counts)
+        summary.finish(counts)
+        return summary
+
+
+def _prepare_batch(recipe: Preparation, output: Path, items: Sequence[Item]) -> tuple[int, list[Outcome]]:
+    return len(items), recipe.prepare_batch(items, output)
+
+
+# -- the folder ----------------------------------------------------------------------------------------------------
+
+
+def _refuse_form(folder: Path, form: str, remedy: str) -> None:
+    if (folder / _SETTINGS).exists():
+        raise ValueError(f"{folder.parent} is {form}: {remedy}, or choose another --output")
 
 
 def _check_classes(path: Path, labels: LabelSet) -> None:
@@ -156,7 +309,7 @@ def _check_classes(path: Path, labels: LabelSet) -> None:
         raise ValueError(f"{path} ignores {was}, and this run {now}: choose another --output")
 
 
-def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
+def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Refuse the folder of a split that was prepared with other settings, or by another program."""
     if not folder.exists() or not any(folder.iterdir()):
         return
@@ -196,110 +349,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _open_split(folder: Path, settings: dict[str, Any], *, with_instances: bool) -> None:
+def _open_split(folder: Path, settings: Mapping[str, Any], *, with_instances: bool) -> None:
     """Create the folders and the record, and remove half-written files of a killed run."""
     for part in ("images", "labels", *(["instances"] if with_instances else [])):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    for partial in folder.glob("**/.*.partial"):
-        partial.unlink(missing_ok=True)
+        for name in os.listdir(folder / part):
+            if name.startswith(".") and name.endswith(".partial"):
+                (folder / part / name).unlink(missing_ok=True)
     if not (folder / _SETTINGS).exists():
-        _write_text(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
-
-
-def _as_line(outcome: Outcome) -> dict[str, Any]:
-    line = {"name": outcome.item.name, "entry": outcome.entry, "left_out": outcome.left_out}
-    return {**line, "counts": outcome.counts}
-
-
-def read_done(folder: Path, items: list[Item]) -> dict[str, Outcome]:
-    """Return the outcomes of earlier runs by name, for items whose files all exist.
-
-    Other lines are ignored: their items are prepared again.
-
-    Args:
-        folder: folder of the split.
-        items: items of the run.
-    """
-    path = folder / _DONE
-    by_name = {item.name: item for item in items if item.split == folder.name}
-    done: dict[str, Outcome] = {}
-    if not path.is_file():
-        return done
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if text and not text.endswith("\n"):  # a line that a kill cut short: the next must not be appended to it
-        text = text[: text.rfind("\n") + 1]
-        _write_text(path, text)
-    for line in text.split("\n"):
-        try:
-            record = json.loads(line)
-            item, entry = by_name.get(record["name"]), record["entry"]
-            files = [] if entry is None else [v for k, v in entry.items() if k.endswith("file_name")]
-            left_out, counts = record["left_out"], {str(k): int(v) for k, v in record["counts"].items()}
-            outcome = None
-            if not isinstance(left_out, str | None):
-                continue
-            if item is not None and all((folder / file).is_file() for file in files):
-                outcome = Outcome(item, entry, left_out, counts=counts)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
-            continue
-        if outcome is not None:
-            done[outcome.item.name] = outcome
-    return done
-
-
-def _outcomes(items: list[Item], recipe: Preparation, output: Path, num_workers: int) -> Iterator[Outcome]:
-    """Yield the outcomes as they arrive, with a progress bar."""
-    if not items:
-        return
-    bar: Callable[..., Any] = tqdm
-    if num_workers == 0 or len(items) < 2:
-        for item in bar(items, desc="preparing", unit="picture"):
-            yield recipe.prepare(item, output)
-        return
-    # Fresh processes: torch's threads do not survive a fork.
-    pool = ProcessPoolExecutor(
-        min(num_workers, len(items)), multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
-    try:
-        # All frames of one picture go to one worker, which parses it once.
-        pictures = [list(frames) for _, frames in itertools.groupby(items, lambda item: item.picture)]
-        futures = [pool.submit(_prepare_frames, recipe, frames, output) for frames in pictures]
-        with bar(total=len(items), desc="preparing", unit="picture") as progress:
-            for future in as_completed(futures):
-                outcomes = future.result()
-                progress.update(len(outcomes))
-                yield from outcomes
-    except BrokenProcessPool:
-        raise ValueError(
-            "a worker process died, perhaps for lack of memory: finished items are kept; run this again, with a "
-            "smaller --num_workers"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _prepare_frames(recipe: Preparation, frames: Sequence[Item], output: Path) -> list[Outcome]:
-    return [recipe.prepare(item, output) for item in frames]
-
-
-def _start_worker() -> None:
-    """Give the worker one thread, no stack trace on Ctrl-C, and an end with the main process."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def follow() -> None:
-        # A pool's workers outlive a killed main process: they wait for work that never comes.
-        multiprocessing.connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+        _write_text(folder / _SETTINGS, json.dumps(dict(settings), indent=1) + "\n")
 
 
 def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with atomic_write(path) as path:
+        path.write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _OTHER_PICTURES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".ppm", ".pgm", ".tga", ".psd", ".dng")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One picture to prepare.
 
@@ -108,13 +109,11 @@ def picture_files(
         problems: list to which pictures of equal names and of formats that are not read are added.
         ending: end of the file names to find, including the suffix; any picture by default.
     """
-    away = [path.resolve() for path in without if not folder.resolve().is_relative_to(path.resolve())]
+    away = {path.resolve() for path in without if not folder.resolve().is_relative_to(path.resolve())}
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in _files_below(folder, away):
         suffix = path.suffix.lower()
-        if suffix not in _PICTURES + _OTHER_PICTURES or path.name.startswith(".") or not path.is_file():
-            continue
-        if any(path.resolve().is_relative_to(other) for other in away):
+        if suffix not in _PICTURES + _OTHER_PICTURES or path.name.startswith("."):
             continue
         if suffix in _OTHER_PICTURES:
             problems.append(Problem(path, f"is a {suffix} file, which is not read: save it as PNG or JPEG"))
@@ -130,6 +129,23 @@ def picture_files(
         else:
             found[key] = path
     return found
+
+
+def _files_below(folder: Path, away: set[Path]) -> Iterator[Path]:
+    """Yield the files below a folder in the order of their paths, without those below the folders ``away``."""
+    try:
+        with os.scandir(folder) as there:
+            entries = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False), entry.is_file()) for entry in there
+            )
+    except OSError:
+        return
+    for name, is_folder, is_file in entries:
+        path = folder / name
+        if is_folder and path.resolve() not in away:
+            yield from _files_below(path, away)
+        elif is_file:
+            yield path
 
 
 def _pairs(

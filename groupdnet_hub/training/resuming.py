@@ -86,7 +86,7 @@ def run_conditions(
     return Conditions(
         network=config.to_dict(),
         settings=recorded_settings(settings, data.labels),
-        data=data_facts(settings, data),
+        data=data_facts(settings, data, processes),
         steps=length.steps,
         processes=processes,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 
-from groupdnet_hub import GroupDNet, LabelSet
+from groupdnet_hub import GroupDNet, LabelSet, StreamedImages
 from groupdnet_hub.baselines import System
 from groupdnet_hub.training.build import (
     build_model,
@@ -27,9 +27,11 @@ from groupdnet_hub.training.data.device_data import keep_pictures
 from groupdnet_hub.training.data.pictures import (
     Data,
     build_data,
+    given_pairs,
     grid_batch,
     ignored_instances,
 )
+from groupdnet_hub.training.data.stream_batches import StreamBatches
 from groupdnet_hub.training.distributed import prepare_batch_norms
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
@@ -90,7 +92,8 @@ def build_run(
     check_perceptual_download(settings.perceptual_net, settings.perceptual_weights)
 
     # The model: new, or one to continue from, possibly for other classes.
-    settings = with_checked_data(settings, labels, accelerator)
+    given = given_pairs(settings, labels)
+    settings = with_checked_data(settings, given, labels, accelerator)
     model, carried_over = build_model(settings, labels)
     if carried_over is not None:
         accelerator.print(carried_over.table())
@@ -102,7 +105,7 @@ def build_run(
     comparison.check_network(config.to_dict())
 
     # The data: pictures with label maps, read once where there is room for them.
-    data = build_data(settings, labels, config.image_size, instances=config.instance_edges)
+    data = build_data(settings, labels, config.image_size, instances=config.instance_edges, given=given)
     if (note := ignored_instances(data)) is not None:
         accelerator.print(note)
     length = RunLength.of_run(resolved, data, processes)
@@ -117,7 +120,13 @@ def build_run(
     learner, inference = build_learner(resolved, accelerator, model, data, form)
     objective = learner.objective
     means = build_means(resolved, objective, data, accelerator.device)
-    loader = build_loader(resolved, data, accelerator.device, on_device=place == "device")
+    batches = (
+        StreamBatches(resolved, data, accelerator)
+        if isinstance(data, StreamedImages)
+        else Batches(
+            accelerator, build_loader(resolved, data, accelerator.device, on_device=place == "device"), data
+        )
+    )
     samples = settings.output_path / "samples"
     return Run(
         settings=resolved,
@@ -125,7 +134,7 @@ def build_run(
         form=form,
         make_step=build_step(learner, form),
         inference=inference,
-        batches=Batches(accelerator, loader, data),
+        batches=batches,
         length=length,
         preview=Preview(samples, grid, objective.parts.perceptual, means, resolved.seed),
         quality=quality,

@@ -31,7 +31,7 @@ _READERS = {
     *("data.listing", "data.paired", "data.label_maps", "data.labels"),
     *("io.images", "io.strict_json", "io.tensors"),
     *("baselines.config", "baselines.registry", "baselines.unet"),
-    *("prepare.ccp", "prepare.matlab", "prepare.run", "prepare.labels"),
+    *("prepare.ccp", "prepare.matlab", "prepare.run", "prepare.work.journal", "prepare.labels"),
 }
 _PACKAGE = HERE.parents[1] / "groupdnet_hub"
 _MODULES = {".".join(path.relative_to(_PACKAGE).with_suffix("").parts) for path in _PACKAGE.rglob("*.py")}

@@ -19,8 +19,8 @@ from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.io.tensors import open_tensors
 from groupdnet_hub.prepare.ccp import read_tag_map, read_tags
 from groupdnet_hub.prepare.labels import CCP, ade20k_label_set
-from groupdnet_hub.prepare.run import read_done, read_settings
-from groupdnet_hub.prepare.sources import Item
+from groupdnet_hub.prepare.run import read_settings
+from groupdnet_hub.prepare.work.journal import Journal
 
 LABELS = LabelSet(("sky", "house", "road"), ((0, 0, 0), (255, 0, 0), (0, 255, 0)))
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -126,10 +126,13 @@ def journal(data: bytes) -> None:
     """What ``prepare.py`` left of a run that was stopped: its settings and its record of items."""
     _file("train/.prepare.json", data)
     _file("train/.prepare.jsonl", data)
-    item = Item("train", "a", Path("a.jpg"), Path("a.png"))
-    for name, outcome in read_done(_FOLDER / "train", [item]).items():
-        assert name == "a"
-        assert outcome.left_out is None or isinstance(outcome.left_out, str)
+    found = Journal(_FOLDER / "train")
+    found.mend()
+    found.read({"a"})
+    if "a" in found:
+        record = found.record("a")
+        assert record.left_out is None or isinstance(record.left_out, str)
+    found.close()
     assert isinstance(read_settings(_FOLDER / "train"), dict)
 
 

@@ -175,3 +175,51 @@ def test_same_names() -> None:
     table = LabelTable.same_names(PEOPLE)
     assert table.targets["shoes"] == PEOPLE.id_of("shoes")
     assert not table.ignored
+
+
+def test_photos_of_several_sizes_are_parsed_at_once(tmp_path: Path) -> None:
+    """The network sees a batch, and each photo gets the map that it gets alone, up to rounding."""
+    from groupdnet_hub.data.labels import LabelSet
+    from groupdnet_hub.metrics import Segmenter
+    from groupdnet_hub.metrics.segmenter import parse_many
+    from tests.helpers.small_parser import NAMES, save_small_parser
+
+    labels = LabelSet.from_names(list(NAMES))
+    segmenter = Segmenter(save_small_parser(tmp_path / "parser"), LabelTable.same_names(labels, NAMES))
+    seen: list[int] = []
+    segmenter.network.register_forward_pre_hook(
+        lambda _, args, named: seen.append(len(named["pixel_values"])), with_kwargs=True
+    )
+    sizes = ((40, 64), (90, 50), (64, 64))
+    noise = np.random.default_rng(0)
+    photos = [Image.fromarray(noise.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
+    found = parse_many(segmenter, photos)
+    assert seen == [6], "three photos and their mirror images"
+    for one, photo, size in zip(found, photos, sizes, strict=True):
+        assert one.shape == (len(NAMES), *size)
+        np.testing.assert_allclose(one, parse(segmenter, photo), atol=1e-5)
+
+
+def test_batches_give_what_single_photos_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    class Batched(ColourParser):
+        def probabilities_of_each(self, pictures: list[torch.Tensor]) -> list[torch.Tensor]:
+            seen.append(len(pictures))
+            return [self.probabilities(one) for one in pictures]
+
+    monkeypatch.setattr(prepare_photos, "load_segmenter", lambda recipe: Batched())
+    photos = write_photos(tmp_path / "photos")
+    (photos / "broken.png").write_bytes(b"no picture")
+    flags = ("photos", "--input", photos, "--resolution", 64, "--frame", "person", "upper")
+    for name, more in (("one", ()), ("many", ("--parser_batch_size", 4))):
+        assert prepare(*flags, "--output", tmp_path / name, *more) == 1
+    assert max(seen) > 1
+    assert max(seen) <= 4
+
+    def files(folder: Path) -> dict[str, bytes]:
+        found = [path for path in folder.rglob("*") if path.is_file() and path.name != ".prepare.jsonl"]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+    assert files(tmp_path / "one") == files(tmp_path / "many")
+    assert len(entries(tmp_path / "many" / "train")) == 4

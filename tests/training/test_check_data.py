@@ -24,7 +24,13 @@ from accelerate import Accelerator
 
 from groupdnet_hub.training.config import parse_train_config
 from groupdnet_hub.training.data import checked
-from groupdnet_hub.training.data.pictures import build_data, build_labels, grid_batch, validation_data
+from groupdnet_hub.training.data.pictures import (
+    build_data,
+    build_labels,
+    given_pairs,
+    grid_batch,
+    validation_data,
+)
 from tests.helpers.train_runs import SCRIPT, train_flags, train_here
 
 FLAGS = ("--perceptual_net", "none", "--max_train_steps", "1")
@@ -126,9 +132,9 @@ def test_all_bad_items_are_named_at_once(damaged: Path, tmp_path: Path) -> None:
 def test_networks_are_not_built_for_bad_data(
     damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import train.train
+    from groupdnet_hub.training import run
 
-    monkeypatch.setattr(train.train, "build_model", lambda *args: pytest.fail("a model is built"))
+    monkeypatch.setattr(run, "build_model", lambda *args: pytest.fail("a model is built"))
     refused(damaged, tmp_path / "out")
 
 
@@ -191,7 +197,9 @@ def test_what_is_left_out_is_nowhere_in_the_run(damaged: Path, tmp_path: Path) -
     settings = train_settings(damaged, *flags)
     labels = build_labels(settings)
     with process_as_it_was():
-        settings = checked.with_checked_data(settings, labels, Accelerator(cpu=True))
+        settings = checked.with_checked_data(
+            settings, given_pairs(settings, labels), labels, Accelerator(cpu=True)
+        )
     left = build_data(settings, labels, (32, 32))
     grid = grid_batch(settings, left)
     validation = validation_data(settings, left)

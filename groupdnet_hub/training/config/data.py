@@ -8,6 +8,7 @@ from typing import Literal
 
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.listing import is_split
+from groupdnet_hub.data.shards.layout import shard_files
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -37,7 +38,9 @@ class DataSettings(Settings):
         None, "Hugging Face data set id, or 'imagefolder' together with --train_data_dir", on_resume="data"
     )
     streaming: bool = option(
-        False, "read --dataset_name as it is downloaded, without keeping it; needs --max_train_steps"
+        False,
+        "read --dataset_name as it is downloaded, without keeping it, or the shards that prepare.py --shard_size has "
+        "written into --train_data_dir; needs --max_train_steps",
     )
     classes: str | None = option(
         None,
@@ -96,7 +99,11 @@ class DataSettings(Settings):
         0.5, "fraction of the pictures in which each of these classes is recoloured", check=in_range(0, 1)
     )
 
-    dataloader_num_workers: int = option(0, "processes that read pictures", on_resume="free")
+    dataloader_num_workers: int = option(
+        0,
+        "processes that read pictures; each reads shards of its own of a stream, whose order depends on their number",
+        on_resume="free",
+    )
     cache_data: Literal["device", "memory", "none"] | None = option(
         None,
         "where decoded pictures are kept: on the training device, which then moves them too, in the host's "
@@ -112,9 +119,12 @@ class DataSettings(Settings):
 
     @property
     def has_validation(self) -> bool:
-        """Whether the first data folder has a split ``validation``."""
-        folder = (self.train_data_dir or ("",))[0]
-        return folder != "" and is_split(Path(folder) / "validation")
+        """Whether the first data folder has a split ``validation``, for a stream also in shards."""
+        if not self.train_data_dir:
+            return False
+        folder = Path(self.train_data_dir[0])
+        in_shards = self.streaming and bool(shard_files(folder, "validation"))
+        return in_shards or is_split(folder / "validation")
 
     def check(self) -> None:
         """Refuse data that is not named, or not in a way that can be read."""
@@ -133,8 +143,6 @@ class DataSettings(Settings):
             self.refuse_given(("image_column", "label_column"), "without --dataset_name")
         if not self.recoloured_classes:
             self.refuse_given(("recoloured_share",), "without --recoloured_classes")
-        if self.streaming and self.dataloader_num_workers > 1:
-            raise ValueError("--streaming is read by one process: --dataloader_num_workers can be 0 or 1")
         if (self.cache_gb or 0) < 0 or self.dataloader_num_workers < 0:
             raise ValueError("--cache_gb and --dataloader_num_workers must be 0 or more")
         if self.cache_gb is not None and self.cache_data in ("device", "none"):

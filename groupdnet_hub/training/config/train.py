@@ -48,10 +48,8 @@ class TrainConfig(
     def check(self) -> None:
         """Refuse settings of two subjects that do not go together."""
         super().check()
-        if self.streaming and not (self.dataset_name and self.max_train_steps):
-            raise ValueError(
-                "--streaming needs --dataset_name, and --max_train_steps because the length is not known"
-            )
+        if self.streaming and not self.max_train_steps:
+            raise ValueError("--streaming needs --max_train_steps, because the length is not known")
         if self.streaming and (self.check_data is not None or self.skip_bad_items):
             flag = "--skip_bad_items" if self.check_data is None else f"--check_data {self.check_data}"
             raise ValueError(
@@ -71,8 +69,12 @@ class TrainConfig(
             self.push_to_hub or self.dataset_name or self.pretrained_model_name_or_path
         ):
             raise ValueError("--hub_token has no effect: nothing of this run is on the Hub; leave it out")
-        if self.class_order == "likeness" and not self.train_data_dir:
-            raise ValueError("--class_order likeness looks at the pictures: it needs --train_data_dir")
+        if self.class_order == "likeness" and (
+            not self.train_data_dir or (self.streaming and not self.dataset_name)
+        ):
+            raise ValueError(
+                "--class_order likeness looks at the pictures: it needs a --train_data_dir of files"
+            )
         if not self.exists:
             objective = SYSTEMS[self.system].objective
             for name, system in (("latent_weight", "BicycleGAN"), ("diversity_weight", "DSCGAN")):

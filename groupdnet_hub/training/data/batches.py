@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -11,41 +10,13 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from groupdnet_hub import PairedImages, StreamedImages
+from groupdnet_hub import PairedImages
 from groupdnet_hub.data.paired import MoveTables
 from groupdnet_hub.data.transforms.moves import MoveTable
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.data.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 from groupdnet_hub.training.data.pictures import Data
-
-
-@dataclass
-class Progress:
-    """Where a run stands; ``progress.json`` of a checkpoint holds it.
-
-    Attributes:
-        step: updates made so far.
-        epoch: times that the data was gone through.
-        batch: batches of this epoch that were trained on, those of this process.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-
-    def record(self) -> dict[str, int]:
-        """Return the counts by name."""
-        return asdict(self)
-
-    def load(self, record: Mapping[str, int]) -> None:
-        """Stand where a checkpoint's record says.
-
-        Raises:
-            ValueError: for a record that lacks a count.
-        """
-        if not {"step", "epoch", "batch"} <= set(record):
-            raise ValueError(f"the checkpoint's progress is {record}; it must have step, epoch and batch")
-        self.step, self.epoch, self.batch = record["step"], record["epoch"], record["batch"]
+from groupdnet_hub.training.data.progress import Progress
 
 
 class Batches:
@@ -100,7 +71,7 @@ def build_loader(
         source,
         batch_size=settings.train_batch_size,
         sampler=order,
-        shuffle=None if order is not None or isinstance(data, StreamedImages) else True,
+        shuffle=None if order is not None else True,
         drop_last=True,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -21,7 +21,7 @@ from groupdnet_hub.runs.scripts import ListedError
 from groupdnet_hub.runs.sharding import on_main_process, run_sharded
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.config.data_check import DataCheckSettings
-from groupdnet_hub.training.data.pictures import given_pairs
+from groupdnet_hub.training.data.pictures import GivenPairs
 from groupdnet_hub.training.network_fields import draws_edges
 
 S = TypeVar("S", bound=DataCheckSettings)
@@ -47,9 +47,17 @@ class Splits:
     instances: bool
     workers: int
 
-    def items(self) -> list[tuple[str, int]]:
-        """Return the split and the index of each item."""
-        return [(split, index) for split, pairs in self.pairs.items() for index in range(len(pairs))]
+    def count(self) -> int:
+        """Return how many items all splits have."""
+        return sum(map(len, self.pairs.values()))
+
+    def item(self, number: int) -> tuple[str, int]:
+        """Return the split of an item and its index in it, for its number in all splits."""
+        for split, pairs in self.pairs.items():
+            if number < len(pairs):
+                return split, number
+            number -= len(pairs)
+        raise IndexError(number)
 
     def threads(self) -> int:
         """Return how many threads of each process check; rows of a table are not read by several at once."""
@@ -59,10 +67,18 @@ class Splits:
         return self.workers or max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // processes))
 
 
-def with_checked_data(settings: TrainConfig, labels: LabelSet, accelerator: Accelerator) -> TrainConfig:
+def with_checked_data(
+    settings: TrainConfig, given: Mapping[str, GivenPairs], labels: LabelSet, accelerator: Accelerator
+) -> TrainConfig:
     """Check the training data, and the validation split that the run looks at, as ``--check_data`` says.
 
     Of a pretrained model only the configuration is read.
+
+    Args:
+        settings: settings of the run.
+        given: the pictures and maps of each split; none of a stream, which is not checked.
+        labels: label set of the maps.
+        accelerator: accelerator of the run.
 
     Returns:
         The settings, with the items to leave out.
@@ -72,8 +88,7 @@ def with_checked_data(settings: TrainConfig, labels: LabelSet, accelerator: Acce
     """
     if settings.streaming or settings.check_level == "none":
         return settings
-    pairs = given_pairs(settings, labels)
-    splits = Splits(pairs, labels, draws_edges(settings), settings.dataloader_num_workers)
+    splits = Splits(given, labels, draws_edges(settings), settings.dataloader_num_workers)
     return without_bad_items(settings, splits, accelerator, settings.output_path)
 
 
@@ -96,7 +111,7 @@ def without_bad_items(settings: S, splits: Splits, accelerator: Accelerator, fol
     if settings.check_level == "none":
         return settings
     verdict, is_new = _verdict(settings, splits, accelerator, folder)
-    count, bad = len(splits.items()), verdict.bad
+    count, bad = splits.count(), verdict.bad
     if is_new or bad:
         _write(settings, verdict, accelerator, folder)
     if bad and not settings.skip_bad_items:
@@ -136,10 +151,9 @@ def _verdict(
     digest, found = on_main_process(accelerator, known)  # other processes may see another folder
     if found is not None:
         return found, False
-    items = splits.items()
 
     def check(number: int) -> BadItem | None:
-        split, index = items[number]
+        split, index = splits.item(number)
         return check_item(
             splits.pairs[split],
             index,
@@ -149,7 +163,7 @@ def _verdict(
             instances=splits.instances,
         )
 
-    answers = run_sharded(len(items), check, accelerator, "checking the data", threads=splits.threads())
+    answers = run_sharded(splits.count(), check, accelerator, "checking the data", threads=splits.threads())
     bad = tuple(answer for answer in answers if answer is not None)
     return Verdict(digest, settings.check_level, bad), True
 

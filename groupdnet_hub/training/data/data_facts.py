@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from groupdnet_hub import PairedImages
+from groupdnet_hub import PairedImages, StreamedImages
+from groupdnet_hub.data.shards.layout import find_shards
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.data.pictures import Data
 
@@ -19,14 +20,30 @@ from groupdnet_hub.training.data.pictures import Data
 _REVISION = re.compile(r"@([0-9a-f]{7,64})/")
 
 
-def data_facts(settings: TrainConfig, data: Data) -> dict[str, Any]:
-    """Return facts that differ if a run reads other data, in plain JSON types."""
+def data_facts(settings: TrainConfig, data: Data, processes: int = 1) -> dict[str, Any]:
+    """Return facts that differ if a run reads other data, or a stream in another order, in plain JSON types.
+
+    Args:
+        settings: settings of the run.
+        data: its training pictures.
+        processes: processes that train together.
+    """
     folders = settings.train_data_dir or ()
+    facts: dict[str, Any] = {}
+    if isinstance(data, StreamedImages):
+        workers = settings.dataloader_num_workers
+        facts = (
+            {"workers": f"{workers} workers in each of {processes} processes"}
+            if workers or processes > 1
+            else {}
+        )
     if not settings.dataset_name:
-        assert isinstance(data, PairedImages), "folders are not streamed"
-        return listing_facts(data, folders, "train")
+        if isinstance(data, PairedImages):
+            return listing_facts(data, folders, "train")
+        shards = [file for folder in folders for file in find_shards(Path(folder), "train")]
+        return {**facts, "shards": len(shards), "digest": _digest((file.name, file) for file in shards)}
     columns = [settings.image_column, settings.label_column]
-    facts: dict[str, Any] = {"dataset_name": settings.dataset_name, "columns": columns}
+    facts |= {"dataset_name": settings.dataset_name, "columns": columns}
     if isinstance(data, PairedImages):
         facts["items"] = len(data)
     rows = data.rows if not isinstance(data, PairedImages) else getattr(data.given, "rows", None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +14,15 @@ from torch.utils.data import default_collate
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
 from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs, has_instances, without_items
 from groupdnet_hub.data.paired import read_label_set
+from groupdnet_hub.data.shards.layout import find_shards, shard_files
+from groupdnet_hub.data.shards.reading import load_shards, stream_shards
 from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.data.unknown import with_ignored
 from groupdnet_hub.runs.settings import refuse_other_folders
 from groupdnet_hub.training.config import TrainConfig
 
 Data = PairedImages | StreamedImages
+GivenPairs = FolderPairs | RowPairs
 
 # Pictures of a sample grid.
 GRID_PICTURES = 8
@@ -34,7 +38,10 @@ def build_labels(settings: TrainConfig) -> LabelSet:
     """
     if not settings.dataset_name:
         for folder in settings.train_data_dir or ():
-            refuse_other_folders("--train_data_dir", folder, "train")
+            if settings.streaming:
+                find_shards(Path(folder), "train")
+            else:
+                refuse_other_folders("--train_data_dir", folder, "train")
     if settings.classes:
         labels = LabelSet.from_file(settings.classes)
     else:
@@ -44,7 +51,12 @@ def build_labels(settings: TrainConfig) -> LabelSet:
 
 
 def build_data(
-    settings: TrainConfig, labels: LabelSet, image_size: tuple[int, int], *, instances: bool = False
+    settings: TrainConfig,
+    labels: LabelSet,
+    image_size: tuple[int, int],
+    *,
+    instances: bool = False,
+    given: Mapping[str, GivenPairs] | None = None,
 ) -> Data:
     """Return the training pictures: a folder, or a Hugging Face data set, streamed or not.
 
@@ -53,6 +65,7 @@ def build_data(
         labels: label set of the maps.
         image_size: (height, width) of the items.
         instances: whether the model draws instance edges; items of another one have no instance maps.
+        given: result of :func:`given_pairs`, if it is there already: a list of millions takes its time.
 
     Raises:
         ValueError: for data that cannot be read, or lack instance maps.
@@ -65,11 +78,10 @@ def build_data(
         simplified_maps=settings.simplified_maps,
         seed=settings.seed,
     )
-    if not settings.dataset_name:
-        return folder_data(settings, labels, image_size, transform=transform, instances=instances)
     if not settings.streaming:
-        rows = without_items(_row_pairs(settings), settings.left_out.get("train", ()))
-        return PairedImages(rows, labels, image_size, transform=transform, instances=instances)
+        pairs = (given or {}).get("train") or _train_pairs(settings, labels)
+        kept = without_items(pairs, settings.left_out.get("train", ()))
+        return PairedImages(kept, labels, image_size, transform=transform, instances=instances)
     rows = _rows(settings)
     if settings.max_train_samples is not None:
         rows = rows.take(settings.max_train_samples)
@@ -111,12 +123,18 @@ def folder_data(
     )
 
 
-def given_pairs(settings: TrainConfig, labels: LabelSet) -> dict[str, FolderPairs | RowPairs]:
-    """Return the pictures and maps of the training data, which are not streamed, and of the validation split."""
-    train = _row_pairs(settings) if settings.dataset_name else _folder_pairs(settings, labels, "train")
+def given_pairs(settings: TrainConfig, labels: LabelSet) -> dict[str, GivenPairs]:
+    """Return the pictures and maps of the training data and of the validation split; none of a stream."""
+    if settings.streaming:
+        return {}
+    train = _train_pairs(settings, labels)
     if not settings.has_validation:
         return {"train": train}
     return {"train": train, "validation": _folder_pairs(settings, labels, "validation")}
+
+
+def _train_pairs(settings: TrainConfig, labels: LabelSet) -> GivenPairs:
+    return _row_pairs(settings) if settings.dataset_name else _folder_pairs(settings, labels, "train")
 
 
 def _folder_pairs(settings: TrainConfig, labels: LabelSet, split: str) -> FolderPairs:
@@ -151,10 +169,12 @@ def _some(settings: TrainConfig, pairs: Sequence[Pair]) -> Sequence[Pair]:
 
 
 def _rows(settings: TrainConfig) -> Any:
-    """Return the rows of a Hugging Face data set, streamed or not."""
+    """Return the rows of a Hugging Face data set, streamed or not, or those of the shards in the data folders."""
+    if not settings.dataset_name:
+        folders = settings.train_data_dir or ()
+        return stream_shards([file for one in folders for file in find_shards(Path(one), "train")])
     from datasets import load_dataset
 
-    assert settings.dataset_name, "rows are those of a data set"
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
     token = settings.hub_token
     return load_dataset(
@@ -177,9 +197,16 @@ def ignored_instances(data: Data) -> str | None:
 
 
 def validation_data(settings: TrainConfig, data: Data, *, cache_bytes: int = 0) -> PairedImages | None:
-    """Return the validation split of the first data folder, if it has one."""
+    """Return the validation split of the first data folder, if it has one; one in shards is unpacked by datasets."""
     if not settings.has_validation:
         return None
+    shards = (
+        shard_files(Path((settings.train_data_dir or ("",))[0]), "validation") if settings.streaming else []
+    )
+    if shards:
+        pairs = RowPairs(load_shards(shards), settings.image_column, settings.label_column)
+        wanted = data.instances
+        return PairedImages(pairs, data.labels, data.image_size, cache_bytes=cache_bytes, instances=wanted)
     return folder_data(
         settings,
         data.labels,

@@ -298,6 +298,8 @@ def _data_text(data: Mapping[str, Any]) -> str:
     for name, value in data.items():
         if name == "items":
             parts.append(f"{value} items")
+        elif name == "shards":
+            parts.append(f"{value} shards")
         elif name == "revisions":
             parts += [f"revision {str(one)[:8]}" for one in value]
         elif name == "digest":
