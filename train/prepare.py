@@ -25,6 +25,7 @@ from groupdnet_hub.prepare.download import CCP_LICENCE, download_ccp
 from groupdnet_hub.prepare.plan import conditions_of, find_items
 from groupdnet_hub.prepare.push import push, require_datasets
 from groupdnet_hub.prepare.run import Summary, prepare_all
+from groupdnet_hub.runs.scripts import run_command
 
 
 def run(settings: PrepareConfig) -> Summary:
@@ -57,11 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"prepare.py: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("prepare.py: stopped; the same line resumes from here", file=sys.stderr)
-        return 130
     return 1 if summary.problems or not summary.prepared else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("prepare.py", main)

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -18,13 +16,12 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub.baselines import System
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
-from groupdnet_hub.runs.accelerators import (
-    device_type,
-    process_count,
-)
-from groupdnet_hub.runs.scripts import first_line, program
+from groupdnet_hub.runs.accelerators import device_type, process_count
+from groupdnet_hub.runs.mishaps import lost_process
+from groupdnet_hub.runs.scripts import first_line, run_command
 from groupdnet_hub.runs.sharding import sole_run
-from groupdnet_hub.runs.time_limit import TimeLimit
+from groupdnet_hub.runs.signals import Stopped, StopSignals, signal_name
+from groupdnet_hub.runs.stopping import OUT_OF_TIME, StopAgreement
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, parse_train_config
 from groupdnet_hub.training.data.pictures import (
     build_labels,
@@ -57,13 +54,17 @@ def run(settings: TrainConfig) -> None:
 
     Raises:
         ValueError, OSError: for what the settings name and cannot be had, and where training fails.
+        Stopped: after a signal that asked to stop.
     """
     # Devices and processes, and the form of the steps that they allow.
     form, notes = choose_form(settings, device_type(), process_count())
     accelerator = start_training(settings, form)
     accelerator.print(form.line(notes))
-    labels, output_dir = build_labels(settings), settings.output_path
-    with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
+    labels, output_dir, stopped = build_labels(settings), settings.output_path, None
+    with (
+        StopSignals() as signals,
+        sole_run(accelerator, output_dir, "train", "choose another --output_dir"),
+    ):
         # A run that resumes goes on with what it was started with.
         checkpoint = open_run(accelerator, output_dir, settings)
         comparison = compare_start(settings, labels, checkpoint, accelerator)
@@ -77,40 +78,71 @@ def run(settings: TrainConfig) -> None:
                 accelerator.init_trackers("groupdnet")
             if checkpoint is not None:
                 resume(state, checkpoint)
-            train_and_save(state)
+            stopped = train_and_save(state, signals)
         accelerator.end_training()
+    if stopped is not None:
+        raise stopped
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 
-def train_and_save(run: Run) -> None:
-    """Train, and save the model if all steps were made.
+def train_and_save(run: Run, signals: StopSignals) -> Stopped | None:
+    """Train, and save the model if all steps were made; return the signal that stopped the run.
+
+    Steps, checkpoints and the model are finished before a signal is heeded, unless Ctrl-C comes twice.
 
     Raises:
         ValueError: if training fails; it says which checkpoint there is.
+        Stopped: at a second Ctrl-C, and if the model was to be uploaded.
     """
-    settings, steps = run.settings, run.length.steps
-    progress, accelerator = run.batches.progress, run.learner.accelerator
+    settings, steps, progress = run.settings, run.length.steps, run.batches.progress
     try:
-        train(run)
-        save_preview(run)
-        if progress.step >= steps:
+        with signals.held():
+            reason = train(run, signals)
+            checkpoint = settings.output_path / f"checkpoint-{progress.step}"
+            where = f"at step {progress.step} of {steps}: {checkpoint} is written, and"
+            resumes = "--resume_from_checkpoint latest resumes from there"
+            if reason is not None and reason != OUT_OF_TIME:
+                return Stopped(reason, f"stopped by {signal_name(reason)} {where} {resumes}")
+            save_preview(run)
+            if reason == OUT_OF_TIME:
+                run.learner.accelerator.print(
+                    f"stopped after {settings.max_train_seconds:g} s {where} {resumes}"
+                )
+                return None
             save_model(run)
-        else:
-            accelerator.print(
-                f"stopped after {settings.max_train_seconds:g} s at step {progress.step} of {steps}: "
-                "--resume_from_checkpoint latest resumes from there"
-            )
-    except (ValueError, OSError) as error:
-        where, there = f"stopped at step {progress.step}", last_checkpoint(settings.output_path)
-        raise ValueError(f"{where}: {first_line(error)}; {there}") from error
+        if settings.push_to_hub:
+            signals.raise_if_asked()
+            upload(run)
+    except (Stopped, ValueError, OSError, RuntimeError) as error:
+        told = with_last_checkpoint(error, run, signals)
+        if told is None:
+            raise
+        raise told from error
+    return None
 
 
-def train(run: Run) -> None:
-    """Make the steps that are left, or those that fit into ``--max_train_seconds``.
+def with_last_checkpoint(error: BaseException, run: Run, signals: StopSignals) -> Stopped | ValueError | None:
+    """Return an error that says where a run stopped and which checkpoint there is; None for a fault of the program."""
+    where, there = f"at step {run.batches.progress.step}", last_checkpoint(run.settings.output_path)
+    if isinstance(error, Stopped):
+        return Stopped(error.number, f"stopped by {error.by} {where}; {there}")
+    lost = lost_process(error)
+    if lost is not None and signals.asked is not None:  # the signal has ended that process too
+        return Stopped(signals.asked, f"stopped by {signal_name(signals.asked)} {where}: {lost}; {there}")
+    if lost is None and isinstance(error, RuntimeError):
+        return None
+    return ValueError(f"stopped {where}: {lost or first_line(error)}; {there}")
 
-    Logs, previews and checkpoints are written on the way; the last step of a run that stops early has a checkpoint.
+
+def train(run: Run, signals: StopSignals) -> int | None:
+    """Make the steps that are left, or those until a signal asks to stop or ``--max_train_seconds`` are over.
+
+    Logs, previews and checkpoints are written on the way; the last step has a checkpoint.
+
+    Returns:
+        Why it stopped early, as of :meth:`StopAgreement.reason`.
     """
     settings, learner, progress, steps = run.settings, run.learner, run.batches.progress, run.length.steps
     accelerator = learner.accelerator
@@ -118,7 +150,7 @@ def train(run: Run) -> None:
     learner.discriminator.train()
     main_process = accelerator.is_main_process
     bar = tqdm(total=steps, initial=progress.step, disable=not main_process, mininterval=2)
-    limit = TimeLimit(settings.max_train_seconds, accelerator.num_processes, settings.logging_steps)
+    agreement = StopAgreement(signals, settings.max_train_seconds, accelerator.num_processes)
     throughput = Throughput(accelerator.device)
     count = max(0, steps - progress.step) * settings.gradient_accumulation_steps
     with bar:
@@ -127,21 +159,24 @@ def train(run: Run) -> None:
             losses = run.make_step(batch, weights, kind)
             if not accelerator.sync_gradients:
                 continue
+            progress.step += 1
+            run.guard.follow(progress.step, losses, batch)
             if kind.generator:
                 run.inference.follow(accelerator.unwrap_model(learner.model))
-            progress.step += 1
             throughput.count(run.length.pictures_per_step)
             bar.update()
+            is_last = progress.step == steps
+            stops = None if is_last else agreement.reason()
             if progress.step % settings.logging_steps == 0:
                 log(run, losses, throughput.report(), bar)
             with throughput.paused():
-                if progress.step % settings.validation_steps == 0:
+                if stops is None and progress.step % settings.validation_steps == 0:
                     save_preview(run)
-                stops = progress.step < steps and limit.reached(progress.step)
-                if stops or progress.step % settings.checkpointing_steps == 0:
+                if stops is not None or is_last or progress.step % settings.checkpointing_steps == 0:
                     save_state(run)
-            if stops:
-                break
+            if stops is not None:
+                return stops
+    return None
 
 
 def set_schedules(
@@ -164,17 +199,18 @@ def log(run: Run, losses: Mapping[str, Tensor], throughput: Mapping[str, float],
     """Report the losses of a step, the mean over all processes, to the trackers and the progress bar.
 
     Raises:
-        ValueError: if one is not finite.
+        ValueError: if a loss or a gradient was not finite, at this step or one before.
     """
+    left_out = run.guard.check()
     learner, augmentation = run.learner, run.learner.streams.augmentation
     followed = {} if augmentation is None else augmentation.report()
     values = mean_over_processes({**losses, **learner.penalty.report(), **followed})
-    if not all(math.isfinite(value) for value in values.values()):
-        raise ValueError(f"a loss is not finite: {values}")
     shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
     bar.set_postfix(shown | {"img/s": f"{throughput['images_per_second']:.1f}"})
     rate = float(learner.optimizer.param_groups[0]["lr"])
-    learner.accelerator.log({**values, "learning_rate": rate, **throughput}, step=run.batches.progress.step)
+    learner.accelerator.log(
+        {**values, **left_out, "learning_rate": rate, **throughput}, step=run.batches.progress.step
+    )
 
 
 # -- what comes out ---------------------------------------------------------------------------------------------------
@@ -202,9 +238,15 @@ def save_preview(run: Run) -> None:
 
 
 def save_state(run: Run) -> None:
-    """Write a checkpoint from which the run can be resumed, with the model as it would be saved now."""
+    """Write a checkpoint from which the run can be resumed, with the model as it would be saved now.
+
+    Raises:
+        ValueError: if it cannot be written, or what it would hold is not finite.
+    """
     accelerator, settings, progress = run.learner.accelerator, run.settings, run.batches.progress
+    run.guard.check()
     model = model_to_save(run)
+    run.guard.check_weights(model, run.learner.model, run.learner.discriminator)
     model.card_facts = run.facts.at(progress.step)
 
     def write_more(folder: Path) -> None:
@@ -225,7 +267,7 @@ def resume(run: Run, checkpoint: Checkpoint) -> None:
 
 
 def save_model(run: Run) -> None:
-    """Write the trained model into ``OUTPUT_DIR/model``, and upload it if the settings say so."""
+    """Write the trained model into ``OUTPUT_DIR/model``."""
     settings, accelerator = run.settings, run.learner.accelerator
     if accelerator.is_main_process:
         folder = settings.output_path / "model"
@@ -235,14 +277,19 @@ def save_model(run: Run) -> None:
         if not settings.save_discriminator:  # one of an earlier run would not be this model's
             (folder / DISCRIMINATOR_FILE).unlink(missing_ok=True)
         accelerator.print(f"saved {folder}")
-        if settings.hub_model_id:
-            url = model.push_to_hub(settings.hub_model_id, private=settings.hub_private or None)
-            accelerator.print(f"uploaded to {url}")
+    accelerator.wait_for_everyone()
+
+
+def upload(run: Run) -> None:
+    """Upload the model that was saved."""
+    settings, accelerator = run.settings, run.learner.accelerator
+    if accelerator.is_main_process and settings.hub_model_id:
+        url = model_to_save(run).push_to_hub(settings.hub_model_id, private=settings.hub_private or None)
+        accelerator.print(f"uploaded to {url}")
     accelerator.wait_for_everyone()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"{program('train.py')}: {first_line(error)}")
+    run_command(
+        "train.py", main, stopped="no step was made since it started: start it again", wording=first_line
+    )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
+
+from groupdnet_hub.runs.signals import Stopped, StopSignals, die_quietly, follow_launcher
 
 COMMAND = "groupdnet"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -64,12 +69,80 @@ def run_script(script: str, flags: Sequence[str], *, processes: int, about: str)
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    done = subprocess.run([*command, str(shipped("train", script)), *flags], check=False)
-    if done.returncode:
+    with StopSignals() as signals, signals.held():
+        process = subprocess.Popen([*command, str(shipped("train", script)), *flags])
+        try:
+            status = _ended(process, signals)
+        except BaseException:  # a second Ctrl-C
+            process.kill()
+            raise
+    signals.raise_if_asked()
+    if status:
         raise ValueError(
-            f"{script} ended with status {done.returncode} for {about}: fix the error above, and start this command "
-            "again to resume"
+            f"{script} ended with status {status} for {about}: fix the error above, and start this command again to "
+            "resume"
         )
+
+
+def _ended(process: subprocess.Popen[bytes], signals: StopSignals) -> int:
+    """Wait for a script; pass on a signal that asks to stop, and let it finish what it then writes."""
+    told = False
+    while True:
+        try:
+            return process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            pass
+        # The terminal sends Ctrl-C to both; a launcher does not pass on all signals.
+        if signals.asked not in (None, signal.SIGINT) and not told:
+            process.terminate()
+            told = True
+
+
+def run_command(
+    script: str,
+    main: Callable[[], int | None],
+    *,
+    stopped: str = "the same command resumes",
+    missing: str | None = None,
+    failure: int = 1,
+    wording: Callable[[BaseException], str] = str,
+) -> NoReturn:
+    """Run a script's main function, and leave with its exit status.
+
+    What cannot be done is one line on stderr. So is a signal that asks to stop, whose exit status is 128 plus its
+    number: 130 for Ctrl-C, 143 for ``SIGTERM``. A process whose launcher is killed stops as well.
+
+    Args:
+        script: file name of the script.
+        main: its main function; returns an exit status or None.
+        stopped: what to do after a signal, where ``main`` does not say it.
+        missing: what to do about a package that is missing; None leaves that error as it is.
+        failure: exit status of what cannot be done.
+        wording: makes the line of an error.
+    """
+    first_process = os.environ.get("RANK", "0") == "0"
+
+    def say(message: str, *, everywhere: bool = False) -> None:
+        if first_process or everywhere:
+            print(f"{program(script)}: {message}", file=sys.stderr, flush=True)
+
+    follow_launcher(say)
+    try:
+        with StopSignals():
+            status = main()
+    except Stopped as stop:
+        die_quietly()
+        say(str(stop) or f"stopped by {stop.by}; {stopped}")
+        status = stop.status
+    except (ValueError, OSError) as error:
+        say(wording(error), everywhere=True)
+        status = failure
+    except ImportError as error:
+        if missing is None:
+            raise
+        say(f"{error}; {missing}", everywhere=True)
+        status = failure
+    sys.exit(status)
 
 
 class ListedError(ValueError):

@@ -32,6 +32,7 @@ from groupdnet_hub.training.distributed import prepare_batch_norms
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
 from groupdnet_hub.training.fast.step_form import StepForm
+from groupdnet_hub.training.finite import FiniteGuard
 from groupdnet_hub.training.objectives.discriminator_means import build_means
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.random_streams import build_streams
@@ -53,6 +54,7 @@ class Run:
         settings: complete settings.
         learner: networks, optimisers, losses and random numbers.
         make_step: updates the networks on a batch.
+        guard: leaves out updates that are not finite.
         inference: the model as it is previewed and saved.
         batches: the training pictures, and the progress of the run.
         length: how many steps there are.
@@ -64,6 +66,7 @@ class Run:
     settings: ResolvedTrainConfig
     learner: Learner
     make_step: MakeStep
+    guard: FiniteGuard
     inference: InferenceModel
     batches: Batches
     length: RunLength
@@ -109,6 +112,7 @@ def build_run(
         settings=resolved,
         learner=learner,
         make_step=build_step(learner, form),
+        guard=FiniteGuard(learner, skips=settings.on_nan == "skip"),
         inference=inference,
         batches=Batches(accelerator, loader, data),
         length=length,

@@ -48,6 +48,11 @@ class TrainConfig(
                 f"{flag} has no effect on a stream, whose items are not known beforehand: leave it out, or leave out "
                 "--streaming"
             )
+        if self.on_nan == "skip" and self.mixed_precision == "fp16":
+            raise ValueError(
+                "--on_nan skip has no effect with --mixed_precision fp16, whose loss scaling skips such updates by "
+                "itself: leave it out, or take bf16"
+            )
         if self.class_order == "likeness" and not self.train_data_dir:
             raise ValueError("--class_order likeness looks at the pictures: it needs --train_data_dir")
         if not self.exists:

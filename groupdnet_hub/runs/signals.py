@@ -1,0 +1,162 @@
+"""Signals that ask a run to stop, and what its processes do with them.
+
+Ctrl-C sends ``SIGINT``; ``kill``, schedulers and spot instances send ``SIGTERM``, and Slurm's ``--signal`` whichever it
+is told to, often ``SIGUSR1``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+# SIGUSR1 is not known to Windows.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
+# Seconds in which a Ctrl-C that comes again is the same one: a launcher may pass on what the terminal sent already.
+_SAME = 1.0
+# Seconds between two looks at whether the launcher is there, and after which nobody waits for a stuck process any more.
+_LOOK, _PATIENCE = 1.0, 300.0
+
+
+class Stopped(KeyboardInterrupt):
+    """Raised for a signal that asks to stop.
+
+    Args:
+        number: the signal.
+        message: what is left and how to resume; empty where nobody has said.
+    """
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message)
+        self.number = number
+
+    @property
+    def status(self) -> int:
+        """The exit status that shells give to what a signal ends."""
+        return 128 + self.number
+
+    @property
+    def by(self) -> str:
+        """The signal's name."""
+        return signal_name(self.number)
+
+
+def signal_name(number: int) -> str:
+    """Return what a message calls a signal."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+
+
+class StopSignals:
+    """Catches signals while it is entered, as a context manager; afterwards, the handlers are those of before.
+
+    A signal raises :class:`Stopped` in the main thread. Within :meth:`held` it is noted only, but for a second Ctrl-C.
+    Signals that the process ignores, as those of ``nohup`` do, stay ignored; in other threads than the main one, where
+    Python allows no handlers, nothing is caught.
+
+    Attributes:
+        asked: the first signal that came; None for none.
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self._asked_at = 0.0
+        self._is_held = False
+        self._before: dict[int, Callable[[int, FrameType | None], Any] | int] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in STOPPING:
+                before = signal.getsignal(number)
+                if before not in (None, signal.SIG_IGN):  # None: a handler that is not Python's
+                    self._before[number] = before
+                    signal.signal(number, self._catch)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._before.clear()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Only note signals, so that what is under way is finished; a second Ctrl-C ends it all the same."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+
+    def raise_if_asked(self) -> None:
+        """Raise :class:`Stopped` if a signal was noted."""
+        if self.asked is not None:
+            raise Stopped(self.asked)
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        first, now = self.asked is None, time.monotonic()
+        if first:
+            self.asked, self._asked_at = number, now
+        insisted = not first and number == signal.SIGINT and now - self._asked_at > _SAME
+        if insisted or not self._is_held:
+            raise Stopped(number)
+
+
+def die_quietly() -> None:
+    """Let a further signal end the process without a stack trace; for one that is leaving."""
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def follow_launcher(say: Callable[[str], Any]) -> None:
+    """Ask this process to stop (``SIGTERM``) once the launcher that started it is gone: a killed one tells nobody.
+
+    Only processes of ``torchrun`` and ``accelerate launch`` with several processes do so; any other may outlive the
+    shell that started it. One that does not stop, because it waits for processes that are gone, is ended after minutes.
+
+    Args:
+        say: is told that the launcher is gone.
+    """
+    if os.name != "posix" or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    launcher = os.getppid()
+
+    def follow() -> None:
+        while os.getppid() == launcher:
+            time.sleep(_LOOK)
+        say("the launcher of this run is gone")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_PATIENCE)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def leave_signals_to_parent(worker: int = 0) -> None:
+    """Have a data loader's worker ignore signals that ask to stop, but for the ``SIGTERM`` of the process it works for.
+
+    Terminals, launchers and service managers send them to workers as well, and a run whose workers are gone cannot
+    finish its step. A worker ends by itself when its run does.
+
+    Args:
+        worker: its number, as a loader's ``worker_init_fn`` gets it.
+    """
+    for number in STOPPING:
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "linux":
+        return  # where nobody tells who sent a signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def follow() -> None:
+        while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    threading.Thread(target=follow, daemon=True).start()
