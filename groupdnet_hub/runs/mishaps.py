@@ -22,5 +22,6 @@ def lost_process(error: BaseException) -> str | None:
         )
     of_torch = dist.is_available() and isinstance(error, dist.DistError)
     if isinstance(error, RuntimeError) and (of_torch or _PEER.search(text)):
-        return f"another process of the run is gone ({text[:200]}): its own message says why"
+        why = re.sub(r"\[[^\]]*\]:?\S*\s*", "", text).split(". ")[0][:120]
+        return f"another process of the run is gone ({why}): its own message says more"
     return None

@@ -21,6 +21,8 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR
 
 # Seconds in which a Ctrl-C that comes again is the same one: a launcher may pass on what the terminal sent already.
 _SAME = 1.0
+# Seconds in which Python gets to handle a signal, unless the main thread waits for other processes.
+_PROMPT = 5.0
 # Seconds between two looks at whether the launcher is there, and after which nobody waits for a stuck process any more.
 _LOOK, _PATIENCE = 1.0, 300.0
 
@@ -57,8 +59,9 @@ class StopSignals:
     """Catches signals while it is entered, as a context manager; afterwards, the handlers are those of before.
 
     A signal raises :class:`Stopped` in the main thread. Within :meth:`held` it is noted only, but for a second Ctrl-C.
-    Signals that the process ignores, as those of ``nohup`` do, stay ignored; in other threads than the main one, where
-    Python allows no handlers, nothing is caught.
+    Of several processes, one that waits for others that are gone never gets to do so; where it would have raised, it
+    ends all the same. Signals that the process ignores, as those of ``nohup`` do, stay ignored; in other threads than
+    the main one, where Python allows no handlers, nothing is caught.
 
     Attributes:
         asked: the first signal that came; None for none.
@@ -69,6 +72,7 @@ class StopSignals:
         self._asked_at = 0.0
         self._is_held = False
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int] = {}
+        self._watched: tuple[int, int] | None = None
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
@@ -77,12 +81,22 @@ class StopSignals:
                 if before not in (None, signal.SIG_IGN):  # None: a handler that is not Python's
                     self._before[number] = before
                     signal.signal(number, self._catch)
+            if self._before and os.name == "posix" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                read, write = os.pipe()
+                os.set_blocking(write, False)
+                self._watched = write, signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+                threading.Thread(target=self._end_if_stuck, args=(read,), daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
         self._before.clear()
+        if self._watched is not None:
+            write, before_fd = self._watched
+            signal.set_wakeup_fd(before_fd)
+            os.close(write)
+            self._watched = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -105,6 +119,18 @@ class StopSignals:
         insisted = not first and number == signal.SIGINT and now - self._asked_at > _SAME
         if insisted or not self._is_held:
             raise Stopped(number)
+
+    def _end_if_stuck(self, arrived: int) -> None:
+        """Read which signals arrive, and end the process if its main thread does not get to handle them."""
+        interrupts = 0
+        with os.fdopen(arrived, "rb", buffering=0) as pipe:
+            while byte := pipe.read(1):
+                if byte[0] not in self._before:
+                    continue
+                interrupts += byte[0] == signal.SIGINT
+                time.sleep(_PROMPT)
+                if self.asked is None and (not self._is_held or interrupts > 1):
+                    os._exit(128 + byte[0])
 
 
 def die_quietly() -> None:
