@@ -32,7 +32,7 @@ from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_
 from groupdnet_hub.training.reports.throughput import Throughput
 from groupdnet_hub.training.resuming import MODEL_FOLDER, WRITTEN, compare_start, finished
 from groupdnet_hub.training.run import Run, build_run
-from groupdnet_hub.training.schedules import learning_rate_factor, set_rate
+from groupdnet_hub.training.schedules import scheduled_factor, set_rate
 from groupdnet_hub.training.state.checkpoints import (
     Checkpoint,
     last_checkpoint,
@@ -42,6 +42,7 @@ from groupdnet_hub.training.state.checkpoints import (
 from groupdnet_hub.training.state.discriminator_state import weights_to_save
 from groupdnet_hub.training.state.run_folder import open_run, remove_run
 from groupdnet_hub.training.step import Learner, StepKind
+from groupdnet_hub.training.upload import create_repository, upload
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -71,6 +72,8 @@ def run(settings: TrainConfig) -> None:
         if (note := finished(settings, comparison)) is not None:
             accelerator.print(note)
         else:
+            if settings.push_to_hub and accelerator.is_main_process:
+                create_repository(settings)
             state = build_run(settings, accelerator, form, labels, comparison)
             if settings.overwrite_output_dir:
                 remove_run(accelerator, output_dir, WRITTEN)
@@ -114,7 +117,7 @@ def train_and_save(run: Run, signals: StopSignals) -> Stopped | None:
             save_model(run)
         if settings.push_to_hub:
             signals.raise_if_asked()
-            upload(run)
+            upload_model(run)
     except (Stopped, ValueError, OSError, RuntimeError) as error:
         told = with_last_checkpoint(error, run, signals)
         if told is None:
@@ -148,6 +151,7 @@ def train(run: Run, signals: StopSignals) -> int | None:
     accelerator = learner.accelerator
     learner.model.train()
     learner.discriminator.train()
+    run.guard.begin()
     main_process = accelerator.is_main_process
     bar = tqdm(total=steps, initial=progress.step, disable=not main_process, mininterval=2)
     agreement = StopAgreement(signals, settings.max_train_seconds, accelerator.num_processes)
@@ -183,7 +187,7 @@ def set_schedules(
     settings: ResolvedTrainConfig, learner: Learner, step: int, steps: int
 ) -> tuple[LossWeights, StepKind]:
     """Set the learning rates of a step, counted from 0; return the weights of its losses, and what it does."""
-    factor = learning_rate_factor(step, settings.lr_decay_start * steps, steps)
+    factor = scheduled_factor(settings, step, steps)
     set_rate(learner.optimizer, settings.learning_rate * factor)
     set_rate(learner.discr_optimizer, settings.discr_learning_rate * factor)
     weights = with_redraw_every(weights_at(settings, step), step, settings.redraw_interval)
@@ -204,7 +208,7 @@ def log(run: Run, losses: Mapping[str, Tensor], throughput: Mapping[str, float],
     left_out = run.guard.check()
     learner, augmentation = run.learner, run.learner.streams.augmentation
     followed = {} if augmentation is None else augmentation.report()
-    values = mean_over_processes({**losses, **learner.penalty.report(), **followed})
+    values = mean_over_processes({**losses, **learner.penalty.report(), **learner.clip.report(), **followed})
     shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
     bar.set_postfix(shown | {"img/s": f"{throughput['images_per_second']:.1f}"})
     rate = float(learner.optimizer.param_groups[0]["lr"])
@@ -280,12 +284,11 @@ def save_model(run: Run) -> None:
     accelerator.wait_for_everyone()
 
 
-def upload(run: Run) -> None:
+def upload_model(run: Run) -> None:
     """Upload the model that was saved."""
-    settings, accelerator = run.settings, run.learner.accelerator
-    if accelerator.is_main_process and settings.hub_model_id:
-        url = model_to_save(run).push_to_hub(settings.hub_model_id, private=settings.hub_private or None)
-        accelerator.print(f"uploaded to {url}")
+    accelerator = run.learner.accelerator
+    if accelerator.is_main_process:
+        accelerator.print(f"uploaded to {upload(model_to_save(run), run.settings)}")
     accelerator.wait_for_everyone()
 
 

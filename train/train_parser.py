@@ -35,10 +35,11 @@ from groupdnet_hub.parser.network import (
 from groupdnet_hub.parser.objective import Batches, parameter_groups, segmentation_loss
 from groupdnet_hub.parser.views import Views
 from groupdnet_hub.runs.accelerators import build_accelerator
+from groupdnet_hub.runs.loader_workers import worker_options
 from groupdnet_hub.runs.mishaps import lost_process
 from groupdnet_hub.runs.scripts import first_line, program, run_command
 from groupdnet_hub.runs.sharding import sole_run
-from groupdnet_hub.runs.signals import Stopped, StopSignals, leave_signals_to_parent, signal_name
+from groupdnet_hub.runs.signals import Stopped, StopSignals, signal_name
 from groupdnet_hub.runs.stopping import StopAgreement
 from groupdnet_hub.training.data.balanced_sampling import classes_of_pictures, picture_weights
 from groupdnet_hub.training.data.checked import checked_images
@@ -166,9 +167,7 @@ class ParserTrainer:
             batch_sampler=Batches(
                 len(self.data), settings.train_batch_size, settings.seed, self.step, self.weights
             ),
-            num_workers=settings.dataloader_num_workers,
-            persistent_workers=settings.dataloader_num_workers > 0,
-            worker_init_fn=leave_signals_to_parent,
+            **worker_options(settings.dataloader_num_workers),
             generator=torch.Generator().manual_seed(settings.seed),  # not the generator of dropout
         )
         left = range(self.step, settings.max_train_steps)

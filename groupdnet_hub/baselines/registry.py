@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
@@ -26,6 +26,9 @@ from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.hub.files import CONFIG_FILE, HubOptions, find_config, find_files
 from groupdnet_hub.io.strict_json import parse_json, read_short_text, shown
 from groupdnet_hub.models.groupdnet import GroupDNet
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # of typing only from Python 3.11 on
 
 SystemConfig = GroupDNetConfig | BaselineConfig
 System = GroupDNet | BaselineSystem
@@ -223,7 +226,7 @@ def system_from_file(path: str | os.PathLike[str]) -> SystemConfig:
     return system_from_json(read_short_text(path, "the configuration"))
 
 
-def saved_config(path_or_id: str | os.PathLike[str]) -> SystemConfig:
+def saved_config(path_or_id: str | os.PathLike[str], **options: Unpack[HubOptions]) -> SystemConfig:
     """Return the configuration of a system that was saved in a folder or on the Hub, without its weights.
 
     Raises:
@@ -231,7 +234,7 @@ def saved_config(path_or_id: str | os.PathLike[str]) -> SystemConfig:
         OSError: if there is none, or it cannot be read.
     """
     try:
-        return system_from_file(find_config(path_or_id))
+        return system_from_file(find_config(path_or_id, **options))
     except ValueError as error:
         raise ValueError(f"{CONFIG_FILE} of {path_or_id}: {error}") from None
 

@@ -12,8 +12,9 @@ from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.hub.mixin import StrictHubMixin
 from groupdnet_hub.models.class_order import ClassOrder
-from groupdnet_hub.models.encoder import Gaussian, GroupEncoder
+from groupdnet_hub.models.encoder import Gaussian
 from groupdnet_hub.models.fast.decoder import FastDecoder
+from groupdnet_hub.models.fast.gradient_checkpointing import CheckpointedEncoder
 from groupdnet_hub.models.fast.prepared_map import PreparedMap
 from groupdnet_hub.models.inputs import check_image, checked_edges, checked_label
 from groupdnet_hub.models.mulnet import separate_networks
@@ -44,7 +45,7 @@ class GroupDNet(nn.Module, StrictHubMixin):
         self.labels = LabelSet(config.class_names, config.palette, config.ignore)
         if generator is None:
             generator = torch.Generator().manual_seed(0)
-        self.encoder = GroupEncoder(config, generator=generator)
+        self.encoder = CheckpointedEncoder(config, generator=generator)
         self.decoder = FastDecoder(config, generator=generator)
         if config.separate_networks:
             separate_networks(self, {config.num_classes, config.class_slots}, generator)

@@ -91,6 +91,7 @@ def option(
     read: Read | None = None,
     shown: str | None = None,
     on_resume: OnResume = "same",
+    secret: bool = False,
     **flag: Any,
 ) -> Any:
     """Return a dataclass field that is a flag of the command line too; the field's type says how the flag is read.
@@ -104,11 +105,12 @@ def option(
         read: makes the field's value of a list of values, where a tuple of them is not what is wanted.
         shown: the default in the help text, where it is not the value.
         on_resume: what a run that resumes from a checkpoint checks of it; only scripts with checkpoints look at it.
+        secret: it is never printed or recorded, such as a token.
         flag: keywords of ``add_argument`` that differ from what the type says, such as ``metavar``.
     """
-    metadata = {"help": help, "check": check, "read": read, "shown": shown, "flag": flag}
-    metadata["on_resume"] = on_resume
-    return field(default=default, metadata=metadata)
+    metadata: dict[str, Any] = {"help": help, "check": check, "read": read, "shown": shown, "flag": flag}
+    metadata |= {"on_resume": on_resume, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 def without_flag(default: Any) -> Any:

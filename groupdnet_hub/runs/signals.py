@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -160,29 +159,5 @@ def follow_launcher(say: Callable[[str], Any]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_PATIENCE)
         os._exit(128 + signal.SIGTERM)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def leave_signals_to_parent(worker: int = 0) -> None:
-    """Have a data loader's worker ignore signals that ask to stop, but for the ``SIGTERM`` of the process it works for.
-
-    Terminals, launchers and service managers send them to workers as well, and a run whose workers are gone cannot
-    finish its step. A worker ends by itself when its run does.
-
-    Args:
-        worker: its number, as a loader's ``worker_init_fn`` gets it.
-    """
-    for number in STOPPING:
-        if number != signal.SIGTERM:
-            signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "linux":
-        return  # where nobody tells who sent a signal
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-
-    def follow() -> None:
-        while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
-            pass
-        os._exit(0)
 
     threading.Thread(target=follow, daemon=True).start()

@@ -21,6 +21,8 @@ from groupdnet_hub.baselines import (
 )
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.convert.transfer import TransferReport
+from groupdnet_hub.models.fast.decoder import FastDecoder
+from groupdnet_hub.models.fast.gradient_checkpointing import CheckpointedEncoder
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.config.network import read_ties
 from groupdnet_hub.training.fast.step_form import StepForm
@@ -49,7 +51,7 @@ def build_model(settings: TrainConfig, labels: LabelSet) -> tuple[System, Transf
     """
     generator = torch.Generator().manual_seed(settings.seed)
     if settings.pretrained_model_name_or_path:
-        model = load_system(settings.pretrained_model_name_or_path)
+        model = load_system(settings.pretrained_model_name_or_path, token=settings.hub_token)
         model = _with_fields(model, _discriminator_fields(settings, model.config.discriminator))
         if settings.grow:
             if not isinstance(model, GroupDNet):
@@ -97,6 +99,24 @@ def with_asked_prior(settings: TrainConfig, model: System) -> System:
     if rank is None and codes is None:
         rank, codes = model.config.prior_rank, model.config.prior_codes
     return model.with_prior(rank=rank or 0, codes=codes or 0, ties=read_ties(settings.prior_ties))
+
+
+def enable_gradient_checkpointing(model: System) -> None:
+    """Have a model's blocks compute again what their gradients need.
+
+    See :mod:`groupdnet_hub.models.fast.gradient_checkpointing`.
+
+    Raises:
+        ValueError: for a system without such blocks.
+    """
+    networks = [one for one in model.modules() if isinstance(one, CheckpointedEncoder | FastDecoder)]
+    if not networks:
+        raise ValueError(
+            f"--gradient_checkpointing has no effect: a {model.config.system_name} has no blocks that could compute "
+            "anything again"
+        )
+    for network in networks:
+        network.gradient_checkpointing = True
 
 
 def _with_ignored(labels: LabelSet, before: Sequence[Ignored]) -> LabelSet:

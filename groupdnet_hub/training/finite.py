@@ -53,8 +53,14 @@ class FiniteGuard:
             for index, optimizer in enumerate((learner.optimizer, learner.discr_optimizer)):
                 bare: Any = getattr(optimizer, "optimizer", optimizer)
                 bare.register_step_pre_hook(partial(self._judge, index))
-        self._state = list(self._state_of_batches()) if skips else []
-        self._saved = [tensor.clone() for tensor in self._state]
+        self._state: list[Tensor] = []
+        self._saved: list[Tensor] = []
+
+    def begin(self) -> None:
+        """Take note of the state from which training starts or resumes."""
+        if self._skips:
+            self._state = list(self._state_of_batches())
+            self._saved = [tensor.clone() for tensor in self._state]
 
     @torch.no_grad()
     def follow(self, step: int, losses: Mapping[str, Tensor], batch: Batch) -> None:
@@ -106,9 +112,9 @@ class FiniteGuard:
                 "weight of that loss, and resume"
             )
         if left_out > self._told:
-            self._learner.accelerator.print(
-                f"{left_out - self._told} updates were left out: {self._about(at_fault)}"
-            )
+            count = left_out - self._told
+            told = f"{count} update{'s were' if count > 1 else ' was'} left out"
+            self._learner.accelerator.print(f"{told}: {self._about(at_fault)}")
         self._told = left_out
         for first in self._first.values():
             first.fill_(_NEVER)

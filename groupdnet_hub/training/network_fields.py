@@ -67,7 +67,7 @@ def draws_edges(settings: TrainConfig) -> bool:
         ValueError, OSError: for a configuration that cannot be read.
     """
     if settings.pretrained_model_name_or_path:
-        return saved_config(settings.pretrained_model_name_or_path).instance_edges
+        return saved_config(settings.pretrained_model_name_or_path, token=settings.hub_token).instance_edges
     if settings.config:
         return system_from_file(settings.config).instance_edges
     if settings.instance_edges is None and settings.preset:

@@ -13,6 +13,7 @@ from groupdnet_hub.training.build import (
     build_model,
     build_objective,
     build_parts,
+    enable_gradient_checkpointing,
     objective_of,
     on_device,
     with_asked_prior,
@@ -33,6 +34,7 @@ from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
 from groupdnet_hub.training.fast.step_form import StepForm
 from groupdnet_hub.training.finite import FiniteGuard
+from groupdnet_hub.training.gradient_clip import GradientClip
 from groupdnet_hub.training.objectives.discriminator_means import build_means
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.random_streams import build_streams
@@ -131,6 +133,8 @@ def build_learner(
     """
     config, device = model.config, accelerator.device
     on_device(model, device)
+    if settings.gradient_checkpointing:
+        enable_gradient_checkpointing(model)
     streams = build_streams(settings, accelerator, model)
     name = objective_of(config)
     objective = build_objective(name, config, build_parts(settings, streams, form, device))
@@ -138,7 +142,7 @@ def build_learner(
     discriminator = objective.make_discriminator(torch.Generator().manual_seed(settings.seed + 1))
     if settings.pretrained_model_name_or_path:
         source = settings.pretrained_model_name_or_path
-        accelerator.print(take_up(discriminator, source, config, settings.class_starts))
+        accelerator.print(take_up(discriminator, source, config, settings.class_starts, settings.hub_token))
     discriminator.to(memory_format=torch.channels_last)
 
     inference = InferenceModel(settings, accelerator, model, data, objective.noise_shape())
@@ -163,5 +167,6 @@ def build_learner(
         objective=objective,
         streams=streams,
         penalty=LazyR1(settings.r1_weight, settings.r1_interval),
+        clip=GradientClip(accelerator, settings.max_grad_norm),
     )
     return learner, inference

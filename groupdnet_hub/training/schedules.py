@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ class RunLength:
         """Return the length of a run.
 
         Raises:
-            ValueError: if the pictures do not fill one step.
+            ValueError: if the pictures do not fill one step, and for a warm-up that is as long as the run.
         """
         pictures = None if isinstance(data, StreamedImages) else len(data)
         per_step = settings.train_batch_size * processes * settings.gradient_accumulation_steps
@@ -45,6 +46,11 @@ class RunLength:
                 "processes x --gradient_accumulation_steps): lower one of them"
             )
         steps = settings.max_train_steps or settings.num_train_epochs * ((pictures or 0) // per_step)
+        if settings.lr_warmup_steps >= steps:
+            raise ValueError(
+                f"--lr_warmup_steps {settings.lr_warmup_steps} leaves none of {steps} steps at the full rate: lower "
+                "it, or raise --num_train_epochs"
+            )
         return cls(pictures, per_step, steps)
 
 
@@ -53,6 +59,26 @@ def learning_rate_factor(step: float, decay_start: float, total: float) -> float
     if step <= decay_start or total <= decay_start:
         return 1.0
     return max(0.0, 1.0 - (step - decay_start) / (total - decay_start))
+
+
+def scheduled_factor(settings: ResolvedTrainConfig, step: int, steps: int) -> float:
+    """Return what both learning rates are multiplied by at a step of a run: from 0 to 1.
+
+    ``--lr_warmup_steps`` rise to 1; then it stays there up to ``--lr_decay_start``, and falls as ``--lr_scheduler``
+    says.
+
+    Args:
+        settings: settings of the run.
+        step: the step, counted from 0.
+        steps: of the whole run.
+    """
+    warmup = settings.lr_warmup_steps
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if settings.lr_scheduler == "constant":
+        return 1.0
+    linear = learning_rate_factor(step, max(warmup, settings.lr_decay_start * steps), steps)
+    return linear if settings.lr_scheduler == "linear" else (1 - math.cos(math.pi * linear)) / 2
 
 
 def kl_weight_at(step: int, start: float | None, end: float, warmup_steps: int) -> float:

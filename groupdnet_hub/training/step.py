@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from groupdnet_hub.data.unknown import with_grey_unknown
+from groupdnet_hub.training.gradient_clip import GradientClip
 from groupdnet_hub.training.objectives.discriminator_inputs import Batch
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.objectives.loss_weights import LossWeights
@@ -32,6 +33,7 @@ class Learner:
         objective: the losses.
         streams: the random numbers.
         penalty: the penalty on the discriminator's gradient.
+        clip: limits the gradients' lengths.
     """
 
     accelerator: Accelerator
@@ -42,6 +44,7 @@ class Learner:
     objective: Objective
     streams: Streams
     penalty: LazyR1
+    clip: GradientClip
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class TrainingStep:
                 learner.model, frozen_discriminator, batch, noise, weights
             )
         learner.accelerator.backward(total(losses.values()))
+        learner.clip("grad_norm", learner.model)
         learner.optimizer.step()
         learner.optimizer.zero_grad()
         return losses, fakes
@@ -128,6 +132,7 @@ class TrainingStep:
             with self.penalty_forward():
                 loss = loss + learner.penalty.loss(objective, bare_discriminator, batch)
         learner.accelerator.backward(loss)
+        learner.clip("discr_grad_norm", learner.discriminator)
         learner.discr_optimizer.step()
         learner.discr_optimizer.zero_grad()
         return losses

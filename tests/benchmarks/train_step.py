@@ -2,8 +2,9 @@
 
 ``counts``: operations that a step dispatches (views not counted) and how often the host waits for the device, for the
 step as CUDA would take it, also where no CUDA device is at hand: at most 1,200 and none. ``speed``: pictures a second
-of the plain and of the fast step, in turns, in one run, with the share of the device's rate at matrix products (bf16 or
-single precision, measured in the same run) and peak memory. ``where``: the time of each part of a step.
+of the plain step, of the fast one and of that with ``--gradient_checkpointing``, in turns, in one run, with the share
+of the device's rate at matrix products (bf16 or single precision, measured in the same run) and peak memory.
+``where``: the time of each part of a step.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def print_speed(case: str, args: argparse.Namespace) -> None:
     print(fast.line(notes))
     print(f"rate of matrix products: {rate / 1e12:.3f} T multiply-accumulates/s")
     with contextlib.ExitStack() as stack:
-        runs = {name: stack.enter_context(run(case, args, form)) for name, form in forms(args).items()}
+        runs = {name: stack.enter_context(run(case, args, *form)) for name, form in forms(args).items()}
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(args.warm_ups + args.steps):
             for name, (made, batches) in runs.items():
@@ -148,14 +149,16 @@ def print_speed(case: str, args: argparse.Namespace) -> None:
     print(
         "| form | pictures/s | share of that rate, were all label maps whole | peak memory |\n|---|---|---|---|"
     )
-    for name, values in seconds.items():
-        second = statistics.median(values)
-        memory = peak_memory(case, args, name)
+    peaks = {name: peak_memory(case, args, name) for name in seconds}
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, second in medians.items():
         print(
-            f"| {name} | {args.batch_size / second:.2f} | {100 * macs.total / second / rate:.0f} % | {memory:.0f} MiB |"
+            f"| {name} | {args.batch_size / second:.2f} | {100 * macs.total / second / rate:.0f} % "
+            f"| {peaks[name]:.0f} MiB |"
         )
     print(
-        f"ratio **{statistics.median(seconds['plain']) / statistics.median(seconds['fast']):.2f}**\n",
+        f"ratio **{medians['plain'] / medians['fast']:.2f}**; checkpointed to fast: time "
+        f"{medians['checkpointed'] / medians['fast']:.2f}, memory {peaks['checkpointed'] / peaks['fast']:.2f}\n",
         flush=True,
     )
 
@@ -163,7 +166,7 @@ def print_speed(case: str, args: argparse.Namespace) -> None:
 def print_parts(case: str, args: argparse.Namespace) -> None:
     """Milliseconds of the parts of a step that is neither compiled nor recorded, each waited for."""
     device = torch.device(args.device)
-    form = dataclasses.replace(forms(args)["fast"], compiled=False, recorded=False)
+    form = dataclasses.replace(fast_form(args)[0], compiled=False, recorded=False)
     with run(case, args, form) as (made, batches):
         learner, accelerator = made.learner, made.learner.accelerator
         model = accelerator.unwrap_model(learner.model)
@@ -218,7 +221,7 @@ def peak_memory(case: str, args: argparse.Namespace, form: str) -> float:
 
 def _peak_memory(case: str, args: argparse.Namespace, form: str) -> float:
     torch.set_num_threads(args.threads)
-    with run(case, args, forms(args)[form]) as (made, batches):
+    with run(case, args, *forms(args)[form]) as (made, batches):
         for step in range(3):
             made.update(batches[step % 2])
     if args.device == "cuda":
@@ -226,9 +229,15 @@ def _peak_memory(case: str, args: argparse.Namespace, form: str) -> float:
     return resident_peak() / 2**20
 
 
-def forms(args: argparse.Namespace) -> dict[str, StepForm]:
-    """The plain form, and the one that a run takes by itself."""
-    return {"plain": StepForm(working=False), "fast": fast_form(args)[0]}
+def forms(args: argparse.Namespace) -> dict[str, tuple[StepForm, str]]:
+    """The plain form, the one that a run takes by itself, and that with gradient checkpointing; with flags of each."""
+    fast = fast_form(args)[0]
+    checkpointed = dataclasses.replace(fast, compiled=False)
+    return {
+        "plain": (StepForm(working=False), ""),
+        "fast": (fast, ""),
+        "checkpointed": (checkpointed, "--gradient_checkpointing"),
+    }
 
 
 def fast_form(args: argparse.Namespace) -> tuple[StepForm, tuple[str, ...]]:
@@ -242,12 +251,13 @@ def fast_form(args: argparse.Namespace) -> tuple[StepForm, tuple[str, ...]]:
 
 
 def run(
-    case: str, args: argparse.Namespace, form: StepForm
+    case: str, args: argparse.Namespace, form: StepForm, more: str = ""
 ) -> contextlib.AbstractContextManager[tuple[StepRun, list[dict[str, Tensor]]]]:
     """A run of the case that is ready for its first step, and batches on its device."""
     classes, flags = CASES[case]
     asked = [
         *flags.split(),
+        *more.split(),
         *(["--perceptual_weights", args.perceptual_weights] if args.perceptual_weights else []),
     ]
     return step_run(

@@ -31,6 +31,8 @@ class FakeHub:
     def __init__(self) -> None:
         self.repositories: dict[str, dict[str, dict[str, bytes]]] = {}
         self.address = ""
+        # Authorisation headers of all requests that write.
+        self.writers: list[str | None] = []
 
     def add(self, name: str, files: dict[str, bytes], revision: str = "main") -> None:
         self.repositories.setdefault(name, {})[revision] = dict(files)
@@ -58,6 +60,7 @@ class FakeHub:
         class Handler(_Handler):
             repositories = hub.repositories
             large_files: ClassVar[dict[str, bytes]] = {}
+            writers = hub.writers
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{server.server_address[1]}"
@@ -90,6 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     repositories: dict[str, dict[str, dict[str, bytes]]]
     large_files: dict[str, bytes]
+    writers: list[str | None]
 
     def log_message(self, *_: Any) -> None:
         """Quiet."""
@@ -107,7 +111,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._body()
-        if self.path == "/api/repos/create":
+        self.writers.append(self.headers["Authorization"])
+        if self.headers["Authorization"] == "Bearer hf_wrong":
+            self._refuse(401, "")
+        elif self.path == "/api/repos/create":
             wanted = json.loads(body)
             owner = wanted.get("organization") or "user"
             kind = "datasets/" if wanted.get("type") == "dataset" else ""

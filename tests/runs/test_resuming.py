@@ -52,7 +52,7 @@ def test_what_is_free_changes_no_result() -> None:
             "skip_bad_items",
             "left_out",
         ),  # what is left out is missing from the data that are compared
-        *("compile", "cuda_graphs", "plain_step", "deterministic"),
+        *("compile", "cuda_graphs", "plain_step", "deterministic", "gradient_checkpointing", "hub_token"),
     }
 
 

@@ -73,6 +73,13 @@ def test_losses_and_gradients_are_those_of_the_plain_form(flags_of: str) -> None
         assert_alike(one_step(RUNS[flags_of], form), plain)
 
 
+@pytest.mark.parametrize("flags_of", ["everything", "redraw window"])
+def test_gradients_of_what_is_computed_again_are_those_of_the_plain_form(flags_of: str) -> None:
+    plain = one_step(RUNS[flags_of], PLAIN)
+    for form in FORMS.values():
+        assert_alike(one_step(f"{RUNS[flags_of]} --gradient_checkpointing", form), plain)
+
+
 def assert_alike(
     step: tuple[dict[str, Tensor], list[dict[int, Tensor]]],
     other: tuple[dict[str, Tensor], list[dict[int, Tensor]]],

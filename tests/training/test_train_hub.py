@@ -29,7 +29,7 @@ def test_from_the_hub_and_back(tmp_path: Path, how: str) -> None:
     hub.add("datasets/user/people", files)
     flags = ["--dataset_name", "user/people", "--classes", str(people / "classes.json")]
     flags += ["--perceptual_net", "none", "--max_train_steps", "5", "--random_flip"]
-    flags += ["--push_to_hub", "--hub_model_id", "user/drawn-people"]
+    flags += ["--push_to_hub", "--hub_model_id", "user/drawn-people", "--hub_token", "hf_given"]
     flags += ["--streaming"] if how == "streamed" else ["--save_discriminator"]
     command, environment = command_line(None, tmp_path / "run", *flags)
     with hub.serving():
@@ -42,6 +42,8 @@ def test_from_the_hub_and_back(tmp_path: Path, how: str) -> None:
             check=False,
         )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert set(hub.writers) == {"Bearer hf_given"}  # HF_TOKEN is another one
+    assert not any("hf_given" in text for text in texts_under(tmp_path / "run"))
     pushed = hub.repositories["user/drawn-people"]["main"]
     files = {"README.md", "config.json", "model.safetensors", "training.json"}
     assert set(pushed) == files | (set() if how == "streamed" else {"discriminator.safetensors"})
@@ -53,6 +55,32 @@ def test_from_the_hub_and_back(tmp_path: Path, how: str) -> None:
     facts = GroupDNet.from_pretrained(tmp_path / "run" / "model").card_facts
     assert facts["data"] == "user/people"
     assert facts["training_pictures"] == (8 if how == "downloaded" else None)
+
+
+def texts_under(folder: Path) -> list[str]:
+    return [path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_wrong_token_is_told_before_training(tmp_path: Path) -> None:
+    write_figures(tmp_path / "people", 2, size=(32, 32))
+    flags = ["--perceptual_net", "none", "--max_train_steps", "1", "--hub_token", "hf_wrong"]
+    flags += ["--push_to_hub", "--hub_model_id", "user/drawn-people"]
+    command, environment = command_line(tmp_path / "people", tmp_path / "run", *flags)
+    hub = FakeHub()
+    with hub.serving():
+        done = subprocess.run(
+            command,
+            env=environment | hub.environment(tmp_path / "home"),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "--push_to_hub: cannot upload to user/drawn-people" in done.stderr
+    assert "--hub_token" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "model").exists()
 
 
 @pytest.mark.slow

@@ -77,6 +77,22 @@ def test_the_same_flags_resume_in_silence(drawn: Path, stopped: Path) -> None:
     assert "checkpoint  now" not in said
 
 
+def test_a_setting_that_the_version_of_the_checkpoint_lacked_was_at_its_default(
+    drawn: Path, stopped: Path
+) -> None:
+    path = stopped / "checkpoint-1" / "conditions.json"
+    record = json.loads(path.read_text())
+    for name in ("lr_scheduler", "lr_warmup_steps", "max_grad_norm"):
+        del record["settings"][name]
+    path.write_text(json.dumps(record))
+    progress = json.loads((stopped / "checkpoint-1" / RECORD).read_text())["progress"]
+    write_record(stopped / "checkpoint-1", progress)
+    message = refused(drawn, stopped, *LATEST, "--lr_scheduler", "cosine", "--max_grad_norm", "1")
+    assert "lr_scheduler was linear and is cosine now" in message
+    assert "max_grad_norm was none and is 1 now" in message
+    assert "resuming from step 1" in train_here(drawn, stopped, *FLAGS, *LATEST)
+
+
 def test_a_moved_data_set_is_the_same(drawn: Path, stopped: Path, tmp_path: Path) -> None:
     shutil.copytree(drawn, tmp_path / "moved")
     assert "resuming from step 1" in train_here(tmp_path / "moved", stopped, *FLAGS, *LATEST)

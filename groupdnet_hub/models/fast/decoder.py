@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.models.blocks import CGBlock
 from groupdnet_hub.models.decoder import GroupDecoder
 from groupdnet_hub.models.fast.cuda_graphs import RecordedDecode
 from groupdnet_hub.models.fast.folded_blocks import fold, fold_whole_maps, singular_values
+from groupdnet_hub.models.fast.gradient_checkpointing import recomputed
 from groupdnet_hub.models.fast.incremental import decode_folded
-from groupdnet_hub.models.fast.joined_modulation import JoinedModulation
 from groupdnet_hub.models.fast.label_windows import LabelLevel, label_level, searches_windows
-from groupdnet_hub.models.fast.modulation import AnyModulation
+from groupdnet_hub.models.fast.modulation import AnyModulation, BatchStatistics
 from groupdnet_hub.models.fast.partial_sums import PartialSums
-from groupdnet_hub.models.fast.prepared_map import PreparedMap, weights_state
+from groupdnet_hub.models.fast.prepared_map import BlockModulations, PreparedMap, weights_state
 from groupdnet_hub.models.fast.unfolded_blocks import (
     blocks_of,
     is_joined,
@@ -38,7 +39,13 @@ class FastDecoder(GroupDecoder):
     """A :class:`GroupDecoder` that also takes label maps that :meth:`prepare` prepared, and then is faster.
 
     It is the same network, and draws the same pictures up to rounding.
+
+    Attributes:
+        gradient_checkpointing: in training mode, blocks keep only their inputs for the gradients: not scale and shift
+            of their label maps either (:mod:`.gradient_checkpointing`).
     """
+
+    gradient_checkpointing = False
 
     def __init__(self, config: GroupDNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__(config, generator=generator)
@@ -83,7 +90,7 @@ class FastDecoder(GroupDecoder):
                 f"CUDA graphs need the model on a CUDA device; it is on {label.device.type}: "
                 "move it, or leave cuda_graphs off"
             )
-        found: Sequence[Mapping[str, AnyModulation]]
+        found: Sequence[BlockModulations]
         folded = False
         if is_joined(next(blocks_of(self))):
             found = self._joined_modulations(label, edges)
@@ -114,28 +121,36 @@ class FastDecoder(GroupDecoder):
         *,
         search: bool,
         compiled: bool,
-    ) -> list[Mapping[str, AnyModulation]]:
+    ) -> list[BlockModulations]:
         """Return scale and shift of every CG-Norm, folded where there are divisors."""
-        found: list[Mapping[str, AnyModulation]] = []
+        found: list[BlockModulations] = []
         slots = self.config.class_slots
         for i, block in enumerate(blocks_of(self)):
             level = self._level(label, edges, i, search=search)
             if divisors is None:
-                found.append(modulations(block, level, slots))
+                found.append(self._now_or_later(modulations, block, level))
             elif search:
                 found.append(fold(block, level, slots, divisors[i], compiled=compiled))
             else:
                 found.append(fold_whole_maps(block, level, slots, divisors[i], compiled=compiled))
         return found
 
-    def _joined_modulations(
-        self, label: Tensor, edges: Tensor | None
-    ) -> tuple[Mapping[str, JoinedModulation], ...]:
+    def _joined_modulations(self, label: Tensor, edges: Tensor | None) -> tuple[BlockModulations, ...]:
         """Return scale and shift of every CG-Norm, on whole label maps, by the weights that a training step lends."""
-        slots, found = self.config.class_slots, []
-        for i, block in enumerate(blocks_of(self)):
-            found.append(joined_modulations(block, self._level(label, edges, i, search=False), slots))
-        return tuple(found)
+        return tuple(
+            self._now_or_later(joined_modulations, block, self._level(label, edges, i, search=False))
+            for i, block in enumerate(blocks_of(self))
+        )
+
+    def _now_or_later(
+        self,
+        make: Callable[[CGBlock, LabelLevel, int], Mapping[str, AnyModulation]],
+        block: CGBlock,
+        level: LabelLevel,
+    ) -> BlockModulations:
+        """Return a block's scale and shift, or with gradient checkpointing what computes them within the block."""
+        later = functools.partial(make, block, level, self.config.class_slots)
+        return later if self.gradient_checkpointing and self.training else later()
 
     def _level(self, label: Tensor, edges: Tensor | None, block: int, *, search: bool) -> LabelLevel:
         """Return the label maps at the resolution of a block."""
@@ -191,10 +206,23 @@ class FastDecoder(GroupDecoder):
                 x = window.inputs[i].of(x)
             if i:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-            statistics = None if prepared.statistics is None else prepared.statistics.get(i)
-            x = run(block, x, prepared.modulations[i], statistics)
+            x = self._run_block(i, block, x, prepared)
             outputs.append(x)
         return [*outputs, self.picture(x)]
+
+    def _run_block(self, number: int, block: CGBlock, x: Tensor, prepared: PreparedMap) -> Tensor:
+        """Return a block's output on a prepared map; the statistics that the map asks for are left with it."""
+        wanted = None if prepared.statistics is None else prepared.statistics.get(number)
+
+        def output(x: Tensor) -> tuple[Tensor, dict[str, BatchStatistics]]:
+            # Its own: what is computed again is not to be left with the map.
+            found: dict[str, BatchStatistics] = {}
+            return run(block, x, prepared.of_block(number), None if wanted is None else found), found
+
+        y, found = recomputed(block, output, x) if self.gradient_checkpointing else output(x)
+        if wanted is not None:
+            wanted.update(found)
+        return y
 
     def _divisors_to_fold(self) -> list[Mapping[str, Tensor | None]] | None:
         """Return the singular values of each block's convolutions, or None where they cannot be folded in."""

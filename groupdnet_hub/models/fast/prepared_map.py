@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -21,6 +21,8 @@ from groupdnet_hub.models.fast.modulation import (
 )
 from groupdnet_hub.models.fast.partial_sums import PartialSums
 
+# Scale and shift of each CG-Norm of a block, or what computes them.
+BlockModulations = Mapping[str, AnyModulation] | Callable[[], Mapping[str, AnyModulation]]
 # For ``fc`` and each block, the features of each group.
 Pieces = tuple[tuple[Tensor, ...], ...]
 
@@ -73,7 +75,8 @@ class PreparedMap:
 
     Attributes:
         label: int64 [B, H, W].
-        modulations: for each block, scale and shift of each of its CG-Norms.
+        modulations: for each block, scale and shift of each of its CG-Norms; with gradient checkpointing, what
+            computes them.
         latent_size: (h, w) of the codes that fit.
         first_input: what the decoder's ``first_input`` made of the label maps.
         cached: the last single pictures, the newest last. Each is replaced at once, and which are there changes no
@@ -85,7 +88,7 @@ class PreparedMap:
     """
 
     label: Tensor
-    modulations: tuple[Mapping[str, AnyModulation], ...]
+    modulations: tuple[BlockModulations, ...]
     latent_size: tuple[int, int]
     first_input: CodePlacement | Tensor | None = None
     cached: deque[CachedDecode] = field(default_factory=lambda: deque(maxlen=1))
@@ -93,6 +96,11 @@ class PreparedMap:
     recorded: SingleDraw | None = None
     statistics: Mapping[int, dict[str, BatchStatistics]] | None = None
     window: DecodeWindow | None = None
+
+    def of_block(self, block: int) -> Mapping[str, AnyModulation]:
+        """Return scale and shift of each CG-Norm of a block."""
+        found = self.modulations[block]
+        return found() if callable(found) else found
 
     def with_statistics(self, first: int) -> PreparedMap:
         """Return a copy on which a decode of training mode leaves the statistics of block ``first`` and all behind.
@@ -119,7 +127,7 @@ class PreparedMap:
                     "take its with_statistics, and decode whole pictures on it first"
                 )
             fixed = {}
-            for name, modulation in modulations[block].items():
+            for name, modulation in self.of_block(block).items():
                 assert isinstance(modulation, Modulation | JoinedModulation)
                 fixed[name] = FixedModulation(modulation.at(places), found[name])
             modulations[block] = fixed
@@ -132,7 +140,8 @@ class PreparedMap:
     @property
     def folded(self) -> bool:
         """Whether evaluation mode's statistics are folded in; such a map cannot be trained on."""
-        return isinstance(self.modulations[0]["norm_0"], FoldedModulation)
+        first = self.modulations[0]
+        return not callable(first) and isinstance(first["norm_0"], FoldedModulation)
 
     def forget_sums(self) -> None:
         """Forget partial sums until the next picture: they are the largest part, and the least is lost by it."""
@@ -146,7 +155,8 @@ class PreparedMap:
         size = bytes_of([*tensors, *(tensor for sums in self.sums for tensor in sums.tensors())])
         size += 0 if self.recorded is None else self.recorded.nbytes
         size += 0 if self.first_input is None else self.first_input.nbytes
-        return size + sum(modulation.nbytes for block in self.modulations for modulation in block.values())
+        kept = (block for block in self.modulations if not callable(block))
+        return size + sum(modulation.nbytes for block in kept for modulation in block.values())
 
 
 def closest_cached(prepared: PreparedMap, codes: Tensor) -> tuple[CachedDecode | None, Sequence[int]]:

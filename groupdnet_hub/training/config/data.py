@@ -9,6 +9,7 @@ from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
+    at_least,
     below,
     existing_file,
     existing_folders,
@@ -48,6 +49,12 @@ class DataSettings(Settings):
     )
     image_column: str = option("image", "picture column of --dataset_name", on_resume="data")
     label_column: str = option("label", "label map column of --dataset_name", on_resume="data")
+
+    max_train_samples: int | None = option(
+        None,
+        "train on this many pictures, drawn by --seed, or on the first of a stream; by default on all",
+        check=at_least(1),
+    )
 
     random_flip: bool = option(False, "mirror half of the pictures")
     random_shift: float = option(

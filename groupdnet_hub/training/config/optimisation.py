@@ -45,10 +45,23 @@ class OptimisationSettings(Settings):
     discr_learning_rate: float | None = option(
         None, "rate of the discriminator; by default the system's (4e-4)", check=at_least(0)
     )
-    lr_decay_start: float = option(
-        0.6,
-        "fraction of the steps after which both rates fall linearly to 0",
+    lr_scheduler: Literal["constant", "linear", "cosine"] = option(
+        "linear", "how both rates fall to 0 from --lr_decay_start on; with constant they do not"
+    )
+    lr_warmup_steps: int = option(
+        0, "first steps, during which both rates rise linearly from 0", check=at_least(0)
+    )
+    lr_decay_start: float | None = option(
+        None,
+        "fraction of the steps after which both rates fall; by default 0.6 with --lr_scheduler linear, as in the "
+        "paper, and 0, right after the warm-up, with cosine",
         check=in_range(0, 1, "it is a fraction of the steps, from 0 to 1"),
+    )
+    max_grad_norm: float | None = option(
+        None,
+        "length that the gradient of each network, all of its weights together, is cut to where it is longer; by "
+        "default it is left as it is",
+        check=above(0),
     )
     sync_batch_norm: bool | None = option(
         None, "batch statistics of all processes together; by default as --model has it"
@@ -64,8 +77,15 @@ class OptimisationSettings(Settings):
     seed: int = option(0, "fixes weights, data order, flips, shifts and noise")
 
     def check(self) -> None:
-        """Refuse parts that a batch does not have, and the decay of an average that is not kept."""
+        """Refuse a warm-up without end, parts that a batch does not have, and what has no effect."""
         super().check()
+        if self.lr_scheduler == "constant":
+            self.refuse_given(("lr_decay_start",), "with --lr_scheduler constant")
+        if self.max_train_steps is not None and self.lr_warmup_steps >= self.max_train_steps:
+            raise ValueError(
+                f"--lr_warmup_steps {self.lr_warmup_steps} leaves none of the {self.max_train_steps} steps of "
+                "--max_train_steps at the full rate: lower it"
+            )
         if not self.use_ema:
             self.refuse_given(("ema_decay",), "without --use_ema")
         if self.batch_norm_parts and self.train_batch_size % self.batch_norm_parts:
@@ -95,6 +115,12 @@ class ComputationSettings(Settings):
         False,
         "normalise weights in every forward, as the paper's networks do, and take no shortcut that needs to know the "
         "whole step; the result is the same up to rounding",
+        on_resume="free",
+    )
+    gradient_checkpointing: bool = option(
+        False,
+        "keep only what the blocks of encoder and decoder read, and compute the rest once more for their gradients: "
+        "less memory, slower, the same weights up to rounding",
         on_resume="free",
     )
     deterministic: bool = option(

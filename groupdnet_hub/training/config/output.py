@@ -51,6 +51,13 @@ class OutputSettings(ResumeSettings):
     push_to_hub: bool = option(False, "upload the final model", on_resume="free")
     hub_model_id: str | None = option(None, "its name on the Hub, user/name", on_resume="free")
     hub_private: bool = option(False, "make that repository private", on_resume="free")
+    hub_token: str | None = option(
+        None,
+        "token of the Hub, to upload and to read private models and data; by default the one of `hf auth login` or "
+        "HF_TOKEN, which other users of the machine do not see as they see a command line",
+        on_resume="free",
+        secret=True,
+    )
 
     @property
     def output_path(self) -> Path:

@@ -34,3 +34,5 @@ RATES = {
     "dscgan": Rates(2e-4, 2e-4, (0.5, 0.999), l1_weight=10.0),
 }
 LABELMIX_WEIGHT = 10.0
+# Fraction of the steps after which the rates fall, by scheduler; 60 of 100 epochs are the paper's (section 4.1).
+DECAY_START = {"constant": 1.0, "linear": 0.6, "cosine": 0.0}

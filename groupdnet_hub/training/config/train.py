@@ -15,7 +15,7 @@ from groupdnet_hub.training.config.losses import LossSettings
 from groupdnet_hub.training.config.network import NetworkSettings
 from groupdnet_hub.training.config.optimisation import ComputationSettings, OptimisationSettings
 from groupdnet_hub.training.config.output import OutputSettings
-from groupdnet_hub.training.config.rates import LABELMIX_WEIGHT, RATES
+from groupdnet_hub.training.config.rates import DECAY_START, LABELMIX_WEIGHT, RATES
 
 # Devices over which the paper's unsynchronised batch norms were spread (section 4.1).
 _PAPER_DEVICES = 4
@@ -53,6 +53,10 @@ class TrainConfig(
                 "--on_nan skip has no effect with --mixed_precision fp16, whose loss scaling skips such updates by "
                 "itself: leave it out, or take bf16"
             )
+        if self.hub_token and not (
+            self.push_to_hub or self.dataset_name or self.pretrained_model_name_or_path
+        ):
+            raise ValueError("--hub_token has no effect: nothing of this run is on the Hub; leave it out")
         if self.class_order == "likeness" and not self.train_data_dir:
             raise ValueError("--class_order likeness looks at the pictures: it needs --train_data_dir")
         if not self.exists:
@@ -90,6 +94,7 @@ class TrainConfig(
             "l1_weight": rates.l1_weight,
             "feature_matching_weight": rates.feature_matching_weight,
             "sync_batch_norm": self.exists or SYSTEMS[self.system].synchronised,
+            "lr_decay_start": DECAY_START[self.lr_scheduler],
         }
         values: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         values |= {name: value for name, value in left_open.items() if values[name] is None}
@@ -119,6 +124,7 @@ class ResolvedTrainConfig(TrainConfig):
     feature_matching_weight: float
     sync_batch_norm: bool
     batch_norm_parts: int
+    lr_decay_start: float
 
     def __post_init__(self) -> None:
         """Check nothing: what was given is checked, and what the system adds may break its rules, such as 4 parts of

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
-from groupdnet_hub.data.listing import FolderPairs, RowPairs, has_instances, is_split, without_items
+from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs, has_instances, is_split, without_items
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.data.unknown import with_ignored
@@ -69,8 +71,11 @@ def build_data(
     if not settings.streaming:
         rows = without_items(_row_pairs(settings), settings.left_out.get("train", ()))
         return PairedImages(rows, labels, image_size, transform=transform, instances=instances)
+    rows = _rows(settings)
+    if settings.max_train_samples is not None:
+        rows = rows.take(settings.max_train_samples)
     return StreamedImages(
-        _rows(settings).shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER),
+        rows.shuffle(seed=settings.seed, buffer_size=SHUFFLE_BUFFER),
         labels,
         image_size,
         image_column=settings.image_column,
@@ -116,12 +121,30 @@ def _folder_pairs(settings: TrainConfig, labels: LabelSet, split: str) -> Folder
     folders = settings.train_data_dir if split == "train" else settings.train_data_dir[:1]
     # Its size does not matter to its pairs.
     pairs = PairedImages.from_folder(folders, (1, 1), split=split, labels=labels, instances=False).given
-    assert isinstance(pairs, FolderPairs)
-    return pairs
+    chosen = pairs if split != "train" else _some(settings, pairs)
+    assert isinstance(chosen, FolderPairs)
+    return chosen
 
 
 def _row_pairs(settings: TrainConfig) -> RowPairs:
-    return RowPairs(_rows(settings), settings.image_column, settings.label_column)
+    chosen = _some(settings, RowPairs(_rows(settings), settings.image_column, settings.label_column))
+    assert isinstance(chosen, RowPairs)
+    return chosen
+
+
+def _some(settings: TrainConfig, pairs: Sequence[Pair]) -> Sequence[Pair]:
+    """Return ``--max_train_samples`` of the training pairs, in their order.
+
+    Raises:
+        ValueError: if there are fewer.
+    """
+    count = settings.max_train_samples
+    if count is None:
+        return pairs
+    if count > len(pairs):
+        raise ValueError(f"--max_train_samples {count}: there are {len(pairs)} training pictures: lower it")
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(settings.seed))
+    return without_items(pairs, order[count:].tolist())
 
 
 def _rows(settings: TrainConfig) -> Any:
@@ -130,7 +153,10 @@ def _rows(settings: TrainConfig) -> Any:
 
     assert settings.dataset_name, "rows are those of a data set"
     where = {"data_dir": settings.train_data_dir[0]} if settings.train_data_dir else {}
-    return load_dataset(settings.dataset_name, split="train", streaming=settings.streaming, **where)
+    token = settings.hub_token
+    return load_dataset(
+        settings.dataset_name, split="train", streaming=settings.streaming, token=token, **where
+    )
 
 
 def ignored_instances(data: Data) -> str | None:

@@ -10,6 +10,8 @@ import torch
 
 from groupdnet_hub.training.config import TrainConfig
 
+_AGAINST_COMPILING_CHECKPOINTS = "torch.compile cannot take what --gradient_checkpointing computes again"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepForm:
@@ -63,6 +65,8 @@ def choose_form(
     Raises:
         ValueError: for what is asked for and cannot be had.
     """
+    if settings.compile and settings.gradient_checkpointing:
+        raise ValueError(f"--compile: {_AGAINST_COMPILING_CHECKPOINTS}")
     if settings.plain_step:
         return StepForm(working=False, compiled=bool(settings.compile)), ()
     on_cuda = device_type == "cuda"
@@ -75,7 +79,7 @@ def choose_form(
         notes.append(f"no CUDA graphs: {against}")
     compiled = bool(settings.compile)
     if on_cuda and settings.compile is None:
-        missing = against_compiler()
+        missing = _AGAINST_COMPILING_CHECKPOINTS if settings.gradient_checkpointing else against_compiler()
         compiled = missing is None
         if missing:
             notes.append(f"not compiled: {missing}")

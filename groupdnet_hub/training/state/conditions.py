@@ -187,7 +187,9 @@ class Comparison:
                 ignored = [list(self.network.get("ignore", ())), _plain(labels.ignore)]
                 self._refuse([Change(_IGNORED, *map(_text, ignored))] if ignored[0] != ignored[1] else [])
             return
-        before, now = dict(self.saved.settings), recorded_settings(settings, labels)
+        now = recorded_settings(settings, labels)
+        # A setting that the checkpoint's version did not have was at its default there.
+        before = {**_defaults(settings), **self.saved.settings}
         changes = _length_changes(before, now, self.saved.steps)
         counts = (self.saved.processes, processes)
         apart = [not values.get("sync_batch_norm", True) for values in (before, now)]
@@ -228,6 +230,11 @@ class Comparison:
 def recorded_settings(settings: ResumeSettings, labels: LabelSet) -> dict[str, Any]:
     """Return the settings that are compared, in plain JSON types; ``ignore_id`` with what ``classes.json`` ignores."""
     return {**compared_values(settings), _IGNORED: _plain(labels.ignore)}
+
+
+def _defaults(settings: ResumeSettings) -> dict[str, Any]:
+    values = {name: getattr(type(settings), name, None) for name in compared_values(settings)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def table(changes: Sequence[Change]) -> str:

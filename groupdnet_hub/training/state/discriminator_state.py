@@ -30,7 +30,13 @@ def weights_to_save(discriminator: nn.Module, config: SystemConfig) -> Discrimin
     return DiscriminatorWeights(discriminator.state_dict(), _description(discriminator, config))
 
 
-def take_up(discriminator: nn.Module, source: str, config: SystemConfig, starts: Mapping[str, str]) -> str:
+def take_up(
+    discriminator: nn.Module,
+    source: str,
+    config: SystemConfig,
+    starts: Mapping[str, str],
+    token: str | None = None,
+) -> str:
     """Load the discriminator that lies beside a saved model, if there is one and it is of the same kind.
 
     It is convolutional: the same weights serve pictures of any size; a U-Net for larger ones is made as deep as the
@@ -43,6 +49,7 @@ def take_up(discriminator: nn.Module, source: str, config: SystemConfig, starts:
         source: folder or Hub id of the model.
         config: of the model that is trained now.
         starts: for new classes, the old class whose weights they start with.
+        token: of the Hub.
 
     Returns:
         A line that says what was taken up, or why the discriminator starts fresh.
@@ -51,7 +58,7 @@ def take_up(discriminator: nn.Module, source: str, config: SystemConfig, starts:
         ValueError: for a file that is damaged or hostile.
     """
     fresh = "the discriminator starts fresh"
-    path = find_discriminator(source)
+    path = find_discriminator(source, token=token)
     if path is None:
         return f"{fresh}: there is no {DISCRIMINATOR_FILE} with {source} (--save_discriminator saves one)"
     own = _description(discriminator, config)
