@@ -104,6 +104,10 @@ class Running:
             return next(code for code in codes if code)
         return None if None in codes else 0
 
+    def stderr(self) -> str:
+        """What they have written there so far."""
+        return self._read("stderr")
+
     def signal(self, number: int, rank: int = 0) -> None:
         """Send a signal to one of the processes, or to its group, if it is still there."""
         with contextlib.suppress(ProcessLookupError):

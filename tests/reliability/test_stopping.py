@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ def in_time(happened: Callable[[], Any], running: Running | None = None, seconds
     return found
 
 
+def has_begun(running: Running) -> bool:
+    """Whether its steps have: the bar of their progress is there."""
+    return re.search(r"| \d+/\d+ \[", running.stderr().split("checking the data: 100%")[-1]) is not None
+
+
 def only_line(ended: Ended, status: int) -> str:
     """The one line that a script leaves with."""
     assert ended.returncode == status, ended.stderr[-3000:]
@@ -62,15 +69,15 @@ def resumed_to_the_end(drawn: Path, folder: Path, signals: list[int], seed: int,
     """A run that is sent signals at random moments, each time it starts, is the run that is left alone."""
     moments = random.Random(seed)
     flags = (*FLAGS, "--max_train_steps", str(steps), "--checkpointing_steps", "1000")
-    started = time.monotonic()
     train(drawn, folder / "whole", *flags)
-    seconds = time.monotonic() - started
     left, runs = list(signals), 0
     while True:
         run = folder / f"stopped-{runs}"
         running = start_training(drawn, run, *flags, *RESUMED, own_group=True)
         if left:
-            time.sleep(moments.uniform(0, seconds / 2))
+            if moments.random() < 0.8:  # others may come before the first step
+                in_time(partial(has_begun, running), running)
+            time.sleep(moments.uniform(0, 2))
             running.signal(left[0])
         ended = running.wait()
         if ended.returncode == 0:
@@ -91,7 +98,7 @@ def resumed_to_the_end(drawn: Path, folder: Path, signals: list[int], seed: int,
 
 
 def test_a_stopped_run_resumes_to_the_same_bits(drawn: Path, tmp_path: Path) -> None:
-    resumed_to_the_end(drawn, tmp_path, [signal.SIGTERM, signal.SIGINT], 3, steps=12)
+    resumed_to_the_end(drawn, tmp_path, [signal.SIGTERM, signal.SIGINT], 3, steps=24)
 
 
 @pytest.mark.slow

@@ -122,8 +122,9 @@ def update(run: StepRun, guard: FiniteGuard, batch: Any) -> None:
     guard.follow(run.step, losses, batch)
 
 
-@pytest.mark.parametrize("skips", [False, True])
-@pytest.mark.parametrize("form", [PLAIN, *FORMS.values()], ids=["plain", *FORMS])
+@pytest.mark.parametrize(
+    ("form", "skips"), [(PLAIN, False), (FORMS["dense"], True)], ids=["plain, stop", "dense, skip"]
+)
 def test_a_finite_run_is_the_run_without_a_guard(form: StepForm, skips: bool) -> None:
     states = []
     for guarded in (False, True):
@@ -157,10 +158,8 @@ def test_a_recorded_step_is_left_out_without_waiting(skips: bool) -> None:
         bad = {**batches[1], "image": torch.full_like(batches[1]["image"], NAN)}
         with NoHostWaits():
             update(run, guard, bad)
-        left = {id(tensor) for network in run.networks for tensor in network.parameters()}
         state = state_of(run)
         assert all(bool(tensor.isfinite().all()) for tensor in run.networks[0].parameters())
-        assert left
         if skips:
             assert guard.check() == {"updates_left_out": 1.0}
             moved = [i for i, pair in enumerate(zip(before, state, strict=True)) if not torch.equal(*pair)]
