@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -44,9 +43,9 @@ def in_time(happened: Callable[[], Any], running: Running | None = None, seconds
     return found
 
 
-def has_begun(running: Running) -> bool:
+def has_begun(running: Running, steps: int) -> bool:
     """Whether its steps have: the bar of their progress is there."""
-    return re.search(r"| \d+/\d+ \[", running.stderr().split("checking the data: 100%")[-1]) is not None
+    return f"/{steps} [" in running.stderr()
 
 
 def only_line(ended: Ended, status: int) -> str:
@@ -76,7 +75,7 @@ def resumed_to_the_end(drawn: Path, folder: Path, signals: list[int], seed: int,
         running = start_training(drawn, run, *flags, *RESUMED, own_group=True)
         if left:
             if moments.random() < 0.8:  # others may come before the first step
-                in_time(partial(has_begun, running), running)
+                in_time(partial(has_begun, running, steps), running)
             time.sleep(moments.uniform(0, 2))
             running.signal(left[0])
         ended = running.wait()
