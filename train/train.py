@@ -29,6 +29,7 @@ from groupdnet_hub.training.data.pictures import (
 from groupdnet_hub.training.distributed import mean_over_processes, start_training
 from groupdnet_hub.training.fast.step_form import choose_form
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_at, with_redraw_every
+from groupdnet_hub.training.reports.start import make_record, report_start
 from groupdnet_hub.training.reports.throughput import Throughput
 from groupdnet_hub.training.resuming import MODEL_FOLDER, WRITTEN, compare_start, finished
 from groupdnet_hub.training.run import Run, build_run
@@ -75,10 +76,10 @@ def run(settings: TrainConfig) -> None:
             if settings.push_to_hub and accelerator.is_main_process:
                 create_repository(settings)
             state = build_run(settings, accelerator, form, labels, comparison)
+            record = make_record(state, checkpoint)
             if settings.overwrite_output_dir:
                 remove_run(accelerator, output_dir, WRITTEN)
-            if settings.report_to != "none":
-                accelerator.init_trackers("groupdnet")
+            report_start(state, record)
             if checkpoint is not None:
                 resume(state, checkpoint)
             stopped = train_and_save(state, signals)
@@ -212,8 +213,8 @@ def log(run: Run, losses: Mapping[str, Tensor], throughput: Mapping[str, float],
     shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
     bar.set_postfix(shown | {"img/s": f"{throughput['images_per_second']:.1f}"})
     rate = float(learner.optimizer.param_groups[0]["lr"])
-    learner.accelerator.log(
-        {**values, **left_out, "learning_rate": rate, **throughput}, step=run.batches.progress.step
+    run.trackers.scalars(
+        {**values, **left_out, "learning_rate": rate, **throughput}, run.batches.progress.step
     )
 
 
@@ -235,9 +236,11 @@ def save_preview(run: Run) -> None:
     accelerator, step = run.learner.accelerator, run.batches.progress.step
     if accelerator.is_main_process:
         discriminator = accelerator.unwrap_model(run.learner.discriminator)
-        report = run.preview.save(model_to_save(run), discriminator, step)
-        accelerator.log(report, step=step)
-        tqdm.write(f"step {step}: " + ", ".join(f"{key} {value:.3f}" for key, value in report.items()))
+        shown = run.preview.save(model_to_save(run), discriminator, step)
+        run.trackers.scalars(shown.values, step)
+        run.trackers.pictures({"samples": shown.grid}, step)
+        run.trackers.table("classes", shown.classes, step)
+        tqdm.write(f"step {step}: " + ", ".join(f"{key} {value:.3f}" for key, value in shown.values.items()))
     run.learner.model.train()
 
 

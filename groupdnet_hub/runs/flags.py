@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from groupdnet_hub.io.strict_json import parse_json, read_short_text
+from groupdnet_hub.runs.args_file import flag_fields, group_title, read_flags, title
 from groupdnet_hub.runs.scripts import program
 from groupdnet_hub.runs.settings import Settings
 
@@ -86,7 +85,7 @@ def parse_command(
     parser = new_parser(prog, description)
     choices = parser.add_subparsers(dest="command", required=True, metavar=metavar)
     for name, settings in commands.items():
-        text = _title(settings)
+        text = title(settings)
         one = choices.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS)
         add_flags(one, settings)
     found = parser.parse_args(argv)
@@ -115,48 +114,14 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None
     """Add the flags of settings to a parser, in a group for each class that fields are from."""
     groups: dict[str, argparse._ArgumentGroup] = {}
     hints = get_type_hints(settings)
-    for one in fields(settings):
-        if "flag" not in one.metadata:
-            continue
-        title = _title(
-            next(owner for owner in settings.__mro__ if one.name in inspect.get_annotations(owner))
-        )
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
+    for one in flag_fields(settings):
+        group = group_title(settings, one.name)
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group)
         keywords = _read_as(hints[one.name]) | one.metadata["flag"]
-        groups[title].add_argument(
+        groups[group].add_argument(
             f"--{one.name}", required=one.default is MISSING, help=_help(one), **keywords
         )
-
-
-def read_flags(path: Path, settings: type[Settings]) -> list[str]:
-    """Return a YAML or JSON file of flags as a command line; null leaves a flag out.
-
-    Raises:
-        ValueError: if there is no such file, it cannot be read, or it holds what is not a flag.
-    """
-    hints = {
-        one.name: get_type_hints(settings)[one.name] for one in fields(settings) if "flag" in one.metadata
-    }
-    values = _read_file(path)
-    unknown = sorted(str(name) for name in values if name not in hints)
-    if unknown:
-        raise ValueError(f"{path} holds flags that do not exist: {', '.join(unknown)}")
-    flags: list[str] = []
-    for name, value in values.items():
-        if value is None or value == []:
-            continue
-        if isinstance(value, dict):
-            raise ValueError(f"{path} has {name}: {value}; a flag has one value or a list")
-        if bool in (hints[name], *get_args(hints[name])):
-            if not isinstance(value, bool):
-                raise ValueError(f"{path} has {name}: {value}; it must be true or false")
-            flags.append(f"--{name}" if value else f"--no-{name}")
-        elif isinstance(value, list):
-            flags += [f"--{name}", *map(_word, value)]
-        else:
-            flags.append(f"--{name}={_word(value)}")
-    return flags
 
 
 def _made(parser: argparse.ArgumentParser, settings: type[S], found: dict[str, Any]) -> S:
@@ -196,35 +161,3 @@ def _help(one: Field[Any]) -> str:
     if shown is None and one.default is not MISSING and one.default is not None:
         shown = " ".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)
     return f"{text} (default: {shown})".replace("%", "%%") if shown else text
-
-
-def _title(settings: type[Settings]) -> str:
-    return (settings.__doc__ or "").splitlines()[0].rstrip(".")
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    text = read_short_text(path, str(path))
-    if path.suffix.lower() == ".json":
-        values = parse_json(text, str(path))
-    else:
-        import yaml
-
-        try:
-            values = yaml.safe_load(text)
-            nodes = yaml.compose(text, Loader=yaml.SafeLoader)
-        except Exception as error:  # its many parse errors, all told the same way
-            raise ValueError(f"{path} cannot be read: {error}") from None
-        names = [key.value for key, _ in nodes.value] if isinstance(values, dict) else []
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{path} has {twice} more than once")
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold one object of flags")
-    return values
-
-
-def _word(value: Any) -> str:
-    """Return a value of a file as it stands on a command line; YAML reads ``no`` as a boolean."""
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

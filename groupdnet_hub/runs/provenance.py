@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +19,67 @@ from torch import nn
 import groupdnet_hub
 from groupdnet_hub.runs.scripts import is_clone
 
+# Packages whose versions may change what a run computes.
+_PACKAGES = ("torch", "torchvision", "accelerate", "numpy", "pillow", "scipy")
+# Access tokens of the Hub.
+_TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
+_HIDDEN = "***"
+
 
 def machine() -> str:
     """Return the device with its cores, and the version of torch."""
+    return f"{hardware()}; torch {torch.__version__}"
+
+
+def hardware() -> str:
+    """Return the device with its cores."""
     if torch.cuda.is_available():
-        device = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    else:
-        device = f"{_processor()}, {os.cpu_count()} cores"
-    return f"{device}; torch {torch.__version__}"
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"{_processor()}, {os.cpu_count()} cores"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the package, of Python, of the packages that compute, and of CUDA if torch has it."""
+    found = {"groupdnet_hub": groupdnet_hub.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if torch.version.cuda is not None:
+        found |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
+    return found
+
+
+def without_secrets(words: Sequence[str], secrets: Collection[str]) -> list[str]:
+    """Return a command line that anybody may read.
+
+    Args:
+        words: the command and its arguments.
+        secrets: names of the flags whose values are hidden; the Hub's tokens are hidden wherever they stand.
+    """
+
+    def hides(word: str) -> bool:
+        name = word[2:].partition("=")[0]
+        # A flag may be shortened.
+        return word.startswith("--") and name != "" and any(secret.startswith(name) for secret in secrets)
+
+    shown: list[str] = []
+    for before, word in zip(("", *words), words, strict=False):
+        if hides(before) and "=" not in before:
+            shown.append(_HIDDEN)
+        elif hides(word) and "=" in word:
+            shown.append(f"{word.partition('=')[0]}={_HIDDEN}")
+        else:
+            shown.append(_TOKEN.sub(_HIDDEN, word))
+    return shown
 
 
 def commit() -> str:
     """Return the commit of the checkout, marked if files were changed; outside of one, the package's version."""
-    version = f"version {groupdnet_hub.__version__}"
+    of_package = f"version {groupdnet_hub.__version__}"
     if not is_clone():
-        return version  # git would name the commit of whatever project an environment lies in
+        return of_package  # git would name the commit of whatever project an environment lies in
     here = Path(__file__).resolve().parent
 
     def git(*command: str) -> str:
@@ -42,7 +90,7 @@ def commit() -> str:
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
-        return version
+        return of_package
 
 
 def digest(*parts: bytes | str) -> str:

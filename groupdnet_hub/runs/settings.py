@@ -185,6 +185,11 @@ def existing_file(name: str, path: str | Path) -> str | None:
     return None if Path(path).is_file() else f"{name}: there is no file {path}"
 
 
+def path_if_there(name: str, value: str) -> str | None:
+    """Check nothing: marks what is the path of something if that exists, and else is not one, or not yet."""
+    return None
+
+
 def existing_folder(name: str, path: str | Path) -> str | None:
     """Check that a folder is there."""
     return None if Path(path).is_dir() else f"{name}: there is no folder {path}"

@@ -28,7 +28,7 @@ def start_training(settings: TrainConfig, form: StepForm) -> Accelerator:
     accelerator = build_accelerator(
         mixed_precision="no" if form.dtype is not None else settings.mixed_precision,  # no casts in the loop
         log_with=None if settings.report_to == "none" else settings.report_to.split(","),
-        project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "logs")),
+        project_config=ProjectConfiguration(str(folder), logging_dir=str(folder / settings.logging_dir)),
         gradient_accumulation_plugin=GradientAccumulationPlugin(
             num_steps=settings.gradient_accumulation_steps, sync_with_dataloader=False
         ),

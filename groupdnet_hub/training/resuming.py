@@ -15,6 +15,7 @@ from groupdnet_hub.training.build import objective_of
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.data.data_facts import data_facts
 from groupdnet_hub.training.data.pictures import Data
+from groupdnet_hub.training.reports.run_record import RECORD_FILE
 from groupdnet_hub.training.schedules import RunLength
 from groupdnet_hub.training.state.checkpoints import Checkpoint
 from groupdnet_hub.training.state.conditions import Comparison, Conditions, recorded_settings
@@ -26,6 +27,8 @@ WRITTEN = (
     *(f"model/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE, DISCRIMINATOR_FILE)),
     "samples/" + "[0-9]" * 7 + ".png",
     "logs/groupdnet",
+    "logs/wandb",
+    RECORD_FILE,
 )
 
 

@@ -40,6 +40,7 @@ from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.random_streams import build_streams
 from groupdnet_hub.training.reports.card_facts import CardFacts
 from groupdnet_hub.training.reports.preview import Preview
+from groupdnet_hub.training.reports.trackers import Trackers
 from groupdnet_hub.training.resuming import run_conditions
 from groupdnet_hub.training.schedules import RunLength, make_optimizer
 from groupdnet_hub.training.state.conditions import Comparison, Conditions
@@ -55,24 +56,28 @@ class Run:
     Attributes:
         settings: complete settings.
         learner: networks, optimisers, losses and random numbers.
+        form: how its steps are computed.
         make_step: updates the networks on a batch.
         guard: leaves out updates that are not finite.
         inference: the model as it is previewed and saved.
         batches: the training pictures, and the progress of the run.
         length: how many steps there are.
         preview: writes sample grids.
+        trackers: what numbers, pictures and tables of the run are reported to.
         facts: what the model card says of the run.
         conditions: what its checkpoints record of it.
     """
 
     settings: ResolvedTrainConfig
     learner: Learner
+    form: StepForm
     make_step: MakeStep
     guard: FiniteGuard
     inference: InferenceModel
     batches: Batches
     length: RunLength
     preview: Preview
+    trackers: Trackers
     facts: CardFacts
     conditions: Conditions
 
@@ -113,12 +118,14 @@ def build_run(
     return Run(
         settings=resolved,
         learner=learner,
+        form=form,
         make_step=build_step(learner, form),
         guard=FiniteGuard(learner, skips=settings.on_nan == "skip"),
         inference=inference,
         batches=Batches(accelerator, loader, data),
         length=length,
         preview=Preview(samples, grid, objective.parts.perceptual, means, resolved.seed),
+        trackers=Trackers(accelerator),
         facts=CardFacts(resolved, length, objective.used, before),
         conditions=conditions,
     )

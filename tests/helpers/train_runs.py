@@ -50,11 +50,20 @@ def train(drawn: Path, output: Path, *flags: str, processes: int = 1, sgd: bool 
 
 def train_here(drawn: Path | None, output: Path, *flags: str) -> str:
     """A run in this process; returns what it prints."""
+    return _run_here(train_flags(drawn, output, *flags))
+
+
+def repeat_here(run: Path, output: Path, *flags: str) -> str:
+    """A run in this process that repeats the one of a folder, from what is in there alone; returns what it prints."""
+    return _run_here(["--args_file", str(run / "train_config.yaml"), "--output_dir", str(output), *flags])
+
+
+def _run_here(flags: list[str]) -> str:
     from train.train import main
 
     said = io.StringIO()
     with process_as_it_was(), contextlib.redirect_stdout(said):
-        main(train_flags(drawn, output, *flags))
+        main(flags)
     return said.getvalue()
 
 

@@ -10,7 +10,8 @@ import pytest
 from groupdnet_hub import LabelSet
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.unknown import with_ignored
-from groupdnet_hub.runs.flags import parse_settings, read_flags
+from groupdnet_hub.runs.args_file import read_flags
+from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import as_flag, ignore_option, read_ignored
 from groupdnet_hub.runs.settings import Settings
 

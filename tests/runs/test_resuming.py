@@ -45,6 +45,7 @@ def test_what_is_free_changes_no_result() -> None:
             "max_train_seconds",
         ),
         *("checkpointing_steps", "checkpoints_total_limit", "validation_steps", "logging_steps", "report_to"),
+        *("tracker_project_name", "run_name", "logging_dir", "args_file"),
         *("push_to_hub", "hub_model_id", "hub_private", "save_discriminator"),
         *("dataloader_num_workers", "cache_data", "cache_gb"),
         *(

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import groupdnet_hub
 from groupdnet_hub.config.validation import Ignored
-from groupdnet_hub.runs.flags import parse_settings, read_flags
+from groupdnet_hub.runs.args_file import read_flags
+from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.scripts import is_clone
 from groupdnet_hub.runs.settings import (

@@ -8,7 +8,7 @@ from typing import Literal
 
 from groupdnet_hub import PRESETS
 from groupdnet_hub.baselines import SYSTEMS
-from groupdnet_hub.runs.settings import Settings, at_least, existing_file, option, size_option
+from groupdnet_hub.runs.settings import Settings, at_least, existing_file, option, path_if_there, size_option
 
 # Flags that shape a new network.
 _SHAPE = (
@@ -79,7 +79,7 @@ class NetworkSettings(Settings):
     )
     config: str | None = option(None, "config.json of a system", check=existing_file, on_resume="network")
     pretrained_model_name_or_path: str | None = option(
-        None, "model to start from: a folder or a Hub id", on_resume="network"
+        None, "model to start from: a folder or a Hub id", on_resume="network", check=path_if_there
     )
     grow: bool = option(
         False,

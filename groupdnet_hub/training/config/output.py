@@ -1,4 +1,4 @@
-"""Settings of what a run writes: checkpoints, sample grids, logs and the final model."""
+"""Settings of what a run writes: checkpoints, sample grids and the final model."""
 
 from __future__ import annotations
 
@@ -6,35 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groupdnet_hub.runs.resuming import ResumeSettings
-from groupdnet_hub.runs.settings import at_least, option
-
-
-def _trackers(name: str, given: str) -> str | None:
-    """Check that trackers are known and installed: accelerate leaves out those that are not, and says nothing."""
-    if given == "none":
-        return None
-    from accelerate.tracking import get_available_trackers
-    from accelerate.utils import LoggerType
-
-    known = [str(one) for one in LoggerType]
-    there = [str(one) for one in get_available_trackers()]
-    for tracker in given.split(","):
-        if tracker not in known:
-            return f"{name}: there is no tracker {tracker!r}; these are known: {', '.join(known)}"
-        if tracker == "all" and not there:
-            return f"{name}: no tracker is installed: pip install tensorboard, or give --report_to none"
-        if tracker not in ("all", *there):
-            package = tracker.replace("_", "-")
-            return f"{name}: {tracker} is not installed: pip install {package}, or leave it out"
-    return None
+from groupdnet_hub.runs.settings import at_least, option, path_if_there
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSettings(ResumeSettings):
-    """Checkpoints, samples, logs and the final model."""
+    """Checkpoints, samples and the final model."""
 
     output_dir: str = option(
-        "runs/groupdnet", "where checkpoints, samples and the final model go", on_resume="free"
+        "runs/groupdnet",
+        "where checkpoints, samples and the final model go",
+        on_resume="free",
+        check=path_if_there,
     )
     checkpointing_steps: int = option(500, "steps between checkpoints", check=at_least(1), on_resume="free")
     checkpoints_total_limit: int | None = option(
@@ -42,12 +25,6 @@ class OutputSettings(ResumeSettings):
     )
     validation_steps: int = option(500, "steps between sample grids", check=at_least(1), on_resume="free")
     logging_steps: int = option(20, "steps between logged losses", check=at_least(1), on_resume="free")
-    report_to: str = option(
-        "tensorboard",
-        "tracker(s) known to accelerate, comma-separated, or 'none'",
-        on_resume="free",
-        check=_trackers,
-    )
     push_to_hub: bool = option(False, "upload the final model", on_resume="free")
     hub_model_id: str | None = option(None, "its name on the Hub, user/name", on_resume="free")
     hub_private: bool = option(False, "make that repository private", on_resume="free")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from groupdnet_hub.baselines import SYSTEMS
@@ -16,6 +16,7 @@ from groupdnet_hub.training.config.network import NetworkSettings
 from groupdnet_hub.training.config.optimisation import ComputationSettings, OptimisationSettings
 from groupdnet_hub.training.config.output import OutputSettings
 from groupdnet_hub.training.config.rates import DECAY_START, LABELMIX_WEIGHT, RATES
+from groupdnet_hub.training.config.trackers import TrackerSettings
 
 # Devices over which the paper's unsynchronised batch norms were spread (section 4.1).
 _PAPER_DEVICES = 4
@@ -24,6 +25,7 @@ _PAPER_DEVICES = 4
 # Fields stand in the order of the bases from the last to the first.
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(
+    TrackerSettings,
     OutputSettings,
     ComputationSettings,
     OptimisationSettings,
@@ -33,7 +35,13 @@ class TrainConfig(
     DataCheckSettings,
     DataSettings,
 ):
-    """Settings of a training run, by the names that users of Hugging Face's training examples know."""
+    """Settings of a training run, by the names that users of Hugging Face's training examples know.
+
+    Attributes:
+        args_file: file that ``--args_file`` named, if any; its flags are among the settings.
+    """
+
+    args_file: str | None = field(default=None, compare=False, metadata={"on_resume": "free"})
 
     def check(self) -> None:
         """Refuse settings of two subjects that do not go together."""

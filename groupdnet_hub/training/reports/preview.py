@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +17,23 @@ from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.training.objectives.discriminator_means import DiscriminatorMeans
 from groupdnet_hub.training.objectives.losses import PerceptualLoss
+from groupdnet_hub.training.reports.class_table import class_table
+from groupdnet_hub.training.reports.trackers import Table
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """What a preview shows.
+
+    Attributes:
+        grid: the sample grid.
+        values: numbers by name.
+        classes: numbers of each class.
+    """
+
+    grid: Image.Image
+    values: Mapping[str, float]
+    classes: Table
 
 
 class Preview:
@@ -40,14 +58,14 @@ class Preview:
         self.folder, self.batch, self.perceptual = folder, batch, perceptual
         self.means, self.seed = means, seed
 
-    def save(self, model: System, discriminator: nn.Module, step: int) -> dict[str, float]:
-        """Write a sample grid; return whether the posterior says anything, and whether the discriminator overfits."""
+    def save(self, model: System, discriminator: nn.Module, step: int) -> Previewed:
+        """Write a sample grid; return it with whether the posterior says anything and the discriminator overfits."""
         grid = sample_grid(model, self.batch, seed=self.seed)
         save_picture(grid, self.folder / f"{step:07d}.png")
-        report = posterior_report(model, self.batch, self.perceptual, seed=self.seed)
+        values, classes = posterior_report(model, self.batch, self.perceptual, seed=self.seed)
         if self.means is not None:
-            report |= self.means(discriminator)
-        return report
+            values |= self.means(discriminator)
+        return Previewed(grid, values, classes)
 
 
 @torch.no_grad()
@@ -95,27 +113,35 @@ def sample_grid(
 @torch.no_grad()
 def posterior_report(
     model: System, batch: Mapping[str, Tensor], perceptual: PerceptualLoss | None, *, seed: int = 0
-) -> dict[str, float]:
+) -> tuple[dict[str, float], Table]:
     """Return what the code says: KL by class, and the distance of reconstruction and sample to the photo.
 
     Unknown pixels are grey in all of them.
+
+    Returns:
+        (numbers by name, the table of the classes).
     """
     batch = with_grey_unknown(batch)
+    unknown, names = batch.get("unknown"), model.labels.names
     prepared = model.prepare(batch["label"], batch.get("instance"))
     fresh = model.sample_codes(len(batch["label"]), generator=torch.Generator().manual_seed(seed))
-    codes, report = {"sample": fresh}, {}
+    codes, report, kl = {"sample": fresh}, {}, None
     if model.has_encoder:
         posterior = model.encode(batch["image"], batch["label"])
         kl = posterior.kl().mean(dim=0)
-        names = model.labels.names if model.has_class_codes else ("all",)
-        report = {f"kl/{name}": float(value) for name, value in zip(names, kl, strict=True)}
+        shown = names if model.has_class_codes else ("all",)
+        report = {f"kl/{name}": float(value) for name, value in zip(shown, kl, strict=True)}
         codes = {"reconstruction": posterior.mode()} | codes
+    distances = {}
     for name, these in codes.items():
-        picture = grey_unknown(model.decode(these, prepared), batch.get("unknown"))
-        report[f"l1/{name}"] = float((picture - batch["image"]).abs().mean())
+        picture = grey_unknown(model.decode(these, prepared), unknown)
+        difference = (picture - batch["image"]).abs()
+        report[f"l1/{name}"] = float(difference.mean())
+        distances[name] = difference.mean(dim=1)
         if perceptual is not None:
             report[f"perceptual/{name}"] = float(perceptual(picture, batch["image"]))
-    return report
+    of_classes = kl if model.has_class_codes else None
+    return report, class_table(names, mark_unknown(batch["label"], unknown), of_classes, distances)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

@@ -163,7 +163,7 @@ class Comparison:
             {k: v for k, v in one.items() if k not in _NOT_SHAPE} for one in (self.network, network)
         )
         problems = [
-            f"{name} was {shown(old)} and is {shown(new)} now" for name, old, new in _differing(before, now)
+            f"{name} was {shown(old)} and is {shown(new)} now" for name, old, new in differing(before, now)
         ]
         if problems:
             raise ValueError(
@@ -237,9 +237,9 @@ def _defaults(settings: ResumeSettings) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def table(changes: Sequence[Change]) -> str:
-    """Return changes as a table."""
-    rows = [("setting", "checkpoint", "now"), *((one.name, one.before, one.now) for one in changes)]
+def table(changes: Sequence[Change], before: str = "checkpoint") -> str:
+    """Return changes as a table; ``before`` is what had the values before."""
+    rows = [("setting", before, "now"), *((one.name, one.before, one.now) for one in changes)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -257,17 +257,17 @@ def _length_changes(before: Mapping[str, Any], now: Mapping[str, Any], steps: in
     return [Change(_EPOCHS, *(text.split()[0] for text in epochs))] if epochs[0] != epochs[1] else []
 
 
-def _differing(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+def differing(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
     """Return (name, before, now) of the innermost values that differ."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         found = []
         for key in {**before, **now}:
-            found += _differing(before.get(key), now.get(key), f"{name}.{key}" if name else str(key))
+            found += differing(before.get(key), now.get(key), f"{name}.{key}" if name else str(key))
         return found
     both_lists = isinstance(before, list) and isinstance(now, list) and len(before) == len(now)
     if both_lists and any(isinstance(value, Mapping) for value in before):
         pairs = enumerate(zip(before, now, strict=True))
-        return [one for i, (old, new) in pairs for one in _differing(old, new, f"{name}[{i}]")]
+        return [one for i, (old, new) in pairs for one in differing(old, new, f"{name}[{i}]")]
     return [] if before == now else [(name, before, now)]
 
 
