@@ -17,8 +17,7 @@ from tqdm.auto import tqdm
 from groupdnet_hub.baselines import System
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.runs.accelerators import device_type, process_count
-from groupdnet_hub.runs.mishaps import lost_process
-from groupdnet_hub.runs.scripts import first_line, run_command
+from groupdnet_hub.runs.scripts import first_line, lost_process, run_command
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.runs.signals import Stopped, StopSignals, signal_name
 from groupdnet_hub.runs.stopping import OUT_OF_TIME, StopAgreement

@@ -36,8 +36,7 @@ from groupdnet_hub.parser.objective import Batches, parameter_groups, segmentati
 from groupdnet_hub.parser.views import Views
 from groupdnet_hub.runs.accelerators import build_accelerator
 from groupdnet_hub.runs.loader_workers import worker_options
-from groupdnet_hub.runs.mishaps import lost_process
-from groupdnet_hub.runs.scripts import first_line, program, run_command
+from groupdnet_hub.runs.scripts import first_line, lost_process, program, run_command
 from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.runs.signals import Stopped, StopSignals, signal_name
 from groupdnet_hub.runs.stopping import StopAgreement

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+import torch.distributed as dist
+
 from groupdnet_hub.runs.signals import Stopped, StopSignals, die_quietly, follow_launcher
 
 COMMAND = "groupdnet"
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Where pyproject.toml has a wheel put train/ and space/.
 _BUNDLED = "_bundled"
+# How torch tells of a process that is gone: a loader's worker, and another one of the run.
+_WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is )?(.*?)[.\s]*$")
+# Of gloo, which raises a plain RuntimeError.
+_PEER = re.compile(r"gloo|Connection (closed|reset) by peer", re.IGNORECASE)
 
 
 def is_clone() -> bool:
@@ -160,3 +167,19 @@ def first_line(error: BaseException) -> str:
     if lines[0].startswith("Caught "):
         return lines[-1].split(": ", 1)[-1]
     return lines[0]
+
+
+def lost_process(error: BaseException) -> str | None:
+    """Return a message for an error that tells of a worker or another process of the run which is gone; else None."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    if (found := _WORKER.search(text)) is not None:
+        number, how = found.groups()
+        return (
+            f"a process that read pictures is gone (number {number}, {how}): perhaps memory ran out; lower "
+            "--dataloader_num_workers or --cache_gb"
+        )
+    of_torch = dist.is_available() and isinstance(error, dist.DistError)
+    if isinstance(error, RuntimeError) and (of_torch or _PEER.search(text)):
+        why = re.sub(r"\[[^\]]*\]:?\S*\s*", "", text).split(". ")[0][:120]
+        return f"another process of the run is gone ({why}): its own message says more"
+    return None

@@ -105,6 +105,7 @@ def test_so_does_one_that_is_stopped_at_ten_random_moments(drawn: Path, tmp_path
     resumed_to_the_end(drawn, tmp_path, [signal.SIGTERM] * 10, 11, steps=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_during_training_leaves_a_checkpoint(drawn: Path, tmp_path: Path, number: int) -> None:
     run = tmp_path / "run"

@@ -17,8 +17,7 @@ from accelerate.utils import gather_object
 from safetensors import SafetensorError
 
 from groupdnet_hub.io.atomic import CannotWriteError, writing_to
-from groupdnet_hub.runs.mishaps import lost_process
-from groupdnet_hub.runs.scripts import first_line
+from groupdnet_hub.runs.scripts import first_line, lost_process
 from groupdnet_hub.runs.sharding import on_main_process
 
 _PROGRESS_FILE = "progress.json"
