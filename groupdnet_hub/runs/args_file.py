@@ -9,8 +9,6 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import yaml
-
 from groupdnet_hub.io.strict_json import parse_json, read_short_text
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -70,6 +68,8 @@ def read_args_file(path: Path) -> dict[str, Any]:
     if path.suffix.lower() == ".json":
         values = parse_json(text, str(path))
     else:
+        import yaml
+
         try:
             values = yaml.safe_load(text)
             nodes = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -134,6 +134,8 @@ def flags_text(kind: type[Settings], values: Mapping[str, Any]) -> str:
 
 def yaml_text(values: Mapping[str, Any]) -> str:
     """Return a mapping as YAML: in its order, one entry a line, innermost lists and mappings on one line."""
+    import yaml
+
     nested = any(isinstance(value, (list, dict)) for value in values.values())
     style = None if nested else False  # None has the innermost ones on one line, and that may be all of it
     return yaml.safe_dump(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 from huggingface_hub import HfApi
 
 from groupdnet_hub.baselines import System
@@ -20,7 +19,7 @@ def create_repository(settings: TrainConfig) -> None:
     assert name is not None, "--push_to_hub has a name"
     try:
         api.create_repo(name, private=settings.hub_private or None, exist_ok=True)
-    except (OSError, ValueError, httpx.HTTPError) as error:
+    except Exception as error:  # those of the HTTP client too
         raise OSError(
             f"--push_to_hub: cannot upload to {name}: {first_line(error)}. Log in by `hf auth login` or give "
             "--hub_token; or leave out --push_to_hub, and upload OUTPUT_DIR/model afterwards"

@@ -150,10 +150,13 @@ SCHEDULE = (
 )
 
 
-@pytest.mark.parametrize("flags_of", ["everything", "redraw window"])
-def test_a_recorded_run_is_the_run_itself(flags_of: str) -> None:
+@pytest.mark.parametrize(
+    ("flags_of", "more"),
+    [("everything", ""), ("redraw window", ""), ("redraw window", " --gradient_checkpointing --max_grad_norm 1")],
+)
+def test_a_recorded_run_is_the_run_itself(flags_of: str, more: str) -> None:
     """With rates, weights and random numbers that change, of several kinds of steps in turn."""
-    flags = (RUNS[flags_of] + SCHEDULE).replace("--r1_interval 1", "").split()
+    flags = (RUNS[flags_of] + SCHEDULE + more).replace("--r1_interval 1", "").split()
     found = []
     for recorded in (False, True):
         with step_run(flags, FORMS["dense"]) as (run, batches):

@@ -33,9 +33,8 @@ def differences(before: RunRecord, flags: Mapping[str, Any], facts: Mapping[str,
     """
     first = before.starts[0]
     pairs = []
-    for one in flag_fields(TrainConfig):
-        how, name = one.metadata["on_resume"], one.name
-        if how not in ("same", "file_name") or name not in before.flags:
+    for name, how in _effective_flags().items():
+        if name not in before.flags:  # it is newer than that run
             continue
         values = [before.flags[name], flags[name]]
         if how == "file_name":
@@ -68,13 +67,20 @@ def report(before: RunRecord, changes: list[Change], source: str) -> str:
         lines.append(f"that run started at step {first['step']}, from {place}, and this one starts at step 0")
     for start in before.starts[1:]:
         others = [one for name in _COMPARED for one in differing(first.get(name), start.get(name), name)]
-        names = [*start.get("changed", ()), *(name for name, _, _ in others)]
+        changed = [name for name in start.get("changed", ()) if name in _effective_flags()]
+        names = [*changed, *(name for name, _, _ in others)]
         if names:
             lines.append(
                 f"that run was resumed at step {start['step']} with other values of {', '.join(names)}: they are not "
                 "repeated"
             )
     return "\n".join(lines)
+
+
+def _effective_flags() -> dict[str, str]:
+    """Return how the flags that change the result by themselves are compared, by name."""
+    found = {one.name: one.metadata["on_resume"] for one in flag_fields(TrainConfig)}
+    return {name: how for name, how in found.items() if how in ("same", "file_name")}
 
 
 def _text(value: Any) -> str:

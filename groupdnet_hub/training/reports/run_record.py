@@ -92,7 +92,7 @@ class RunRecord:
         changed = {
             name: value
             for name, value in flags.items()
-            if name != "output_dir" and value != self.flags.get(name)
+            if name != "output_dir" and name in self.flags and value != self.flags[name]
         }
         return replace(self, starts=[*self.starts, {**facts, **({"changed": changed} if changed else {})}])
 

@@ -8,6 +8,7 @@ import shlex
 import sys
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ def make_record(run: Run, checkpoint: Checkpoint | None) -> RunRecord:
         facts = start_facts(run, 0 if checkpoint is None else checkpoint.progress.get("step", 0))
         if checkpoint is not None:
             facts["checkpoint"] = str(checkpoint.folder.resolve())
-        record, note = _record(run.settings, facts)
+        earlier = _read_own(run.settings.output_path / RECORD_FILE)
+        record, note = _record(run.settings, facts, earlier)
+        if len(record.starts) == 1:
+            _make_room_for_logs(run.settings, record, earlier)
         if note is not None:
             accelerator.print(note)
         return record
@@ -97,31 +101,34 @@ def start_facts(run: Run, step: int) -> dict[str, Any]:
     }
 
 
-def _record(settings: ResolvedTrainConfig, facts: Mapping[str, Any]) -> tuple[RunRecord, str | None]:
+def _record(
+    settings: ResolvedTrainConfig, facts: Mapping[str, Any], earlier: RunRecord | None
+) -> tuple[RunRecord, str | None]:
     """Return the record with this start, and what a person is told of it."""
-    flags, earlier = recorded_flags(settings), _read_own(settings.output_path / RECORD_FILE)
+    flags = recorded_flags(settings)
     if facts["step"] and earlier is not None:
         return earlier.resumed(flags, facts), None
-    output = settings.output_path
-    if (
-        settings.overwrite_output_dir
-        and earlier is not None
-        and earlier.flags["output_dir"] == flags["output_dir"]
-    ):
-        for start in earlier.starts:  # those in its own folder are removed with it
-            remove_logs(output / str(start.get("tensorboard", "")))
-    elif earlier is None:
-        refuse_logs_of_others(settings, settings.tensorboard_folder(output))
-    identity = uuid.uuid4().hex[:12]
+    record = RunRecord(flags, uuid.uuid4().hex[:12], [facts])
     if settings.args_file is None or (repeated := RunRecord.read(Path(settings.args_file))) is None:
-        return RunRecord(flags, identity, [facts]), None
+        return record, None
     changes = differences(repeated, flags, facts)
     repeats = {
         "run": repeated.identity,
         "file": str(Path(settings.args_file).resolve()),
         "differs": [change.name for change in changes],
     }
-    return RunRecord(flags, identity, [facts], repeats), report(repeated, changes, settings.args_file)
+    return replace(record, repeats=repeats), report(repeated, changes, settings.args_file)
+
+
+def _make_room_for_logs(settings: ResolvedTrainConfig, record: RunRecord, earlier: RunRecord | None) -> None:
+    """Remove TensorBoard's files of a run that is overwritten, wherever they are; refuse to mix with another run's."""
+    output = settings.output_path
+    if earlier is None:
+        refuse_logs_of_others(settings, settings.tensorboard_folder(output))
+    # The record of a folder that was copied names the logs of the original.
+    elif settings.overwrite_output_dir and earlier.flags.get("output_dir") == record.flags["output_dir"]:
+        for folder in {start["tensorboard"] for start in earlier.starts if "tensorboard" in start}:
+            remove_logs(output / str(folder))
 
 
 def _read_own(path: Path) -> RunRecord | None:
