@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.context
 import os
 import signal
 import sys
@@ -21,8 +22,24 @@ def worker_options(workers: int) -> dict[str, Any]:
         "persistent_workers": True,
         "worker_init_fn": leave_signals_to_parent,
         # A server between a run and its workers would be ended by a signal that all of them get.
-        "multiprocessing_context": "fork" if sys.platform == "linux" else None,
+        "multiprocessing_context": _Workers() if sys.platform == "linux" else None,
     }
+
+
+if sys.platform == "linux":
+
+    class _Worker(multiprocessing.context.ForkProcess):
+        """A process from which signals that ask to stop are held back until it has said what to do with them."""
+
+        def start(self) -> None:
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+            try:
+                super().start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    class _Workers(multiprocessing.context.ForkContext):
+        Process = _Worker
 
 
 def leave_signals_to_parent(worker: int = 0) -> None:
@@ -42,6 +59,7 @@ def leave_signals_to_parent(worker: int = 0) -> None:
         return  # elsewhere nobody tells who sent a signal
     run = parent.pid
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [one for one in STOPPING if one != signal.SIGTERM])
 
     def follow() -> None:
         while signal.sigwaitinfo([signal.SIGTERM]).si_pid != run:

@@ -152,7 +152,11 @@ SCHEDULE = (
 
 @pytest.mark.parametrize(
     ("flags_of", "more"),
-    [("everything", ""), ("redraw window", ""), ("redraw window", " --gradient_checkpointing --max_grad_norm 1")],
+    [
+        ("everything", ""),
+        ("redraw window", ""),
+        ("redraw window", " --gradient_checkpointing --max_grad_norm 1"),
+    ],
 )
 def test_a_recorded_run_is_the_run_itself(flags_of: str, more: str) -> None:
     """With rates, weights and random numbers that change, of several kinds of steps in turn."""
