@@ -24,6 +24,7 @@ from groupdnet_hub.evaluation.report import comparison, unknown_text
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import as_flag, ignore_option
+from groupdnet_hub.runs.measuring.networks import check_downloads
 from groupdnet_hub.runs.scripts import run_command, run_script
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -100,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     if not settings.sheets_only:
         for command in commands.values():
-            parse_evaluate_config(command)  # what is wrong with its flags is said first
+            measured = parse_evaluate_config(command)  # what is wrong with its flags is said first
+            check_downloads(measured, measured.metrics)
     draw_sheets(settings, {name: load_system(model) for name, model in models.items()})
     if settings.sheets_only:
         return

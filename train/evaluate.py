@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from torch import nn
 from groupdnet_hub.evaluation.config import EvaluateConfig, parse_evaluate_config
 from groupdnet_hub.evaluation.inputs import Inputs
 from groupdnet_hub.evaluation.measures import measure_pictures, measure_rows, measure_speed
-from groupdnet_hub.evaluation.networks import Networks
 from groupdnet_hub.evaluation.report import report
 from groupdnet_hub.evaluation.results import ResultsFile
 from groupdnet_hub.evaluation.sampled.choice import sampled_part
@@ -31,15 +29,13 @@ from groupdnet_hub.evaluation.sampled.parts import SampledPart, measure_sampled
 from groupdnet_hub.evaluation.sheets import class_sheet, save_sheet, sheet_rows
 from groupdnet_hub.io.atomic import atomic_write, writing_to
 from groupdnet_hub.metrics import (
-    ClassDiversityMeter,
-    ImageDiversityMeter,
     LabelTable,
     Segmenter,
     count_macs,
     count_parameters,
-    measure_classes,
-    measure_image,
 )
+from groupdnet_hub.runs.measuring.diversity import diversity_part
+from groupdnet_hub.runs.measuring.networks import Networks, check_downloads
 from groupdnet_hub.runs.provenance import digest, model_digest
 from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.sharding import run_sharded, sole_run, start_accelerator
@@ -67,6 +63,7 @@ class Evaluation:
 
     def __init__(self, settings: EvaluateConfig, accelerator: Accelerator) -> None:
         self.settings, self.accelerator = settings, accelerator
+        check_downloads(settings, settings.metrics)
         self.results = ResultsFile(settings.output)
         self.inputs = Inputs(settings, accelerator)
         # What all results depend on: contents, not paths, so that a folder may be moved but not changed.
@@ -163,30 +160,13 @@ class Evaluation:
         return Segmenter(settings.segmentation_model, table).to(self.accelerator.device), table
 
     def _measure_diversity(self, part: str) -> None:
-        given: dict[str, Any] = {"distance": self.networks.lpips_maps, "num_pairs": self.settings.num_pairs}
-        measure = (
-            partial(measure_classes, ignored=self.inputs.ignored_classes, **given)
-            if part == "classes"
-            else partial(measure_image, **given)
-        )
-        indices = self.inputs.spread(self.settings.num_samples)
-        rows = measure_rows(
-            self.inputs,
-            self.accelerator,
-            self.results,
-            part,
-            indices,
-            measure,
-        )
+        inputs, settings, distance = self.inputs, self.settings, self.networks.lpips_maps
+        names, ignored = inputs.system.labels.names, inputs.ignored_classes
+        diversity = diversity_part(part, names, distance, settings.num_pairs, ignored)
+        indices = inputs.spread(settings.num_samples)
+        rows = measure_rows(inputs, self.accelerator, self.results, part, indices, diversity.measure)
         if self.accelerator.is_main_process:
-            meter: ClassDiversityMeter | ImageDiversityMeter = (
-                ClassDiversityMeter(self.inputs.system.labels.names)
-                if part == "classes"
-                else ImageDiversityMeter()
-            )
-            for index, row in rows.items():
-                meter.update(index, row)
-            self.results.finish(part, asdict(meter.result()))
+            self.results.finish(part, asdict(diversity.result(rows)))
         self.accelerator.wait_for_everyone()
 
     def _measure_pictures(self, parts: Sequence[str]) -> None:

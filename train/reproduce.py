@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from groupdnet_hub.data.paired import PairedImages, read_label_set
+from groupdnet_hub.evaluation.config import parse_evaluate_config
 from groupdnet_hub.evaluation.paper_tables import PAPER_TABLES
 from groupdnet_hub.evaluation.reproduce_plan import (
     SCALES,
@@ -31,6 +32,7 @@ from groupdnet_hub.evaluation.reproduce_plan import (
 from groupdnet_hub.evaluation.reproduce_report import measured, study_table, system_table
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings, refuse
+from groupdnet_hub.runs.measuring.networks import check_downloads
 from groupdnet_hub.runs.output_lock import sole_writer
 from groupdnet_hub.runs.provenance import commit, machine
 from groupdnet_hub.runs.scripts import run_command, run_script
@@ -42,6 +44,7 @@ from groupdnet_hub.runs.settings import (
     refuse_other_folders,
     seed_option,
 )
+from groupdnet_hub.training.build import check_perceptual_download
 from groupdnet_hub.training.data.data_facts import listing_facts
 
 
@@ -75,7 +78,8 @@ class ReproduceConfig(Settings):
         super().check()
         if (self.table is None) == (self.study is None):
             raise ValueError("give one of --table and --study")
-        refuse_other_folders("--data_dir", self.data_dir, "train")
+        for split in ("train", "validation"):
+            refuse_other_folders("--data_dir", self.data_dir, split)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -103,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for number, entry in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {entry.name}", flush=True)
         run = Run(settings, scale, entry)
+        run.check_downloads()
         with sole_writer(run.folder, "reproduce", f"leave {entry.name} out with --systems"):
             run.train()
             run.measure()
@@ -123,7 +128,8 @@ class Run:
     def __init__(self, settings: ReproduceConfig, scale: Scale, entry: Entry) -> None:
         self.settings, self.scale = settings, scale
         self.folder = Path(settings.output_dir) / entry.name
-        perceptual = ["--perceptual_net", settings.perceptual_net or scale.perceptual_net]
+        self.perceptual_net = settings.perceptual_net or scale.perceptual_net
+        perceptual = ["--perceptual_net", self.perceptual_net]
         if settings.perceptual_weights:
             perceptual += ["--perceptual_weights", settings.perceptual_weights]
         self.flags = train_flags(
@@ -132,6 +138,18 @@ class Run:
         self.flags += ["--seed", str(settings.seed)]
         pairs = PairedImages.from_folder(settings.data_dir, (1, 1), instances=False)
         self.data = listing_facts(pairs, [settings.data_dir], "train")
+
+    def check_downloads(self) -> None:
+        """Refuse weights out of reach that training or measuring needs, the latter not only after hours of training.
+
+        Raises:
+            ValueError: naming the flag of a local file.
+        """
+        if not self._is_trained():
+            check_perceptual_download(self.perceptual_net, self.settings.perceptual_weights)
+        if not self._is_measured():
+            measured = parse_evaluate_config(self._measure_flags())
+            check_downloads(measured, measured.metrics)
 
     def train(self) -> None:
         """Train the system, resume its training, or do nothing if it is finished.
@@ -154,7 +172,7 @@ class Run:
                 )
         else:
             before = {"flags": self.flags, "data": self.data, "seconds": 0.0}
-        if (self.folder / "model" / "model.safetensors").is_file():
+        if self._is_trained():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         before |= {"commit": commit(), "machine": machine()}
@@ -176,12 +194,18 @@ class Run:
         Raises:
             ValueError: if evaluate.py fails.
         """
-        settings, metrics = self.settings, list(self.scale.metrics)
-        if settings.segmentation_model:
-            metrics.append("miou")
+        if not self._is_measured():
+            self._start("evaluate.py", self._measure_flags())
+
+    def _is_trained(self) -> bool:
+        return (self.folder / "model" / "model.safetensors").is_file()
+
+    def _is_measured(self) -> bool:
         found = measured(self.folder)
-        if found is not None and set(metrics) <= found.metrics:
-            return
+        return found is not None and set(self._metrics()) <= found.metrics
+
+    def _measure_flags(self) -> list[str]:
+        settings = self.settings
         flags = ["--model", str(self.folder / "model"), "--data_dir", settings.data_dir, *self.scale.evaluate]
         flags += ["--output", str(self.folder / "results.json"), "--seed", str(settings.seed)]
         for name in (
@@ -193,7 +217,10 @@ class Run:
         ):
             if getattr(settings, name):
                 flags += [f"--{name}", getattr(settings, name)]
-        self._start("evaluate.py", [*flags, "--metrics", *metrics])
+        return [*flags, "--metrics", *self._metrics()]
+
+    def _metrics(self) -> list[str]:
+        return [*self.scale.metrics, *(["miou"] if self.settings.segmentation_model else [])]
 
     def _start(self, script: str, flags: Sequence[str]) -> None:
         run_script(script, flags, processes=self.settings.num_processes, about=self.folder.name)

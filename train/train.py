@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from groupdnet_hub import load_system
 from groupdnet_hub.baselines import System
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.runs.accelerators import device_type, process_count
@@ -39,7 +40,7 @@ from groupdnet_hub.training.state.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from groupdnet_hub.training.state.discriminator_state import weights_to_save
+from groupdnet_hub.training.state.discriminator_state import saved_weights, weights_to_save
 from groupdnet_hub.training.state.run_folder import open_run, remove_run
 from groupdnet_hub.training.step import Learner, StepKind
 from groupdnet_hub.training.upload import create_repository, upload
@@ -81,6 +82,7 @@ def run(settings: TrainConfig) -> None:
             report_start(state, record)
             if checkpoint is not None:
                 resume(state, checkpoint)
+            state.quality.begin(None if checkpoint is None else state.batches.progress.step)
             stopped = train_and_save(state, signals)
         accelerator.end_training()
     if stopped is not None:
@@ -152,6 +154,8 @@ def train(run: Run, signals: StopSignals) -> int | None:
     learner.model.train()
     learner.discriminator.train()
     run.guard.begin()
+    if run.quality.due(progress.step):  # stopped before it was measured
+        evaluate(run)
     main_process = accelerator.is_main_process
     bar = tqdm(total=steps, initial=progress.step, disable=not main_process, mininterval=2)
     agreement = StopAgreement(signals, settings.max_train_seconds, accelerator.num_processes)
@@ -176,6 +180,8 @@ def train(run: Run, signals: StopSignals) -> int | None:
             with throughput.paused():
                 if stops is None and progress.step % settings.validation_steps == 0:
                     save_preview(run)
+                if stops is None and run.quality.due(progress.step):
+                    evaluate(run)
                 if stops is not None or is_last or progress.step % settings.checkpointing_steps == 0:
                     save_state(run)
             if stops is not None:
@@ -227,6 +233,8 @@ def model_to_save(run: Run) -> System:
     if run.settings.save_discriminator:
         discriminator = accelerator.unwrap_model(run.learner.discriminator)
         model.discriminator_to_save = weights_to_save(discriminator, model.config)
+    step = run.batches.progress.step
+    model.card_facts = run.facts.at(step) | run.quality.facts(step)
     return model
 
 
@@ -243,6 +251,19 @@ def save_preview(run: Run) -> None:
     run.learner.model.train()
 
 
+def evaluate(run: Run) -> None:
+    """Measure the model on validation pictures; with ``--keep_best``, save it if it is the best so far."""
+    accelerator, step, quality = run.learner.accelerator, run.batches.progress.step, run.quality
+    run.guard.check()
+    with quality.timed():
+        quality.measure(model_to_save(run), step)
+        quality.keep(step, lambda: write_model(run))
+    quality.report(run.trackers, step)
+    if accelerator.is_main_process:
+        tqdm.write(quality.line(step))
+    run.learner.model.train()
+
+
 def save_state(run: Run) -> None:
     """Write a checkpoint from which the run can be resumed, with the model as it would be saved now.
 
@@ -253,7 +274,6 @@ def save_state(run: Run) -> None:
     run.guard.check()
     model = model_to_save(run)
     run.guard.check_weights(model, run.learner.model, run.learner.discriminator)
-    model.card_facts = run.facts.at(progress.step)
 
     def write_more(folder: Path) -> None:
         model.save_pretrained(folder / MODEL_FOLDER)
@@ -269,20 +289,19 @@ def resume(run: Run, checkpoint: Checkpoint) -> None:
     accelerator, progress = run.learner.accelerator, run.batches.progress
     load_checkpoint(accelerator, checkpoint)
     progress.load(checkpoint.progress)
+    run.inference.resumed_at(progress.step)
     accelerator.print(f"resuming from step {progress.step}")
 
 
 def save_model(run: Run) -> None:
-    """Write the trained model into ``OUTPUT_DIR/model``."""
-    settings, accelerator = run.settings, run.learner.accelerator
+    """Write the last model into ``OUTPUT_DIR/model``, unless the best is there."""
+    settings, accelerator, best = run.settings, run.learner.accelerator, run.quality.best
     if accelerator.is_main_process:
-        folder = settings.output_path / "model"
-        model = model_to_save(run)
-        model.card_facts = run.facts.at(run.batches.progress.step)
-        model.save_pretrained(folder, repo_id=settings.hub_model_id)
-        if not settings.save_discriminator:  # one of an earlier run would not be this model's
-            (folder / DISCRIMINATOR_FILE).unlink(missing_ok=True)
-        accelerator.print(f"saved {folder}")
+        if best is None:
+            write_model(run)
+        run.quality.finish()
+        which = "" if best is None else f", the model of step {best.evaluation.step}"
+        accelerator.print(f"saved {settings.output_path / 'model'}{which}")
     accelerator.wait_for_everyone()
 
 
@@ -290,8 +309,28 @@ def upload_model(run: Run) -> None:
     """Upload the model that was saved."""
     accelerator = run.learner.accelerator
     if accelerator.is_main_process:
-        accelerator.print(f"uploaded to {upload(model_to_save(run), run.settings)}")
+        model = model_to_save(run) if run.quality.best is None else saved_model(run)
+        accelerator.print(f"uploaded to {upload(model, run.settings)}")
     accelerator.wait_for_everyone()
+
+
+def write_model(run: Run) -> None:
+    """Write the model into ``OUTPUT_DIR/model``, atomically."""
+    settings = run.settings
+    folder = settings.output_path / "model"
+    model_to_save(run).save_pretrained(folder, repo_id=settings.hub_model_id)
+    if not settings.save_discriminator:  # one of an earlier run would not be this model's
+        (folder / DISCRIMINATOR_FILE).unlink(missing_ok=True)
+
+
+def saved_model(run: Run) -> System:
+    """Return the model that ``OUTPUT_DIR/model`` holds, with its discriminator if it has one."""
+    folder = run.settings.output_path / "model"
+    model = load_system(folder)
+    if run.settings.save_discriminator:
+        discriminator = run.learner.accelerator.unwrap_model(run.learner.discriminator)
+        model.discriminator_to_save = saved_weights(discriminator, folder, model.config)
+    return model
 
 
 if __name__ == "__main__":

@@ -61,7 +61,9 @@ def grow(model: GroupDNet, *, generator: torch.Generator | None = None) -> Group
         for i in range(layers):
             new.encoder.layers[i + 1 if i else 0].load_state_dict(model.encoder.layers[i].state_dict())
         _average(new.encoder.layers[1], generator)
-    new.card_facts = {key: value for key, value in model.card_facts.items() if key != "metrics"}
+    new.card_facts = {
+        key: value for key, value in model.card_facts.items() if key not in ("metrics", "evaluation")
+    }
     return new.train(model.training)
 
 

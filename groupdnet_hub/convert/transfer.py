@@ -122,7 +122,9 @@ def transfer_classes(
             parameters = sum(p.numel() for p in layer.new.parameters())
             totals[layer.part] = totals.get(layer.part, 0) + parameters
         _carry_rows(model, new, classes)
-    new.card_facts = {key: value for key, value in model.card_facts.items() if key != "metrics"}
+    new.card_facts = {
+        key: value for key, value in model.card_facts.items() if key not in ("metrics", "evaluation")
+    }
     new.train(model.training)
 
     groups = [block.groups for block in model.config.blocks]

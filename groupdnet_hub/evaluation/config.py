@@ -8,11 +8,10 @@ from pathlib import Path
 
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.evaluation.sampled.config import SAMPLED_METRICS, SampledSettings
-from groupdnet_hub.metrics import FEATURE_NETS
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import ignore_option
+from groupdnet_hub.runs.measuring.networks import MeasuringSettings
 from groupdnet_hub.runs.settings import (
-    Settings,
     at_least,
     existing_file,
     in_range,
@@ -28,7 +27,7 @@ _DEFAULT_METRICS = ("mcsd", "mocd", "lpips", "fps", "macs", "params")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureSettings(Settings):
+class MeasureSettings(MeasuringSettings):
     """Metrics, and the model and data that they measure."""
 
     model: str = option(help="the system to measure: a folder or a Hub id")
@@ -40,8 +39,9 @@ class MeasureSettings(Settings):
     )
     metrics: tuple[str, ...] = option(
         _DEFAULT_METRICS,
-        "miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; kid is "
-        "the kernel distance of frechet's features, kid_inception that of FID's; sharpness is the roughness of "
+        "miou comes with the pixel accuracy; frechet is the Frechet distance of other features than FID's; both come "
+        "with KID of their features; kid is the kernel distance of frechet's features over several pictures of each "
+        "label map, kid_inception that of FID's; sharpness is the roughness of "
         "garments, fixed_pattern that of one place whatever the codes are; faces is the fraction of heads in which "
         "mediapipe finds a face; memory is the LPIPS to the nearest training photo (less than 1: copied); tone is the "
         "distance of the colours of face and skin; chroma is the fraction of garments with a clear colour; kid and "
@@ -72,18 +72,6 @@ class MeasureSettings(Settings):
     )
     batch_size: int = option(8, "pictures drawn at a time", check=at_least(1))
     seed: int = seed_option("seed of all codes")
-    alexnet_weights: str | None = option(
-        None,
-        "AlexNet trunk of LPIPS, a safetensors file; by default torchvision downloads",
-        check=existing_file,
-    )
-    inception_weights: str | None = option(
-        None, "Inception of FID, a file; by default torch-fidelity's is downloaded", check=existing_file
-    )
-    frechet_net: str = option("vgg16", "features of frechet and kid", choices=tuple(FEATURE_NETS))
-    frechet_weights: str | None = option(
-        None, "their trunk, a safetensors file; by default torchvision downloads", check=existing_file
-    )
     segmentation_model: str | None = option(
         None, "for miou: a semantic segmentation model of transformers, folder or Hub id"
     )

@@ -18,13 +18,11 @@ from groupdnet_hub.data.labels import classes_present
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.data.unknown import UNKNOWN, grey_unknown, mark_unknown
 from groupdnet_hub.evaluation.config import EvaluateConfig
-from groupdnet_hub.metrics import Redrawing, eight_bit
+from groupdnet_hub.metrics import eight_bit
+from groupdnet_hub.runs.measuring.items import MeasuredItems
 from groupdnet_hub.runs.provenance import digest, model_digest
-from groupdnet_hub.runs.sharding import picture_seed, read_sharded
+from groupdnet_hub.runs.sharding import read_sharded
 
-# Random streams of a label map's codes: of pairs that differ in a class, and of single pictures, of which each has the
-# number after the one before.
-_REDRAWN, _DRAWN = 0, 1
 # Pictures of one map that are decoded together, however many are wanted: the batch size changes the rounding.
 _BATCH = 4
 
@@ -65,8 +63,8 @@ class UnknownPixels:
     left_out: int
 
 
-class Inputs:
-    """A system and the items of a split, each with codes that depend on ``--seed`` and its index alone.
+class Inputs(MeasuredItems):
+    """A system and the items of a split, as the flags name them.
 
     Attributes:
         digest: SHA-256 of the system's configuration and weights.
@@ -75,7 +73,6 @@ class Inputs:
             known pixel.
         present: ids of the classes that known pixels of the label map of each of them have.
         unknown: how many pixels are unknown; None where nothing stands for them.
-        ignored_classes: ids of the classes that stand for unknown pixels.
 
     Raises:
         ValueError: for a system or a split that cannot be read or do not fit each other, missing instance maps that
@@ -83,13 +80,12 @@ class Inputs:
     """
 
     def __init__(self, settings: EvaluateConfig, accelerator: Accelerator) -> None:
-        self.seed, self.batch_size, self.ignored = settings.seed, settings.batch_size, settings.ignore_id
-        self.system = load_system(settings.model, device=accelerator.device).requires_grad_(False)
-        split = Path(settings.data_dir) / settings.split
-        size, edges = self.system.config.image_size, self.system.config.instance_edges
-        self.data = self.open(split, size, instances=edges)
-        ignored = (value for value in self.data.labels.ignored_ids if value < len(self.system.labels))
-        self.ignored_classes = tuple(ignored)
+        system = load_system(settings.model, device=accelerator.device).requires_grad_(False)
+        split, ignored = Path(settings.data_dir) / settings.split, settings.ignore_id
+        size, edges = system.config.image_size, system.config.instance_edges
+        data = open_split(split, system.labels, size, ignored, instances=edges)
+        super().__init__(system, data, seed=settings.seed, batch_size=settings.batch_size)
+        self.ignored = ignored
         sides = settings.judged_size or size
         self.judged_size = (sides[0], sides[-1])
         own_size = self.judged_size == self.data.image_size
@@ -117,24 +113,9 @@ class Inputs:
                 len(found) - len(known),
             )
 
-    def open(self, split: Path, size: tuple[int, int], *, instances: bool = False) -> PairedImages:
+    def open(self, split: Path, size: tuple[int, int]) -> PairedImages:
         """Open a split of the system's classes, whose unknown pixels ``--ignore_id`` names too."""
-        return open_split(split, self.system.labels, size, self.ignored, instances=instances)
-
-    def spread(self, count: int | None) -> list[int]:
-        """Return the indices of ``count`` items, evenly spread over the chosen; all for None, or if there are fewer."""
-        return evenly(self.chosen, count)
-
-    def label(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """Return a label map int64 [H, W], and its instance map for a system that needs one."""
-        return self._maps(self.data[index])
-
-    def redrawing(self, index: int) -> Redrawing:
-        """Return the pictures of an item that differ in one class."""
-        item = self.data[index]
-        label, instance = self._maps(item)
-        seed = picture_seed(self.seed, index, _REDRAWN)
-        return Redrawing(self.system, label, seed, instance, self.batch_size, item.get("unknown"))
+        return open_split(split, self.system.labels, size, self.ignored, instances=False)
 
     def sampled(self, index: int, count: int) -> Sampled:
         """Draw ``count`` pictures of one item; the first is that of :meth:`draw`, and none depends on ``count``."""
@@ -145,7 +126,7 @@ class Inputs:
         unknown = self._unknown(item)
         drawn = []
         for start in range(0, count, size):
-            codes = [self._codes(index, start + number, label) for number in range(size)]
+            codes = [self.codes(index, start + number, label) for number in range(size)]
             pictures = self._as_judged(self.system.decode(torch.cat(codes), prepared))
             drawn.append(eight_bit(grey_unknown(pictures, unknown)))
         photo = self.known_photo(item).to(self.system.device)
@@ -155,20 +136,10 @@ class Inputs:
         """Return the photo of an item at the size at which it is judged, uint8 [3, H, W], grey at unknown pixels."""
         return eight_bit(grey_unknown(self.cut(item["image"]), self._unknown(item))[None])[0]
 
-    def draw(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw a picture of each item.
-
-        Returns:
-            (photos, pictures, label maps) at the size at which they are judged: float [B, 3, H, W] in [-1, 1] twice, on
-            the system's device, and int64 [B, H, W] with UNKNOWN at unknown pixels. Photos and pictures are full.
-        """
-        items = [self.data[index] for index in indices]
-        maps = [self._maps(item) for item in items]
-        label = torch.stack([one for one, _ in maps])
-        instances = [instance for _, instance in maps if instance is not None]
-        codes = [self._codes(index, 0, one) for index, one in zip(indices, label, strict=True)]
-        drawn = self.system.decode(torch.cat(codes), label, torch.stack(instances) if instances else None)
-        drawn = self._as_judged(drawn)
+    def draw(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw a picture of each item, at the size at which it is judged."""
+        items, pictures = self.drawn(indices)
+        drawn = self._as_judged(pictures)
         if self.judged is not self.data:
             items = [self.judged[index] for index in indices]
         photos = torch.stack([self.cut(item["image"]) for item in items]).to(drawn.device)
@@ -196,20 +167,10 @@ class Inputs:
     def _known_label(self, item: dict[str, Tensor]) -> Tensor:
         return mark_unknown(self.cut(item["label"]), self._unknown(item))
 
-    def _codes(self, index: int, number: int, label: Tensor) -> Tensor:
-        """Return codes [1, ...] of one picture of an item."""
-        seed = picture_seed(self.seed, index, _DRAWN + number)
-        size = (label.shape[0], label.shape[1])
-        return self.system.sample_codes(1, generator=torch.Generator().manual_seed(seed), label_size=size)
-
     def _as_judged(self, drawn: Tensor) -> Tensor:
         if tuple(drawn.shape[2:]) != self.judged_size:
             drawn = F.interpolate(drawn, self.judged_size, mode="bicubic", antialias=True).clamp(-1, 1)
         return self.cut(drawn)
-
-    def _maps(self, item: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        instance = item.get("instance") if self.system.config.instance_edges else None
-        return item["label"], instance
 
     def _describe(self, index: int) -> tuple[str, list[int], int]:
         """Return the digest of an item's files, the classes of its known pixels, and the number of unknown ones."""
@@ -235,10 +196,3 @@ def with_suffix(data: PairedImages, suffix: str | None) -> list[int]:
             f"--name_suffix: none of the {len(names)} names ends in {suffix!r}; the first are {', '.join(names[:3])}"
         )
     return chosen
-
-
-def evenly(numbers: Sequence[int], count: int | None) -> list[int]:
-    """Return ``count`` of the numbers, evenly spread; all for None, or if there are fewer."""
-    total = len(numbers)
-    count = total if count is None else min(count, total)
-    return [numbers[i * total // count] for i in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,19 +13,18 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
-from groupdnet_hub.data.unknown import UNKNOWN, grey_unknown
+from groupdnet_hub.evaluation.feature_distances import FeatureDistances, small_sample_note
 from groupdnet_hub.evaluation.inputs import Inputs
 from groupdnet_hub.evaluation.results import ResultsFile
 from groupdnet_hub.metrics import (
-    FeatureStatistics,
     LabelTable,
     Redrawing,
     SegmentationMeter,
     Segmenter,
     eight_bit,
     frames_per_second,
-    frechet_distance,
 )
+from groupdnet_hub.runs.measuring.items import compared
 from groupdnet_hub.runs.sharding import run_sharded
 
 
@@ -75,7 +75,8 @@ def measure_pictures(
     """Draw one picture for each item; compare all with the photos, and each with its label map.
 
     At unknown pixels photos and pictures are grey before they are compared. The segmentation model sees them as they
-    are, because grey parts would mislead it, and its answer there counts in no score.
+    are, because grey parts would mislead it, and its answer there counts in no score. Frechet distances of fewer than
+    2,048 pictures come with a warning.
 
     Args:
         inputs: what is measured.
@@ -85,25 +86,25 @@ def measure_pictures(
         segmenter: segmentation model with its table; None to leave the label maps out.
 
     Returns:
-        The results by part, ``segmentation`` among them, on every process.
+        The results by part, ``segmentation`` among them, on every process. Those of a network are its Frechet distance
+        and, under ``kid``, its kernel distance.
     """
-    statistics = {name: (FeatureStatistics(), FeatureStatistics()) for name in networks}
+    note = small_sample_note(len(indices))
+    if networks and note and accelerator.is_main_process:
+        warnings.warn(note, stacklevel=3)  # past inference_mode
+    distances = {name: FeatureDistances(indices) for name in networks}
     names = inputs.system.labels.names
     ignored = {*segmenter[1].ignored, *inputs.ignored_classes} if segmenter else ()
     # Of the pictures, and of the photos, whose scores are the best that the model can give.
     meters = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
-    batches = [
-        list(indices[start : start + inputs.batch_size])
-        for start in range(0, len(indices), inputs.batch_size)
-    ]
+    batches = inputs.batches(indices)
 
     def measure_batch(position: int) -> None:
         batch = batches[position]
         photos, drawn, label = inputs.draw(batch)
-        real, fake = (eight_bit(grey_unknown(pictures, label == UNKNOWN)) for pictures in (photos, drawn))
+        both = compared(photos, drawn, label)
         for name, network in networks.items():
-            for total, pictures in zip(statistics[name], (real, fake), strict=True):
-                total.update(network(pictures))
+            distances[name].update(batch, *(network(pictures) for pictures in both))
         if segmenter:
             for meter, pictures in zip(meters, (drawn, photos), strict=True):
                 found = segmenter[0](eight_bit(pictures))
@@ -111,15 +112,13 @@ def measure_pictures(
                     meter.update(index, truth, predicted)
 
     run_sharded(len(batches), measure_batch, accelerator, "pictures")
-    shards = gather_object([(statistics, meters)])
+    shards = gather_object([(distances, meters)])
     found: dict[str, Any] = {}
     for name, network in networks.items():
-        real, fake = FeatureStatistics(), FeatureStatistics()
+        total = FeatureDistances(indices)
         for shard, _ in shards:
-            real.merge(shard[name][0])
-            fake.merge(shard[name][1])
-        value = frechet_distance(real, fake)
-        found[name] = {"name": network.distance_name, "value": value, "images": fake.count}
+            total.merge(shard[name])
+        found[name] = total.result(network)
     if segmenter:
         drawn, photographed = SegmentationMeter(names, ignored), SegmentationMeter(names, ignored)
         for _, (of_pictures, of_photos) in shards:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from groupdnet_hub.data.unknown import percent_unknown
-from groupdnet_hub.evaluation.sampled.report import sampled_rows
+from groupdnet_hub.evaluation.feature_distances import small_sample_note
+from groupdnet_hub.evaluation.sampled.report import distance_text, sampled_rows
 from groupdnet_hub.metrics.estimates import NONE, estimate_text, number_text
 
 # The readings of mCSD and mOCD, and suffixes of their columns' titles.
@@ -59,6 +60,7 @@ def comparison(results: Mapping[str, Mapping[str, Any]]) -> str:
     table = _table(titles, [[row.get(title, NONE) for title in titles] for row in columns.values()])
     beside = {name: sampled_rows(found) for name, found in results.items()}
     measures = list(dict.fromkeys(title for rows in beside.values() for title in rows))
+    table += _small_sample_text(results.values())
     if not measures:
         return table
     lines = []
@@ -76,7 +78,7 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
     columns = [("Model", name)]
     for part in ("fid", "frechet"):
         if part in results:
-            columns.append((f"{results[part]['name']} ↓", number_text(results[part]["value"], 2)))
+            columns += _feature_columns(results[part])
     for reading, added in _READINGS if classes else ():
         for key, title, arrow in (("mcsd", "mCSD", "↑"), ("mocd", "mOCD", "↓")):
             columns.append((f"{title}{added} {arrow}", estimate_text(classes[reading][key], 4)))
@@ -94,6 +96,22 @@ def _columns(name: str, results: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "params" in results:
         columns.append(("# Para (M) ↓", number_text(results["params"], 1, 1e-6)))
     return columns
+
+
+def _feature_columns(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the columns of a Frechet distance and of KID beside it; n is in their titles, as it must be the same."""
+    columns = [(f"{found['name']}, n = {found['images']:,} ↓", number_text(found["value"], 2))]
+    kid = found.get("kid")  # results of earlier versions have none
+    if kid:
+        columns.append((f"{kid['name']}, n = {kid['images']:,} ↓", distance_text(kid)))
+    return columns
+
+
+def _small_sample_text(results: Iterable[Mapping[str, Any]]) -> str:
+    """Return a paragraph on Frechet distances of few pictures; empty where there are none."""
+    counts = [found[part]["images"] for found in results for part in ("fid", "frechet") if part in found]
+    note = small_sample_note(min(counts)) if counts else None
+    return "" if note is None else f"\n{note[0].upper()}{note[1:]}.\n"
 
 
 def _class_table(results: Mapping[str, Any]) -> str:

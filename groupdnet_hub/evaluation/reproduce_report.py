@@ -12,6 +12,8 @@ from typing import Any
 from groupdnet_hub.baselines import SYSTEMS
 from groupdnet_hub.evaluation.paper_tables import COLUMNS, PAPER_TABLES
 from groupdnet_hub.evaluation.reproduce_plan import Entry, study_row_name
+from groupdnet_hub.evaluation.sampled.report import distance_text
+from groupdnet_hub.metrics.estimates import NONE
 
 # Metrics that evaluate.py measures together, by part.
 _PARTS = {"classes": ("mcsd", "mocd"), "segmentation": ("miou",)}
@@ -25,7 +27,8 @@ class Measured:
     Attributes:
         values: values by column of ``COLUMNS``.
         masked: mCSD and mOCD of masked pictures, which depend on no pixel outside a region.
-        features: name of the Frechet distance.
+        features: name of the Frechet distance, with the number of pictures.
+        kid: name and value of the kernel distance of the same features; None where none was measured.
         metrics: names of evaluate.py's metrics that are finished.
         run: record of its training: flags, commit, machine, seconds.
     """
@@ -33,6 +36,7 @@ class Measured:
     values: Mapping[str, float]
     masked: tuple[float, float] | None
     features: str
+    kid: tuple[str, str] | None
     metrics: frozenset[str]
     run: Mapping[str, Any]
 
@@ -47,7 +51,7 @@ def measured(folder: Path) -> Measured | None:
     results = {name: part["result"] for name, part in parts.items() if part["result"] is not None}
     values: dict[str, float] = {}
     masked: tuple[float, float] | None = None
-    features = "Frechet distance"
+    features, kid = "Frechet distance", None
     if "classes" in results:
         for key in ("mcsd", "mocd"):
             values[key] = results["classes"]["image_mean"][key]["value"]
@@ -57,7 +61,10 @@ def measured(folder: Path) -> Measured | None:
         values["lpips"] = results["lpips"]["lpips"]["value"]
     for part in ("frechet", "fid"):
         if part in results:
-            values["fid"], features = results[part]["value"], results[part]["name"]
+            values["fid"] = results[part]["value"]
+            features = f"{results[part]['name']}, n = {results[part]['images']:,}"
+            beside = results[part].get("kid")  # results of earlier versions have none
+            kid = (beside["name"], distance_text(beside)) if beside else None
     if "segmentation" in results:
         values["miou"] = 100 * results["segmentation"]["miou"]["value"]
         values["accuracy"] = 100 * results["segmentation"]["pixel_accuracy"]["value"]
@@ -66,7 +73,7 @@ def measured(folder: Path) -> Measured | None:
     if "params" in results:
         values["params"] = results["params"] / 1e6
     done = {metric for name in results for metric in _PARTS.get(name, (name,))}
-    return Measured(values, masked, features, frozenset(done), run)
+    return Measured(values, masked, features, kid, frozenset(done), run)
 
 
 def system_table(table: int, found: Mapping[Entry, Measured], about: Mapping[str, Any]) -> str:
@@ -86,8 +93,9 @@ def system_table(table: int, found: Mapping[Entry, Measured], about: Mapping[str
         rows.append(
             [names[entry.name]] + [_beside(key, result.values.get(key), theirs.get(key)) for key in columns]
         )
-        rows[-1] += _ratios(result)
+        rows[-1] += [*_ratios(result), *_kid(result, found)]
     titles = ["Model", *(_title(key, found) for key in columns), "mCSD / mOCD", "the same, masked"]
+    titles += _kid_title(found)
     ours = {entry.name: result.values for entry, result in found.items()}
     order = [_order(key, ours, paper, names) for key in columns if key in ("fid", "mcsd", "mocd", "lpips")]
     checks = _checks({entry.name: result for entry, result in found.items()})
@@ -109,6 +117,7 @@ def study_table(found: Mapping[Entry, Measured], about: Mapping[str, Any]) -> st
             study_row_name(entry),
             *(_value(key, result.values.get(key)) for key in columns),
             *_ratios(result),
+            *_kid(result, found),
         ]
         for entry, result in found.items()
     ]
@@ -117,6 +126,7 @@ def study_table(found: Mapping[Entry, Measured], about: Mapping[str, Any]) -> st
         *(_title(key, found) for key in columns),
         "mCSD / mOCD",
         "the same, masked",
+        *_kid_title(found),
     ]
     head = f"## Schedules of groups and orders of classes, {about['scale']} scale\n"
     groups = [f"{study_row_name(entry)}: `{' '.join(entry.flags) or 'as Table 4'}`" for entry in found]
@@ -127,7 +137,7 @@ def _title(key: str, found: Mapping[Entry, Measured]) -> str:
     name, arrow, _ = COLUMNS[key]
     if key == "fid" and found:
         features = next(iter(found.values())).features
-        name = features if features == name else f"{features} ({name})"
+        name = features if features.startswith(name) else f"{features} ({name})"
     return f"{name} {arrow}"
 
 
@@ -152,6 +162,16 @@ def _plain_ratio(result: Measured) -> float | None:
 def _ratios(result: Measured) -> list[str]:
     ratios = (_plain_ratio(result), _ratio(result.masked))
     return ["-" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+
+
+def _kid_title(found: Mapping[Entry, Measured]) -> list[str]:
+    """Return the title of a last column of kernel distances, which the paper lacks; empty where there are none."""
+    names = {result.kid[0] for result in found.values() if result.kid}
+    return [f"{min(names)} ↓"] if names else []
+
+
+def _kid(result: Measured, found: Mapping[Entry, Measured]) -> list[str]:
+    return [result.kid[1] if result.kid else NONE] if _kid_title(found) else []
 
 
 def _checks(found: Mapping[str, Measured]) -> list[str]:

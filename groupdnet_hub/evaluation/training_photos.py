@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from groupdnet_hub.evaluation.inputs import Inputs, evenly, with_suffix
+from groupdnet_hub.evaluation.inputs import Inputs, with_suffix
+from groupdnet_hub.runs.measuring.items import evenly
 from groupdnet_hub.runs.provenance import digest
 
 

@@ -50,7 +50,7 @@ class StrictHubMixin(ModelHubMixin):
             simplified_maps, balanced_sampling, recoloured_classes, steps, batch_size, perceptual_net, perceptual_crop,
             loss_weights, redraw_memory, kl_free_nats, discriminator, labelmix_weight, discriminator_crop, r1_weight,
             diffaugment_target, class_balance, precision, license, license_note, metrics (name: value), notes (list of
-            sentences).
+            sentences), evaluation (``values`` by metric, for the card's model-index).
         discriminator_to_save: discriminator that the model was trained with; if set, it is saved and uploaded too.
     """
 

@@ -8,6 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from huggingface_hub import EvalResult
+from huggingface_hub.repocard_data import eval_results_to_model_index
+
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.config.presets import dont_care_class
 from groupdnet_hub.config.validation import Ignored
@@ -83,7 +86,7 @@ def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any]
     """
     height, width = config.image_size
     sections = [
-        _front_matter(facts),
+        _front_matter(facts, name),
         CARD_MARK,
         f"# {_line(name.rsplit('/', 1)[-1])}",
         f"{_introduction(config)}\n\n"
@@ -106,7 +109,7 @@ def model_card(config: CardConfig, num_parameters: int, facts: Mapping[str, Any]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front_matter(facts: Mapping[str, Any]) -> str:
+def _front_matter(facts: Mapping[str, Any], name: str) -> str:
     lines = ["library_name: groupdnet_hub", "pipeline_tag: image-to-image"]
     if facts.get("license"):
         license_name = str(facts["license"])
@@ -114,7 +117,32 @@ def _front_matter(facts: Mapping[str, Any]) -> str:
         # JSON strings are YAML strings
         lines.append(f"license: {license_name if plain else json.dumps(license_name, ensure_ascii=False)}")
     lines += ["tags:", "- groupdnet", "- semantic-image-synthesis", "- label-map", "- multi-modal"]
-    return "---\n" + "\n".join(lines) + "\n---"
+    return "---\n" + "\n".join(lines) + "\n" + _model_index(facts, name) + "---"
+
+
+def _model_index(facts: Mapping[str, Any], name: str) -> str:
+    """Return what training measured, in the YAML that the Hub shows beside a card; empty where it measured nothing."""
+    evaluation = facts.get("evaluation")
+    values = evaluation.get("values") if isinstance(evaluation, Mapping) else None
+    if not isinstance(values, Mapping):
+        return ""
+    data = _line(str(facts.get("data") or "unknown"))
+    results = [
+        EvalResult(
+            task_type="image-to-image",
+            dataset_type=data,
+            dataset_name=data,
+            dataset_split="validation",
+            metric_type=str(metric),
+            metric_value=value,
+        )
+        for metric, value in values.items()
+        if type(value) in (int, float) and math.isfinite(value)
+    ]
+    if not results:
+        return ""
+    index = eval_results_to_model_index(name.rsplit("/", 1)[-1], results)
+    return f"model-index: {json.dumps(index)}\n"  # JSON is YAML
 
 
 def _introduction(config: CardConfig) -> str:

@@ -32,9 +32,10 @@ from groupdnet_hub.metrics.diversity import (
 )
 from groupdnet_hub.metrics.estimates import Estimate
 from groupdnet_hub.metrics.faces import FaceMesh, Faces, measure_faces, summarise_faces
-from groupdnet_hub.metrics.features import FEATURE_NETS, InceptionFeatures, TrunkFeatures, eight_bit
+from groupdnet_hub.metrics.features import FEATURE_NETS, TrunkFeatures, eight_bit
 from groupdnet_hub.metrics.fixed_pattern import FixedPattern, measure_pattern, summarise_pattern
 from groupdnet_hub.metrics.frechet import FeatureStatistics, frechet_distance
+from groupdnet_hub.metrics.inception import InceptionFeatures
 from groupdnet_hub.metrics.kernel_distance import KernelDistance, kernel_distance
 from groupdnet_hub.metrics.lpips import LpipsEmbedding, alexnet_lpips
 from groupdnet_hub.metrics.nearest_photos import Memory, NearestPhotos, summarise_memory

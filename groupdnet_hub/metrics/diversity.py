@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -241,33 +242,38 @@ class ClassDiversityMeter:
         """Add what another shard measured."""
         self.rows.merge(other.rows)
 
-    def result(self) -> ClassDiversity:
+    def result(self, *, intervals: bool = True) -> ClassDiversity:
         """Return the metrics of the label maps so far.
+
+        Args:
+            intervals: whether estimates have an interval.
 
         Raises:
             ValueError: if there are none.
         """
         fraction, inside, outside, masked_inside, masked_outside = np.moveaxis(self.rows.stacked(), 1, 0)
         shown = fraction > 0
+        reading = partial(self._reading, intervals=intervals)
         return ClassDiversity(
             images=len(fraction),
-            image_mean=self._reading(inside, outside),
-            region_mean=self._reading(
+            image_mean=reading(inside, outside),
+            region_mean=reading(
                 np.where(shown, divide(inside, fraction), np.nan),
                 np.where(shown, divide(outside, 1 - fraction), np.nan),
             ),
-            masked=self._reading(masked_inside, masked_outside),
+            masked=reading(masked_inside, masked_outside),
             shown_in=dict(zip(self.class_names, (int(count) for count in shown.sum(axis=0)), strict=True)),
         )
 
-    def _reading(self, csd: np.ndarray, ocd: np.ndarray) -> Reading:
-        (mcsd, csd_by_class), (mocd, ocd_by_class) = _over_images(csd), _over_images(ocd)
+    def _reading(self, csd: np.ndarray, ocd: np.ndarray, intervals: bool) -> Reading:
+        mcsd, csd_by_class = _over_images(csd, intervals)
+        mocd, ocd_by_class = _over_images(ocd, intervals)
         return Reading(
             mcsd, mocd, by_name(self.class_names, csd_by_class), by_name(self.class_names, ocd_by_class)
         )
 
 
-def _over_images(values: np.ndarray) -> tuple[Estimate, list[Estimate]]:
+def _over_images(values: np.ndarray, intervals: bool) -> tuple[Estimate, list[Estimate]]:
     """Return the mean of the per-class means over images, and these, of float64 [N, C] with NaN where undefined."""
     defined = ~np.isnan(values)
     known, counted = np.where(defined, values, 0), defined.astype(np.float64)
@@ -275,7 +281,7 @@ def _over_images(values: np.ndarray) -> tuple[Estimate, list[Estimate]]:
     def by_class(counts: np.ndarray) -> np.ndarray:
         return divide(counts @ known, counts @ counted)
 
-    return estimate_with_parts(len(values), by_class)
+    return estimate_with_parts(len(values), by_class, intervals=intervals)
 
 
 @dataclass(frozen=True)
@@ -300,11 +306,14 @@ class ImageDiversityMeter:
         """Add what another shard measured."""
         self.rows.merge(other.rows)
 
-    def result(self) -> ImageDiversity:
+    def result(self, *, intervals: bool = True) -> ImageDiversity:
         """Return the metric of the label maps so far.
+
+        Args:
+            intervals: whether the estimate has an interval.
 
         Raises:
             ValueError: if there are none.
         """
         values = self.rows.stacked()
-        return ImageDiversity(len(values), estimate_mean(values))
+        return ImageDiversity(len(values), estimate_mean(values, intervals=intervals))

@@ -77,18 +77,21 @@ class ImageRows:
         return np.stack([self._rows[index] for index in sorted(self._rows)])
 
 
-def estimate(images: int, statistic: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+def estimate(
+    images: int, statistic: Callable[[np.ndarray], np.ndarray], *, intervals: bool = True
+) -> Estimate:
     """Return a statistic of the images with its interval.
 
     Args:
         images: N, the number of images.
         statistic: function of float64 [R, N], how often each of the N images counts in each of R draws, that returns
             [R], NaN where it is undefined.
+        intervals: whether there is an interval, which of many classes takes seconds.
     """
     value = float(statistic(np.ones((1, images)))[0])
     if np.isnan(value):
         return Estimate(None)
-    if images < 2:
+    if images < 2 or not intervals:
         return Estimate(value)
     draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), size=_RESAMPLES)
     tail = (100 - _CONFIDENCE) / 2
@@ -96,26 +99,27 @@ def estimate(images: int, statistic: Callable[[np.ndarray], np.ndarray]) -> Esti
     return Estimate(value, (float(low), float(high)))
 
 
-def estimate_mean(values: np.ndarray) -> Estimate:
+def estimate_mean(values: np.ndarray, *, intervals: bool = True) -> Estimate:
     """Return the mean of float64 [N], one value per image, with its interval."""
-    return estimate(len(values), lambda counts: counts @ values / counts.sum(axis=1))
+    return estimate(len(values), lambda counts: counts @ values / counts.sum(axis=1), intervals=intervals)
 
 
 def estimate_with_parts(
-    images: int, parts: Callable[[np.ndarray], np.ndarray]
+    images: int, parts: Callable[[np.ndarray], np.ndarray], *, intervals: bool = True
 ) -> tuple[Estimate, list[Estimate]]:
     """Return the mean over classes of a per-class statistic, and the statistic of each class.
 
     Args:
         images: N, the number of images.
         parts: as the statistic of :func:`estimate`, but returns [R, C]; the mean leaves out classes where it is NaN.
+        intervals: as :func:`estimate` takes it.
     """
     classes = parts(np.ones((1, images))).shape[1]
     single = [
-        estimate(images, lambda counts, class_id=class_id: parts(counts)[:, class_id])  # type: ignore[misc]
+        estimate(images, lambda counts, id_=class_id: parts(counts)[:, id_], intervals=intervals)  # type: ignore[misc]
         for class_id in range(classes)
     ]
-    return estimate(images, lambda counts: _mean_of_defined(parts(counts))), single
+    return estimate(images, lambda counts: _mean_of_defined(parts(counts)), intervals=intervals), single
 
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:

@@ -8,12 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from groupdnet_hub.io.downloads import Download
 from groupdnet_hub.io.tensors import open_tensors
 
 NETS = ("alexnet", "vgg16", "vgg19")
 
 
-def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None = None) -> nn.Sequential:
+def imagenet_trunk(
+    net: str, length: int, weights: str | os.PathLike[str] | None = None, *, flag: str = "weights="
+) -> nn.Sequential:
     """Return the first ``length`` layers of torchvision's ``features``, frozen, without in-place ReLUs.
 
     Args:
@@ -21,9 +24,10 @@ def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None
         length: number of layers.
         weights: safetensors file with torchvision's key names (``features.N.weight``); by default torchvision
             downloads its own.
+        flag: what names a local file, for the message of a failed download.
 
     Raises:
-        ValueError: for an unknown net, or a file that does not hold its weights.
+        ValueError: for an unknown net, a file that does not hold its weights, and a download that fails.
     """
     if net not in NETS:
         raise ValueError(f"the net {net!r} is not known; there are {', '.join(NETS)}")
@@ -31,7 +35,10 @@ def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None
 
     make = getattr(torchvision.models, net)
     if weights is None:
-        with torch.random.fork_rng(devices=[]):  # torchvision initialises weights before it loads them
+        with (
+            trunk_download(net, flag).running(),
+            torch.random.fork_rng(devices=[]),  # torchvision initialises weights before it loads them
+        ):
             trunk = make(weights="IMAGENET1K_V1").features[:length]
     else:
         with torch.device("meta"):
@@ -41,6 +48,22 @@ def imagenet_trunk(net: str, length: int, weights: str | os.PathLike[str] | None
         if isinstance(module, nn.ReLU):
             module.inplace = False  # the activations in between are the result
     return trunk.eval().requires_grad_(False)
+
+
+def trunk_download(net: str, flag: str) -> Download:
+    """Return torchvision's download of a net.
+
+    Args:
+        net: ``alexnet``, ``vgg16`` or ``vgg19``.
+        flag: what names a local file, for messages.
+    """
+    import torchvision
+
+    return Download(
+        torchvision.models.get_model_weights(net).IMAGENET1K_V1.url,
+        f"the ImageNet weights of {net}",
+        f"name a local safetensors file with {flag}",
+    )
 
 
 def _read_trunk(path: Path, trunk: nn.Module) -> dict[str, Tensor]:

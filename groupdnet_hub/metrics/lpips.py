@@ -32,7 +32,7 @@ def alexnet_lpips(weights: str | os.PathLike[str] | None = None, *, spatial: boo
     """
     import lpips  # only evaluation needs it
 
-    trunk = imagenet_trunk("alexnet", _ALEXNET_LAYERS, weights).state_dict()
+    trunk = imagenet_trunk("alexnet", _ALEXNET_LAYERS, weights, flag="--alexnet_weights").state_dict()
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():  # its random trunk is replaced
         warnings.filterwarnings(
             "ignore", category=UserWarning, module="torchvision"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from torch.nn import functional as F
 
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.people import BACKGROUND, merged_ids
+from groupdnet_hub.hub.transformers_models import load_transformers
 from groupdnet_hub.io.strict_json import read_json
+
+_FLAG = "--segmentation_model"
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,15 @@ class LabelTable:
         return cls(labels, ours, frozenset())
 
     @classmethod
-    def of_model(cls, name: str | os.PathLike[str], labels: LabelSet, **options: Any) -> LabelTable:
+    def of_model(
+        cls, name: str | os.PathLike[str], labels: LabelSet, *, flag: str = _FLAG, **options: Any
+    ) -> LabelTable:
         """Build the table of :meth:`same_names` for a model of transformers; its weights are not read.
 
         Args:
             name: folder or Hub id.
             labels: our label set.
+            flag: flag that names the model, for messages.
             options: options of transformers' ``from_pretrained``.
 
         Raises:
@@ -84,10 +91,8 @@ class LabelTable:
         """
         from transformers import AutoConfig
 
-        try:
-            config = AutoConfig.from_pretrained(name, trust_remote_code=False, **options)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
+        load = partial(AutoConfig.from_pretrained, name, trust_remote_code=False)
+        config = load_transformers(load, name, flag, **options)
         return cls.same_names(labels, config.id2label.values())
 
     @classmethod
@@ -131,24 +136,27 @@ class Segmenter(nn.Module):
     Args:
         name: folder or Hub id, with safetensors weights and an image processor.
         table: map from its labels to our classes.
+        flag: flag that names the model, for messages.
         options: options of transformers' ``from_pretrained``: revision, cache_dir, token, local_files_only.
 
     Raises:
         ValueError: for a model that cannot be loaded, or lacks a label of the table.
     """
 
-    def __init__(self, name: str | os.PathLike[str], table: LabelTable, **options: Any) -> None:
+    def __init__(
+        self, name: str | os.PathLike[str], table: LabelTable, *, flag: str = _FLAG, **options: Any
+    ) -> None:
         super().__init__()
         from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
-        try:
+        def load(**options: Any) -> tuple[Any, Any]:
             with torch.random.fork_rng(devices=[]):
                 network = AutoModelForSemanticSegmentation.from_pretrained(
                     name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, **options
                 )
-            self.processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **options)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
+            return network, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **options)
+
+        network, self.processor = load_transformers(load, name, flag, **options)
         self.network = network.eval().requires_grad_(False)
         self.classes = len(table.labels.names)
         theirs = {label: int(position) for position, label in network.config.id2label.items()}

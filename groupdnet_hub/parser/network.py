@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from transformers import (
 )
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.hub.transformers_models import load_transformers
 
+_FLAG = "--pretrained_model_name_or_path"
 # Normalisation of the released EfficientNet-Lite weights: pixels in [-1, 1].
 _MEAN = _STD = [0.5, 0.5, 0.5]
 
@@ -87,18 +90,21 @@ def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
         ValueError: if it cannot be loaded.
     """
     names = dict(enumerate(labels.names))
-    try:
-        before = AutoConfig.from_pretrained(name).id2label
-        network: nn.Module = AutoModelForSemanticSegmentation.from_pretrained(
+
+    def load(**options: Any) -> tuple[Any, nn.Module]:
+        return AutoConfig.from_pretrained(
+            name, **options
+        ).id2label, AutoModelForSemanticSegmentation.from_pretrained(
             name,
             id2label=names,
             label2id={label: class_id for class_id, label in names.items()},
             ignore_mismatched_sizes=True,
             use_safetensors=True,
             dtype=torch.float32,
+            **options,
         )
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the segmentation model {name} cannot be loaded: {error}") from None
+
+    before, network = load_transformers(load, name, _FLAG)
     if before != names:  # as many classes of other names would keep their weights
         for path, module in network.named_modules():
             if path.rpartition(".")[2] == "classifier" and isinstance(module, nn.Conv2d | nn.Linear):
@@ -118,7 +124,7 @@ def processor_for(name: str | os.PathLike[str] | None, size: int) -> Any:
         from transformers import SegformerImageProcessor
 
         return SegformerImageProcessor(size=side, image_mean=_MEAN, image_std=_STD)
-    return AutoImageProcessor.from_pretrained(name, size=side)
+    return load_transformers(partial(AutoImageProcessor.from_pretrained, name, size=side), name, _FLAG)
 
 
 class SavedParser:

@@ -286,5 +286,5 @@ def segmenter_for(parser: str, parser_labels: Path | None, labels: LabelSet) -> 
         ValueError: if it cannot be loaded, or its labels do not fit.
     """
     if parser_labels is None:
-        return Segmenter(parser, LabelTable.of_model(parser, labels))
-    return Segmenter(parser, LabelTable.from_file(parser_labels, labels))
+        return Segmenter(parser, LabelTable.of_model(parser, labels, flag="--parser"), flag="--parser")
+    return Segmenter(parser, LabelTable.from_file(parser_labels, labels), flag="--parser")

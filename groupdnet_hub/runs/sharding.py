@@ -86,7 +86,12 @@ def shard(count: int, accelerator: Accelerator) -> range:
 
 
 def run_sharded(
-    count: int, fn: Callable[[int], Any], accelerator: Accelerator, description: str, *, threads: int = 1
+    count: int,
+    fn: Callable[[int], Any],
+    accelerator: Accelerator,
+    description: str | None,
+    *,
+    threads: int = 1,
 ) -> list[Any]:
     """Return ``[fn(i) for i in range(count)]`` on all processes, each item computed by one of them.
 
@@ -94,7 +99,7 @@ def run_sharded(
         count: number of items.
         fn: function of the item's index.
         accelerator: accelerator of the run.
-        description: text of the progress bar.
+        description: text of the progress bar; None for no bar.
         threads: number of threads of each process that compute items.
 
     Raises:
@@ -104,7 +109,8 @@ def run_sharded(
     problem = None
     indices = shard(count, accelerator)
     computed = map(fn, indices) if threads == 1 else _in_threads(fn, indices, threads)
-    bar = tqdm(computed, total=len(indices), desc=description, disable=not accelerator.is_main_process)
+    hidden = description is None or not accelerator.is_main_process
+    bar = tqdm(computed, total=len(indices), desc=description, disable=hidden)
     try:
         for answer in bar:
             answers.append(answer)

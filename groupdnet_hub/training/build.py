@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +22,7 @@ from groupdnet_hub.baselines import (
 )
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.convert.transfer import TransferReport
+from groupdnet_hub.metrics.imagenet_trunks import trunk_download
 from groupdnet_hub.models.fast.decoder import FastDecoder
 from groupdnet_hub.models.fast.gradient_checkpointing import CheckpointedEncoder
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
@@ -186,6 +188,20 @@ def build_objective(name: str, config: SystemConfig, parts: ObjectiveParts) -> O
     if name == "segmentation":
         return SegmentationObjective(config, parts)
     return MultiScaleObjective(config, parts, least_squares=name == "pix2pixhd")
+
+
+def check_perceptual_download(net: str, weights: str | Path | None) -> None:
+    """Refuse a perceptual net whose weights would be downloaded and are out of reach.
+
+    Args:
+        net: ``--perceptual_net``.
+        weights: ``--perceptual_weights``.
+
+    Raises:
+        ValueError: naming the flag of a local file.
+    """
+    if net != "none" and weights is None:
+        trunk_download(net, "--perceptual_weights").check()
 
 
 def build_parts(

@@ -97,6 +97,11 @@ class InferenceModel:
         if self.average is not None:
             self.average.update_parameters(live)
 
+    def resumed_at(self, step: int) -> None:
+        """Take the average of a checkpoint, which was just loaded, as it is: it was measured before it was saved."""
+        if self.average is not None:
+            self._measured, self._measured_at = cast(System, self.average.module), step
+
     def at(self, step: int, live: System) -> System:
         """Return the model at a step, in evaluation mode; a preview and a checkpoint of one step share the work."""
         if self._measured is None or self._measured_at != step:

@@ -10,7 +10,6 @@ from groupdnet_hub import LabelSet
 from groupdnet_hub.baselines import SystemConfig, system_from_json
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.hub.files import CARD_FILE, CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE
-from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.training.build import objective_of
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig
 from groupdnet_hub.training.data.data_facts import data_facts
@@ -19,6 +18,7 @@ from groupdnet_hub.training.reports.run_record import RECORD_FILE
 from groupdnet_hub.training.schedules import RunLength
 from groupdnet_hub.training.state.checkpoints import Checkpoint
 from groupdnet_hub.training.state.conditions import Comparison, Conditions, recorded_settings
+from groupdnet_hub.training.state.quality_record import QUALITY_FILE, steps_made
 
 # Folder of the model in a checkpoint.
 MODEL_FOLDER = "generator"
@@ -27,6 +27,7 @@ WRITTEN = (
     *(f"model/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE, DISCRIMINATOR_FILE)),
     "samples/" + "[0-9]" * 7 + ".png",
     "logs/groupdnet",
+    QUALITY_FILE,
     "logs/wandb",
     RECORD_FILE,
 )
@@ -58,8 +59,8 @@ def finished(settings: TrainConfig, comparison: Comparison) -> str | None:
 
     A run whose model is to be uploaded is not finished before that.
     """
-    saved, facts = comparison.saved, settings.output_path / "model" / FACTS_FILE
-    if settings.resume_from_checkpoint != "latest" or settings.push_to_hub or not facts.is_file():
+    saved = comparison.saved
+    if settings.resume_from_checkpoint != "latest" or settings.push_to_hub:
         return None
     steps = settings.max_train_steps
     if (
@@ -68,12 +69,12 @@ def finished(settings: TrainConfig, comparison: Comparison) -> str | None:
         and saved.settings.get("num_train_epochs") == settings.num_train_epochs
     ):
         steps = saved.steps
-    made = read_json(facts, str(facts)).get("steps")
-    if steps is None or not isinstance(made, int) or made < steps:
+    made = steps_made(settings.output_path)
+    if steps is None or made is None or made < steps:
         return None
     flag = "max_train_steps" if settings.max_train_steps else "num_train_epochs"
     return (
-        f"{settings.output_dir} is finished: its model has made all {steps} steps. To train it further, raise --{flag} "
+        f"{settings.output_dir} is finished: all its {steps} steps were made. To train it further, raise --{flag} "
         f"and give --allow_changes {flag}: the learning rates follow the new length"
     )
 

@@ -13,6 +13,7 @@ from groupdnet_hub.training.build import (
     build_model,
     build_objective,
     build_parts,
+    check_perceptual_download,
     enable_gradient_checkpointing,
     objective_of,
     on_device,
@@ -40,6 +41,7 @@ from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
 from groupdnet_hub.training.random_streams import build_streams
 from groupdnet_hub.training.reports.card_facts import CardFacts
 from groupdnet_hub.training.reports.preview import Preview
+from groupdnet_hub.training.reports.quality import Quality, build_quality
 from groupdnet_hub.training.reports.trackers import Trackers
 from groupdnet_hub.training.resuming import run_conditions
 from groupdnet_hub.training.schedules import RunLength, make_optimizer
@@ -63,6 +65,7 @@ class Run:
         batches: the training pictures, and the progress of the run.
         length: how many steps there are.
         preview: writes sample grids.
+        quality: measures the model on validation pictures.
         trackers: what numbers, pictures and tables of the run are reported to.
         facts: what the model card says of the run.
         conditions: what its checkpoints record of it.
@@ -77,6 +80,7 @@ class Run:
     batches: Batches
     length: RunLength
     preview: Preview
+    quality: Quality
     trackers: Trackers
     facts: CardFacts
     conditions: Conditions
@@ -86,6 +90,8 @@ def build_run(
     settings: TrainConfig, accelerator: Accelerator, form: StepForm, labels: LabelSet, comparison: Comparison
 ) -> Run:
     """Return what the loop works with; a checkpoint of another network or other data is refused on the way."""
+    check_perceptual_download(settings.perceptual_net, settings.perceptual_weights)
+
     # The model: new, or one to continue from, possibly for other classes.
     settings = with_checked_data(settings, labels, accelerator)
     model, carried_over = build_model(settings, labels)
@@ -105,6 +111,7 @@ def build_run(
     length = RunLength.of_run(resolved, data, processes)
     conditions = run_conditions(resolved, config, data, length, processes)
     comparison.check_data(conditions.data)
+    quality = build_quality(resolved, data, model, length.steps, accelerator)
     place = keep_pictures(settings, data, accelerator)
     grid = {name: value.to(accelerator.device) for name, value in grid_batch(settings, data).items()}
 
@@ -125,6 +132,7 @@ def build_run(
         batches=Batches(accelerator, loader, data),
         length=length,
         preview=Preview(samples, grid, objective.parts.perceptual, means, resolved.seed),
+        quality=quality,
         trackers=Trackers(accelerator),
         facts=CardFacts(resolved, length, objective.used, before),
         conditions=conditions,

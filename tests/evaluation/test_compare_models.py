@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from groupdnet_hub.io import downloads
 from train import compare_models
 
 HEIGHT, GAP, HEADER, COLUMNS = 32, 8, 16, 3
@@ -41,6 +42,16 @@ def test_models_stand_side_by_side(inputs: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     compare_models.main(arguments(inputs, again, "--sheets_only"))
     assert files[0].read_bytes() == (again / "sheets" / files[0].name).read_bytes()
+
+
+def test_weights_out_of_reach_are_told_before_sheets_are_drawn(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(downloads, "unreachable", lambda _: "Name or service not known")
+    with pytest.raises(ValueError, match=r"cannot be downloaded .* with --frechet_weights"):
+        compare_models.main(arguments(inputs, tmp_path / "out", "--metrics", "frechet"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

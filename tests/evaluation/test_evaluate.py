@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,10 +19,15 @@ from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.evaluation import inputs as evaluate_inputs
 from groupdnet_hub.evaluation.config import parse_evaluate_config
 from groupdnet_hub.evaluation.report import report
+from groupdnet_hub.evaluation.sampled.report import distance_text
+from groupdnet_hub.io import downloads
 from groupdnet_hub.metrics import FeatureStatistics, TrunkFeatures, eight_bit, frechet_distance
+from groupdnet_hub.metrics.inception.weights import read_inception_weights
+from groupdnet_hub.runs.measuring import diversity
 from tests.helpers.command_lines import refusal
-from tests.helpers.evaluate_runs import IMAGES, SCRIPT, figures, flags, write_inception
+from tests.helpers.evaluate_runs import IMAGES, SCRIPT, figures, flags
 from tests.helpers.generate_runs import save_model
+from tests.helpers.inception_archive import drawn_archive, save_archive
 from tests.helpers.processes import process_as_it_was
 from tests.helpers.script_runs import Running, run_script
 from tests.helpers.synthetic_systems import ChangesEverything
@@ -94,13 +101,17 @@ def test_the_report_has_the_papers_row_and_a_line_for_each_class(whole: Path) ->
     value = found["classes"]["image_mean"]["mcsd"]["value"]
     assert by_title["mCSD ↑"].startswith(f"{value:.4f} (")
     assert by_title["Model"] == "model"
-    assert by_title["Frechet distance (AlexNet relu5, pooled) ↓"] == f"{found['frechet']['value']:.2f}"
+    title = f"(AlexNet relu5, pooled), n = {IMAGES} ↓"  # values of another n do not compare
+    assert by_title[f"Frechet distance {title}"] == f"{found['frechet']['value']:.2f}"
+    assert by_title[f"KID {title}"] == distance_text(found["frechet"]["kid"])
+    note = f"A Frechet distance of n = {IMAGES} pictures, fewer than 2,048, is biased upwards"
+    assert sum(line.startswith(note) for line in lines) == 1
     assert not any("FID" in title for title in titles)
     for title in ("mOCD ↓", "mCSD, region mean ↑", "mOCD, masked pictures ↓", "LPIPS ↑", "mIoU ↑", "FPS ↑"):
         assert by_title[title]
     assert by_title["# Para (M) ↓"] == f"{found['params'] / 1e6:.1f}"
     for left_out in ("classes", "segmentation"):  # one is enough for a line each
-        table = report("model", {**found, left_out: None}).split("\n\n")[1].splitlines()
+        table = report("model", {**found, left_out: None}).split("\n\n")[2].splitlines()
         assert [line.split("|")[1].strip() for line in table[2:]] == list(FIGURE_LABELS.names)
 
 
@@ -120,6 +131,7 @@ def test_two_processes_find_what_one_finds(inputs: Path, whole: Path, tmp_path: 
     output = tmp_path / "results.json"
     done = run_script(SCRIPT, flags(inputs, output), processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count("is biased upwards") == 1
     one, two = figures(whole), figures(output)
     # Sums of features are added in another order; their digits differ after the twelfth.
     assert two["frechet"].pop("value") == pytest.approx(one["frechet"].pop("value"), rel=1e-9)
@@ -164,33 +176,61 @@ def test_a_finished_part_stays_and_another_metric_is_added(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(evaluate, "measure_image", never)
+    monkeypatch.setattr(diversity, "measure_image", never)
     evaluate.main(flags(inputs, output, "--sheet_rows", "0"))
     assert {**figures(output), "frechet": 0} == {**figures(whole), "frechet": 0}
 
 
-def test_fid_is_that_of_the_librarys_network(inputs: Path, tmp_path: Path) -> None:
+def test_fid_is_the_same_with_either_file_of_weights(inputs: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch_fidelity")
-    write_inception(tmp_path / "inception.safetensors")
-    more = (
-        "--inception_weights",
-        str(tmp_path / "inception.safetensors"),
-        "--num_images",
-        "2",
-        "--kid_seeds",
-        "1",
-    )
+    save_archive(drawn_archive(), tmp_path / "inception.pt")
+    torch.save(read_inception_weights(tmp_path / "inception.pt"), tmp_path / "inception.pth")
     output = tmp_path / "results.json"
-    evaluate.main(
-        flags(inputs, output, "--sheet_rows", "0", "--metrics", "fid", "kid_inception", "miou", *more)
-    )
-    found = figures(output)
-    assert found["fid"]["name"] == "FID"
-    assert found["fid"]["images"] == found["segmentation"]["images"] == 2
-    assert found["fid"]["value"] > 0
-    assert found["kid_inception"]["name"] == "KID"
-    assert (found["kid_inception"]["images"], found["kid_inception"]["samples"]) == (2, 1)
-    assert output.with_suffix(".md").read_text().startswith("| Model | FID ↓ | mIoU ↑ |")
+
+    def measure(weights: str) -> dict[str, Any]:
+        more = ("--inception_weights", str(tmp_path / weights), "--num_images", "3", "--kid_seeds", "1")
+        metrics = ("--sheet_rows", "0", "--metrics", "fid", "kid_inception", "miou")
+        with pytest.warns(UserWarning, match=rf"{weights} has other weights"):
+            evaluate.main(flags(inputs, output, *metrics, *more))
+        return figures(output)
+
+    found = measure("inception.pt")
+    fid, kid = found["fid"], found["kid_inception"]
+    assert fid["name"] == "Frechet distance (Inception of other weights)"
+    assert fid["kid"]["name"] == kid["name"] == "KID (Inception of other weights)"
+    assert fid["value"] > 0
+    assert fid["images"] == fid["kid"]["images"] == kid["images"] == found["segmentation"]["images"] == 3
+    # KID beside the Frechet distance is of the first picture of each label map, as here.
+    assert fid["kid"]["samples"] == kid["samples"] == 1
+    assert fid["kid"]["value"] == pytest.approx(kid["value"], rel=1e-3)
+    # The other file makes the same network, so that all parts are finished.
+    (tmp_path / "inception.pt").unlink()
+    assert measure("inception.pth") == found
+    text = output.with_suffix(".md").read_text()
+    title = "(Inception of other weights), n = 3 ↓ |"
+    assert text.startswith(f"| Model | Frechet distance {title} KID {title}")
+
+
+def test_weights_out_of_reach_are_told_before_anything_is_read(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch_fidelity")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(downloads, "unreachable", lambda _: "Name or service not known")
+    monkeypatch.setattr(evaluate, "Inputs", None)  # what reads the model and the data
+    settings = parse_evaluate_config(flags(inputs, tmp_path / "results.json"))
+    without_miou = {"segmentation_model": None, "segmentation_labels": None}
+    for changed, flag in (
+        ({"metrics": ("lpips",), "alexnet_weights": None}, "alexnet_weights"),
+        ({"metrics": ("memory",), "alexnet_weights": None}, "alexnet_weights"),
+        ({"metrics": ("fid",)}, "inception_weights"),
+        ({"metrics": ("kid_inception",)}, "inception_weights"),
+        ({"metrics": ("kid",), "frechet_weights": None}, "frechet_weights"),
+        ({"metrics": ("frechet",), "frechet_weights": None}, "frechet_weights"),
+    ):
+        expected = rf"cannot be downloaded from .*\(Name or service not known\): name a local .*--{flag}"
+        with pytest.raises(ValueError, match=expected):
+            evaluate.Evaluation(replace(settings, **without_miou, **changed), Accelerator(cpu=True))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ pytest.importorskip("accelerate")
 from groupdnet_hub.evaluation.paper_tables import PAPER_TABLES
 from groupdnet_hub.evaluation.reproduce_plan import SCALES, study_entries, table_entries, train_flags
 from groupdnet_hub.evaluation.reproduce_report import measured
+from groupdnet_hub.io import downloads
 from groupdnet_hub.runs import scripts as script_runs
 from train import reproduce
 
@@ -70,7 +71,12 @@ def results(name: str) -> dict:
     found = {
         "classes": {"image_mean": reading, "masked": reading, "region_mean": reading},
         "lpips": {"lpips": {"value": row["lpips"], "interval": None}},
-        "frechet": {"name": "Frechet distance (x)", "value": row["fid"]},
+        "frechet": {
+            "name": "Frechet distance (x)",
+            "value": row["fid"],
+            "images": 1500,
+            "kid": {"name": "KID (x)", "value": 0.0123, "standard_error": 0.001},
+        },
         "fps": {"fps": row["fps"]},
         "params": int(row["params"] * 1e6),
         "macs": 10,
@@ -87,9 +93,17 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Scripts:
     return stand_in
 
 
+@pytest.fixture(autouse=True)
+def _in_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights can be downloaded, none are here."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(downloads, "unreachable", lambda _: None)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    write_figures(tmp_path / "drawn", 4, size=(32, 32))
+    for split in ("train", "validation"):
+        write_figures(tmp_path / "drawn", 4, size=(32, 32), split=split)
     return tmp_path / "drawn"
 
 
@@ -155,6 +169,29 @@ def test_what_is_done_is_not_done_again(scripts: Scripts, data: Path, tmp_path: 
         reproduce.main([*command[:6], "--systems", "StyleGAN"])
 
 
+def test_weights_out_of_reach_are_told_before_hours_of_training(
+    scripts: Scripts, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(url: str) -> str | None:
+        return None if "vgg" in url else "Name or service not known"
+
+    command = ["--table", "1", "--data_dir", str(data), "--output_dir", str(tmp_path / "out")]
+    command += ["--systems", "GroupDNet"]
+    monkeypatch.setattr(downloads, "unreachable", unreachable)
+    with pytest.raises(ValueError, match=r"of alexnet cannot be downloaded .* with --alexnet_weights"):
+        reproduce.main(command)
+    monkeypatch.setattr(downloads, "unreachable", lambda _: "Name or service not known")
+    with pytest.raises(ValueError, match=r"of vgg16 cannot be downloaded .* with --perceptual_weights"):
+        reproduce.main(command)
+    assert scripts.commands == []
+    # Nothing is needed of what is done.
+    monkeypatch.setattr(downloads, "unreachable", lambda _: None)
+    reproduce.main(command)
+    monkeypatch.setattr(downloads, "unreachable", lambda _: "Name or service not known")
+    reproduce.main(command)
+    assert len(scripts.commands) == 2
+
+
 def test_the_table_says_how_it_was_made_and_where_it_differs(
     scripts: Scripts, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,7 +202,9 @@ def test_the_table_says_how_it_was_made_and_where_it_differs(
     assert all("torch.distributed.run" in command for command in scripts.commands)
     text = (out / "table-1.md").read_text()
     assert "| GroupDNet | 9.50 (9.50) | 0.0264 (0.0264) | 0.0033 (0.0033) | 0.228 (0.228) |" in text
-    assert "Frechet distance (x) (FID) ↓" in text
+    assert "Frechet distance (x), n = 1,500 (FID) ↓" in text
+    assert "| KID (x) ↓ |" in text
+    assert "| 0.0123 ± 0.0010 |" in text
     assert "GroupDNet's mCSD / mOCD is 48.5 times VSPADE's" in text
     assert "GroupEnc's mOCD is 0.0065, lower than GroupDec's 0.0257" in text
     # Divided by ten, VSPADE's mCSD is below those of five systems that it is above in the paper.
@@ -213,7 +252,8 @@ def test_a_finished_system_is_not_taken_for_one_of_other_data(
 ) -> None:
     command = ["--table", "1", "--output_dir", str(tmp_path / "out"), "--systems", "VSPADE", "--data_dir"]
     reproduce.main([*command, str(data)])
-    write_figures(tmp_path / "other", 3, size=(32, 32))
+    for split in ("train", "validation"):
+        write_figures(tmp_path / "other", 3, size=(32, 32), split=split)
     with pytest.raises(ValueError, match=r"VSPADE was trained on other data than .* this one has 3"):
         reproduce.main([*command, str(tmp_path / "other")])
     # A record of an earlier version says nothing of them.

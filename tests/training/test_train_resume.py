@@ -249,7 +249,7 @@ def test_a_finished_run_is_not_overwritten(drawn: Path, whole: Path, tmp_path: P
     assert "--resume_from_checkpoint latest" in message
     assert "--overwrite_output_dir" in message
     said = train_here(drawn, run, *FLAGS, *LATEST)
-    assert "is finished: its model has made all 2 steps" in said
+    assert "is finished: all its 2 steps were made" in said
     assert "--max_train_steps" in said
     assert (run / "model" / "model.safetensors").read_bytes() == weights
     shutil.rmtree(run / "model")
@@ -296,7 +296,7 @@ def test_passes_over_the_data_are_compared_too(drawn: Path, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="num_train_epochs was 1 and is 2 now"):
         train_here(drawn, tmp_path / "run", *flags, *LATEST, "--num_train_epochs", "2")
     said = train_here(drawn, tmp_path / "run", *flags, *LATEST)
-    assert "is finished: its model has made all 3 steps" in said
+    assert "is finished: all its 3 steps were made" in said
     # As many steps, told otherwise.
     assert "is finished" in train_here(drawn, tmp_path / "run", *flags, *LATEST, "--max_train_steps", "3")
 

@@ -71,9 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             table = (
                 LabelTable.from_file(settings.parser_labels, labels)
                 if settings.parser_labels
-                else LabelTable.of_model(settings.parser, labels)
+                else LabelTable.of_model(settings.parser, labels, flag="--parser")
             )
-            segmenter = Segmenter(settings.parser, table)
+            segmenter = Segmenter(settings.parser, table, flag="--parser")
             data = PairedImages.from_folder(
                 folder, settings.resolution, split=settings.split, labels=labels, instances=False
             )

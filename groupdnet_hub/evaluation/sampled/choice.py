@@ -13,7 +13,6 @@ from torch import Tensor
 from groupdnet_hub import LabelSet
 from groupdnet_hub.evaluation.config import EvaluateConfig
 from groupdnet_hub.evaluation.inputs import Inputs, Sampled
-from groupdnet_hub.evaluation.networks import Networks
 from groupdnet_hub.evaluation.sampled.kid import KidPart
 from groupdnet_hub.evaluation.sampled.memory import MemoryPart
 from groupdnet_hub.evaluation.sampled.parts import SampledPart
@@ -31,6 +30,7 @@ from groupdnet_hub.metrics import (
     summarise_sharpness,
     summarise_tone,
 )
+from groupdnet_hub.runs.measuring.networks import Networks
 from groupdnet_hub.runs.provenance import model_digest
 
 # By metric: flag of its classes, function of one label map, and function of all rows.

@@ -34,7 +34,7 @@ def sampled_rows(results: Mapping[str, Any]) -> dict[str, Cell]:
     for part in ("kid", "kid_inception"):
         if results.get(part):
             found = results[part]
-            rows[f"{found['name']} ↓"] = Cell(_distance(found), _distance(found["photos"]))
+            rows[f"{found['name']} ↓"] = Cell(distance_text(found), distance_text(found["photos"]))
     for part, title in _RATIOS.items():
         if results.get(part):
             rows[title] = Cell(estimate_text(results[part]["ratio"], 2), _photos(part, results[part]))
@@ -59,7 +59,12 @@ def _photos(part: str, found: Mapping[str, Any]) -> str:
     return f"1 ({100 * value:.0f} % of heads)" if part == "faces" else f"1 ({value:.3g})"
 
 
-def _distance(found: Mapping[str, Any] | None) -> str:
+def distance_text(found: Mapping[str, Any] | None) -> str:
+    """Return a kernel distance with its standard error; empty for none.
+
+    Args:
+        found: fields of :class:`groupdnet_hub.metrics.KernelDistance`.
+    """
     if found is None:
         return NONE
     error = found["standard_error"]

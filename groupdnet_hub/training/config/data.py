@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from groupdnet_hub.config.validation import Ignored
+from groupdnet_hub.data.listing import is_split
 from groupdnet_hub.runs.ignored import ignore_option
 from groupdnet_hub.runs.settings import (
     Settings,
@@ -107,6 +109,12 @@ class DataSettings(Settings):
         "GiB of the host's memory that pictures may take, in each training process; by default 4",
         on_resume="free",
     )
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether the first data folder has a split ``validation``."""
+        folder = (self.train_data_dir or ("",))[0]
+        return folder != "" and is_split(Path(folder) / "validation")
 
     def check(self) -> None:
         """Refuse data that is not named, or not in a way that can be read."""

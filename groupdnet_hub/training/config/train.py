@@ -15,6 +15,7 @@ from groupdnet_hub.training.config.losses import LossSettings
 from groupdnet_hub.training.config.network import NetworkSettings
 from groupdnet_hub.training.config.optimisation import ComputationSettings, OptimisationSettings
 from groupdnet_hub.training.config.output import OutputSettings
+from groupdnet_hub.training.config.quality import QualitySettings
 from groupdnet_hub.training.config.rates import DECAY_START, LABELMIX_WEIGHT, RATES
 from groupdnet_hub.training.config.trackers import TrackerSettings
 
@@ -27,6 +28,7 @@ _PAPER_DEVICES = 4
 class TrainConfig(
     TrackerSettings,
     OutputSettings,
+    QualitySettings,
     ComputationSettings,
     OptimisationSettings,
     DiscriminatorSettings,
@@ -60,6 +62,15 @@ class TrainConfig(
             raise ValueError(
                 "--on_nan skip has no effect with --mixed_precision fp16, whose loss scaling skips such updates by "
                 "itself: leave it out, or take bf16"
+            )
+        if self.evaluates and not self.has_validation:
+            flag = "--evaluation_steps" if self.keep_best is None else f"--keep_best {self.keep_best}"
+            where = (
+                f"{self.train_data_dir[0]} has no" if self.train_data_dir else "--dataset_name alone has no"
+            )
+            raise ValueError(
+                f"{flag} measures pictures of a validation split, and {where} validation/: name a --train_data_dir "
+                "with one, or leave it out"
             )
         if self.hub_token and not (
             self.push_to_hub or self.dataset_name or self.pretrained_model_name_or_path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from groupdnet_hub import LabelSet, PairedImages, StreamedImages
-from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs, has_instances, is_split, without_items
+from groupdnet_hub.data.listing import FolderPairs, Pair, RowPairs, has_instances, without_items
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.data.transforms.placement import Placement, Transform
 from groupdnet_hub.data.unknown import with_ignored
@@ -93,6 +92,7 @@ def folder_data(
     split: str = "train",
     transform: Transform | None = None,
     instances: bool | None = False,
+    cache_bytes: int = 0,
 ) -> PairedImages:
     """Return the pictures of a split of the data folders, without those that are left out.
 
@@ -103,15 +103,18 @@ def folder_data(
         split: ``train`` of all folders, or ``validation`` of the first.
         transform: random change of each item.
         instances: whether items have instance maps, as ``PairedImages`` takes it.
+        cache_bytes: memory for what was read, as ``PairedImages`` takes it.
     """
     pairs = without_items(_folder_pairs(settings, labels, split), settings.left_out.get(split, ()))
-    return PairedImages(pairs, labels, image_size, transform=transform, instances=instances)
+    return PairedImages(
+        pairs, labels, image_size, cache_bytes=cache_bytes, transform=transform, instances=instances
+    )
 
 
 def given_pairs(settings: TrainConfig, labels: LabelSet) -> dict[str, FolderPairs | RowPairs]:
     """Return the pictures and maps of the training data, which are not streamed, and of the validation split."""
     train = _row_pairs(settings) if settings.dataset_name else _folder_pairs(settings, labels, "train")
-    if not _has_validation(settings):
+    if not settings.has_validation:
         return {"train": train}
     return {"train": train, "validation": _folder_pairs(settings, labels, "validation")}
 
@@ -173,16 +176,18 @@ def ignored_instances(data: Data) -> str | None:
     )
 
 
-def validation_data(settings: TrainConfig, data: Data) -> PairedImages | None:
+def validation_data(settings: TrainConfig, data: Data, *, cache_bytes: int = 0) -> PairedImages | None:
     """Return the validation split of the first data folder, if it has one."""
-    if not _has_validation(settings):
+    if not settings.has_validation:
         return None
-    return folder_data(settings, data.labels, data.image_size, split="validation", instances=data.instances)
-
-
-def _has_validation(settings: TrainConfig) -> bool:
-    folder = (settings.train_data_dir or ("",))[0]
-    return folder != "" and is_split(Path(folder) / "validation")
+    return folder_data(
+        settings,
+        data.labels,
+        data.image_size,
+        split="validation",
+        instances=data.instances,
+        cache_bytes=cache_bytes,
+    )
 
 
 def spread(data: PairedImages, count: int) -> list[int]:

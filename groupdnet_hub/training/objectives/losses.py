@@ -173,7 +173,7 @@ class PerceptualLoss(nn.Module):
                 f"perceptual net {net!r} is not known; there are {', '.join(sorted(PERCEPTUAL_LAYERS))}"
             )
         layers = PERCEPTUAL_LAYERS[net]
-        self.trunk = imagenet_trunk(net, layers[-1] + 1, weights)
+        self.trunk = imagenet_trunk(net, layers[-1] + 1, weights, flag="--perceptual_weights")
         self.layers = layers
         self.normalise = normalise
         self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1), persistent=False)

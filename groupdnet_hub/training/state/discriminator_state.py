@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,13 @@ from groupdnet_hub.models.segmentation_discriminator import SegmentationDiscrimi
 def weights_to_save(discriminator: nn.Module, config: SystemConfig) -> DiscriminatorWeights:
     """Return what is saved of a discriminator, on whatever device it is."""
     return DiscriminatorWeights(discriminator.state_dict(), _description(discriminator, config))
+
+
+def saved_weights(discriminator: nn.Module, folder: Path, config: SystemConfig) -> DiscriminatorWeights:
+    """Return what was saved of a discriminator in the folder of a model, at an earlier step of the same run."""
+    now = weights_to_save(discriminator, config)
+    tensors = read_discriminator(folder / DISCRIMINATOR_FILE, str(folder), now.tensors)
+    return DiscriminatorWeights(tensors, now.description)
 
 
 def take_up(

@@ -20,6 +20,7 @@ from groupdnet_hub.training.state.checkpoints import (
     finish_checkpoints,
     remove_checkpoints,
 )
+from groupdnet_hub.training.state.quality_record import is_best_so_far
 
 
 def open_run(
@@ -46,7 +47,8 @@ def _open(
     folder: Path, settings: ResumeSettings, model: str, tell: Callable[[str], Any]
 ) -> Checkpoint | None:
     finish_checkpoints(folder)
-    finished = (folder / model / CONFIG_FILE).is_file()
+    written = (folder / model / CONFIG_FILE).is_file()
+    finished = written and not is_best_so_far(folder, model)
     if settings.resume_from_checkpoint:
         found = find_checkpoint(folder, settings.resume_from_checkpoint, tell)
         if found is None and finished:
@@ -57,7 +59,7 @@ def _open(
         if found is None:
             tell("there is no checkpoint yet: starting at step 0")
         return found
-    there = [f"{model}/"] if finished else []
+    there = [f"{model}/"] if written else []
     there += [path.name for path in checkpoint_folders(folder)[-1:]]
     if there and not settings.overwrite_output_dir:
         raise ValueError(
