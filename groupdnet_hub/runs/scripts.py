@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import torch.distributed as dist
+from tqdm import tqdm
 
 from groupdnet_hub.runs.signals import Stopped, StopSignals, die_quietly, follow_launcher
 
@@ -131,7 +132,7 @@ def run_command(
 
     def say(message: str, *, everywhere: bool = False) -> None:
         if first_process or everywhere:
-            print(f"{program(script)}: {message}", file=sys.stderr, flush=True)
+            tqdm.write(f"{program(script)}: {message}", file=sys.stderr)  # not into a progress bar
 
     follow_launcher(say)
     try:
