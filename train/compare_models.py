@@ -9,7 +9,6 @@ Flags that are not listed here are those of evaluate.py, which measures each mod
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import as_flag, ignore_option
 from groupdnet_hub.runs.measuring.networks import check_downloads
-from groupdnet_hub.runs.scripts import program, run_script
+from groupdnet_hub.runs.scripts import run_command, run_script
 from groupdnet_hub.runs.settings import (
     Settings,
     at_least,
@@ -166,7 +165,4 @@ def draw_sheets(settings: CompareConfig, systems: Mapping[str, System]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"{program('compare_models.py')}: {error}")
+    run_command("compare_models.py", main)

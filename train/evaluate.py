@@ -10,7 +10,6 @@ All processes must see the folder of ``--output``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +37,7 @@ from groupdnet_hub.metrics import (
 from groupdnet_hub.runs.measuring.diversity import diversity_part
 from groupdnet_hub.runs.measuring.networks import Networks, check_downloads
 from groupdnet_hub.runs.provenance import digest, model_digest
-from groupdnet_hub.runs.scripts import program
+from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.sharding import run_sharded, sole_run, start_accelerator
 
 # Part of metrics that are measured together; each other metric is a part of its own.
@@ -219,11 +218,5 @@ class Evaluation:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"{program('evaluate.py')}: {error}")
-    except ImportError as error:
-        sys.exit(
-            f"{program('evaluate.py')}: {error}; pip install 'groupdnet-hub[train,metrics]' has what metrics need"
-        )
+    packages = "pip install 'groupdnet-hub[train,metrics]' has what metrics need"
+    run_command("evaluate.py", main, missing=packages)

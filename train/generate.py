@@ -11,7 +11,6 @@ All processes must see ``--output_dir``.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +33,7 @@ from groupdnet_hub.generation.inputs import Gallery, LabelMaps
 from groupdnet_hub.io.atomic import writing_to
 from groupdnet_hub.io.images import tensor_to_picture
 from groupdnet_hub.runs.provenance import digest, model_digest
-from groupdnet_hub.runs.scripts import program
+from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.sharding import picture_seed, read_sharded, shard, sole_run, start_accelerator
 
 # Threads that write: compressing PNG files takes longer than drawing on a GPU.
@@ -248,7 +247,4 @@ class Generation:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"{program('generate.py')}: {error}")
+    run_command("generate.py", main)

@@ -30,6 +30,7 @@ from groupdnet_hub.prepare.push import push, require_datasets
 from groupdnet_hub.prepare.run import Preparing
 from groupdnet_hub.prepare.sources import Found
 from groupdnet_hub.prepare.work.summary import Preparation, Summary
+from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.sharding import on_main_process, start_accelerator
 
 
@@ -85,11 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"prepare.py: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("prepare.py: stopped; the same line resumes from here", file=sys.stderr)
-        return 130
     return 1 if summary.problems or not summary.prepared else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("prepare.py", main)

@@ -35,7 +35,7 @@ from groupdnet_hub.runs.flags import parse_settings, refuse
 from groupdnet_hub.runs.measuring.networks import check_downloads
 from groupdnet_hub.runs.output_lock import sole_writer
 from groupdnet_hub.runs.provenance import commit, machine
-from groupdnet_hub.runs.scripts import program, run_script
+from groupdnet_hub.runs.scripts import run_command, run_script
 from groupdnet_hub.runs.settings import (
     Settings,
     at_least,
@@ -249,7 +249,4 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"{program('reproduce.py')}: {error}")
+    run_command("reproduce.py", main)

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -19,13 +17,11 @@ from tqdm.auto import tqdm
 from groupdnet_hub import load_system
 from groupdnet_hub.baselines import System
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
-from groupdnet_hub.runs.accelerators import (
-    device_type,
-    process_count,
-)
-from groupdnet_hub.runs.scripts import first_line, program
+from groupdnet_hub.runs.accelerators import device_type, process_count
+from groupdnet_hub.runs.scripts import first_line, lost_process, run_command
 from groupdnet_hub.runs.sharding import sole_run
-from groupdnet_hub.runs.time_limit import TimeLimit
+from groupdnet_hub.runs.signals import Stopped, StopSignals, signal_name
+from groupdnet_hub.runs.stopping import OUT_OF_TIME, StopAgreement
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, parse_train_config
 from groupdnet_hub.training.data.pictures import (
     build_labels,
@@ -60,13 +56,17 @@ def run(settings: TrainConfig) -> None:
 
     Raises:
         ValueError, OSError: for what the settings name and cannot be had, and where training fails.
+        Stopped: after a signal that asked to stop.
     """
     # Devices and processes, and the form of the steps that they allow.
     form, notes = choose_form(settings, device_type(), process_count())
     accelerator = start_training(settings, form)
     accelerator.print(form.line(notes))
-    labels, output_dir = build_labels(settings), settings.output_path
-    with sole_run(accelerator, output_dir, "train", "choose another --output_dir"):
+    labels, output_dir, stopped = build_labels(settings), settings.output_path, None
+    with (
+        StopSignals() as signals,
+        sole_run(accelerator, output_dir, "train", "choose another --output_dir"),
+    ):
         # A run that resumes goes on with what it was started with.
         checkpoint = open_run(accelerator, output_dir, settings)
         comparison = compare_start(settings, labels, checkpoint, accelerator)
@@ -83,50 +83,82 @@ def run(settings: TrainConfig) -> None:
             if checkpoint is not None:
                 resume(state, checkpoint)
             state.quality.begin(None if checkpoint is None else state.batches.progress.step)
-            train_and_save(state)
+            stopped = train_and_save(state, signals)
         accelerator.end_training()
+    if stopped is not None:
+        raise stopped
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 
-def train_and_save(run: Run) -> None:
-    """Train, and save the model if all steps were made.
+def train_and_save(run: Run, signals: StopSignals) -> Stopped | None:
+    """Train, and save the model if all steps were made; return the signal that stopped the run.
+
+    Steps, checkpoints and the model are finished before a signal is heeded, unless Ctrl-C comes twice.
 
     Raises:
         ValueError: if training fails; it says which checkpoint there is.
+        Stopped: at a second Ctrl-C, and if the model was to be uploaded.
     """
-    settings, steps = run.settings, run.length.steps
-    progress, accelerator = run.batches.progress, run.learner.accelerator
+    settings, steps, progress = run.settings, run.length.steps, run.batches.progress
     try:
-        train(run)
-        save_preview(run)
-        if progress.step >= steps:
+        with signals.held():
+            reason = train(run, signals)
+            checkpoint = settings.output_path / f"checkpoint-{progress.step}"
+            where = f"at step {progress.step} of {steps}: {checkpoint} is written, and"
+            resumes = "--resume_from_checkpoint latest resumes from there"
+            if reason is not None and reason != OUT_OF_TIME:
+                return Stopped(reason, f"stopped by {signal_name(reason)} {where} {resumes}")
+            save_preview(run)
+            if reason == OUT_OF_TIME:
+                run.learner.accelerator.print(
+                    f"stopped after {settings.max_train_seconds:g} s {where} {resumes}"
+                )
+                return None
             save_model(run)
-        else:
-            accelerator.print(
-                f"stopped after {settings.max_train_seconds:g} s at step {progress.step} of {steps}: "
-                "--resume_from_checkpoint latest resumes from there"
-            )
-    except (ValueError, OSError) as error:
-        where, there = f"stopped at step {progress.step}", last_checkpoint(settings.output_path)
-        raise ValueError(f"{where}: {first_line(error)}; {there}") from error
+        if settings.push_to_hub:
+            signals.raise_if_asked()
+            upload_model(run)
+    except (Stopped, ValueError, OSError, RuntimeError) as error:
+        told = with_last_checkpoint(error, run, signals)
+        if told is None:
+            raise
+        raise told from error
+    return None
 
 
-def train(run: Run) -> None:
-    """Make the steps that are left, or those that fit into ``--max_train_seconds``.
+def with_last_checkpoint(error: BaseException, run: Run, signals: StopSignals) -> Stopped | ValueError | None:
+    """Return an error that says where a run stopped and which checkpoint there is; None for a fault of the program."""
+    where, there = f"at step {run.batches.progress.step}", last_checkpoint(run.settings.output_path)
+    if isinstance(error, Stopped):
+        return Stopped(error.number, f"stopped by {error.by} {where}; {there}")
+    lost = lost_process(error)
+    if lost is not None and signals.asked is not None:  # the signal has ended that process too
+        return Stopped(signals.asked, f"stopped by {signal_name(signals.asked)} {where}: {lost}; {there}")
+    if lost is None and isinstance(error, RuntimeError):
+        return None
+    return ValueError(f"stopped {where}: {lost or first_line(error)}; {there}")
 
-    Logs, previews and checkpoints are written on the way; the last step of a run that stops early has a checkpoint.
+
+def train(run: Run, signals: StopSignals) -> int | None:
+    """Make the steps that are left, or those until a signal asks to stop or ``--max_train_seconds`` are over.
+
+    Logs, previews and checkpoints are written on the way; the last step has a checkpoint.
+
+    Returns:
+        Why it stopped early, as of :meth:`StopAgreement.reason`.
     """
     settings, learner, progress, steps = run.settings, run.learner, run.batches.progress, run.length.steps
     accelerator = learner.accelerator
     learner.model.train()
     learner.discriminator.train()
+    run.guard.begin()
     if run.quality.due(progress.step):  # stopped before it was measured
         evaluate(run)
     main_process = accelerator.is_main_process
     bar = tqdm(total=steps, initial=progress.step, disable=not main_process, mininterval=2)
-    limit = TimeLimit(settings.max_train_seconds, accelerator.num_processes, settings.logging_steps)
+    agreement = StopAgreement(signals, settings.max_train_seconds, accelerator.num_processes)
     throughput = Throughput(accelerator.device)
     count = max(0, steps - progress.step) * settings.gradient_accumulation_steps
     with bar:
@@ -135,23 +167,26 @@ def train(run: Run) -> None:
             losses = run.make_step(batch, weights, kind)
             if not accelerator.sync_gradients:
                 continue
+            progress.step += 1
+            run.guard.follow(progress.step, losses, batch)
             if kind.generator:
                 run.inference.follow(accelerator.unwrap_model(learner.model))
-            progress.step += 1
             throughput.count(run.length.pictures_per_step)
             bar.update()
+            is_last = progress.step == steps
+            stops = None if is_last else agreement.reason()
             if progress.step % settings.logging_steps == 0:
                 log(run, losses, throughput.report(), bar)
             with throughput.paused():
-                if progress.step % settings.validation_steps == 0:
+                if stops is None and progress.step % settings.validation_steps == 0:
                     save_preview(run)
-                if run.quality.due(progress.step):
+                if stops is None and run.quality.due(progress.step):
                     evaluate(run)
-                stops = progress.step < steps and limit.reached(progress.step)
-                if stops or progress.step % settings.checkpointing_steps == 0:
+                if stops is not None or is_last or progress.step % settings.checkpointing_steps == 0:
                     save_state(run)
-            if stops:
-                break
+            if stops is not None:
+                return stops
+    return None
 
 
 def set_schedules(
@@ -174,17 +209,18 @@ def log(run: Run, losses: Mapping[str, Tensor], throughput: Mapping[str, float],
     """Report the losses of a step, the mean over all processes, to the trackers and the progress bar.
 
     Raises:
-        ValueError: if one is not finite.
+        ValueError: if a loss or a gradient was not finite, at this step or one before.
     """
+    left_out = run.guard.check()
     learner, augmentation = run.learner, run.learner.streams.augmentation
     followed = {} if augmentation is None else augmentation.report()
     values = mean_over_processes({**losses, **learner.penalty.report(), **learner.clip.report(), **followed})
-    if not all(math.isfinite(value) for value in values.values()):
-        raise ValueError(f"a loss is not finite: {values}")
     shown = {name[:6]: f"{value:.2f}" for name, value in values.items()}
     bar.set_postfix(shown | {"img/s": f"{throughput['images_per_second']:.1f}"})
     rate = float(learner.optimizer.param_groups[0]["lr"])
-    run.trackers.scalars({**values, "learning_rate": rate, **throughput}, run.batches.progress.step)
+    run.trackers.scalars(
+        {**values, **left_out, "learning_rate": rate, **throughput}, run.batches.progress.step
+    )
 
 
 # -- what comes out ---------------------------------------------------------------------------------------------------
@@ -218,6 +254,7 @@ def save_preview(run: Run) -> None:
 def evaluate(run: Run) -> None:
     """Measure the model on validation pictures; with ``--keep_best``, save it if it is the best so far."""
     accelerator, step, quality = run.learner.accelerator, run.batches.progress.step, run.quality
+    run.guard.check()
     with quality.timed():
         quality.measure(model_to_save(run), step)
         quality.keep(step, lambda: write_model(run))
@@ -228,9 +265,15 @@ def evaluate(run: Run) -> None:
 
 
 def save_state(run: Run) -> None:
-    """Write a checkpoint from which the run can be resumed, with the model as it would be saved now."""
+    """Write a checkpoint from which the run can be resumed, with the model as it would be saved now.
+
+    Raises:
+        ValueError: if it cannot be written, or what it would hold is not finite.
+    """
     accelerator, settings, progress = run.learner.accelerator, run.settings, run.batches.progress
+    run.guard.check()
     model = model_to_save(run)
+    run.guard.check_weights(model, run.learner.model, run.learner.discriminator)
 
     def write_more(folder: Path) -> None:
         model.save_pretrained(folder / MODEL_FOLDER)
@@ -251,19 +294,23 @@ def resume(run: Run, checkpoint: Checkpoint) -> None:
 
 
 def save_model(run: Run) -> None:
-    """Write the last model into ``OUTPUT_DIR/model``, unless the best is there; upload it if the settings say so."""
+    """Write the last model into ``OUTPUT_DIR/model``, unless the best is there."""
     settings, accelerator, best = run.settings, run.learner.accelerator, run.quality.best
     if accelerator.is_main_process:
-        folder = settings.output_path / "model"
         if best is None:
             write_model(run)
         run.quality.finish()
-        accelerator.print(
-            f"saved {folder}" + ("" if best is None else f", the model of step {best.evaluation.step}")
-        )
-        if settings.hub_model_id:
-            model = model_to_save(run) if best is None else saved_model(run)
-            accelerator.print(f"uploaded to {upload(model, settings)}")
+        which = "" if best is None else f", the model of step {best.evaluation.step}"
+        accelerator.print(f"saved {settings.output_path / 'model'}{which}")
+    accelerator.wait_for_everyone()
+
+
+def upload_model(run: Run) -> None:
+    """Upload the model that was saved."""
+    accelerator = run.learner.accelerator
+    if accelerator.is_main_process:
+        model = model_to_save(run) if run.quality.best is None else saved_model(run)
+        accelerator.print(f"uploaded to {upload(model, run.settings)}")
     accelerator.wait_for_everyone()
 
 
@@ -287,7 +334,6 @@ def saved_model(run: Run) -> System:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"{program('train.py')}: {first_line(error)}")
+    run_command(
+        "train.py", main, stopped="no step was made since it started: start it again", wording=first_line
+    )

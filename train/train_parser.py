@@ -35,8 +35,11 @@ from groupdnet_hub.parser.network import (
 from groupdnet_hub.parser.objective import Batches, parameter_groups, segmentation_loss
 from groupdnet_hub.parser.views import Views
 from groupdnet_hub.runs.accelerators import build_accelerator
-from groupdnet_hub.runs.scripts import first_line, program
+from groupdnet_hub.runs.loader_workers import worker_options
+from groupdnet_hub.runs.scripts import first_line, lost_process, program, run_command
 from groupdnet_hub.runs.sharding import sole_run
+from groupdnet_hub.runs.signals import Stopped, StopSignals, signal_name
+from groupdnet_hub.runs.stopping import StopAgreement
 from groupdnet_hub.training.data.balanced_sampling import classes_of_pictures, picture_weights
 from groupdnet_hub.training.data.checked import checked_images
 from groupdnet_hub.training.data.data_facts import listing_facts
@@ -70,7 +73,8 @@ def run(settings: ParserTrainConfig) -> Path:
         trainer = ParserTrainer(settings, accelerator, checkpoint)
         if settings.overwrite_output_dir:
             remove_run(accelerator, output_dir, ("parser/*.json", "parser/*.safetensors"))
-        return trainer.train()
+        with StopSignals() as signals, signals.held():
+            return trainer.train(signals)
 
 
 class ParserTrainer:
@@ -149,11 +153,12 @@ class ParserTrainer:
             load_checkpoint(self.accelerator, checkpoint)
             self.step = checkpoint.progress["step"]
 
-    def train(self) -> Path:
+    def train(self, signals: StopSignals) -> Path:
         """Make the remaining updates and return the folder of the parser.
 
         Raises:
             ValueError, OSError: if the run cannot continue.
+            Stopped: after the step under way, and a checkpoint, if a signal asks for it.
         """
         settings, losses, started = self.settings, [], time.process_time()
         loader = DataLoader(
@@ -161,21 +166,28 @@ class ParserTrainer:
             batch_sampler=Batches(
                 len(self.data), settings.train_batch_size, settings.seed, self.step, self.weights
             ),
-            num_workers=settings.dataloader_num_workers,
-            persistent_workers=settings.dataloader_num_workers > 0,
+            **worker_options(settings.dataloader_num_workers),
             generator=torch.Generator().manual_seed(settings.seed),  # not the generator of dropout
         )
         left = range(self.step, settings.max_train_steps)
         bar = tqdm(left, desc="training", unit="step", mininterval=30)
+        agreement = StopAgreement(signals, None, processes=1)
         for _, batch in zip(bar, loader, strict=False):
             losses.append(self._update(batch))
+            is_last = self.step == settings.max_train_steps
+            stops = None if is_last else agreement.reason()
             if self.step % settings.logging_steps == 0:
                 seconds = (time.process_time() - started) / len(losses)
                 mean = sum(losses) / len(losses)
                 print(f"step {self.step}: loss {mean:.3f}, {seconds:.2f} s of CPU per step", flush=True)
                 losses, started = [], time.process_time()
-            if self.step % settings.checkpointing_steps == 0 or self.step == settings.max_train_steps:
+            if self.step % settings.checkpointing_steps == 0 or is_last or stops is not None:
                 self._checkpoint()
+            if stops is not None:
+                by, where = signal_name(stops), f"{self.output_dir / f'checkpoint-{self.step}'} is written"
+                raise Stopped(
+                    stops, f"stopped by {by}: {where}, and --resume_from_checkpoint latest resumes from there"
+                )
         self.saved.save_pretrained(self.output_dir / "parser")
         return self.output_dir / "parser"
 
@@ -197,6 +209,8 @@ class ParserTrainer:
         with accelerator.autocast():
             logits = self.network(pixel_values=images.contiguous(memory_format=torch.channels_last)).logits
         loss = segmentation_loss(logits.float(), maps, settings.dice_weight)
+        if not bool(loss.isfinite()):
+            raise ValueError(f"the loss is not finite at step {self.step + 1}: lower --learning_rate")
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
@@ -232,11 +246,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_parser_config(argv)
     try:
         print(f"saved {run(settings)}")
-    except (ValueError, OSError) as error:
-        sys.exit(
-            f"{program('train_parser.py')}: {first_line(error)}; {last_checkpoint(Path(settings.output_dir))}"
-        )
+    except (ValueError, OSError, RuntimeError) as error:
+        lost = lost_process(error)
+        if lost is None and isinstance(error, RuntimeError):
+            raise
+        there = last_checkpoint(Path(settings.output_dir))
+        sys.exit(f"{program('train_parser.py')}: {lost or first_line(error)}; {there}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command("train_parser.py", main, stopped="no step was made since it started: start it again")

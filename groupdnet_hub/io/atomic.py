@@ -27,22 +27,32 @@ _REMEDIES = {
 }
 
 
+# Of writes alone: what is read may lie elsewhere.
+_BROKEN = {errno.EIO: "the disk reports an input/output error; check it, or choose another folder"}
+
+
 class CannotWriteError(OSError):
     """Raised if a folder cannot be written to; says which, why, and what can be done. ``errno`` is the system's."""
 
 
 @contextmanager
-def writing_to(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn errors of a full disk, a read-only folder and the like into :class:`CannotWriteError`."""
+def writing_to(folder: str | os.PathLike[str], *, only: bool = False) -> Iterator[None]:
+    """Turn errors of a full disk, a read-only folder and the like into :class:`CannotWriteError`.
+
+    Args:
+        folder: folder that is written to.
+        only: whether nothing else is done meanwhile: an error of a disk is then one of this folder's.
+    """
+    remedies = {**_REMEDIES, **_BROKEN} if only else _REMEDIES
     try:
         yield
     except CannotWriteError:
         raise
     except (OSError, SafetensorError) as error:
         number = _error_number(error)
-        if number not in _REMEDIES or _is_about_another_place(error, folder):
+        if number not in remedies or _is_about_another_place(error, folder):
             raise
-        problem = CannotWriteError(f"{folder} cannot be written to: {_REMEDIES[number]}")
+        problem = CannotWriteError(f"{folder} cannot be written to: {remedies[number]}")
         problem.errno = number
         raise problem from error
 
@@ -59,7 +69,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     partial = _partial(path.parent, path.name)
-    with writing_to(path.parent):
+    with writing_to(path.parent, only=True):
         try:
             yield partial
             os.replace(partial, path)
@@ -84,7 +94,7 @@ def atomic_writes(folder: str | os.PathLike[str]) -> Iterator[Path]:
         CannotWriteError: for a full disk, a read-only folder and the like.
     """
     folder = Path(folder)
-    with writing_to(folder):
+    with writing_to(folder, only=True):
         new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)

@@ -36,6 +36,7 @@ from groupdnet_hub.training.distributed import prepare_batch_norms
 from groupdnet_hub.training.ema import InferenceModel
 from groupdnet_hub.training.fast.build_step import build_step
 from groupdnet_hub.training.fast.step_form import StepForm
+from groupdnet_hub.training.finite import FiniteGuard
 from groupdnet_hub.training.gradient_clip import GradientClip
 from groupdnet_hub.training.objectives.discriminator_means import build_means
 from groupdnet_hub.training.objectives.gradient_penalty import LazyR1
@@ -61,6 +62,7 @@ class Run:
         learner: networks, optimisers, losses and random numbers.
         form: how its steps are computed.
         make_step: updates the networks on a batch.
+        guard: leaves out updates that are not finite.
         inference: the model as it is previewed and saved.
         batches: the training pictures, and the progress of the run.
         length: how many steps there are.
@@ -75,6 +77,7 @@ class Run:
     learner: Learner
     form: StepForm
     make_step: MakeStep
+    guard: FiniteGuard
     inference: InferenceModel
     batches: Batches
     length: RunLength
@@ -133,6 +136,7 @@ def build_run(
         learner=learner,
         form=form,
         make_step=build_step(learner, form),
+        guard=FiniteGuard(learner, skips=settings.on_nan == "skip"),
         inference=inference,
         batches=batches,
         length=length,

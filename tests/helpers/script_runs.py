@@ -6,9 +6,11 @@ something is imported (``HF_HOME``, ``HF_ENDPOINT``) must be told by :func:`subp
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import tempfile
 import time
@@ -45,6 +47,7 @@ class Running:
         environment: variables beside those of this process; None takes one away.
         processes: how many; they find each other as those of ``torchrun`` do.
         file_size: most bytes of a file; a write beyond them fails, as on a full disk.
+        own_group: whether each process leads a process group, so that :meth:`signal` reaches its workers too.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Running:
         *,
         processes: int = 1,
         file_size: int | None = None,
+        own_group: bool = False,
     ) -> None:
+        self._own_group = own_group
         self._said = tempfile.TemporaryDirectory(prefix="script-")
         variables: dict[str, str | None] = {
             "OMP_NUM_THREADS": "1",
@@ -83,7 +88,7 @@ class Running:
             own = variables if processes == 1 else {**variables, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             files = [str(Path(self._said.name) / f"{stream}-{rank}") for stream in ("stdout", "stderr")]
             command = [str(script), *arguments]
-            process = _CONTEXT.Process(target=_run, args=(command, own, files, file_size))
+            process = _CONTEXT.Process(target=_run, args=(command, own, files, file_size, own_group))
             process.start()
             self._processes.append(process)
 
@@ -98,6 +103,15 @@ class Running:
         if any(codes):
             return next(code for code in codes if code)
         return None if None in codes else 0
+
+    def stderr(self) -> str:
+        """What they have written there so far."""
+        return self._read("stderr")
+
+    def signal(self, number: int, rank: int = 0) -> None:
+        """Send a signal to one of the processes, or to its group, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if self._own_group else os.kill)(self._processes[rank].pid, number)
 
     def kill(self) -> None:
         """Kill -9, and wait for the end."""
@@ -132,8 +146,16 @@ def run_script(script: Path, arguments: Sequence[str], *args: Any, **options: An
 
 
 def _run(
-    command: list[str], variables: Mapping[str, str | None], files: list[str], file_size: int | None
+    command: list[str],
+    variables: Mapping[str, str | None],
+    files: list[str],
+    file_size: int | None,
+    own_group: bool,
 ) -> None:
+    # Shells have background jobs ignore it, and what these start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if own_group:
+        os.setpgid(0, 0)
     for descriptor, name in zip((1, 2), files, strict=True):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT, 0o600), descriptor)
     for name, value in variables.items():

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.helpers.processes import process_as_it_was
 from tests.helpers.script_runs import Running, run_script
@@ -35,9 +36,9 @@ def command_line(drawn: Path | None, output: Path, *flags: str) -> tuple[list[st
     return [sys.executable, str(SCRIPT), *train_flags(drawn, output, *flags)], environment
 
 
-def start_training(drawn: Path | None, output: Path, *flags: str) -> Running:
-    """A small run in a process of its own, to be killed."""
-    return Running(SCRIPT, train_flags(drawn, output, *flags))
+def start_training(drawn: Path | None, output: Path, *flags: str, **options: Any) -> Running:
+    """A small run in processes of its own, to be killed or sent signals."""
+    return Running(SCRIPT, train_flags(drawn, output, *flags), **options)
 
 
 def train(drawn: Path, output: Path, *flags: str, processes: int = 1, sgd: bool = False) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from groupdnet_hub.data.unknown import grey_unknown, mark_unknown, with_grey_unk
 from groupdnet_hub.metrics import alexnet_lpips
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import ignore_option
+from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.settings import (
     Settings,
     at_least,
@@ -200,7 +200,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"appearance_report.py: {error}")
+    run_command("appearance_report.py", main, stopped="nothing is written")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import ignore_option
+from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.settings import Settings, existing_folder, option, refuse_other_folders
 from groupdnet_hub.training.config.network import read_ties
 
@@ -85,7 +85,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"fit_prior.py: {error}")
+    run_command("fit_prior.py", main, stopped="nothing is written")

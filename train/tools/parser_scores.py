@@ -19,6 +19,7 @@ from groupdnet_hub.metrics import LabelTable, Segmenter
 from groupdnet_hub.parser.scores import class_table, measure, summary_table, sureness_table
 from groupdnet_hub.runs.flags import parse_settings
 from groupdnet_hub.runs.ignored import ignore_option
+from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.settings import Settings, existing_file, option, refuse_other_folders, size_option
 
 
@@ -86,4 +87,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command("parser_scores.py", main, stopped="nothing is written")

@@ -21,6 +21,7 @@ from groupdnet_hub.prepare.labels import LABEL_SETS
 from groupdnet_hub.prepare.photos import PhotoRecipe, segmenter_for
 from groupdnet_hub.prepare.pseudo_labels import annotated_photos, measure, report
 from groupdnet_hub.runs.flags import parse_settings
+from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.settings import Settings, at_least, existing_file, existing_folder, in_range, option
 
 
@@ -72,4 +73,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command("pseudo_labels.py", main, stopped="nothing is written")

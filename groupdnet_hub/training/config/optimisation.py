@@ -31,6 +31,12 @@ class OptimisationSettings(Settings):
         check=above(0),
         on_resume="free",
     )
+    on_nan: Literal["stop", "skip"] = option(
+        "stop",
+        "what to do at a step whose loss or gradient is not finite: stop, or skip its update, until too many in a row "
+        "are skipped. Such an update is never made in either case",
+        on_resume="free",
+    )
     # Plain SGD is for checks: Adam makes whole steps of rounding errors.
     optimizer: Literal["adam", "sgd"] = without_flag("adam")
     learning_rate: float | None = option(

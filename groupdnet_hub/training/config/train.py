@@ -56,6 +56,11 @@ class TrainConfig(
                 f"{flag} has no effect on a stream, whose items are not known beforehand: leave it out, or leave out "
                 "--streaming"
             )
+        if self.on_nan == "skip" and self.mixed_precision == "fp16":
+            raise ValueError(
+                "--on_nan skip has no effect with --mixed_precision fp16, whose loss scaling skips such updates by "
+                "itself: leave it out, or take bf16"
+            )
         if self.evaluates and not self.has_validation:
             flag = "--evaluation_steps" if self.keep_best is None else f"--keep_best {self.keep_best}"
             where = (

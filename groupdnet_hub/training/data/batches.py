@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from groupdnet_hub import PairedImages
 from groupdnet_hub.data.paired import MoveTables
 from groupdnet_hub.data.transforms.moves import MoveTable
+from groupdnet_hub.runs.loader_workers import worker_options
 from groupdnet_hub.training.config import TrainConfig
 from groupdnet_hub.training.data.balanced_sampling import BalancedOrder, classes_of_pictures, picture_weights
 from groupdnet_hub.training.data.pictures import Data
@@ -73,8 +74,7 @@ def build_loader(
         sampler=order,
         shuffle=None if order is not None else True,
         drop_last=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
+        **worker_options(workers),
         collate_fn=None if tables is None else tables.collate,
         pin_memory=device.type == "cuda",
         generator=torch.Generator().manual_seed(settings.seed),

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from safetensors import SafetensorError
 
-from groupdnet_hub.runs.scripts import first_line
+from groupdnet_hub.io.atomic import CannotWriteError, writing_to
+from groupdnet_hub.runs.scripts import first_line, lost_process
+from groupdnet_hub.runs.sharding import on_main_process
 
 _PROGRESS_FILE = "progress.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -58,7 +61,8 @@ def save_checkpoint(
         total_limit: how many checkpoints are kept; None for all.
 
     Raises:
-        ValueError: if it cannot be written, on a full disk for example; nothing of it is left.
+        ValueError: on every process alike, if it cannot be written, on a full disk for example; nothing of it is left,
+            and earlier ones stay.
     """
     target = output_dir / f"checkpoint-{step}"
     partial = output_dir / f"{_PARTIAL}{target.name}"
@@ -66,26 +70,48 @@ def save_checkpoint(
         shutil.rmtree(partial)
     accelerator.wait_for_everyone()
     try:
-        accelerator.save_state(str(partial))
+        problem = _problem(partial, lambda: accelerator.save_state(str(partial)))
+        problems = [found for found in gather_object([problem]) if found is not None]
+        if not problems:
+
+            def complete() -> None:
+                write_more(partial)
+                _write_record(partial, progress)
+
+            problem = on_main_process(accelerator, lambda: _problem(partial, complete))
+            problems = [] if problem is None else [problem]
+        if problems:
+            raise ValueError(f"{problems[0]}; --resume_from_checkpoint latest resumes")
+    except BaseException:
         if accelerator.is_main_process:
-            write_more(partial)
-            _write_record(partial, progress)
-    except (
-        OSError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # torch and safetensors have errors of their own
-        shutil.rmtree(partial, ignore_errors=True)
-        raise ValueError(
-            f"{target.name} cannot be written to {output_dir} ({first_line(error)}): is the disk full? Free some "
-            "space, and --resume_from_checkpoint latest resumes"
-        ) from None
-    if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+    def put_into_place() -> None:
         _put_into_place(partial)
         for old in list_checkpoints(output_dir)[: -total_limit if total_limit else 0]:
             _remove(old)
-    accelerator.wait_for_everyone()
+
+    on_main_process(accelerator, put_into_place)
     return target
+
+
+def _problem(partial: Path, write: Callable[[], object]) -> str | None:
+    """Write a part of a checkpoint; return why that cannot be done, or None."""
+    folder, name = partial.parent, partial.name.removeprefix(_PARTIAL)
+    try:
+        with writing_to(folder, only=True):
+            write()
+    except CannotWriteError as error:
+        return f"{name} cannot be written: {error}"
+    # torch and safetensors have errors of their own
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if (lost := lost_process(error)) is not None:
+            return f"{name} was not written: {lost}"
+        return (
+            f"{name} cannot be written to {folder} ({first_line(error)}): is the disk full? Free some space"
+        )
+    return None
 
 
 def finish_checkpoints(output_dir: Path) -> None:
