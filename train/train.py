@@ -23,9 +23,7 @@ from groupdnet_hub.runs.sharding import sole_run
 from groupdnet_hub.runs.signals import Stopped, StopSignals, signal_name
 from groupdnet_hub.runs.stopping import OUT_OF_TIME, StopAgreement
 from groupdnet_hub.training.config import ResolvedTrainConfig, TrainConfig, parse_train_config
-from groupdnet_hub.training.data.pictures import (
-    build_labels,
-)
+from groupdnet_hub.training.data.pictures import build_labels
 from groupdnet_hub.training.distributed import mean_over_processes, start_training
 from groupdnet_hub.training.fast.step_form import choose_form
 from groupdnet_hub.training.objectives.loss_weights import LossWeights, weights_at, with_redraw_every

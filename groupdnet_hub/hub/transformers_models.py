@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
-from groupdnet_hub.hub.location import model_folder
-from groupdnet_hub.io.downloads import unreachable
+from groupdnet_hub.hub.files import CONFIG_FILE
+from groupdnet_hub.hub.location import model_folder, why_unreachable
 
 T = TypeVar("T")
 
@@ -30,7 +30,8 @@ def load_transformers(load: Callable[..., T], name: str | os.PathLike[str], flag
     problem = None
     try:
         if model_folder(name) is None and not (options.get("local_files_only") or constants.HF_HUB_OFFLINE):
-            problem = unreachable(constants.ENDPOINT)
+            revision, token = options.get("revision"), options.get("token")
+            problem = why_unreachable(os.fspath(name), CONFIG_FILE, revision, token)
         return load(**{**options, "local_files_only": True} if problem else options)
     except (OSError, ValueError) as error:
         reason = str(error)

@@ -25,15 +25,15 @@ def loading(seen: list[dict[str, Any]], error: Exception | None = None) -> Calla
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that were asked; nobody answers."""
-    addresses: list[str] = []
+    """The models that the Hub was asked for; nobody answers."""
+    models: list[str] = []
 
-    def unreachable(address: str) -> str:
-        addresses.append(address)
+    def unreachable(repo_id: str, *_: object) -> str:
+        models.append(repo_id)
         return "Name or service not known"
 
-    monkeypatch.setattr(transformers_models, "unreachable", unreachable)
-    return addresses
+    monkeypatch.setattr(transformers_models, "why_unreachable", unreachable)
+    return models
 
 
 def test_without_the_hub_only_its_cache_is_read(asked: list[str]) -> None:
@@ -60,7 +60,7 @@ def test_folders_ask_nobody(asked: list[str], tmp_path: Path) -> None:
 
 
 def test_with_the_hub_its_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transformers_models, "unreachable", lambda _: None)
+    monkeypatch.setattr(transformers_models, "why_unreachable", lambda *_: None)
     seen: list[dict[str, Any]] = []
     with pytest.raises(ValueError, match="user/parser cannot be loaded: no such model"):
         load_transformers(loading(seen, OSError("no such model")), "user/parser", "--parser")
