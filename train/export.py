@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from groupdnet_hub.export import export_model
 from groupdnet_hub.export.formats import FormatName
 from groupdnet_hub.export.verification import BATCH_SIZES
 from groupdnet_hub.runs.flags import parse_settings
-from groupdnet_hub.runs.scripts import program
+from groupdnet_hub.runs.scripts import run_command
 from groupdnet_hub.runs.settings import Settings, argument, option
 
 
@@ -45,7 +44,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{program('export.py')}: {error}")
+    run_command("export.py", main, stopped="nothing was written", missing="nothing was written")

@@ -287,7 +287,8 @@ def resume(run: Run, checkpoint: Checkpoint) -> None:
     accelerator, progress = run.learner.accelerator, run.batches.progress
     load_checkpoint(accelerator, checkpoint)
     progress.load(checkpoint.progress)
-    run.inference.resumed_at(progress.step)
+    if (checkpoint.folder / MODEL_FOLDER).is_dir():  # one of the state alone has no fitted prior
+        run.inference.resumed_at(progress.step)
     accelerator.print(f"resuming from step {progress.step}")
 
 

@@ -69,8 +69,9 @@ def prepare(raw: Path, output: Path) -> list[Path]:
     """
     from groupdnet_hub.prepare.config import CcpConfig
     from groupdnet_hub.prepare.plan import conditions_of, find_items
-    from groupdnet_hub.prepare.run import prepare_all
+    from groupdnet_hub.prepare.run import Preparing
     from groupdnet_hub.prepare.sources import Found
+    from groupdnet_hub.runs.sharding import start_accelerator
 
     settings = CcpConfig(
         input=raw,
@@ -85,7 +86,7 @@ def prepare(raw: Path, output: Path) -> list[Path]:
     found, recipe = find_items(settings)
     names = [f"ccp_{photo}_{frame}" for photo, frame in EXAMPLES]
     chosen = Found([item for item in found.items if item.name in names])
-    summary = prepare_all(chosen, recipe, conditions_of(settings), output, num_workers=0)
+    summary = Preparing(chosen, recipe, conditions_of(settings), output, start_accelerator(), 0).files()
     for problem in summary.problems:
         raise ValueError(f"{problem.path}: {problem.reason}")
     maps = {item.name: output / item.split / "labels" / f"{item.name}.png" for item in chosen.items}

@@ -144,7 +144,9 @@ def test_all_processes_of_the_second_training_refuse(tmp_path: Path) -> None:
 
 
 def test_reproduce_takes_a_lock_for_each_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_figures(tmp_path / "drawn", 8, size=(32, 32))
+    for split in ("train", "validation"):
+        write_figures(tmp_path / "drawn", 8, size=(32, 32), split=split)
+    monkeypatch.setattr(reproduce.Run, "check_downloads", lambda self: None)
     monkeypatch.setattr(reproduce.Run, "train", lambda self: pytest.fail("trained beside another run"))
     given = [
         "--table",

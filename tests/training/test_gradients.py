@@ -73,7 +73,7 @@ def test_blocks_that_compute_again_keep_less() -> None:
 
 
 @pytest.mark.parametrize("form", [PLAIN, *FORMS.values()], ids=["plain", *FORMS])
-@pytest.mark.parametrize("flags_of", ["paper", "MulNet", "VSPADE"])
+@pytest.mark.parametrize("flags_of", ["paper", pytest.param("MulNet", marks=pytest.mark.slow), "VSPADE"])
 def test_what_is_computed_again_is_the_same(flags_of: str, form: StepForm) -> None:
     """Bit for bit, with the singular vectors and batch statistics that the networks keep."""
     results = []

@@ -73,7 +73,7 @@ def test_losses_and_gradients_are_those_of_the_plain_form(flags_of: str) -> None
         assert_alike(one_step(RUNS[flags_of], form), plain)
 
 
-@pytest.mark.parametrize("flags_of", ["everything", "redraw window"])
+@pytest.mark.parametrize("flags_of", ["redraw window", pytest.param("everything", marks=pytest.mark.slow)])
 def test_gradients_of_what_is_computed_again_are_those_of_the_plain_form(flags_of: str) -> None:
     plain = one_step(RUNS[flags_of], PLAIN)
     for form in FORMS.values():

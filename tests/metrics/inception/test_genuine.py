@@ -14,7 +14,7 @@ from torch import Tensor
 from groupdnet_hub import PairedImages
 from groupdnet_hub.data.splits import open_split
 from groupdnet_hub.evaluation.config import parse_evaluate_config
-from groupdnet_hub.evaluation.inputs import Inputs, evenly
+from groupdnet_hub.evaluation.inputs import Inputs
 from groupdnet_hub.metrics import (
     FeatureStatistics,
     InceptionFeatures,
@@ -23,6 +23,7 @@ from groupdnet_hub.metrics import (
     kernel_distance,
 )
 from groupdnet_hub.metrics.inception.weights import KNOWN_FILES, file_digest, read_inception_weights
+from groupdnet_hub.runs.measuring.items import evenly
 from groupdnet_hub.runs.provenance import model_digest
 from tests.helpers.inception_archive import genuine_archive, resized
 from tests.helpers.shared_data import ROOT, shared_folder
