@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
 
 import torch.distributed as dist
 from tqdm import tqdm
@@ -114,8 +113,8 @@ def run_command(
     missing: str | None = None,
     failure: int = 1,
     wording: Callable[[BaseException], str] = str,
-) -> NoReturn:
-    """Run a script's main function, and leave with its exit status.
+) -> None:
+    """Run a script's main function, and leave with its exit status unless that is 0.
 
     What cannot be done is one line on stderr. So is a signal that asks to stop, whose exit status is 128 plus its
     number: 130 for Ctrl-C, 143 for ``SIGTERM``. A process whose launcher is killed stops as well.
@@ -150,7 +149,8 @@ def run_command(
             raise
         say(f"{error}; {missing}", everywhere=True)
         status = failure
-    sys.exit(status)
+    if status:
+        sys.exit(status)
 
 
 class ListedError(ValueError):

@@ -32,12 +32,16 @@ class Scripts:
         self.commands: list[list[str]] = []
         self.failing = ""
 
-    def run(self, command: list[str], check: bool) -> SimpleNamespace:
-        assert not check
+    def start(self, command: list[str]) -> SimpleNamespace:
+        """Stand for ``subprocess.Popen``."""
+        status = self._run(command)
+        return SimpleNamespace(wait=lambda timeout: status)
+
+    def _run(self, command: list[str]) -> int:
         self.commands.append(command)
         (script,) = (Path(part).name for part in command if part.endswith(".py"))
         if self.failing and self.failing in " ".join(command):
-            return SimpleNamespace(returncode=1)
+            return 1
         if script == "train.py":
             model = Path(command[command.index("--output_dir") + 1]) / "model"
             model.mkdir()
@@ -45,7 +49,7 @@ class Scripts:
         else:
             output = Path(command[command.index("--output") + 1])
             output.write_text(json.dumps(results(output.parent.name)))
-        return SimpleNamespace(returncode=0)
+        return 0
 
     def names(self) -> list[str]:
         """train.py or evaluate.py, and the system, of each command."""
@@ -87,7 +91,7 @@ def results(name: str) -> dict:
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> Scripts:
     stand_in = Scripts()
-    monkeypatch.setattr(script_runs.subprocess, "run", stand_in.run)
+    monkeypatch.setattr(script_runs.subprocess, "Popen", stand_in.start)
     monkeypatch.setattr(reproduce, "commit", lambda: "abc1234")
     monkeypatch.setattr(reproduce, "machine", lambda: "a machine")
     return stand_in

@@ -26,10 +26,11 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def refused(*words: str | Path) -> str:
+def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     with pytest.raises(SystemExit) as end:
         main(["export", *map(str, words)])
-    message = str(end.value.code)
+    assert end.value.code == 1
+    message = capsys.readouterr().err.rstrip("\n")
     assert message.startswith("groupdnet export")
     assert len(message.splitlines()) == 1
     return message
@@ -48,14 +49,16 @@ def test_a_format_and_a_folder_that_may_be_replaced(
         assert f"{name}.pt2: at most {difference:.1e} from PyTorch" in said
     assert "batches of 1, 3 and 8" in said
     before = (tmp_path / "out" / "decoder.pt2").stat().st_mtime_ns
-    assert "--overwrite_output_dir" in refused(*words[1:])
+    assert "--overwrite_output_dir" in refused(capsys, *words[1:])
     main([*words, "--overwrite_output_dir"])
     assert (tmp_path / "out" / "decoder.pt2").stat().st_mtime_ns > before
 
 
-def test_one_sentence_for_what_cannot_be(model: Path, tmp_path: Path) -> None:
-    assert "no folder" in refused(tmp_path / "absent", "--output_dir", tmp_path / "out")
-    assert "choose another folder" in refused(model, "--output_dir", model)
+def test_one_sentence_for_what_cannot_be(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "no folder" in refused(capsys, tmp_path / "absent", "--output_dir", tmp_path / "out")
+    assert "choose another folder" in refused(capsys, model, "--output_dir", model)
     assert not (tmp_path / "out").exists()
 
 
@@ -79,8 +82,10 @@ def test_wrong_words_are_refused_by_name(
 
 
 def test_a_missing_package_is_named_with_its_extra(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    message = refused(model, "--output_dir", tmp_path / "out")
-    assert message == "groupdnet export: this format needs onnxruntime: pip install 'groupdnet-hub[export]'"
+    message = refused(capsys, model, "--output_dir", tmp_path / "out")
+    assert message == (
+        "groupdnet export: this format needs onnxruntime: pip install 'groupdnet-hub[export]'; nothing was written"
+    )

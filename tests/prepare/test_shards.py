@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from groupdnet_hub.data.shards.layout import find_shards
 from groupdnet_hub.io.images import picture_in_bytes
 from groupdnet_hub.prepare.work import shards as prepare_shards
+from groupdnet_hub.runs.signals import Stopped
 from tests.helpers.prepare_runs import entries, ids_of, prepare
 from tests.helpers.raw_data import write_folder_pair
 from tests.helpers.script_runs import run_script
@@ -80,11 +82,12 @@ def test_a_stopped_run_writes_what_is_missing(
     def stop_at_the_fifth(*args: Any) -> dict[str, Any]:
         read.append(1)
         if len(read) == 5:
-            raise KeyboardInterrupt
+            raise Stopped(signal.SIGINT)
         return row_of(*args)
 
     monkeypatch.setattr(prepare_shards, "row_of", stop_at_the_fifth)
-    assert prepare(*flags, "--output", output, *SIZED) == 130
+    with pytest.raises(Stopped):
+        prepare(*flags, "--output", output, *SIZED)
     (first,) = contents(output).items()
     assert first in contents(whole).items()
     (output / "data" / ".train-00001.items.partial" / "train").mkdir(parents=True)  # as a kill leaves it

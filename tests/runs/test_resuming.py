@@ -54,6 +54,7 @@ def test_what_is_free_changes_no_result() -> None:
             "left_out",
         ),  # what is left out is missing from the data that are compared
         *("compile", "cuda_graphs", "plain_step", "deterministic", "gradient_checkpointing", "hub_token"),
+        "on_nan",  # without such a step, nothing
         *("evaluation_steps", "evaluation_metrics", "num_validation_pictures"),
         *("num_diversity_pictures", "num_diversity_pairs", "keep_best"),
         *("alexnet_weights", "inception_weights", "frechet_net", "frechet_weights"),
