@@ -25,7 +25,7 @@ _ALWAYS: Mapping[str, tuple[tuple[Any, ...], str]] = {
     ),
 }
 # What others call an option of ours.
-_OURS = {"use_auth_token": "token", "map_location": "device", "torch_device": "device"}
+_OURS = {"use_auth_token": "token", "map_location": "device", "torch_device": "device"}  # nosec B105: names of options
 _ONE_DEVICE = "a model lies on one device, which device names"
 _NOT_QUANTISED = "models are not quantised; dtype='bfloat16' halves their memory"
 _OF_PIPELINE = "it is an option of GroupDNetPipeline"
