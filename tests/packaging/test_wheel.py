@@ -114,7 +114,7 @@ for name in [*COMMANDS, "convert"]:
 """
     printed = run(installed, tmp_path, "python", "-c", code)
     assert Path(printed.splitlines()[0]).is_relative_to(installed.parent)
-    names = ["demo", "train", "evaluate", "generate", "prepare", "compare", "reproduce", "convert"]
+    names = ["demo", "train", "evaluate", "generate", "prepare", "compare", "reproduce", "export", "convert"]
     assert re.findall(r"^usage: groupdnet (\w+)", printed, re.MULTILINE) == names
     assert (
         re.findall(r"^  ([a-z]+) +\S", run(installed, tmp_path, "groupdnet", "--help"), re.MULTILINE) == names
