@@ -20,6 +20,10 @@ from tests.helpers.train_runs import command_line
 pytest.importorskip("datasets")
 
 
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
 @pytest.mark.parametrize("how", ["downloaded", "streamed"])
 def test_from_the_hub_and_back(tmp_path: Path, how: str) -> None:
     people = tmp_path / "people"
@@ -33,14 +37,7 @@ def test_from_the_hub_and_back(tmp_path: Path, how: str) -> None:
     flags += ["--streaming"] if how == "streamed" else ["--save_discriminator"]
     command, environment = command_line(None, tmp_path / "run", *flags)
     with hub.serving():
-        done = subprocess.run(
-            command,
-            env=environment | hub.environment(tmp_path / "home"),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = run(command, environment | hub.environment(tmp_path / "home"))
     assert done.returncode == 0, done.stderr[-3000:]
     assert set(hub.writers) == {"Bearer hf_given"}  # HF_TOKEN is another one
     assert not any("hf_given" in text for text in texts_under(tmp_path / "run"))
@@ -68,14 +65,7 @@ def test_a_wrong_token_is_told_before_training(tmp_path: Path) -> None:
     command, environment = command_line(tmp_path / "people", tmp_path / "run", *flags)
     hub = FakeHub()
     with hub.serving():
-        done = subprocess.run(
-            command,
-            env=environment | hub.environment(tmp_path / "home"),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = run(command, environment | hub.environment(tmp_path / "home"))
     assert done.returncode == 1
     assert "--push_to_hub: cannot upload to user/drawn-people" in done.stderr
     assert "--hub_token" in done.stderr
@@ -101,13 +91,6 @@ def test_a_discriminator_of_the_hub_is_taken_up(tmp_path: Path) -> None:
             ("user/pair", "the discriminator is taken up from user/pair"),
         ):
             command, environment = command_line(tmp_path / "people", tmp_path / "runs" / name, *flags, name)
-            done = subprocess.run(
-                command,
-                env=environment | hub.environment(tmp_path / "home"),
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=False,
-            )
+            done = run(command, environment | hub.environment(tmp_path / "home"))
             assert done.returncode == 0, done.stderr[-3000:]
             assert said in done.stdout
