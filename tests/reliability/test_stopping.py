@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -159,7 +160,9 @@ def test_a_killed_worker_of_the_loader_is_named(drawn: Path, tmp_path: Path) -> 
     (worker,) = psutil.Process(running.pid).children()
     worker.kill()
     line = only_line(running.wait(), 1)
-    assert f"a process that read pictures is gone (number {worker.pid}, killed by signal: Killed)" in line
+    # By which of its ways torch finds out is a matter of chance.
+    how = "(killed by signal: Killed|exited unexpectedly)"
+    assert re.search(rf"a process that read pictures is gone \(number {worker.pid}, {how}\)", line), line
     last = list_checkpoints(run)[-1]
     assert line.endswith(f"the last checkpoint is {last}")
     assert read_progress(last)["step"]
