@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.metrics import InceptionFeatures
+
 
 def genuine_archive() -> Path:
     """The archive of the weights of 2015, or a skip that says where it comes from."""
@@ -190,3 +192,21 @@ def _last_shrink() -> nn.Module:
         ),
         pool=nn.MaxPool2d(3, 2),
     )
+
+
+def features_and_layers(
+    features: InceptionFeatures, pictures: Tensor
+) -> tuple[Tensor, list[tuple[str, Tensor, Tensor]]]:
+    """The features of pictures, and name, input and output of each layer of the network but the last, unused one."""
+    seen: list[tuple[str, Tensor, Tensor]] = []
+    hooks = [
+        layer.register_forward_hook(
+            lambda _, inputs, output, name=name: seen.append((name, inputs[0].clone(), output.clone()))
+        )
+        for name, layer in features.network.named_children()
+        if name != "fc"
+    ]
+    found = features(pictures)
+    for hook in hooks:
+        hook.remove()
+    return found, seen

@@ -25,7 +25,7 @@ from groupdnet_hub.metrics import (
 from groupdnet_hub.metrics.inception.weights import KNOWN_FILES, file_digest, read_inception_weights
 from groupdnet_hub.runs.measuring.items import evenly
 from groupdnet_hub.runs.provenance import model_digest
-from tests.helpers.inception_archive import genuine_archive, resized
+from tests.helpers.inception_archive import features_and_layers, genuine_archive, resized
 from tests.helpers.shared_data import ROOT, shared_folder
 
 pytest.importorskip("torch_fidelity")
@@ -64,17 +64,7 @@ def test_the_file_is_known(features: InceptionFeatures, state_dict: InceptionFea
 
 def test_each_layer_computes_what_the_archives_code_does(features: InceptionFeatures, archive: Any) -> None:
     pictures = _photos(_inputs().data, 2)
-    seen: list[tuple[str, Tensor, Tensor]] = []
-    hooks = [
-        layer.register_forward_hook(
-            lambda _, inputs, output, name=name: seen.append((name, inputs[0].clone(), output.clone()))
-        )
-        for name, layer in features.network.named_children()
-        if name != "fc"
-    ]
-    found = features(pictures)
-    for hook in hooks:
-        hook.remove()
+    found, seen = features_and_layers(features, pictures)
     theirs = list(archive.net.layers.named_children())
     assert len(seen) == len(theirs) == 19
     assert torch.allclose(seen[0][1], resized(pictures), atol=0.01 / 128)

@@ -23,7 +23,13 @@ from groupdnet_hub.metrics.inception.weights import (
     tensors_digest,
 )
 from groupdnet_hub.runs.provenance import model_digest
-from tests.helpers.inception_archive import Archive, drawn_archive, resized, save_archive
+from tests.helpers.inception_archive import (
+    Archive,
+    drawn_archive,
+    features_and_layers,
+    resized,
+    save_archive,
+)
 
 pytest.importorskip("torch_fidelity")
 
@@ -56,17 +62,7 @@ def pictures() -> Tensor:
 def test_each_layer_computes_the_archives(
     network: Archive, features: InceptionFeatures, pictures: Tensor
 ) -> None:
-    seen: list[tuple[str, Tensor, Tensor]] = []
-    hooks = [
-        layer.register_forward_hook(
-            lambda _, inputs, output, name=name: seen.append((name, inputs[0].clone(), output.clone()))
-        )
-        for name, layer in features.network.named_children()
-        if name != "fc"
-    ]
-    found = features(pictures)
-    for hook in hooks:
-        hook.remove()
+    found, seen = features_and_layers(features, pictures)
     theirs = list(network.layers.named_children())
     assert len(seen) == len(theirs) == 19
     # TensorFlow's resizing, which NVIDIA wrote as the sampling of a grid: to a hundredth of a grey level.
