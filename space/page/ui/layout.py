@@ -6,6 +6,7 @@ import gradio as gr
 
 from ..core.session import Session
 from ..core.studio import Studio
+from .components import pinned_copy
 from .stage import lay_out_stage
 from .stage_events import add_stage_events
 from .tabs.map_files import lay_out_map_files
@@ -30,6 +31,7 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
         elem_id="title",
         apply_default_css=False,
     )
+    pinned_copy("pinned", "picture", "status")
     stage = lay_out_stage(studio)
     with gr.Tabs(elem_id="tools"):
         with gr.Tab("Mix", id="mix-tab"):

@@ -40,7 +40,7 @@ def painter(
     return gr.HTML(
         value,
         html_template='<div class="painter"></div>',
-        js_on_load=script("label_map.js", "painter.js", "painter_input.js"),
+        js_on_load=script("label_map.js", "painter.js", "painter_input.js", "palette_keys.js"),
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes="painter-holder",

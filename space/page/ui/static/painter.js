@@ -117,7 +117,7 @@ const offMap = make("div", { class: "chips" });
 const others = make("details", { class: "others", open: !many }, make("summary", {}, "Not on this map"), offMap);
 const palette = make(
   "div",
-  { class: many ? "palette many" : "palette", role: "group", "aria-label": "Classes" },
+  { class: many ? "palette many" : "palette", role: "radiogroup", "aria-label": "Classes" },
   make(
     "div",
     { class: "palette-top" },
@@ -148,9 +148,14 @@ function sort(listed) {
   if (listed.join() === sorted) return;
   sorted = listed.join();
   rows.forEach(({ row }, id) => row.classList.toggle("absent", !listed[id]));
-  onMap.replaceChildren(...rows.filter((_, id) => listed[id]).map(({ row }) => row));
-  offMap.replaceChildren(...rows.filter((_, id) => !listed[id]).map(({ row }) => row));
+  arrange(onMap, rows.filter((_, id) => listed[id]).map(({ row }) => row));
+  arrange(offMap, rows.filter((_, id) => !listed[id]).map(({ row }) => row));
   filter();
+}
+
+// What is put where it stands already would lose the focus.
+function arrange(place, parts) {
+  if (parts.length !== place.children.length || parts.some((part, i) => part !== place.children[i])) place.replaceChildren(...parts);
 }
 
 // Which classes the palette shows: those whose names hold what is looked for.
@@ -160,6 +165,7 @@ function filter() {
   others.hidden = !offMap.querySelector(":scope > :not([hidden])");
   if (words) others.open = true;
   noneFound.hidden = rows.some(({ row }) => !row.hidden);
+  giveTabStop();
 }
 
 function markFixed() {
@@ -207,6 +213,7 @@ function take(id) {
   chosen = id;
   if (tool === "eraser") choose("brush");
   rows.forEach(({ brush }, i) => brush.setAttribute("aria-checked", i === id));
+  giveTabStop();
 }
 
 function toggle(id) {
