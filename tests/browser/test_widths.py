@@ -30,7 +30,7 @@ from tests.helpers.page_models import MORE_LABELS
 
 pytestmark = pytest.mark.browser
 
-WINDOWS = ((390, 844), (768, 1024), (1010, 800), (1280, 900), (1440, 900))
+WINDOWS = ((390, 844), (768, 1024), (1010, 800), (1180, 800), (1280, 900), (1440, 900))
 TABS = ("Mix", "Morph", "Photo", "Map files")
 HAT, SCARF, SHOES, OUTERWEAR = map(MORE_LABELS.id_of, ("hat", "scarf", "shoes", "outerwear"))
 # What is wrong with the controls that are seen: their size, their place, their names. gradio's own slider and what
@@ -52,6 +52,7 @@ const boxes = [];
 for (const e of document.querySelectorAll("main :is(button, a, summary, input, select)")) {
   if (!e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
   if (e.closest("footer") || e.closest("#morph-position") || e.type === "file") continue;
+  if (e.closest(".pinned")) continue;  // the page is scrolled out from beneath it
   if (e.matches("[aria-hidden=true], .visually-hidden *, [role=tab]")) continue;
   const whole = (e.closest("[role=combobox]")?.closest(".wrap") ?? e.labels?.[0] ?? e).getBoundingClientRect();
   if (!whole.width || !whole.height) continue;
@@ -114,7 +115,7 @@ def test_all_is_at_hand_at_every_width(browser: Any, upright_address: str) -> No
         assert picture["bottom"] <= height
 
 
-@pytest.mark.parametrize("window", [WINDOWS[0], WINDOWS[3]])
+@pytest.mark.parametrize("window", [WINDOWS[0], (1280, 900)])
 def test_a_class_that_the_map_lacks_is_painted_with_one_press(
     browser: Any, upright_address: str, window: tuple[int, int]
 ) -> None:
