@@ -34,7 +34,7 @@ from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from page.ui.endpoints import add_endpoints
 from page.ui.layout import add_studio
-from page.ui.link_preview import preview_head, preview_picture, preview_routes
+from page.ui.link_preview import preview_options, preview_picture
 from page.ui.theme import STYLES, proportions, theme
 
 from groupdnet_hub.config.validation import Ignored
@@ -160,7 +160,6 @@ def main(argv: Sequence[str] = ()) -> None:
     page.queue(max_size=32)
     # A failure is told to the visitor who asks for the first picture as well.
     threading.Thread(target=studio.warm_up, daemon=True).start()
-    preview = preview_picture()
     try:
         page.launch(
             server_name=os.environ.get("GRADIO_SERVER_NAME"),
@@ -168,8 +167,7 @@ def main(argv: Sequence[str] = ()) -> None:
             theme=theme(),
             css_paths=STYLES,
             css=proportions(studio.size),
-            head=preview_head(preview),
-            app_kwargs={"routes": preview_routes(preview)},
+            app_kwargs=preview_options(preview_picture()),
             footer_links=["api", "settings"],
             max_file_size="25mb",
             # A session holds some twenty pictures with their codes: a few MB.
