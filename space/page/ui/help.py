@@ -44,7 +44,10 @@ _STEPS = (
     "Keep a look, then mix or morph it with others, or with the look of a photo.",
 )
 _KEYS = (
-    (("←", "→", "↑", "↓"), "move over the label map, with Shift further; in the list of classes, choose the next one"),
+    (
+        ("←", "→", "↑", "↓"),
+        "move over the label map, with Shift further; in the list of classes, choose the next one",
+    ),
     (("Space",), "paint"),
     (("1", "to", "9"), "choose a class"),
     (("B", "F", "E"), "brush, fill, eraser"),
@@ -106,10 +109,10 @@ def _text(studio: Studio) -> str:
         if address
     )
     return (
-        '<form method="dialog"><h2 id="help-title">Help</h2><button class="close" aria-label="Close">×</button></form>'
+        '<form method="dialog"><h2 id="help-title">Help</h2><button class="close" aria-label="Close">&times;</button></form>'
         f"<ol>{''.join(f'<li>{step}</li>' for step in _STEPS)}</ol>"
         f"<h3>Words</h3>{_described(dict(_WORDS))}"
-        f'<h3>Keys</h3><table>{"".join(map(_key_row, _KEYS))}</table>'
+        f"<h3>Keys</h3><table>{''.join(map(_key_row, _KEYS))}</table>"
         f"<h3>This model</h3>{_described(model_facts(studio))}<ul>{listed}</ul>"
     )
 

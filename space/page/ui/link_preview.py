@@ -17,9 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TITLE = "GroupDNet: redraw one class of a picture, keep the rest"
-DESCRIPTION = (
-    "Paint a label map, and it becomes a picture. Every class has its own appearance: redraw one, and the rest stays."
-)
+DESCRIPTION = "Paint a label map: it becomes a picture. Redraw one class, and the rest stays."
 PICTURE = "reroll_mix_morph_edit.png"
 PICTURE_SHOWS = "A picture whose classes are redrawn one at a time, mixed, morphed and edited"
 _ADDRESS = "/link-preview.png"
@@ -112,6 +110,8 @@ def _is_html(start: Message) -> bool:
 
 def _serving(picture: Path) -> Any:
     def serve(request: Request) -> FileResponse:
-        return FileResponse(picture, media_type="image/png", headers={"Cache-Control": "public, max-age=86400"})
+        return FileResponse(
+            picture, media_type="image/png", headers={"Cache-Control": "public, max-age=86400"}
+        )
 
     return serve
