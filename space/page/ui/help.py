@@ -109,7 +109,8 @@ def _text(studio: Studio) -> str:
         if address
     )
     return (
-        '<form method="dialog"><h2 id="help-title">Help</h2><button class="close" aria-label="Close">&times;</button></form>'
+        '<form method="dialog"><h2 id="help-title">Help</h2>'
+        '<button class="close" aria-label="Close">&times;</button></form>'
         f"<ol>{''.join(f'<li>{step}</li>' for step in _STEPS)}</ol>"
         f"<h3>Words</h3>{_described(dict(_WORDS))}"
         f"<h3>Keys</h3><table>{''.join(map(_key_row, _KEYS))}</table>"
