@@ -1,0 +1,61 @@
+// Full screen, and on the stage the picture beside the map, on which classes can be pointed at too.
+const frame = element.closest(actions ? "#stage" : ".painter-holder") ?? element;
+const watched = props.picture ? document.getElementById(props.picture) : null;
+const tip = make("p", { class: "class-tip", role: "status", hidden: true });
+
+const isFull = () => frame.classList.contains("full");
+
+// The page as a whole goes into full screen, and the frame covers it: messages of refusals stand over both. Where
+// browsers have no full screen, such as on iPhones, the frame covers the window.
+function fillScreen(on) {
+  frame.classList.toggle("full", on);
+  document.documentElement.classList.toggle("covered", on);
+  for (let one = frame; one !== document.body; one = one.parentElement)
+    for (const other of one.parentElement.children)
+      if (other !== one && !other.matches(".toast-wrap, .sr-only")) other.inert = on;
+  const title = on ? "Leave full screen (Esc)" : "Full screen (Esc leaves it)";
+  full.setAttribute("aria-pressed", on);
+  full.title = title;
+  full.setAttribute("aria-label", title);
+  full.replaceChildren(icon(on ? ICONS.leave : ICONS.full));
+  magnify(1);
+  if (on) document.documentElement.requestFullscreen?.().catch(() => {});
+  else if (document.fullscreenElement) document.exitFullscreen();
+}
+
+onPage("fullscreenchange", () => {
+  if (!document.fullscreenElement && isFull()) fillScreen(false);
+});
+onPage("keydown", (event) => {
+  if (event.key === "Escape" && isFull() && !event.defaultPrevented) fillScreen(false);
+});
+
+// A listener of the whole page, for as long as the painter is on it.
+function onPage(kind, listener) {
+  const once = (event) => (element.isConnected ? listener(event) : document.removeEventListener(kind, once));
+  document.addEventListener(kind, once);
+}
+
+// A click on the picture tells which class is there; with the eyedropper, or with Alt, it takes it.
+function pointAtPicture(event) {
+  const image = event.target;
+  if (!image.matches?.("img")) return;
+  const point = position(event, image.getBoundingClientRect());
+  if (!map.at(point)) return;
+  if (tool === "dropper" || event.altKey) pickUp(point);
+  else {
+    under.textContent = describe(point);
+    encircle(point, 1);
+  }
+  const box = watched.getBoundingClientRect();
+  tip.textContent = under.textContent.split(" \u00b7 ")[0];
+  Object.assign(tip.style, { left: `${event.clientX - box.left}px`, top: `${event.clientY - box.top}px` });
+  tip.hidden = false;
+  clearTimeout(tip.leaving);
+  tip.leaving = setTimeout(() => (tip.hidden = true), 2500);
+}
+
+if (watched) {
+  watched.append(tip);
+  watched.addEventListener("click", pointAtPicture);
+}
