@@ -1,6 +1,8 @@
 // Full screen, and on the stage the picture beside the map, on which classes can be pointed at too.
 const frame = element.closest(actions ? "#stage" : ".painter-holder") ?? element;
-const watched = props.picture ? document.getElementById(props.picture) : null;
+// It may be put on the page later than the painter.
+const pictureHolder = () => (props.picture ? document.getElementById(props.picture) : null);
+let tipLeaves = 0;
 const tip = make("p", { class: "class-tip", role: "status", hidden: true });
 
 const isFull = () => frame.classList.contains("full");
@@ -39,23 +41,23 @@ function onPage(kind, listener) {
 // A click on the picture tells which class is there; with the eyedropper, or with Alt, it takes it.
 function pointAtPicture(event) {
   const image = event.target;
-  if (!image.matches?.("img")) return;
+  const holder = pictureHolder();
+  if (!holder?.contains(image) || !image.matches("img")) return;
   const point = position(event, image.getBoundingClientRect());
-  if (!map.at(point)) return;
+  const here = map.at(point);
+  if (!here) return;
   if (tool === "dropper" || event.altKey) pickUp(point);
   else {
     under.textContent = describe(point);
     encircle(point, 1);
   }
-  const box = watched.getBoundingClientRect();
-  tip.textContent = under.textContent.split(" \u00b7 ")[0];
+  const box = holder.getBoundingClientRect();
+  tip.textContent = classes[here.id].name;
   Object.assign(tip.style, { left: `${event.clientX - box.left}px`, top: `${event.clientY - box.top}px` });
   tip.hidden = false;
-  clearTimeout(tip.leaving);
-  tip.leaving = setTimeout(() => (tip.hidden = true), 2500);
+  if (tip.parentElement !== holder) holder.append(tip);
+  clearTimeout(tipLeaves);
+  tipLeaves = setTimeout(() => (tip.hidden = true), 2500);
 }
 
-if (watched) {
-  watched.append(tip);
-  watched.addEventListener("click", pointAtPicture);
-}
+if (props.picture) onPage("click", pointAtPicture);

@@ -63,7 +63,7 @@ function choose(name) {
   if (name !== tool) toolBefore = tool;
   tool = name;
   for (const [key, one] of Object.entries(tools)) one.setAttribute("aria-pressed", key === name);
-  watched?.classList.toggle("picking", name === "dropper");
+  pictureHolder()?.classList.toggle("picking", name === "dropper");
 }
 
 // The circle shows it in the middle of what is seen of the map.
