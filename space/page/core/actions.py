@@ -152,13 +152,6 @@ def edit(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap) -> 
     return show(session, pipeline.edit(current(session), label, instance=instances_of(pipeline, label)))
 
 
-def paint(pipeline: GroupDNetPipeline, session: Session, label: np.ndarray) -> Session:
-    """Show :func:`edit` of a map int64 [H, W] that was painted on; a map that is the same is no step."""
-    if np.array_equal(label, current(session).mask):
-        return session
-    return edit(pipeline, session, label)
-
-
 def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mapping[str, str]) -> Session:
     """Draw the look ``base``, on its label map, with the appearance of some classes taken from other looks.
 
@@ -181,7 +174,7 @@ def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mappi
             raise ValueError(
                 f"{class_name} is not on the label maps of both {base} and {name}; they share {', '.join(shared)}."
             )
-        if other is not look:
+        if name != base:
             taken[class_name] = other
     if not taken:
         raise ValueError(

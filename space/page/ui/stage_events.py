@@ -16,8 +16,10 @@ from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
 from .events import pressed, redraw, sent_by, waiting_on
 from .painter import read_stroke
+from .shelf_events import add_shelf_events
 from .stage import SAME_APPEARANCE
-from .views import SessionView, Updates, candidates_view, first_choices
+from .thumbnails import Thumbnails
+from .views import SessionView, Updates, candidates_view, first_choices, history_view
 
 
 def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
@@ -28,7 +30,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None
     _add_class_events(studio, view)
     _add_paint_event(studio, view)
     _add_history_events(studio, view)
-    _add_shelf_events(studio, view)
+    add_shelf_events(studio, view)
 
 
 def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
@@ -143,12 +145,12 @@ def _add_paint_event(studio: Studio, view: SessionView) -> None:
         if look is None:  # a model without examples: the first thing painted is the first picture
             painted = studio.run(actions.open_map, session, stroke.after, secrets.randbelow(MAX_SEED))
         else:
-            painted = studio.run(actions.paint, session, stroke.painted_on(look.mask))
+            painted = studio.run(actions.edit, session, stroke.painted_on(look.mask))
         new = [] if look is None else _new_classes(studio.labels.names, look.mask, stroke.after)
         message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
         # The canvas holds the map after the stroke, and puts on another what it has painted since.
         updates = view.session(
-            painted, message, before=stroke.after, fixed_classes=studio.fixed_classes.known
+            painted, message, old=session, before=stroke.after, fixed_classes=studio.fixed_classes.known
         )
         return updates | {painter: {**updates[painter], "strokes": stroke.number}}
 
@@ -182,7 +184,12 @@ def _add_history_events(studio: Studio, view: SessionView) -> None:
             session, sessions.go_to(session, index), f"Back to picture {index + 1} of the history."
         )
 
+    def on_missing(session: Session) -> Updates:
+        opened = studio.enter(session)
+        return {history: history_view(opened, Thumbnails(None)), **view.looks(opened, None)}
+
     draws = waiting_on(view.stage.picture.picture)
+    history.missing(on_missing, view.state, [history, *view.looks_outputs], **draws)
     for asks, step in (
         (controls.undo.click, on_undo),
         (painter.undo, on_undo),
@@ -191,23 +198,6 @@ def _add_history_events(studio: Studio, view: SessionView) -> None:
     ):
         asks(step, view.state, view.outputs, trigger_mode="multiple", **draws)
     history.pick(on_pick, view.state, view.outputs, **draws)
-
-
-def _add_shelf_events(studio: Studio, view: SessionView) -> None:
-    status, shelf = view.stage.picture.status, view.stage.memory.shelf
-
-    def on_keep(session: Session) -> Updates:
-        kept = refusing(sessions.keep)(studio.enter(session))
-        return view.looks(kept) | {status: f"Kept as {kept.shelf[-1].name}."}
-
-    def on_pick(session: Session, event: gr.EventData) -> Updates:
-        name = session.shelf[refusing(pressed)(event, len(session.shelf))].name
-        shown = refusing(sessions.take_back)(session, name)
-        return view.changed(session, shown, f"Back to {name}.", fixed_classes=studio.fixed_classes.known)
-
-    draws = waiting_on(view.stage.picture.picture)
-    view.stage.controls.keep.click(on_keep, view.state, [*view.looks_outputs, status], **draws)
-    shelf.pick(on_pick, view.state, view.outputs, **draws)
 
 
 def _new_classes(names: tuple[str, ...], before: np.ndarray, after: np.ndarray) -> list[str]:
