@@ -21,7 +21,6 @@ from tests.browser.visitor import (
     paint,
     pixels,
     set_brush,
-    sources,
     status,
     wait_for,
     wait_until_idle,
@@ -71,7 +70,7 @@ def enabled(browser: Any, selector: str) -> bool:
 
 
 def steps(browser: Any) -> int:
-    return len(sources(browser, "#history"))
+    return len(browser.find_elements("css selector", "#history .pick"))
 
 
 def test_strokes_and_samples_are_one_history(browser: Any, page_address: str) -> None:
