@@ -56,7 +56,7 @@ def open_map(
     kept = kept_by_locks(session, pipeline.labels, label)
     if not kept:
         return show(session, _sampled(pipeline, label, seed))
-    sources = dict.fromkeys(kept, _own(pipeline, look))
+    sources: dict[str | int, Look] = dict.fromkeys(kept, _own(pipeline, look))
     return show(session, pipeline.mix(label, sources, seed=seed, instance=instance))
 
 
