@@ -205,7 +205,7 @@ def test_full_screen(browser: Any, page_address: str, is_known: bool) -> None:
           const top = document.elementFromPoint(box.left + box.width / 2, box.top + Math.min(box.height, 40) / 2);
           return Boolean(top?.closest("#stage")) && box.left >= 0 && box.right <= innerWidth;
         });
-        return boxes.every(Boolean) && document.elementFromPoint(5, innerHeight - 5).id === "stage";
+        return boxes.every(Boolean) && !document.elementFromPoint(5, innerHeight - 5).closest("footer, nav");
     """
     wait_for(lambda: browser.execute_script(seen), "map, classes and picture")
     assert browser.find_element("css selector", "#painter canvas").size["width"] >= small
@@ -215,7 +215,7 @@ def test_full_screen(browser: Any, page_address: str, is_known: bool) -> None:
     press_keys(browser, Keys.ESCAPE)
     if is_known:  # the driver's key does not reach the browser's own Escape
         browser.execute_script("document.fullscreenElement && document.exitFullscreen()")
-    wait_for(lambda: not browser.find_elements("css selector", ".full#stage"), "the page as it was")
+    wait_for(lambda: not browser.find_elements("css selector", ".full-screen, .behind"), "the page as it was")
     assert not browser.find_elements("css selector", "[inert]")
     click(browser, "#new-sample")
 

@@ -3,18 +3,22 @@ const frame = element.closest(actions ? "#stage" : ".painter-holder") ?? element
 // It may be put on the page later than the painter.
 const pictureHolder = () => (props.picture ? document.getElementById(props.picture) : null);
 let tipLeaves = 0;
+let scrolled = 0;
 const tip = make("p", { class: "class-tip", role: "status", hidden: true });
 
-const isFull = () => frame.classList.contains("full");
+const isFull = () => frame.classList.contains("full-screen");
 
-// The page as a whole goes into full screen, and the frame covers it: messages of refusals stand over both. Where
-// browsers have no full screen, such as on iPhones, the frame covers the window.
+// The page as a whole goes into full screen, and the column of the frame covers it, with all else in it away: messages
+// of refusals stand over it. Where browsers have no full screen, such as on iPhones, it covers the window.
 function fillScreen(on) {
-  frame.classList.toggle("full", on);
+  if (on) scrolled = window.scrollY;
+  const column = frame.closest("main > .column");
+  frame.classList.toggle("full-screen", on);
   document.documentElement.classList.toggle("covered", on);
   for (let one = frame; one !== document.body; one = one.parentElement)
     for (const other of one.parentElement.children)
-      if (other !== one && !other.matches(".toast-wrap, .sr-only")) other.inert = on;
+      if (other !== one && column.contains(other)) other.classList.toggle("behind", on);
+      else if (other !== one && !other.matches(".toast-wrap, .sr-only")) other.inert = on;
   const title = on ? "Leave full screen (Esc)" : "Full screen (Esc leaves it)";
   full.setAttribute("aria-pressed", on);
   full.title = title;
@@ -22,7 +26,10 @@ function fillScreen(on) {
   full.replaceChildren(icon(on ? ICONS.leave : ICONS.full));
   magnify(1);
   if (on) document.documentElement.requestFullscreen?.().catch(() => {});
-  else if (document.fullscreenElement) document.exitFullscreen();
+  else {
+    window.scrollTo(0, scrolled);
+    if (document.fullscreenElement) document.exitFullscreen();
+  }
 }
 
 onPage("fullscreenchange", () => {

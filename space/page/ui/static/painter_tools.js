@@ -36,7 +36,11 @@ const slider = make("input", {
   onchange: hideRing,
 });
 const across = make("output", { class: "across" });
-const group = (...buttons) => make("span", { style: `--count: ${buttons.length}` }, ...buttons);
+// Buttons that are narrow before they wrap.
+function group(...buttons) {
+  const count = buttons.length;
+  return make("span", { style: `flex: ${count} 1 ${24 * count + 2}px; max-width: ${2.1 * count}rem` }, ...buttons);
+}
 const toolbar = make(
   "div",
   { class: "tools", role: "toolbar", "aria-label": "Tools of the label map" },
