@@ -48,14 +48,17 @@ _KEYS = (
         ("←", "→", "↑", "↓"),
         "move over the label map, with Shift further; in the list of classes, choose the next one",
     ),
-    (("Space",), "paint"),
+    (("Space",), "paint; set the corners of a rectangle or a lasso, which Enter closes"),
     (("1", "to", "9"), "choose a class"),
-    (("B", "F", "E"), "brush, fill, eraser"),
+    (("B", "E", "F"), "brush, eraser, fill"),
+    (("R", "L"), "rectangle, lasso"),
+    (("I",), "eyedropper, which takes the class that is pressed, as Alt does with any tool"),
+    (("M", "H"), "mirror; flip the whole map"),
     (("[", "]"), "smaller or larger brush"),
     (("+", "-"), "zoom, as the wheel does with Ctrl and two fingers do"),
-    (("Ctrl+Z", "Ctrl+Y"), "undo and redo on the map"),
+    (("Ctrl+Z", "Ctrl+Y"), "undo and redo"),
     (("?",), "this help"),
-    (("Esc",), "close it"),
+    (("Esc",), "close it; leave full screen"),
 )
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLES = [
-    Path(__file__).parent / "static" / f"{name}.css"
-    for name in ("style", "widgets", "memory", "pinned", "help")
-]
+_SHEETS = ("style", "widgets", "painter", "memory", "pinned", "help")
+STYLES = [Path(__file__).parent / "static" / f"{name}.css" for name in _SHEETS]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 

@@ -82,8 +82,7 @@ class SessionView:
             session: the session to show.
             message: one sentence on what has just happened.
             old: the session that the page shows already; None for a page that shows nothing.
-            before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
-                which the visitor has begun meanwhile stays.
+            before: the label map that the canvas holds; it is sent another only if that differs.
             fixed_classes: the classes whose buttons say that redrawing them changes nothing; None leaves them.
         """
         picture, controls, look = self.stage.picture, self.stage.controls, session.look
@@ -98,11 +97,12 @@ class SessionView:
             controls.redo: gr.update(interactive=bool(session.later)),
             self.stage.memory.history: history_view(session, Thumbnails(old)),
         }
-        canvas: dict[str, Any] = {} if fixed_classes is None else {"fixed_classes": list(fixed_classes)}
+        canvas: dict[str, Any] = {"can_undo": bool(session.earlier), "can_redo": bool(session.later)}
+        if fixed_classes is not None:
+            canvas["fixed_classes"] = list(fixed_classes)
         if before is None or not np.array_equal(before, look.mask):
             canvas["value"] = canvas_value(look.mask, self.labels)
-        if canvas:
-            updates[self.stage.map.painter] = gr.update(**canvas)
+        updates[self.stage.map.painter] = gr.update(**canvas)
         return updates | self.looks(session, old)
 
     def looks(self, session: Session, old: Session | None) -> Updates:

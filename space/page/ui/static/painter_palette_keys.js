@@ -1,4 +1,4 @@
-// The classes of the palette (painter.js) as one radio group: Tab reaches the chosen one, arrow keys take the others.
+// The classes (painter_palette.js) as one radio group: Tab reaches the chosen one, arrow keys take the others.
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
 // Ids of the classes that are seen, in the order in which they stand.
