@@ -63,20 +63,20 @@ const lens = make(
 );
 
 function choose(name) {
-  abandon();
+  finish();
   if (name !== tool) toolBefore = tool;
   tool = name;
   for (const [key, one] of Object.entries(tools)) one.setAttribute("aria-pressed", key === name);
   pictureHolder()?.classList.toggle("picking", name === "dropper");
 }
 
-// The circle shows it in the middle of what is seen of the map.
+// The circle shows it where the pointer or the keyboard is, or else in the middle of what is seen of the map.
 function resize(pixels) {
   size = Math.max(1, Math.min(LARGEST, pixels));
   slider.value = size;
   across.textContent = `${size} px`;
   const box = viewport.getBoundingClientRect();
-  encircle(position({ clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }), size);
+  encircle(pointed ?? position({ clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }), size);
 }
 
 // The next size up or down that is plainly another.
@@ -100,7 +100,7 @@ function toggleMirror() {
 }
 
 function flipMap() {
-  abandon();
+  finish();
   const before = map.ids.slice();
   map.flip();
   commit(before);
