@@ -1,5 +1,5 @@
 // Full screen, and on the stage the picture beside the map, on which classes can be pointed at too.
-const frame = element.closest(actions ? "#stage" : ".painter-holder") ?? element;
+const frame = element.closest(actions ? "#stage" : ".painter-holder");
 // It may be put on the page later than the painter.
 const pictureHolder = () => (props.picture ? document.getElementById(props.picture) : null);
 let tipLeaves = 0;
@@ -25,7 +25,6 @@ function fillScreen(on) {
       else other.inert = on;
     }
   const title = on ? "Leave full screen (Esc)" : "Full screen (Esc leaves it)";
-  full.setAttribute("aria-pressed", on);
   full.title = title;
   full.setAttribute("aria-label", title);
   full.replaceChildren(icon(on ? ICONS.leave : ICONS.full));
