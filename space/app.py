@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
     )
 
 from page.core.example_maps import ExamplesError, check_examples
+from page.core.model_thread import ModelThread
 from page.core.photo_parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
@@ -93,8 +94,11 @@ def _ignored() -> tuple[Ignored, ...]:
     return read_ignored(IGNORED, os.environ.get(IGNORED, "").split())
 
 
-def open_more_studios() -> dict[str, Studio]:
+def open_more_studios(worker: ModelThread | None = None) -> dict[str, Studio]:
     """Return the models of ``space/models`` by the names of their folders; none where ``GROUPDNET_MODEL`` names one.
+
+    Args:
+        worker: the thread in which they draw, which another studio may share with them.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if the configuration of one cannot be read.
@@ -102,7 +106,11 @@ def open_more_studios() -> dict[str, Studio]:
     if os.environ.get("GROUPDNET_MODEL"):
         return {}
     folders = sorted(path.parent for path in MORE_MODELS.glob("*/config.json"))
-    studios = {folder.name: Studio(str(folder), HERE / "examples", ignored=_ignored()) for folder in folders}
+    worker, ignored = worker or ModelThread(), _ignored()
+    studios = {
+        folder.name: Studio(str(folder), HERE / "examples", ignored=ignored, worker=worker)
+        for folder in folders
+    }
     for studio in studios.values():
         studio.parser = PhotoParser.from_environment(studio.labels)
     return studios
@@ -146,7 +154,8 @@ def main(argv: Sequence[str] = ()) -> None:
         "GRADIO_SERVER_PORT. space/README.md lists them all.",
     ).parse_args(argv)
     try:
-        studio, more = open_studio(), open_more_studios()
+        studio = open_studio()
+        more = open_more_studios(studio.worker)
         evaluation = Evaluation.from_environment(studio, studio.examples_folder, ANSWERS)
     except ExamplesError as error:
         sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")

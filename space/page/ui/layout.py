@@ -43,6 +43,6 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
     view = SessionView(studio.labels, state, stage, mix.board, (morph.first, morph.second))
     add_stage_events(page, studio, view)
     add_mix_events(studio, mix, view)
-    add_morph_events(studio, morph_tab, morph, view)
+    add_morph_events(page, studio, morph_tab, morph, view)
     add_photo_events(studio, photo_tab, photo, view)
     return state
