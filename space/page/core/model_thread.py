@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import PriorityQueue
 from typing import Any, TypeVar
 
@@ -24,7 +23,7 @@ class ModelThread:
         # Sorted by: whether it is a piece, and when it came. No two came at once, so futures are never compared.
         self._waiting: PriorityQueue[tuple[bool, int, Future[Any], Callable[[], Any]]] = PriorityQueue()
         self._arrivals = itertools.count()
-        threading.Thread(target=self._work, name="model", daemon=True).start()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     def submit(self, call: Callable[[], ResultT], *, piece: bool = False) -> Future[ResultT]:
         """Return the result of a call to come. It is not begun once the future is cancelled.
@@ -35,14 +34,14 @@ class ModelThread:
         """
         future: Future[ResultT] = Future()
         self._waiting.put((piece, next(self._arrivals), future, call))
+        self._executor.submit(self._do_next)
         return future
 
-    def _work(self) -> None:
-        while True:
-            *_, future, call = self._waiting.get()
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(call())
-                except BaseException as error:
-                    future.set_exception(error)
-            del future, call  # what they hold would stay until the next call comes
+    def _do_next(self) -> None:
+        """Do what is next now, which may have come later than what this was submitted for."""
+        *_, future, call = self._waiting.get_nowait()
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
