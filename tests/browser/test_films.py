@@ -18,6 +18,7 @@ from tests.browser.visitor import (
     draw_seed,
     is_shown,
     leave,
+    message,
     open_page,
     open_tab,
     status,
@@ -152,9 +153,9 @@ def test_a_film_is_offered_until_something_changes(browser: Any, address: str, h
     open_films(browser, address)
     for change in (
         lambda: click(browser, "#film-format input[value=MP4]"),
-        lambda: click(browser, "#film-whole input"),
-        lambda: click(browser, "#morph-classes input"),
+        lambda: click(browser, "#morph-classes input[name=hair]"),
         lambda: draw_seed(browser, 3),
+        lambda: click(browser, "#film-whole input"),
     ):
         click(browser, "#film-make")
         told(browser, "The film is ready.")
@@ -162,6 +163,17 @@ def test_a_film_is_offered_until_something_changes(browser: Any, address: str, h
         change()
         wait_for(lambda: not can_press(browser, "#film"), "no stale download")
         told(browser, "make the film again")
+    leave(browser)
+
+
+def test_a_film_that_is_refused_leaves_the_buttons_as_they_were(browser: Any, address: str) -> None:
+    open_films(browser, address)
+    click(browser, "#morph-classes input")  # all of them
+    click(browser, "#film-make")
+    assert message(browser).endswith("hoose at least one class that changes.")
+    told(browser, "The film was not made.")
+    wait_for(lambda: can_press(browser, "#film-make") and not can_press(browser, "#film-cancel"), "the end")
+    click(browser, "#morph-classes input")  # the picture, which was refused too, is drawn again
     leave(browser)
 
 

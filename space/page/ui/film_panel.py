@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,6 @@ _STALE = """(film, first, second) => {
 _STALE_PICTURE = f"""(film, first, second) =>
     [first, second].includes("{CURRENT}") ? ({_STALE})(film) : [film, {{ __type__: "update" }}]
 """
-_ENDED = "() => [{ __type__: 'update', interactive: true }, { __type__: 'update', interactive: false }]"
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,18 @@ def add_film_events(
     ) -> AsyncIterator[Updates]:
         film = Film(first, second, classes, kind.lower(), full_range)
         steps = refusing(studio.films.make)(str(request.session_hash), studio.enter(session), film)
-        buttons = {panel.make: gr.update(interactive=False), panel.cancel: gr.update(interactive=True)}
-        yield buttons | {panel.download: gr.update(interactive=False), panel.progress: _drawing("", 0, 1)}
-        async for step in steps:
-            yield _shown(panel, step, kind)
+        yield {
+            panel.make: gr.update(interactive=False),
+            panel.cancel: gr.update(interactive=True),
+            panel.download: gr.update(interactive=False),
+        }
+        try:
+            async with aclosing(steps):
+                async for step in steps:
+                    yield _shown(panel, step, kind)
+        except Exception:
+            yield _ended(panel, {"told": "The film was not made.", "state": ""})
+            raise
 
     async def on_cancel(request: gr.Request) -> None:
         studio.films.stop(str(request.session_hash), "Cancelled")
@@ -115,9 +123,7 @@ def add_film_events(
 
     settings = [*chosen, panel.format, panel.full_range]
     outputs = [panel.make, panel.cancel, panel.download, panel.progress]
-    making = panel.make.click(on_make, [view.state, *settings], outputs, **_HIDDEN, **FILMS)
-    # Also after a failure.
-    making.then(None, None, [panel.make, panel.cancel], js=_ENDED, **_HIDDEN)
+    panel.make.click(on_make, [view.state, *settings], outputs, **_HIDDEN, **FILMS)
     panel.cancel.click(on_cancel, None, None, queue=False, **_HIDDEN)
     panel.progress.stale(on_stale, None, None, queue=False, **_HIDDEN)
     page.unload(on_cancel)
@@ -131,15 +137,20 @@ def _shown(panel: FilmPanel, step: FilmProgress, kind: str) -> Updates:
     """Return what is told of a film."""
     if step.stopped:
         told = f"{step.stopped}: the film was stopped after {step.drawn} of {step.total} pictures."
-        return {panel.progress: {"told": told, "state": ""}}
+        return _ended(panel, {"told": told, "state": ""})
     if step.path is not None:
         ready = gr.update(value=str(step.path), interactive=True, label=f"Download the {kind}")
-        return {panel.progress: {"told": "The film is ready.", "state": "ready"}, panel.download: ready}
+        return {panel.download: ready} | _ended(panel, {"told": "The film is ready.", "state": "ready"})
     if step.before:
         films = "1 film is" if step.before == 1 else f"{step.before} films are"
         return {panel.progress: _drawing(f"{films} before yours", step.drawn, step.total)}
     told = "The film is being drawn" if step.drawn < step.total else "The film is being written"
     return {panel.progress: _drawing(told, step.drawn, step.total)}
+
+
+def _ended(panel: FilmPanel, progress: dict[str, Any]) -> Updates:
+    buttons = {panel.make: gr.update(interactive=True), panel.cancel: gr.update(interactive=False)}
+    return buttons | {panel.progress: progress}
 
 
 def _drawing(told: str, drawn: int, total: int) -> dict[str, Any]:
