@@ -11,6 +11,7 @@ import pytest
 from page.core import actions
 from page.core import session as sessions
 from page.core.fixed_classes import FixedClasses, indistinguishable, is_fixed
+from page.core.memory.packed_looks import packed
 from page.core.regions import class_window
 from page.core.session import Session, ShelfItem
 from PIL import Image
@@ -88,7 +89,7 @@ def test_each_class_is_measured_once_where_most_of_it_is_seen(
         return action(pipeline, look, name, *seed)
 
     def bundled() -> list[ShelfItem]:
-        return [ShelfItem(f"example {n}", look) for n, look in enumerate(looks)]
+        return [ShelfItem(f"example {n}", packed(look)) for n, look in enumerate(looks)]
 
     pieces = FixedClasses(pytest.fail, run, bundled)
     assert pieces.known == []
@@ -117,7 +118,7 @@ def test_a_class_that_no_bundled_look_shows_enough_of_is_not_measured(
     speck = look.mask.copy()
     speck[64, 60:64] = SHOES
     classes = FixedClasses(
-        pytest.fail, pytest.fail, lambda: [ShelfItem("example 1", pipeline.edit(look, speck))]
+        pytest.fail, pytest.fail, lambda: [ShelfItem("example 1", packed(pipeline.edit(look, speck)))]
     )
     assert not classes.holds("shoes")
     assert not classes.holds("socks")
