@@ -19,6 +19,7 @@ try:
     import gradio as gr
     from gradio.components import Navbar
     from page.core import gpu  # noqa: F401  (before torch is imported by anything else)
+    from starlette.middleware import Middleware
 
     import groupdnet_hub  # noqa: F401
 except ModuleNotFoundError as error:
@@ -33,9 +34,11 @@ from page.core.model_thread import ModelThread
 from page.core.photo_parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
-from page.ui.endpoints import add_endpoints
+from page.ui.endpoints import add_endpoints_page
 from page.ui.layout import add_studio
+from page.ui.preloads import page_preloads
 from page.ui.theme import STYLES, proportions, theme
+from page.ui.transfer import LightTransfer
 
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.flags import FlagParser
@@ -128,7 +131,7 @@ def build_page(
     """
     with gr.Blocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
         Navbar(main_page_name=MAIN_PAGE)
-        add_endpoints(studio, add_studio(page, studio))
+        add_studio(page, studio)
     for address, other in (more or {}).items():
         height, width = other.size
         with page.route(f"{len(other.labels)} classes, {height} x {width}", address):
@@ -141,6 +144,9 @@ def build_page(
         # Raters are not shown the way to the results.
         with page.route("Results of the human evaluation", "evaluation-results", show_in_navbar=False):
             add_results_page(page, evaluation)
+    with page.route("For programs", "programs"):
+        Navbar(main_page_name=MAIN_PAGE)
+        add_endpoints_page(studio)
     return page
 
 
@@ -180,6 +186,7 @@ def main(argv: Sequence[str] = ()) -> None:
             # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.
             state_session_capacity=200,
             ssr_mode=False,
+            app_kwargs={"middleware": [Middleware(LightTransfer, heads=page_preloads(page.config))]},
         )
     except OSError as error:
         sys.exit(f"The page cannot be served: {error} (GRADIO_SERVER_PORT chooses the port)")

@@ -28,10 +28,21 @@ from .events import FILMS, WORKER, fixed_sentence, redraw
 
 # The session, and what is answered: mostly the file of the picture, and a sentence.
 Answer = tuple[Any, ...]
+_TOLD = (
+    "<h1>For programs</h1><p>All that the page does, programs can do too, in Python, JavaScript and by curl: "
+    "<b>Use via API</b>, at the bottom of this page, lists what there is to call and how. One client is one session, "
+    "which starts with what the page shows when it opens.</p>"
+)
 
 
-def add_endpoints(studio: Studio, state: gr.State) -> None:
-    """Offer every action of the page to programs."""
+def add_endpoints_page(studio: Studio) -> None:
+    """Offer every action of the page to programs.
+
+    On a page of their own: gradio loads the scripts of all components of a page, hidden ones too, and those that the
+    endpoints' files and pictures need are half of all.
+    """
+    gr.HTML(_TOLD, elem_id="title", elem_classes="endpoints", apply_default_css=False)
+    state = gr.State(Session())
     # One column of components that are never shown; their labels name the parameters.
     with gr.Column(visible=False):
         call = gr.Button()

@@ -15,13 +15,10 @@ from .tabs.photo import add_photo_events, lay_out_photo
 from .views import SessionView
 
 
-def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
+def add_studio(page: gr.Blocks, studio: Studio) -> None:
     """Lay out a studio where the page is being made, and connect it.
 
     A further tab is a module in ``tabs/``, with its own panel, and two lines here.
-
-    Returns:
-        The session of each visitor.
     """
     state = gr.State(Session())  # each visitor gets a copy
     gr.HTML(
@@ -45,4 +42,3 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
     add_mix_events(studio, mix, view)
     add_morph_events(page, studio, morph_tab, morph, view)
     add_photo_events(studio, photo_tab, photo, view)
-    return state

@@ -13,7 +13,7 @@ from ..core.memory.packed_looks import thumbnail
 from ..core.session import MAX_SEED
 from ..core.studio import Studio
 from .components import file_url, history_row, picture, sentence, shelf_row, strip, upload_button
-from .painter import painter
+from .painter import canvas_value, painter
 
 # Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.
 UPRIGHT = 1.5
@@ -130,7 +130,10 @@ def _map_panel(studio: Studio) -> MapPanel:
         }
         for number, path in enumerate(studio.examples, start=1)
     ]
-    canvas = painter("painter", studio.labels, studio.size, actions=True)
+    # The map is there before the picture, and can be painted on.
+    opening = studio.example(studio.opening[0][0]) if studio.opening else None
+    value = None if opening is None else canvas_value(opening, studio.labels)
+    canvas = painter("painter", studio.labels, studio.size, value, actions=True)
     with gr.Column(elem_id="maps-panel"):
         if maps:
             gr.HTML("<h2>Maps to start from</h2>", apply_default_css=False)
