@@ -85,4 +85,4 @@ def test_the_studio_shows_the_way_to_it(browser: Any, page_address: str) -> None
         lambda: [e.text for e in browser.find_elements("css selector", "nav a") if e.text] or None,
         "the links",
     )
-    assert links == ["Studio", "Human evaluation"]
+    assert links == ["Studio", "Human evaluation", "For programs"]

@@ -8,7 +8,6 @@ import gradio as gr
 
 _SHEETS = ("style.css", "widgets.css", "painter.css", "memory.css", "film.css", "endpoints.css")
 STYLES = [Path(__file__).parent / "static" / name for name in _SHEETS]
-STYLES = [Path(__file__).parent / "static" / name for name in _SHEETS]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 
