@@ -38,7 +38,7 @@ def needed_files(components: Iterable[str]) -> list[str]:
         path.removeprefix("assets/") for path in _FIRST.findall((built / "index.html").read_text("utf-8"))
     ]
     frame = [name for name in texts if re.fullmatch(r"(core|Blocks)-[\w-]+\.(js|css)", name)]
-    listing = next((found for name in frame if (found := text(name)) and _FILES.search(found)), "")
+    listing = next((script for name in frame if _FILES.search(script := text(name))), "")
     files = _FILES.search(listing)
     if files is None:
         return []
