@@ -12,7 +12,7 @@ from ..core.actions import CANDIDATES
 from ..core.memory.packed_looks import thumbnail
 from ..core.studio import Studio
 from .components import file_url, history_row, picture, sentence, shelf_row, strip, upload_button
-from .painter import painter
+from .painter import canvas_value, painter
 
 # Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.
 UPRIGHT = 1.5
@@ -130,7 +130,10 @@ def _map_panel(studio: Studio) -> MapPanel:
         }
         for number, path in enumerate(studio.examples, start=1)
     ]
-    canvas = painter("painter", studio.labels, studio.size, actions=True, picture="picture")
+    # The map is there before the picture, and can be painted on.
+    opening = studio.example(studio.opening[0][0]) if studio.opening else None
+    value = None if opening is None else canvas_value(opening, studio.labels)
+    canvas = painter("painter", studio.labels, studio.size, value, actions=True, picture="picture")
     with gr.Column(elem_id="maps-panel"):
         with gr.Row(elem_id="maps-head"):
             if maps:
