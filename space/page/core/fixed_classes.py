@@ -33,6 +33,15 @@ def indistinguishable(pictures: Sequence[Image.Image], region: np.ndarray) -> bo
     return bool(np.mean(differences) < SEEN)
 
 
+def shows_most(looks: Sequence[Look], name: str) -> Look | None:
+    """Return the look that shows most of a class; None if none shows enough of it to be measured."""
+    areas = [int((look.mask == look.codes.labels.id_of(name)).sum()) for look in looks]
+    largest = max(areas, default=0)
+    if not largest or largest < _ENOUGH * looks[0].mask.size:
+        return None
+    return looks[areas.index(largest)]
+
+
 def is_fixed(pipeline: GroupDNetPipeline, look: Look, name: str) -> bool:
     """Return whether redrawing a class of a look changes it too little to be seen; the same answer every time."""
     redrawn = [pipeline.reroll(look, name, seed).image for seed in _SEEDS]
@@ -59,12 +68,9 @@ class FixedClasses:
     def holds(self, name: str) -> bool:
         """Return whether this is one of them; false as well for a class of which no bundled look shows enough."""
         if name not in self._measured:
-            looks = [one.look for one in self._bundled()]
-            areas = [int((look.mask == look.codes.labels.id_of(name)).sum()) for look in looks]
-            largest = max(areas, default=0)
-            if not largest or largest < _ENOUGH * looks[0].mask.size:
+            look = shows_most([one.look for one in self._bundled()], name)
+            if look is None:
                 return False
-            look = looks[areas.index(largest)]
             self._measured[name] = self._run(is_fixed, look, name)
         return self._measured[name]
 

@@ -22,6 +22,7 @@ from .gpu import IS_LENT
 from .lazy_model import LazyModel, read_config
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
 from .photo_parser import PhotoParser
+from .redraw.colour_wish import ColourWishes
 from .session import Session, ShelfItem
 
 ResultT = TypeVar("ResultT")
@@ -67,6 +68,7 @@ class Studio:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.model = LazyModel(source, GroupDNetPipeline.from_pretrained, self.worker)
         self.fixed_classes = FixedClasses(self.run, lambda: self.enter(Session()).bundled)
+        self.colour_wishes = ColourWishes(self.run, lambda: self.enter(Session()).bundled)
         self._lock = threading.RLock()
 
     @functools.cached_property

@@ -20,9 +20,12 @@ from ..core import session as sessions
 from ..core.film import film_positions, write_film
 from ..core.lazy_model import refusing
 from ..core.photo_parser import why_no_parser
+from ..core.redraw import candidates as choices
+from ..core.redraw.colour_wish import PIECE, Granted
 from ..core.served_files import served_picture
 from ..core.session import CURRENT, Session, checked_seed
 from ..core.studio import Studio
+from .choice_events import picked_sentence, wish_sentence
 from .events import WORKER, fixed_sentence, redraw
 
 # The session, and what is answered: mostly the file of the picture, and a sentence.
@@ -46,6 +49,7 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
         base, sources = gr.Textbox(CURRENT, label="base"), gr.JSON(label="sources")
         first, second = gr.Textbox(CURRENT, label="first"), gr.Textbox(label="second")
         t = gr.Number(0.5, label="t")
+        colour, strength = gr.Textbox(label="colour"), gr.Number(1, label="strength")
         changing = gr.JSON(value=None, label="classes")
         kind, whole = gr.Textbox("gif", label="kind"), gr.Checkbox(False, label="whole")
         picture = gr.Image(type="filepath", format="png", label="picture")
@@ -70,7 +74,10 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     add(sample, [seed], *drawn)
     add(reroll, [class_name, seed, keep_pixels], *drawn)
     add(candidates, [class_name, seed, keep_pixels], pictures, message)
+    add(colour_wish, [class_name, colour, keep_pixels], pictures, message)
+    add(nine_samples, [seed], pictures, message)
     add(pick, [place], *drawn)
+    add(at_strength, [strength], *drawn)
     add(lock, [classes], message)
     add(edit, [label_map], *drawn)
     add(undo, [], *drawn)
@@ -111,17 +118,42 @@ def reroll(studio: Studio, session: Session, class_name: str, seed: float, keep_
 def candidates(studio: Studio, session: Session, class_name: str, seed: float, keep_pixels: bool) -> Answer:
     """Draw four candidates of a class."""
     drawn, told = redraw(studio, session, class_name, checked_seed(seed), keep_pixels)
-    pictures = [
-        (served_picture(look.image), f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates
-    ]
-    if pictures:
-        told = f"{len(pictures)} candidates for {drawn.redrawn}; /pick takes one by its place."
-    return drawn, pictures, told
+    if drawn.candidates:
+        told = f"{len(drawn.candidates)} candidates for {drawn.redrawn}; /pick takes one by its place."
+    return drawn, _pictures(drawn), told
+
+
+def colour_wish(studio: Studio, session: Session, class_name: str, colour: str, keep_pixels: bool) -> Answer:
+    """Draw candidates of a class that are as near to a colour as the model has any."""
+    name, look = actions.redrawable(studio.config, session, class_name), sessions.current(session)
+    if studio.fixed_classes.holds(name):
+        return choices.put_away(session), [], fixed_sentence(name)
+    *_, granted = studio.colour_wishes.grant(look, name, colour, keep_pixels)
+    assert isinstance(granted, Granted)
+    offered = choices.offer(session, granted.looks, name, keep_pixels)
+    return offered, _pictures(offered), wish_sentence(name, colour, granted)
+
+
+def nine_samples(studio: Studio, session: Session, seed: float) -> Answer:
+    """Draw nine samples to pick one from."""
+    looks, seeds = [], choices.seeds_from(checked_seed(seed), choices.SAMPLES)
+    for first in range(0, len(seeds), PIECE):
+        looks += studio.run(choices.whole_samples, session, seeds[first : first + PIECE])
+    offered = choices.offer(session, looks)
+    return offered, _pictures(offered), "Nine samples; /pick takes one by its place."
 
 
 def pick(studio: Studio, session: Session, place: float) -> Answer:
     """Take one of the candidates."""
-    return _answer(actions.pick(session, _checked_place(place)), f"Took candidate {_checked_place(place)}.")
+    if place is None or place != int(place):
+        raise ValueError("the place must be a whole number from 0.")
+    return _answer(choices.pick(session, int(place)), f"Took candidate {int(place)}.")
+
+
+def at_strength(studio: Studio, session: Session, strength: float) -> Answer:
+    """Show the picked candidate at a strength."""
+    shown = studio.run(choices.at_strength, session, strength)
+    return _answer(shown, picked_sentence(shown))
 
 
 def lock(studio: Studio, session: Session, classes: list[str]) -> Answer:
@@ -230,7 +262,7 @@ def _checked_names(classes: Any) -> list[str]:
     return classes
 
 
-def _checked_place(value: float | None) -> int:
-    if value is None or not 0 <= value < actions.CANDIDATES:
-        raise ValueError(f"the place must be a whole number from 0 to {actions.CANDIDATES - 1}.")
-    return int(value)
+def _pictures(session: Session) -> list[tuple[str, str]]:
+    """Return files of the candidates, with what each is."""
+    what = session.redrawn or "sample"
+    return [(served_picture(look.image), f"{what}, seed {look.seed}") for look in session.candidates]
