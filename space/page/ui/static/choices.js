@@ -7,14 +7,12 @@ let buttons = [];
 let held = false;
 let holding = 0;
 
-const large = make("img", { alt: "" });
-const number = make("figcaption");
-const enlarged = make("figure", { class: "enlarged", "aria-hidden": "true", hidden: true }, large, number);
+const number = make("span");
+const enlarged = make("div", { class: "enlarged", "aria-hidden": "true", hidden: true }, number);
 element.append(enlarged);
 
 function enlarge(index) {
-  const { src } = props.value[index];
-  large.src = src;
+  enlarged.style.backgroundImage = `url("${props.value[index].src}")`;
   number.textContent = `${index + 1} of ${buttons.length}`;
   enlarged.hidden = false;
   place();
