@@ -171,9 +171,8 @@ def _add_strength_event(studio: Studio, view: SessionView) -> None:
         strength = percent / 100 if type(percent) in (int, float) else percent
         changed = studio.run(candidates.at_strength, session, strength)
         told = picked_sentence(changed)
-        if sent.get("moving"):  # the rest of the page follows when the slider is let go
-            shown = sessions.current(changed).image
-            return {view.state: changed, panel.picture: data_url(shown), panel.status: told}
+        if sent.get("moving"):  # the session follows when the slider is let go
+            return {panel.picture: data_url(sessions.current(changed).image), panel.status: told}
         return view.changed(session, changed, told, fixed_classes=studio.fixed_classes.known)
 
     # While one strength is drawn the slider may move on: the last one counts.

@@ -1,4 +1,4 @@
-"""Colours and type; the layout's rules are in ``style.css`` and ``widgets.css``."""
+"""Colours and type; the layout's rules are in ``style.css``, those of our own components in the other files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLES = [Path(__file__).parent / "static" / name for name in ("style.css", "widgets.css", "choices.css")]
+_FILES = ("style.css", "widgets.css", "memory.css", "choices.css")
+STYLES = [Path(__file__).parent / "static" / name for name in _FILES]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 

@@ -14,10 +14,11 @@ from groupdnet_hub import LabelSet
 from ..core import photos
 from ..core import session as sessions
 from ..core.regions import class_window
-from ..core.session import CURRENT, Session, ShelfItem
-from .components import data_url, shown_picture, thumbnail
+from ..core.session import CURRENT, Session
+from .components import data_url, file_url, seen_url
 from .painter import canvas_value
 from .stage import Stage
+from .thumbnails import Thumbnails
 
 # What an event returns: component -> its value or a ``gr.update``. Components that are left out stay as they are.
 Updates = dict[Any, Any]
@@ -71,13 +72,14 @@ class SessionView:
     ) -> Updates:
         """Return :meth:`session` of a new session, on a page that shows the old one."""
         before = None if old.look is None else old.look.mask
-        return self.session(new, message, before=before, seed=seed, fixed_classes=fixed_classes)
+        return self.session(new, message, old=old, before=before, seed=seed, fixed_classes=fixed_classes)
 
     def session(
         self,
         session: Session,
         message: str,
         *,
+        old: Session | None = None,
         before: np.ndarray | None = None,
         seed: int | None = None,
         fixed_classes: Sequence[str] | None = None,
@@ -87,6 +89,7 @@ class SessionView:
         Args:
             session: the session to show.
             message: one sentence on what has just happened.
+            old: the session that the page shows already; None for a page that shows nothing.
             before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
                 which the visitor has begun meanwhile stays.
             seed: what the seed field is to show; None leaves it.
@@ -100,7 +103,7 @@ class SessionView:
             picture.status: message,
             controls.undo: gr.update(interactive=bool(session.earlier)),
             controls.redo: gr.update(interactive=bool(session.later)),
-            self.stage.memory.history: history_view(session),
+            self.stage.memory.history: history_view(session, Thumbnails(old)),
         }
         if seed is not None:
             updates[controls.seed] = seed
@@ -109,7 +112,7 @@ class SessionView:
             canvas["value"] = canvas_value(look.mask, self.labels)
         if canvas:
             updates[self.stage.map.painter] = gr.update(**canvas)
-        return updates | self.choice(session) | self.looks(session)
+        return updates | self.choice(session) | self.looks(session, old)
 
     def choice(self, session: Session) -> Updates:
         """Return updates for what can be picked."""
@@ -120,16 +123,25 @@ class SessionView:
             picture.bar: choice_bar_view(session),
         }
 
-    def looks(self, session: Session) -> Updates:
-        """Return updates for the shelf, the mixing board, and the lists of the morph."""
-        sources = {item.name: thumbnail(item.look.image) for item in session.named_looks}
+    def looks(self, session: Session, old: Session | None) -> Updates:
+        """Return updates for the shelf, the mixing board, and the lists of the morph.
+
+        Args:
+            session: the session to show.
+            old: the one that the page shows already.
+        """
+        small = Thumbnails(old)
         board = [
-            {"name": item.name, "src": sources[item.name], "classes": list(item.look.classes)}
+            {"name": item.name, "classes": list(item.packed.classes), **small.of(item.packed)}
             for item in session.named_looks
         ]
+        shelf = {
+            "looks": [{"name": item.name, **small.of(item.packed)} for item in session.shelf],
+            "deleted": session.deleted[1].name if session.deleted else None,
+        }
         return {
             self.state: session,
-            self.stage.memory.shelf: [_on_shelf(item, sources[item.name]) for item in session.shelf],
+            self.stage.memory.shelf: shelf,
             self.board: {"looks": board},
             **{ends: gr.update(choices=session.names) for ends in self.morph_ends},
         }
@@ -157,7 +169,7 @@ def samples_view(session: Session) -> list[dict[str, Any]]:
         return []
     return [
         {
-            "src": shown_picture(look.image),
+            "src": seen_url(look.image),
             "alt": f"Sample {number}, seed {look.seed}",
             "selected": _is_picked(session, number),
         }
@@ -172,16 +184,11 @@ def choice_bar_view(session: Session) -> dict[str, Any]:
     return {"offered": offered, "wishes": bool(session.redrawn), "strength": round(100 * strength)}
 
 
-def history_view(session: Session) -> list[dict[str, Any]]:
+def history_view(session: Session, small: Thumbnails) -> list[dict[str, Any]]:
     """Return the pictures that undo and redo reach."""
     return [
-        {
-            "src": thumbnail(look.image),
-            "alt": f"Picture {number} of the history",
-            "caption": "",
-            "selected": look is session.look,
-        }
-        for number, look in enumerate(sessions.history(session), start=1)
+        {**small.of(look), "selected": place == len(session.earlier)}
+        for place, look in enumerate(sessions.history(session))
     ]
 
 
@@ -189,7 +196,7 @@ def photo_examples_view(session: Session) -> list[dict[str, Any]]:
     """Return pictures of the model's own, to try as photos."""
     return [
         {
-            "src": thumbnail(item.look.image),
+            "src": file_url(item.packed.thumbnail, "image/webp"),
             "alt": f"Picture {number} to try as a photo",
             "caption": "",
             "selected": False,
@@ -206,7 +213,3 @@ def first_choices(session: Session) -> list[str]:
 
 def _is_picked(session: Session, number: int) -> bool:
     return session.choice is not None and session.choice.picked == number - 1
-
-
-def _on_shelf(item: ShelfItem, source: str) -> dict[str, Any]:
-    return {"src": source, "alt": f"Bring {item.name} back", "caption": item.name, "selected": False}

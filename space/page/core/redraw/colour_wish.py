@@ -30,6 +30,8 @@ from .colours import lab, mean_colour, read_colour, written
 MOST_CODES, _MOST_SEEDS = 512, 2048
 # Drawn to begin with, then in two rounds on the same map, then on the visitor's picture.
 _FIRST, _ROUNDS, _PROMISING, _OWN = 24, 2, 8, 8
+# Of no more codes than this, all are drawn.
+_FEW = 48
 # Pictures that are drawn at a time: between two of these pieces, other visitors' calls are answered.
 PIECE = 3
 # Classes whose colours are remembered; a class takes up to some MB.
@@ -121,21 +123,23 @@ class ColourWishes:
         """
         wished = lab(read_colour(colour))
         codes, shown = self._codes(look, name)
-        before = len(codes.seen)
-        most = min(_FIRST, len(codes.seeds)) + _ROUNDS * _PROMISING
-        for turn in range(1 + _ROUNDS):
-            places = codes.nearest(wished, _PROMISING) if turn else range(min(_FIRST, len(codes.seeds)))
+        count, searched = len(codes.seeds), 0
+        first, rounds = (count, 0) if count <= _FEW else (_FIRST, _ROUNDS)
+        most = max(0, first - len(codes.seen)) + rounds * _PROMISING
+        for turn in range(1 + rounds):
+            # As far as the most promising are known, fewer are drawn.
+            places = codes.nearest(wished, 2 * _PROMISING) if turn else range(first)
             unseen = [place for place in places if place not in codes.seen]
-            for piece in _pieces(unseen):
+            for piece in _pieces(unseen[:_PROMISING] if turn else unseen):
                 found = self._run(_colours_of, shown, name, [codes.seeds[place] for place in piece])
                 codes.seen.update(zip(piece, found, strict=True))
-                drawn = len(codes.seen) - before
-                yield Progress(drawn, max(most - before, drawn) + _OWN)
-        searched, own = len(codes.seen) - before, []
+                searched += len(piece)
+                yield Progress(searched, most + _OWN)
+        own: list[Look] = []
         for piece in _pieces(codes.nearest(wished, _OWN)):
             seeds = [codes.seeds[place] for place in piece]
             own += self._run(_redrawn_looks, look, name, seeds, keep_pixels)
-            yield Progress(searched + len(own), searched + _OWN)
+            yield Progress(searched + len(own), searched + min(_OWN, count))
         yield _nearest(own, look.mask == look.codes.labels.id_of(name), wished)
 
     def _codes(self, look: Look, name: str) -> tuple[_Codes, Look]:

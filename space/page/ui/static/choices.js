@@ -116,6 +116,8 @@ window.addEventListener("scroll", place, { capture: true, passive: true });
 window.addEventListener("resize", place);
 
 watch("value", () => {
-  if (fill() && buttons.length) row.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  // With the picture, which they are compared with.
+  const together = element.closest("#picture-panel") ?? row;
+  if (fill() && buttons.length) together.scrollIntoView({ block: "nearest", behavior: "smooth" });
 });
 fill();
