@@ -204,9 +204,9 @@ def test_what_was_wished_for_another_picture_is_not_shown(browser: Any, page_add
     """The visitor goes on while nine samples are drawn: neither is lost, nor stands beside the wrong picture."""
     open_page(browser, page_address)
     browser.execute_script(
-        "document.querySelector('#nine-samples').click(); document.querySelector('#new-sample').click()"
+        "document.querySelector('#nine-samples').click(); document.querySelector('#examples .pick:nth-of-type(2)').click()"
     )
-    wait_for(lambda: steps(browser) == 2, "the new sample")
+    wait_for(lambda: steps(browser) == 2, "the other map")
     wait_until_idle(browser)
     if "not shown" in status(browser):
         assert not sources(browser, "#samples")

@@ -115,6 +115,22 @@ def test_without_candidates_nothing_is_picked(pipeline: GroupDNetPipeline, opene
             candidates.at_strength(pipeline, session, 0.5)
 
 
+def test_what_is_drawn_meanwhile_fits_a_picture_of_its_map_and_other_codes(
+    pipeline: GroupDNetPipeline, opened: Session, examples: Path
+) -> None:
+    hair = candidates.of_class(pipeline, opened, "hair", 3).candidates
+    whole = nine(pipeline, opened).candidates
+    rerolled = actions.reroll(pipeline, opened, "hair", 99)
+    resampled = actions.sample(pipeline, opened, 99)
+    other = actions.edit(pipeline, opened, examples / "example_02.png")
+    for session, fits in ((opened, (True, True)), (rerolled, (True, True)), (resampled, (False, True))):
+        assert (candidates.still_fit(session, hair, "hair"), candidates.still_fit(session, whole)) == fits
+    assert not candidates.still_fit(other, hair, "hair")
+    assert not candidates.still_fit(other, whole)
+    locked = sessions.lock(resampled, FIGURE_LABELS, ["face"])  # whose face the nine do not have
+    assert not candidates.still_fit(locked, whole)
+
+
 def test_nine_samples_leave_locked_classes_alone(pipeline: GroupDNetPipeline, opened: Session) -> None:
     locked = sessions.lock(opened, FIGURE_LABELS, ["hair", "face"])
     offered = nine(pipeline, locked, MAX_SEED - 3)

@@ -1,7 +1,7 @@
 """What is picked from: candidates of a class, also in a colour that is wished for, and nine whole samples.
 
-What takes long is drawn in pieces by an event that changes no session; a second one offers what came of it, if the
-picture is still the one that it was drawn from. So a visitor may go on meanwhile, and other visitors' calls come in
+What takes long is drawn in pieces by an event that changes no session; a second one offers what came of it, if that still
+fits the picture. So a visitor may go on meanwhile, and other visitors' calls come in
 between.
 """
 
@@ -36,14 +36,12 @@ class Drawn:
     """What long work has drawn.
 
     Attributes:
-        start: the picture that it was drawn from.
         looks: what is offered.
         message: one sentence on it.
         class_: the class that was redrawn; none for whole samples.
         keep_pixels: whether it keeps the picture's other pixels.
     """
 
-    start: Look
     looks: tuple[Look, ...]
     message: str
     class_: str = ""
@@ -84,14 +82,14 @@ def _add_samples_event(studio: Studio, view: SessionView, drawn: gr.State) -> No
 
     def on_nine(session: Session) -> Iterator[Updates]:
         session, looks = studio.enter(session), list[Look]()
-        start = refusing(sessions.current)(session)
+        refusing(sessions.current)(session)
         seeds = candidates.seeds_from(secrets.randbelow(MAX_SEED), candidates.SAMPLES)
         for first in range(0, len(seeds), PIECE):
             yield {panel.status: f"{len(looks)} of {len(seeds)} samples are drawn."}
             looks += studio.run(candidates.whole_samples, session, seeds[first : first + PIECE])
         locked = f" All keep {', '.join(session.locked)}." if session.locked else ""
         told = f"Nine samples: press one to take it.{locked}"
-        yield {drawn: Drawn(start, tuple(looks), told)}
+        yield {drawn: Drawn(tuple(looks), told)}
 
     _offer_after(
         studio,
@@ -113,7 +111,7 @@ def _add_wish_event(studio: Studio, view: SessionView, drawn: gr.State) -> None:
         start = sessions.current(session)
         for step in studio.colour_wishes.grant(start, name, colour, keep_pixels):
             if isinstance(step, Granted):
-                yield {drawn: Drawn(start, step.looks, wish_sentence(name, colour, step), name, keep_pixels)}
+                yield {drawn: Drawn(step.looks, wish_sentence(name, colour, step), name, keep_pixels)}
             else:
                 yield {panel.status: f"Looking for {name} in {colour}: {step.drawn} of {step.most} drawn."}
 
@@ -128,7 +126,7 @@ def _offer_after(studio: Studio, view: SessionView, drawn: gr.State, long_work: 
 
     def on_drawn(session: Session, found: Drawn | None) -> Updates:
         session = studio.enter(session)
-        if found is None or session.look is not found.start:
+        if found is None or not candidates.still_fit(session, found.looks, found.class_):
             return {status: GONE, drawn: None}
         offered = candidates.offer(session, found.looks, found.class_, found.keep_pixels)
         return {view.state: offered, status: found.message, drawn: None} | view.choice(offered)

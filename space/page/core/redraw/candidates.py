@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+import torch
+
 from groupdnet_hub import GroupDNetPipeline, Look
 
 from ..actions import redrawable, redrawn, sampled, with_other_pixels
@@ -48,6 +51,24 @@ def offer(session: Session, looks: Sequence[Look], name: str = "", keep_pixels: 
     """
     return replace(
         session, candidates=tuple(looks), redrawn=name, choice=Choice(put_away(session), keep_pixels)
+    )
+
+
+def still_fit(session: Session, looks: Sequence[Look], name: str = "") -> bool:
+    """Return whether looks that were drawn a while ago are still ones of the picture on the page.
+
+    They are while they have its label map, and its codes of all classes that they were to keep.
+
+    Args:
+        session: with the picture.
+        looks: that are to be offered; one at least.
+        name: as of :func:`offer`.
+    """
+    look, drawn = current(session), looks[0]
+    labels = look.codes.labels
+    kept = labels.ids_of([one for one in labels.names if one != name] if name else session.locked)
+    return np.array_equal(look.mask, drawn.mask) and torch.equal(
+        look.codes.tensor[kept], drawn.codes.tensor[kept]
     )
 
 
