@@ -203,8 +203,9 @@ def test_nine_samples_to_pick_from(browser: Any, page_address: str) -> None:
 def test_what_was_wished_for_another_picture_is_not_shown(browser: Any, page_address: str) -> None:
     """The visitor goes on while nine samples are drawn: neither is lost, nor stands beside the wrong picture."""
     open_page(browser, page_address)
+    buttons = ("#nine-samples", "#examples .pick:nth-of-type(2)")
     browser.execute_script(
-        "document.querySelector('#nine-samples').click(); document.querySelector('#examples .pick:nth-of-type(2)').click()"
+        "for (const one of arguments[0]) document.querySelector(one).click()", list(buttons)
     )
     wait_for(lambda: steps(browser) == 2, "the other map")
     wait_until_idle(browser)

@@ -1,8 +1,7 @@
 """What is picked from: candidates of a class, also in a colour that is wished for, and nine whole samples.
 
-What takes long is drawn in pieces by an event that changes no session; a second one offers what came of it, if that still
-fits the picture. So a visitor may go on meanwhile, and other visitors' calls come in
-between.
+What takes long is drawn in pieces by an event that changes no session; a second one offers what came of it, if that
+still fits the picture. So a visitor may go on meanwhile, and other visitors' calls come in between.
 """
 
 from __future__ import annotations
