@@ -29,7 +29,7 @@ except ModuleNotFoundError as error:
     )
 
 from page.core.example_maps import ExamplesError, check_examples
-from page.core.photo_parser import PhotoParser
+from page.core.photo_reading.parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from page.ui.endpoints import add_endpoints

@@ -51,4 +51,6 @@ def _brands(start: bytes) -> frozenset[bytes]:
     if start[4:8] != _KIND:
         return frozenset()
     listed = start[8 : min(int.from_bytes(start[:4], "big"), len(start))]
-    return frozenset(listed[at : at + 4] for at in range(0, len(listed), 4) if at != 4)  # the second is a version
+    return frozenset(
+        listed[at : at + 4] for at in range(0, len(listed), 4) if at != 4
+    )  # the second is a version

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from page.core import photos
 from page.core.example_maps import example_map
-from page.core.photo_parser import BUNDLED, PhotoParser
+from page.core.photo_reading.parser import BUNDLED, PhotoParser
 from page.core.session import Session
 from page.core.studio import OPENING_SEEDS
 from PIL import Image

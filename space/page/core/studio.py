@@ -21,7 +21,7 @@ from .fixed_classes import FixedClasses
 from .gpu import IS_LENT
 from .lazy_model import LazyModel, read_config
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
-from .photo_parser import PhotoParser
+from .photo_reading.parser import PhotoParser
 from .session import Session, ShelfItem
 
 ResultT = TypeVar("ResultT")

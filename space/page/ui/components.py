@@ -16,7 +16,8 @@ from groupdnet_hub import LabelSet
 STATIC = Path(__file__).resolve().parent / "static"
 THUMBNAIL = 112
 # What the package reads; phones offer the right files by it.
-PICTURE_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
+MAP_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
+PHOTO_FILES = [*MAP_FILES, ".heic", ".heif", ".hif", ".avif"]
 _PICTURE = (
     '<figure class="picture" style="aspect-ratio: {{width}} / {{height}}">'
     '{{#if value}}<img src="{{value}}" alt="{{alt}}" width="{{width}}" height="{{height}}">'
@@ -44,6 +45,15 @@ def thumbnail(picture: Image.Image, *, sharp: bool = False) -> str:
     if sharp:
         return _encoded(picture.resize(size, Image.Resampling.NEAREST), "PNG")
     return _encoded(picture.resize(size, Image.Resampling.BICUBIC), "WEBP", quality=85, method=0)
+
+
+def picture_url(picture: Image.Image, side: int) -> str:
+    """Return a photo as a data URL that is light: lossy, and its longer side at most ``side`` pixels."""
+    if max(picture.size) > side:
+        scale = side / max(picture.size)
+        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
+    return _encoded(picture, "WEBP", quality=85, method=0)
 
 
 def _encoded(picture: Image.Image, picture_format: str, **options: Any) -> str:
@@ -121,10 +131,10 @@ def sentence(elem_id: str, text: str = "") -> gr.HTML:
     )
 
 
-def upload_button(text: str, elem_id: str) -> gr.UploadButton:
+def upload_button(text: str, elem_id: str, file_types: Sequence[str] = MAP_FILES) -> gr.UploadButton:
     """Lay out a button that uploads one picture; its value is the file's path."""
     return gr.UploadButton(
-        text, file_types=PICTURE_FILES, file_count="single", type="filepath", size="md", elem_id=elem_id
+        text, file_types=list(file_types), file_count="single", type="filepath", size="md", elem_id=elem_id
     )
 
 

@@ -13,13 +13,15 @@ from typing import Any
 import gradio as gr
 
 from groupdnet_hub.data.labels import colour_picture
-from groupdnet_hub.io.images import read_photo
+from groupdnet_hub.data.person_frames import Box
 
 from ..core import actions, photos
 from ..core import session as sessions
 from ..core.film import film_positions, write_film
 from ..core.lazy_model import refusing
-from ..core.photo_parser import why_no_parser
+from ..core.photo_reading.files import WholePhoto, read_whole
+from ..core.photo_reading.frames import checked_frame, scaled
+from ..core.photo_reading.parser import why_no_parser
 from ..core.served_files import served_picture
 from ..core.session import CURRENT, Session, checked_seed
 from ..core.studio import Studio
@@ -35,7 +37,7 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     with gr.Column(visible=False):
         call = gr.Button()
         label_map = gr.File(type="filepath", label="label_map")
-        photo = gr.File(type="filepath", label="photo")
+        photo, box = gr.File(type="filepath", label="photo"), gr.JSON(value=None, label="box")
         cut_out = gr.Checkbox(False, label="cut_out")
         seed = gr.Number(0, precision=0, label="seed")
         class_name = gr.Textbox(label="class_name")
@@ -81,8 +83,8 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     add(mix, [base, sources], *drawn)
     add(morph, [first, second, t, changing], *drawn)
     add(film, [first, second, changing, kind, whole], file)
-    add(parse, [photo], *drawn)
-    add(encode, [photo, label_map, cut_out], *drawn)
+    add(parse, [photo, box], *drawn)
+    add(encode, [photo, label_map, cut_out, box], *drawn)
 
 
 def open_map(studio: Studio, session: Session, label_map: str, seed: float) -> Answer:
@@ -195,29 +197,56 @@ def film(
     return session, str(write_film(pictures, kind))
 
 
-def parse(studio: Studio, session: Session, photo: str) -> Answer:
-    """Answer with the label map of a photo."""
+def parse(studio: Studio, session: Session, photo: str, box: list[float] | None = None) -> Answer:
+    """Answer with the label map of a photo; of the part in ``box``, or of the one around the person."""
     if studio.parser is None:
         raise ValueError(why_no_parser(studio.labels))
-    opened = read_photo(photo)
-    parsed = studio.parser.parse(opened, studio.labels, studio.size)
-    box = parsed.box
-    put = studio.run(photos.put_photo, session, opened, box)
+    whole = read_whole(photo)
+    chosen = _chosen_frame(studio, whole, box)
+    parsed = studio.parser.parse(whole.picture, studio.labels, studio.size, chosen)
+    put = studio.run(photos.put_photo, session, whole, parsed.box)
+    left, top, width, height = _in_file(parsed.box, whole, studio.size)
     told = (
-        f"The photo's label map, as the parser sees it, of the {box.width}x{box.height} pixels (width x height) from "
-        f"{box.left}, {box.top} on."
+        f"The photo's label map, as the parser sees it, of the {width}x{height} pixels (width x height) from "
+        f"{left}, {top} on."
     )
     return put, served_picture(colour_picture(parsed.label, studio.labels)), told
 
 
-def encode(studio: Studio, session: Session, photo: str, label_map: str, cut_out: bool) -> Answer:
-    """Put the look of a photo on the shelf."""
-    known = photos.is_photo_of(session, photo)
-    put = session if known else studio.run(photos.put_photo, session, photo)
-    label, unknown = photos.photo_map(put, label_map, studio.labels, studio.size)
-    encoded = studio.run(photos.encode, put, label, cut_out, unknown)
+def encode(
+    studio: Studio,
+    session: Session,
+    photo: str,
+    label_map: str,
+    cut_out: bool,
+    box: list[float] | None = None,
+) -> Answer:
+    """Put the look of a photo on the shelf: of the part in ``box``, of the one before, or of the map's person."""
+    if session.photo is not None and photos.is_photo_of(session, photo):
+        put, whole = session, session.photo.whole
+    else:
+        whole = read_whole(photo)
+        put = studio.run(photos.put_photo, session, whole)
+    chosen = _chosen_frame(studio, whole, box)
+    if chosen is not None:
+        put = photos.move_frame(put, chosen, studio.size)
+    brought = photos.bring_map(put, label_map, studio.labels, studio.size)
+    encoded = studio.run(photos.encode, brought.session, brought.label, cut_out, brought.unknown)
     item = encoded.shelf[-1]
-    return encoded, served_picture(item.look.image), item.name
+    told = item.name if brought.doubt is None else f"{item.name}. But {brought.doubt}."
+    return encoded, served_picture(item.look.image), told
+
+
+def _chosen_frame(studio: Studio, whole: WholePhoto, box: list[float] | None) -> Box | None:
+    """Return the frame in pixels of the photo as it was read; that of the call is in pixels of its file."""
+    if box is None:
+        return None
+    checked = checked_frame(box, whole.full_size, studio.size)
+    return scaled(checked, whole.picture.width / whole.full_size[0], studio.size[0] / studio.size[1])
+
+
+def _in_file(box: Box, whole: WholePhoto, size: tuple[int, int]) -> Box:
+    return scaled(box, whole.full_size[0] / whole.picture.width, size[0] / size[1])
 
 
 def _answer(session: Session, message: str) -> Answer:

@@ -6,6 +6,7 @@ import gradio as gr
 
 from ..core.session import Session
 from ..core.studio import Studio
+from .photo_components import dropped_files
 from .stage import lay_out_stage
 from .stage_events import add_stage_events
 from .tabs.map_files import lay_out_map_files
@@ -31,6 +32,7 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
         apply_default_css=False,
     )
     stage = lay_out_stage(studio)
+    dropped_files()
     with gr.Tabs(elem_id="tools"):
         with gr.Tab("Mix", id="mix-tab"):
             mix = lay_out_mix(studio.labels)

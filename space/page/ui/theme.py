@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLES = [Path(__file__).parent / "static" / name for name in ("style.css", "widgets.css")]
+STYLES = [Path(__file__).parent / "static" / name for name in ("style.css", "widgets.css", "photo.css")]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 
