@@ -84,20 +84,21 @@ def put_photo(
     return replace(session, photo=Photo(whole, picture, chosen, is_framed=box is not None))
 
 
-def move_frame(session: Session, box: Box, size: tuple[int, int]) -> Session:
+def move_frame(session: Session, box: Box, size: tuple[int, int], is_chosen: bool = True) -> Session:
     """Frame another part of the session's photo.
 
     Args:
         session: the visitor's.
         box: as :func:`put_photo` takes it.
         size: (height, width) of the model's pictures.
+        is_chosen: whether the visitor chose it; another map may move one that nobody chose.
 
     Raises:
         ValueError: if there is no photo.
     """
     photo = photo_of(session)
     picture = _framed(photo.whole.picture, box, size)
-    return replace(session, photo=replace(photo, picture=picture, box=box, is_framed=True))
+    return replace(session, photo=replace(photo, picture=picture, box=box, is_framed=is_chosen))
 
 
 def _framed(photo: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
@@ -164,7 +165,8 @@ def bring_map(
     brought = _with_map(session, ids)
     known = np.where(unknown, 0, ids)
     if not photo.is_framed and shows_people(labels) and not _alike((height, width), size) and known.any():
-        brought = move_frame(brought, _frame_on(known, labels, size, photo.whole.picture), size)
+        box = _frame_on(known, labels, size, photo.whole.picture)
+        brought = move_frame(brought, box, size, is_chosen=False)
     return replace(framed_map(brought, labels, size), doubt=doubt)
 
 

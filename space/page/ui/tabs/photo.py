@@ -28,7 +28,7 @@ from ..views import SessionView, Updates, photo_examples_view
 
 @dataclass(frozen=True)
 class PhotoPanel:
-    """Where a photo comes from, its frame and label map, the picture drawn of it, and the button that takes its look."""
+    """Where a photo comes from, its frame and label map, the picture drawn of it, and the button that keeps it."""
 
     examples: gr.HTML
     upload: gr.UploadButton
