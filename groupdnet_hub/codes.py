@@ -97,15 +97,19 @@ class AppearanceCodes:
         tensor[chosen] = blended[chosen]
         return AppearanceCodes(tensor, self.labels)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file, atomically."""
+    def to_bytes(self) -> bytes:
+        """Return what :meth:`save` writes."""
         metadata = {
             "format": _FORMAT,
             "labels": json.dumps({"names": self.labels.names, "palette": self.labels.palette}),
         }
+        return save({"codes": self.tensor}, metadata=metadata)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file, atomically."""
         with atomic_write(path) as partial:
             # Not save_file, which first writes to a name of its own that a kill would leave behind.
-            partial.write_bytes(save({"codes": self.tensor}, metadata=metadata))
+            partial.write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AppearanceCodes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import SupportsIndex, overload
 
 import numpy as np
@@ -17,12 +18,16 @@ from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
 from groupdnet_hub.data.labels import classes_present, describe_difference, label_picture
-from groupdnet_hub.io.atomic import atomic_writes, names_in, saved_file
+from groupdnet_hub.io.archives import archive_of, files_in, unpack
+from groupdnet_hub.io.atomic import atomic_write, atomic_writes, names_in, saved_file
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.io.symlinks import check_link
 
 _FORMAT = 1
+_FILES = ("image.png", "mask.png", "codes.safetensors", "look.json", "instance.png")
+# Of a look's files together; the largest codes that are read take half of it.
+_MOST_BYTES = 2**29
 _NAMES_SHOWN = 8
 # In a notebook.
 _COLUMNS = 8
@@ -99,58 +104,112 @@ class Look:
                 + ("" if codes_differ else ", or edit the look with a label map of this model's size")
             )
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``image.png``, ``mask.png``, ``codes.safetensors`` and ``look.json`` into ``folder``.
+    def to_bytes(self) -> bytes:
+        """Return the zip archive of what :meth:`save` writes.
+
+        Raises:
+            ValueError: for instance ids that do not fit 16 bits.
+        """
+        return archive_of(self._files())
+
+    @classmethod
+    def from_bytes(cls, archive: bytes, what: str = "the look") -> Look:
+        """Read a look from the bytes that :meth:`to_bytes` returned.
+
+        Args:
+            archive: the bytes of the zip file.
+            what: its name in messages.
+
+        Raises:
+            ValueError: for an archive of anything else, or a damaged one.
+        """
+        files = files_in(archive, what, most_files=len(_FILES), most_bytes=_MOST_BYTES)
+        return cls._from_files(files, what)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``image.png``, ``mask.png``, ``codes.safetensors`` and ``look.json`` into a folder, or a ``.zip``.
 
         They appear together or not at all; an existing look is replaced.
+
+        Args:
+            path: of the folder; one that ends with ``.zip`` becomes one file, a zip archive of the same files.
 
         Raises:
             ValueError: for a folder that holds anything else, or instance ids that do not fit 16 bits.
             CannotWriteError: for a full disk, a read-only folder and the like; an existing look stays.
         """
-        folder = Path(folder)
+        path, files = Path(path), self._files()
+        if path.suffix.lower() == ".zip" and not path.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as partial:
+                partial.write_bytes(archive_of(files))
+            return
+        if path.exists() and (
+            not path.is_dir() or (names_in(path) and not saved_file(path, "look.json").is_file())
+        ):
+            raise ValueError(f"{path} exists and is not a saved look: choose another folder")
+        with atomic_writes(path) as partial:
+            unpack(files, partial)
+        if self.instance is None:  # one of the replaced look
+            (path / "instance.png").unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Look:
+        """Read a look that :meth:`save` wrote, a folder or a ``.zip``.
+
+        Raises:
+            ValueError: for a path that is not a saved look, or is damaged; the message names the file.
+        """
+        path = Path(path)
+        if path.is_file():
+            files = files_in(path, path.name, most_files=len(_FILES), most_bytes=_MOST_BYTES)
+            return cls._from_files(files, path.name)
+        return cls._load(path, str(path))
+
+    def _files(self) -> dict[str, bytes]:
+        """Return what is saved, by file name."""
         if self.instance is not None and self.instance.max() > 65535:
             raise ValueError(
                 f"the instance map holds the id {self.instance.max()}; saved ids are 0 to 65535: renumber them"
             )
-        if folder.exists() and (
-            not folder.is_dir() or (names_in(folder) and not saved_file(folder, "look.json").is_file())
-        ):
-            raise ValueError(f"{folder} exists and is not a saved look: choose another folder")
         facts = {"format": _FORMAT, "seed": self.seed, "instance": self.instance is not None}
-        with atomic_writes(folder) as partial:
-            self.image.save(partial / "image.png")
-            label_picture(self.mask, self.codes.labels).save(partial / "mask.png")
-            if self.instance is not None:
-                Image.fromarray(self.instance.astype(np.uint16)).save(partial / "instance.png")
-            self.codes.save(partial / "codes.safetensors")
-            (partial / "look.json").write_text(json.dumps(facts))
-        if self.instance is None:  # one of the replaced look
-            (folder / "instance.png").unlink(missing_ok=True)
+        files = {
+            "image.png": _png(self.image),
+            "mask.png": _png(label_picture(self.mask, self.codes.labels)),
+            "codes.safetensors": self.codes.to_bytes(),
+            "look.json": json.dumps(facts).encode(),
+        }
+        if self.instance is not None:
+            files["instance.png"] = _png(Image.fromarray(self.instance.astype(np.uint16)))
+        return files
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Look:
-        """Read a look that :meth:`save` wrote.
+    def _from_files(cls, files: Mapping[str, bytes], what: str) -> Look:
+        strange = sorted(set(files) - set(_FILES))
+        if strange or "look.json" not in files:
+            found = f"it holds {strange[0]!r}" if strange else "it has no look.json"
+            raise ValueError(f"{what} is not a saved look: {found}")
+        with TemporaryDirectory() as folder:
+            unpack(files, Path(folder))
+            return cls._load(Path(folder), what)
 
-        Raises:
-            ValueError: for a folder that is not a saved look, or is damaged; the message names the file.
-        """
-        folder = Path(folder)
+    @classmethod
+    def _load(cls, folder: Path, what: str) -> Look:
         facts_file = _own_file(folder, "look.json")
         try:
             facts = read_json(facts_file, "look.json")
         except (OSError, ValueError):
-            raise ValueError(f"{folder} is not a saved look: it has no readable look.json") from None
+            raise ValueError(f"{what} is not a saved look: it has no readable look.json") from None
         if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
-            raise ValueError(f"look.json in {folder} is not of format {_FORMAT}, the one this version reads")
+            raise ValueError(f"look.json in {what} is not of format {_FORMAT}, the one this version reads")
         seed = facts.get("seed")
         if seed is not None and type(seed) is not int:
-            raise ValueError(f"look.json in {folder} holds the seed {seed!r}, which is not a whole number")
+            raise ValueError(f"look.json in {what} holds the seed {seed!r}, which is not a whole number")
         codes = AppearanceCodes.load(_own_file(folder, "codes.safetensors"))
         mask = read_label_map(_own_file(folder, "mask.png"), codes.labels)
         image = read_photo(_own_file(folder, "image.png"))
         if (image.height, image.width) != mask.shape:
-            raise ValueError(f"image.png and mask.png in {folder} have different sizes")
+            raise ValueError(f"image.png and mask.png in {what} have different sizes")
         instance = None
         instance_file = _own_file(folder, "instance.png")
         if facts.get("instance", True) and instance_file.is_file():

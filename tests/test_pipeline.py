@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, LabelSet, Look, grow
+from groupdnet_hub.io.archives import archive_of
 
 LABELS = LabelSet.from_names(("sky", "house", "road", "car"))
 
@@ -175,6 +178,58 @@ def test_a_look_survives_saving(pipe: GroupDNetPipeline, mask: np.ndarray, tmp_p
     pipe.sample(mask, seed=1).save(tmp_path / "look")  # replaces
     assert Look.load(tmp_path / "look").seed == 1
     assert [p.name for p in tmp_path.iterdir()] == ["look"]
+
+
+def test_a_look_survives_as_one_file(pipe: GroupDNetPipeline, mask: np.ndarray, tmp_path: Path) -> None:
+    look = pipe.sample(mask, seed=0)
+    look.save(tmp_path / "new folder" / "look.zip")
+    assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["look.zip"]
+    # As a file manager packs a folder: compressed, under the folder's name, with files of its own.
+    look.save(tmp_path / "look")
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in (tmp_path / "look").iterdir():
+            packed.write(path, f"my look/{path.name}")
+        packed.writestr("__MACOSX/my look/._image.png", b"clutter")
+    for loaded in (
+        Look.load(tmp_path / "new folder" / "look.zip"),
+        Look.load(tmp_path / "packed.zip"),
+        Look.from_bytes(look.to_bytes()),
+    ):
+        assert torch.equal(loaded.codes.tensor, look.codes.tensor)
+        assert np.array_equal(loaded.mask, look.mask)
+        assert np.array_equal(pixels(loaded), pixels(look))
+        assert loaded.seed == 0
+
+
+def test_archives_that_are_no_looks_are_refused(
+    pipe: GroupDNetPipeline, mask: np.ndarray, tmp_path: Path
+) -> None:
+    files = pipe.sample(mask, seed=0)._files()
+    (tmp_path / "look.zip").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"look\.zip is not a zip archive that can be read"):
+        Look.load(tmp_path / "look.zip")
+    for changed, said in (
+        ({**files, "run.sh": b""}, r"the look is not a saved look: it holds 'run\.sh'"),
+        ({**files, "../mask.png": b""}, "a path that leads out of it"),
+        ({name: files[name] for name in files if name != "look.json"}, r"it has no look\.json"),
+        ({**files, "mask.png": b"no png"}, r"mask\.png"),
+        ({**files, **{f"{i}.png": b"" for i in range(9)}}, "holds 13 files; at most 5 are read"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Look.from_bytes(archive_of(changed))
+    whole = archive_of(files)
+    for damaged in (whole[:-30], whole.replace(b"groupdnet-codes", b"groupdnet-cubes")):
+        with pytest.raises(ValueError, match="damaged"):
+            Look.from_bytes(damaged)
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread() -> None:
+    bomb = BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("mask.png", "w") as file:
+        for _ in range(600):
+            file.write(bytes(2**20))
+    with pytest.raises(ValueError, match=r"holds 600\.0 MiB of files; at most 512 MiB are read"):
+        Look.from_bytes(bomb.getvalue())
 
 
 def test_a_look_never_overwrites_a_strange_folder(

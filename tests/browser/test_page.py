@@ -68,7 +68,7 @@ def test_sample_and_reroll(browser: Any, page_address: str) -> None:
     assert np.array_equal(later, other)
     _, oldest = changed_by(browser, lambda: click(browser, "#history button:nth-of-type(1)"))
     assert np.array_equal(oldest, first)
-    assert len(sources(browser, "#history")) == 4
+    assert len(browser.find_elements("css selector", "#history .pick")) == 4
 
 
 def test_the_same_seed_draws_the_same_picture(browser: Any, page_address: str) -> None:

@@ -217,7 +217,7 @@ def test_a_photo_and_its_map_become_a_look(
     click(browser, "#photo-plain input")
     click(browser, "#photo-keep")
     wait_for(lambda: len(sources(browser, "#shelf")) == 2, "the look on the shelf")
-    _, back = changed_by(browser, lambda: click(browser, "#shelf button:nth-of-type(2)"))
+    _, back = changed_by(browser, lambda: click(browser, "#shelf .item:nth-of-type(2) .pick"))
     same(back, pipe.encode(photo, corrected))
 
 

@@ -9,6 +9,7 @@ import pytest
 from page.core import actions
 from page.core import session as sessions
 from page.core.fixed_classes import FixedClasses, indistinguishable, is_fixed
+from page.core.memory.packed_looks import packed
 from page.core.regions import class_window
 from page.core.session import Session, ShelfItem
 from PIL import Image
@@ -85,7 +86,9 @@ def test_each_class_is_measured_once_where_most_of_it_is_seen(
         asked.append((look, name))
         return is_fixed(pipeline, look, name)
 
-    classes = FixedClasses(run, lambda: [ShelfItem(f"example {n}", look) for n, look in enumerate(looks)])
+    classes = FixedClasses(
+        run, lambda: [ShelfItem(f"example {n}", packed(look)) for n, look in enumerate(looks)]
+    )
     assert classes.known == []
     classes.find()
     assert classes.known == ["hair"]
@@ -106,7 +109,7 @@ def test_a_class_that_no_bundled_look_shows_enough_of_is_not_measured(
     look = pipeline.sample(examples / "example_01.png", seed=3)
     speck = look.mask.copy()
     speck[64, 60:64] = SHOES
-    classes = FixedClasses(pytest.fail, lambda: [ShelfItem("example 1", pipeline.edit(look, speck))])
+    classes = FixedClasses(pytest.fail, lambda: [ShelfItem("example 1", packed(pipeline.edit(look, speck)))])
     assert not classes.holds("shoes")
     assert not classes.holds("socks")
     assert not FixedClasses(pytest.fail, list).holds("hair")

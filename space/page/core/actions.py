@@ -145,7 +145,7 @@ def mix(pipeline: GroupDNetPipeline, session: Session, base: str, sources: Mappi
             raise ValueError(
                 f"{class_name} is not on the label maps of both {base} and {name}; they share {', '.join(shared)}."
             )
-        if other is not look:
+        if name != base:
             taken[class_name] = other
     if not taken:
         raise ValueError(

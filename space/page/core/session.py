@@ -6,26 +6,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from PIL import Image
 
 from groupdnet_hub import LabelSet, Look
 from groupdnet_hub.data.person_frames import Box
 
+from .memory.packed_looks import PackedLook, packed
 from .photo_reading.files import WholePhoto
 
 CURRENT = "current"
-# Looks on the shelf; the oldest leaves when another is kept.
-SHELF_SIZE = 8
-UNDO_STEPS = 10
+# A session of the bundled models holds some 60 KB for each picture of its history and each look on its shelf.
+SHELF_SIZE = 100
+UNDO_STEPS = 50
+LONGEST_NAME = 40
 MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class ShelfItem:
-    """A look with a name. It stays its own when older ones leave the shelf."""
+    """A look with a name."""
 
     name: str
-    look: Look
+    packed: PackedLook
+
+    @property
+    def look(self) -> Look:
+        """The look itself."""
+        return self.packed.look
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,24 +61,26 @@ class Session:
 
     Attributes:
         look: the picture on the page.
-        earlier: the pictures before it, the newest last.
+        earlier: the pictures before it, each with its label map, the newest last.
         later: those that undo went back from, the nearest last.
         candidates: what a class was redrawn to, to pick one from.
         redrawn: the class that the candidates redraw.
         locked: the classes that new samples and rerolls leave alone.
-        shelf: kept looks, the oldest first.
+        shelf: kept looks, in the visitor's order.
+        deleted: what was deleted from the shelf last, and its place there, for as long as it can be brought back.
         looks_so_far, photos_so_far: how many were ever kept; the names on the shelf count on.
         bundled: looks that every visitor finds.
         photo: an uploaded photo whose label map is being made.
     """
 
     look: Look | None = None
-    earlier: tuple[Look, ...] = ()
-    later: tuple[Look, ...] = ()
+    earlier: tuple[PackedLook, ...] = ()
+    later: tuple[PackedLook, ...] = ()
     candidates: tuple[Look, ...] = ()
     redrawn: str = ""
     locked: tuple[str, ...] = ()
     shelf: tuple[ShelfItem, ...] = ()
+    deleted: tuple[int, ShelfItem] | None = None
     looks_so_far: int = 0
     photos_so_far: int = 0
     bundled: tuple[ShelfItem, ...] = ()
@@ -79,7 +89,7 @@ class Session:
     @property
     def named_looks(self) -> tuple[ShelfItem, ...]:
         """Every look that can be mixed: the picture on the page, the shelf, the bundled ones."""
-        here = () if self.look is None else (ShelfItem(CURRENT, self.look),)
+        here = () if self.look is None else (ShelfItem(CURRENT, packed(self.look)),)
         return (*here, *self.shelf, *self.bundled)
 
     @property
@@ -124,13 +134,16 @@ def current(session: Session) -> Look:
 
 
 def show(session: Session, look: Look) -> Session:
-    """Show another picture on the page; the one before can be brought back by :func:`undo`."""
-    earlier = session.earlier
-    if session.look is not None:
-        earlier = (*earlier, session.look)
-        if look.mask is not session.look.mask and np.array_equal(look.mask, session.look.mask):
-            look = replace(look, mask=session.look.mask)  # the pictures of a history mostly share one map
-    return replace(session, look=look, earlier=earlier[-UNDO_STEPS:], later=(), candidates=(), redrawn="")
+    """Show another picture on the page; the one before can be brought back by :func:`undo`.
+
+    A picture that is the same as the one on the page is no step of the history.
+    """
+    if session.look is None:
+        return replace(session, look=look)
+    if _same(session.look, look):
+        return replace(session, candidates=(), redrawn="")
+    earlier = (*session.earlier, packed(session.look))[-UNDO_STEPS:]
+    return replace(session, look=look, earlier=earlier, later=(), candidates=(), redrawn="")
 
 
 def undo(session: Session) -> Session:
@@ -155,9 +168,9 @@ def redo(session: Session) -> Session:
     return go_to(session, len(session.earlier) + 1)
 
 
-def history(session: Session) -> tuple[Look, ...]:
+def history(session: Session) -> tuple[PackedLook, ...]:
     """Return all pictures that undo and redo reach, the oldest first, the one on the page among them."""
-    return (*session.earlier, current(session), *reversed(session.later))
+    return (*session.earlier, packed(current(session)), *reversed(session.later))
 
 
 def go_to(session: Session, index: int) -> Session:
@@ -171,7 +184,7 @@ def go_to(session: Session, index: int) -> Session:
         raise ValueError(f"there is no picture {index!r} in the history, which holds {len(pictures)}.")
     return replace(
         session,
-        look=pictures[index],
+        look=pictures[index].look,
         earlier=pictures[:index],
         later=tuple(reversed(pictures[index + 1 :])),
         candidates=(),
@@ -192,17 +205,39 @@ def lock(session: Session, labels: LabelSet, classes: Iterable[str | int]) -> Se
 
 
 def keep(session: Session) -> Session:
-    """Put the look on the shelf."""
-    number = session.looks_so_far + 1
-    item = ShelfItem(f"look {number}", current(session))
-    return replace(session, shelf=(*session.shelf, item)[-SHELF_SIZE:], looks_so_far=number)
+    """Put the look on the shelf.
+
+    Raises:
+        ValueError: if there is none, or the shelf is full.
+    """
+    number, name = _next_name(session, "look", session.looks_so_far)
+    return replace(_put(session, name, current(session)), looks_so_far=number)
 
 
 def keep_photo(session: Session, look: Look) -> Session:
-    """Put the look of a photo on the shelf."""
-    number = session.photos_so_far + 1
-    item = ShelfItem(f"photo {number}", look)
-    return replace(session, shelf=(*session.shelf, item)[-SHELF_SIZE:], photos_so_far=number)
+    """Put the look of a photo on the shelf.
+
+    Raises:
+        ValueError: if the shelf is full.
+    """
+    number, name = _next_name(session, "photo", session.photos_so_far)
+    return replace(_put(session, name, look), photos_so_far=number)
+
+
+def _put(session: Session, name: str, look: Look) -> Session:
+    if len(session.shelf) >= SHELF_SIZE:
+        raise ValueError(
+            f"the shelf is full: it holds {SHELF_SIZE} looks. Delete one that you no longer need."
+        )
+    return replace(session, shelf=(*session.shelf, ShelfItem(name, packed(look))))
+
+
+def _next_name(session: Session, what: str, number: int) -> tuple[int, str]:
+    """Return the next number, and a name with it that is free: the visitor may have given it to another look."""
+    while True:
+        number += 1
+        if f"{what} {number}" not in session.names:
+            return number, f"{what} {number}"
 
 
 def take_back(session: Session, name: str) -> Session:
@@ -213,3 +248,12 @@ def take_back(session: Session, name: str) -> Session:
 def mixable(base: Look, other: Look) -> tuple[str, ...]:
     """Return the classes that both looks show: only these can be taken from the other."""
     return tuple(name for name in base.classes if name in other.classes)
+
+
+def _same(one: Look, other: Look) -> bool:
+    """Return whether two looks show the same and can be changed to the same, wherever they come from."""
+    return one is other or (
+        one.image.tobytes() == other.image.tobytes()
+        and torch.equal(one.codes.tensor, other.codes.tensor)
+        and np.array_equal(one.mask, other.mask)
+    )

@@ -20,6 +20,7 @@ from .example_maps import example_map, fitting_maps
 from .fixed_classes import FixedClasses
 from .gpu import IS_LENT
 from .lazy_model import LazyModel, read_config
+from .memory.packed_looks import packed
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
 from .photo_reading.parser import PhotoParser
 from .session import Session, ShelfItem
@@ -72,7 +73,9 @@ class Studio:
     @functools.cached_property
     def _opening(self) -> Session:
         looks = self.run(actions.draw_maps, [(self.example(path), seed) for path, seed in self.opening])
-        bundled = tuple(ShelfItem(f"example {number}", look) for number, look in enumerate(looks, start=1))
+        bundled = tuple(
+            ShelfItem(f"example {number}", packed(look)) for number, look in enumerate(looks, start=1)
+        )
         return Session(look=bundled[0].look if bundled else None, bundled=bundled)
 
     def warm_up(self) -> None:

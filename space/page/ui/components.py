@@ -14,7 +14,6 @@ from PIL import Image
 from groupdnet_hub import LabelSet
 
 STATIC = Path(__file__).resolve().parent / "static"
-THUMBNAIL = 112
 # What the package reads; phones offer the right files by it.
 MAP_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
 PHOTO_FILES = [*MAP_FILES, ".heic", ".heif", ".hif", ".avif"]
@@ -34,17 +33,9 @@ def script(*names: str) -> str:
 
 def data_url(picture: Image.Image) -> str:
     """Return a picture as a PNG that is part of the page: exact, and on no disk."""
-    return _encoded(picture, "PNG", compress_level=1)
-
-
-def thumbnail(picture: Image.Image, *, sharp: bool = False) -> str:
-    """Return a small picture as a data URL; ``sharp`` for label maps, whose colours must not mix."""
-    side = THUMBNAIL
-    scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    if sharp:
-        return _encoded(picture.resize(size, Image.Resampling.NEAREST), "PNG")
-    return _encoded(picture.resize(size, Image.Resampling.BICUBIC), "WEBP", quality=85, method=0)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return file_url(buffer.getvalue(), "image/png")
 
 
 def picture_url(picture: Image.Image, side: int) -> str:
@@ -53,14 +44,14 @@ def picture_url(picture: Image.Image, side: int) -> str:
         scale = side / max(picture.size)
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
-    return _encoded(picture, "WEBP", quality=85, method=0)
-
-
-def _encoded(picture: Image.Image, picture_format: str, **options: Any) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, picture_format, **options)
-    text = base64.b64encode(buffer.getvalue()).decode()
-    return f"data:image/{picture_format.lower()};base64,{text}"
+    picture.save(buffer, "WEBP", quality=85, method=0)
+    return file_url(buffer.getvalue(), "image/webp")
+
+
+def file_url(content: bytes, media_type: str) -> str:
+    """Return a file as a data URL, part of the page and on no disk."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def picture(
@@ -120,6 +111,47 @@ def strip(
     )
 
 
+def history_row(elem_id: str, label: str, empty: str) -> gr.HTML:
+    """Lay out the steps of a history; ``pick`` is sent with the ``index`` of the one that was pressed.
+
+    Args:
+        elem_id: its id on the page.
+        label: what the row is, for screen readers.
+        empty: what stands there without pictures.
+    """
+    # gradio learns the names of a component's events from its script: "pick", "missing".
+    return gr.HTML(
+        [],
+        html_template=f'<div class="strip" role="group" aria-label="{label}"></div>',
+        js_on_load=script("thumbnails.js", "history.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        empty=empty,
+    )
+
+
+def shelf_row(elem_id: str, label: str, empty: str) -> gr.HTML:
+    """Lay out kept looks, to press, rename, move, save and delete.
+
+    It sends ``pick``, ``download`` and ``delete`` with an ``index``, ``rename`` with a ``name`` as well, ``move`` with
+    the place ``to``, and ``restore``.
+
+    Args:
+        elem_id: its id on the page.
+        label: what the row is, for screen readers.
+        empty: what stands there without looks.
+    """
+    return gr.HTML(
+        {"looks": [], "deleted": None},
+        html_template=f'<div class="shelf" aria-label="{label}"></div>',
+        js_on_load=script("thumbnails.js", "shelf.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        empty=empty,
+        download=None,
+    )
+
+
 def sentence(elem_id: str, text: str = "") -> gr.HTML:
     """Lay out one line that screen readers announce when it changes. Its value is plain text."""
     return gr.HTML(
@@ -152,13 +184,13 @@ def mixing_board(elem_id: str, labels: LabelSet, value: dict[str, Any]) -> gr.HT
     Args:
         elem_id: its id on the page.
         labels: the classes.
-        value: ``looks``, dicts with ``name``, ``src`` (a data URL) and ``classes``. The browser adds ``base``, the
-            look that gives the label map, and ``sources``, class name to look name.
+        value: ``looks``, dicts with ``name``, ``classes`` and what :meth:`Thumbnails.of` returns. The browser adds
+            ``base``, the look that gives the label map, and ``sources``, class name to look name.
     """
     return gr.HTML(
         value,
         html_template=f'<div class="board-scroll"><table class="board" id="{elem_id}-table"></table></div>',
-        js_on_load=script("board.js"),
+        js_on_load=script("thumbnails.js", "board.js"),
         apply_default_css=False,
         elem_id=elem_id,
         classes=named_colours(labels),

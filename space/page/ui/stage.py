@@ -9,9 +9,10 @@ import gradio as gr
 from groupdnet_hub.data.labels import colour_picture
 
 from ..core.actions import CANDIDATES
+from ..core.memory.packed_looks import thumbnail
 from ..core.session import MAX_SEED
 from ..core.studio import Studio
-from .components import picture, sentence, strip, thumbnail, upload_button
+from .components import file_url, history_row, picture, sentence, shelf_row, strip, upload_button
 from .painter import painter
 
 # Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.
@@ -120,7 +121,9 @@ def _controls_panel(studio: Studio) -> ControlsPanel:
 def _map_panel(studio: Studio) -> MapPanel:
     maps = [
         {
-            "src": thumbnail(colour_picture(studio.example(path), studio.labels), sharp=True),
+            "src": file_url(
+                thumbnail(colour_picture(studio.example(path), studio.labels), sharp=True), "image/png"
+            ),
             "alt": f"Example label map {number}",
             "caption": "",
             "selected": False,
@@ -140,10 +143,10 @@ def _map_panel(studio: Studio) -> MapPanel:
 def _memory_panel() -> MemoryPanel:
     with gr.Column(elem_id="history-panel"):
         gr.HTML("<h2>History</h2>", apply_default_css=False)
-        history = strip(
+        history = history_row(
             "history", "Pictures so far, to go back to", "Every picture you make is remembered here."
         )
     with gr.Column(elem_id="shelf-panel"):
         gr.HTML("<h2>Shelf</h2>", apply_default_css=False)
-        shelf = strip("shelf", "Kept looks, to bring back", "Keep a look to mix and morph it.")
+        shelf = shelf_row("shelf", "Kept looks, to bring back", "Keep a look to mix and morph it.")
     return MemoryPanel(history, shelf)

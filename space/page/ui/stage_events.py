@@ -15,7 +15,9 @@ from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
 from .events import pressed, redraw, sent_by, waiting_on
 from .painter import read_canvas
-from .views import SessionView, Updates, candidates_view, first_choices
+from .shelf_events import add_shelf_events
+from .thumbnails import Thumbnails
+from .views import SessionView, Updates, candidates_view, first_choices, history_view
 
 
 def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
@@ -26,7 +28,7 @@ def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None
     _add_class_events(studio, view)
     _add_paint_event(studio, view)
     _add_history_events(studio, view)
-    _add_shelf_events(studio, view)
+    add_shelf_events(studio, view)
 
 
 def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
@@ -142,7 +144,9 @@ def _add_paint_event(studio: Studio, view: SessionView) -> None:
         new = [] if look is None else _new_classes(studio.labels.names, look.mask, label)
         message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
         # The canvas holds this map, or one with a further stroke.
-        return view.session(painted, message, before=label, fixed_classes=studio.fixed_classes.known)
+        return view.session(
+            painted, message, old=session, before=label, fixed_classes=studio.fixed_classes.known
+        )
 
     # While one stroke is drawn the next may be painted: the last one counts.
     draws: dict[str, Any] = {"trigger_mode": "always_last", **waiting_on(view.stage.picture.picture)}
@@ -167,27 +171,15 @@ def _add_history_events(studio: Studio, view: SessionView) -> None:
             session, sessions.go_to(session, index), f"Back to picture {index + 1} of the history."
         )
 
+    def on_missing(session: Session) -> Updates:
+        opened = studio.enter(session)
+        return {history: history_view(opened, Thumbnails(None)), **view.looks(opened, None)}
+
     draws = waiting_on(view.stage.picture.picture)
+    history.missing(on_missing, view.state, [history, *view.looks_outputs], **draws)
     controls.undo.click(on_undo, view.state, view.outputs, **draws)
     controls.redo.click(on_redo, view.state, view.outputs, **draws)
     history.pick(on_pick, view.state, view.outputs, **draws)
-
-
-def _add_shelf_events(studio: Studio, view: SessionView) -> None:
-    status, shelf = view.stage.picture.status, view.stage.memory.shelf
-
-    def on_keep(session: Session) -> Updates:
-        kept = refusing(sessions.keep)(studio.enter(session))
-        return view.looks(kept) | {status: f"Kept as {kept.shelf[-1].name}."}
-
-    def on_pick(session: Session, event: gr.EventData) -> Updates:
-        name = session.shelf[refusing(pressed)(event, len(session.shelf))].name
-        shown = refusing(sessions.take_back)(session, name)
-        return view.changed(session, shown, f"Back to {name}.", fixed_classes=studio.fixed_classes.known)
-
-    draws = waiting_on(view.stage.picture.picture)
-    view.stage.controls.keep.click(on_keep, view.state, [*view.looks_outputs, status], **draws)
-    shelf.pick(on_pick, view.state, view.outputs, **draws)
 
 
 def _new_classes(names: tuple[str, ...], before: np.ndarray, after: np.ndarray) -> list[str]:

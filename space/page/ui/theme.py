@@ -1,4 +1,4 @@
-"""Colours and type; the layout's rules are in ``style.css`` and ``widgets.css``."""
+"""Colours and type; the layout's rules are in ``style.css``, those of our own components in the other files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLES = [Path(__file__).parent / "static" / name for name in ("style.css", "widgets.css", "photo.css")]
+STYLES = [
+    Path(__file__).parent / "static" / name
+    for name in ("style.css", "widgets.css", "memory.css", "photo.css")
+]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 

@@ -14,10 +14,11 @@ from groupdnet_hub import LabelSet
 from ..core import photos
 from ..core import session as sessions
 from ..core.regions import class_window
-from ..core.session import CURRENT, Session, ShelfItem
-from .components import data_url, thumbnail
+from ..core.session import CURRENT, Session
+from .components import data_url, file_url
 from .painter import canvas_value
 from .stage import Stage
+from .thumbnails import Thumbnails
 
 # What an event returns: component -> its value or a ``gr.update``. Components that are left out stay as they are.
 Updates = dict[Any, Any]
@@ -65,13 +66,14 @@ class SessionView:
     ) -> Updates:
         """Return :meth:`session` of a new session, on a page that shows the old one."""
         before = None if old.look is None else old.look.mask
-        return self.session(new, message, before=before, seed=seed, fixed_classes=fixed_classes)
+        return self.session(new, message, old=old, before=before, seed=seed, fixed_classes=fixed_classes)
 
     def session(
         self,
         session: Session,
         message: str,
         *,
+        old: Session | None = None,
         before: np.ndarray | None = None,
         seed: int | None = None,
         fixed_classes: Sequence[str] | None = None,
@@ -81,6 +83,7 @@ class SessionView:
         Args:
             session: the session to show.
             message: one sentence on what has just happened.
+            old: the session that the page shows already; None for a page that shows nothing.
             before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
                 which the visitor has begun meanwhile stays.
             seed: what the seed field is to show; None leaves it.
@@ -95,7 +98,7 @@ class SessionView:
             picture.candidates: candidates_view(session),
             controls.undo: gr.update(interactive=bool(session.earlier)),
             controls.redo: gr.update(interactive=bool(session.later)),
-            self.stage.memory.history: history_view(session),
+            self.stage.memory.history: history_view(session, Thumbnails(old)),
         }
         if seed is not None:
             updates[controls.seed] = seed
@@ -104,18 +107,27 @@ class SessionView:
             canvas["value"] = canvas_value(look.mask, self.labels)
         if canvas:
             updates[self.stage.map.painter] = gr.update(**canvas)
-        return updates | self.looks(session)
+        return updates | self.looks(session, old)
 
-    def looks(self, session: Session) -> Updates:
-        """Return updates for the shelf, the mixing board, and the lists of the morph."""
-        sources = {item.name: thumbnail(item.look.image) for item in session.named_looks}
+    def looks(self, session: Session, old: Session | None) -> Updates:
+        """Return updates for the shelf, the mixing board, and the lists of the morph.
+
+        Args:
+            session: the session to show.
+            old: the one that the page shows already.
+        """
+        small = Thumbnails(old)
         board = [
-            {"name": item.name, "src": sources[item.name], "classes": list(item.look.classes)}
+            {"name": item.name, "classes": list(item.packed.classes), **small.of(item.packed)}
             for item in session.named_looks
         ]
+        shelf = {
+            "looks": [{"name": item.name, **small.of(item.packed)} for item in session.shelf],
+            "deleted": session.deleted[1].name if session.deleted else None,
+        }
         return {
             self.state: session,
-            self.stage.memory.shelf: [_on_shelf(item, sources[item.name]) for item in session.shelf],
+            self.stage.memory.shelf: shelf,
             self.board: {"looks": board},
             **{ends: gr.update(choices=session.names) for ends in self.morph_ends},
         }
@@ -138,16 +150,11 @@ def candidates_view(session: Session) -> list[dict[str, Any]]:
     ]
 
 
-def history_view(session: Session) -> list[dict[str, Any]]:
+def history_view(session: Session, small: Thumbnails) -> list[dict[str, Any]]:
     """Return the pictures that undo and redo reach."""
     return [
-        {
-            "src": thumbnail(look.image),
-            "alt": f"Picture {number} of the history",
-            "caption": "",
-            "selected": look is session.look,
-        }
-        for number, look in enumerate(sessions.history(session), start=1)
+        {**small.of(look), "selected": place == len(session.earlier)}
+        for place, look in enumerate(sessions.history(session))
     ]
 
 
@@ -155,7 +162,7 @@ def photo_examples_view(session: Session) -> list[dict[str, Any]]:
     """Return pictures of the model's own, to try as photos."""
     return [
         {
-            "src": thumbnail(item.look.image),
+            "src": file_url(item.packed.thumbnail, "image/webp"),
             "alt": f"Picture {number} to try as a photo",
             "caption": "",
             "selected": False,
@@ -168,7 +175,3 @@ def first_choices(session: Session) -> list[str]:
     """Return what the morph's two lists hold when a page opens: the picture, and a look that is not the same one."""
     others = [item.name for item in session.named_looks if item.look is not session.look]
     return [CURRENT, others[0] if others else CURRENT]
-
-
-def _on_shelf(item: ShelfItem, source: str) -> dict[str, Any]:
-    return {"src": source, "alt": f"Bring {item.name} back", "caption": item.name, "selected": False}

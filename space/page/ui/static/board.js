@@ -1,5 +1,5 @@
 // The mixing board: a column for each look, a row for each class, and in each row whose appearance it takes.
-// props: classes ({name, colour}); value: {looks: [{name, src, classes}], base, sources: {class: look}}.
+// props: classes ({name, colour}); value: {looks: [{name, look, src, classes}], base, sources: {class: look}}.
 const table = element.querySelector(".board");
 const state = { base: props.value?.base ?? "current", sources: { ...props.value?.sources } };
 
@@ -41,7 +41,7 @@ function fill() {
       make(
         "button",
         { type: "button", title: `Take everything from ${look.name}`, onclick: () => change(() => takeAll(look)) },
-        make("img", { src: look.src, alt: `Picture of ${look.name}` }),
+        lookImage(look, { alt: `Picture of ${look.name}` }),
         make("span", {}, look.name),
       ),
     ),

@@ -45,7 +45,10 @@ def add_mix_events(studio: Studio, panel: MixPanel, view: SessionView) -> None:
         base, sources = refusing(_choices)(board)
         mixed = studio.run(actions.mix, session, base, sources)
         taken = ", ".join(f"{class_} of {name}" for class_, name in sources.items())
-        return view.changed(session, mixed, f"Mixed: {base}, with {taken}.")
+        told = f"Mixed: {base}, with {taken}."
+        if mixed.look is session.look:
+            told = "The picture has these appearances already: this mix changes nothing."
+        return view.changed(session, mixed, told)
 
     panel.mix.click(on_mix, [view.state, panel.board], view.outputs, **waiting_on(view.stage.picture.picture))
 

@@ -118,7 +118,7 @@ def add_photo_events(studio: Studio, tab: gr.Tab, panel: PhotoPanel, view: Sessi
         label = refusing(read_canvas)(canvas, labels, studio.size)
         encoded = studio.run(photos.encode, session, label, plain_backdrop)
         told = f"The look is on the shelf as {encoded.shelf[-1].name}: mix it, or press it to see it."
-        return view.looks(encoded) | {panel.status: told}
+        return view.looks(encoded, session) | {panel.status: told}
 
     shown = [state, panel.painter, panel.status, panel.cropper]
     loading, drawing = waiting_on(panel.painter), waiting_on(panel.comparison)
