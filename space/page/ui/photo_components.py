@@ -46,7 +46,7 @@ def comparison(elem_id: str, size: tuple[int, int]) -> gr.HTML:
     """
     return gr.HTML(
         None,
-        html_template='<figure class="comparison"></figure>',
+        html_template='<div class="seam-tools"></div><figure class="comparison"></figure>',
         js_on_load=script("comparison.js"),
         apply_default_css=False,
         elem_id=elem_id,

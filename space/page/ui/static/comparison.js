@@ -14,7 +14,8 @@ const seam = make("input", {
 const told = make("figcaption", {});
 const names = [make("span", { class: "left" }, "Photo"), make("span", { class: "right" }, "Picture")];
 figure.style.aspectRatio = `${props.width} / ${props.height}`;
-figure.append(picture, photo, make("i", { class: "seam" }), ...names, seam, told);
+figure.append(picture, photo, make("i", { class: "seam" }), ...names, told);
+element.querySelector(".seam-tools").append(seam);
 
 function part() {
   figure.style.setProperty("--seam", `${seam.value}%`);
@@ -27,7 +28,8 @@ function show() {
     shown.hidden = !address;
     if (address) shown.src = address;
   }
-  for (const part of [seam, ...names]) part.hidden = !after;
+  seam.disabled = !after;
+  for (const name of names) name.hidden = !after;
   told.textContent = after ? "" : before ? "The picture appears once the map shows something." : "The photo and the picture drawn of it appear here.";
 }
 

@@ -3,6 +3,8 @@
 // value: the photo as a data URL. Boxes are [left, top, width, height] in pixels of the photo.
 const aspect = props.height / props.width;
 const CORNERS = { nw: [1, 1], ne: [0, 1], sw: [1, 0], se: [0, 0] };
+// What is in sight beyond photo and frame, as a fraction of the photo's width.
+const EDGE = 0.06;
 // Keys are answered once they rest for so many milliseconds.
 const REST = 500;
 
@@ -24,11 +26,11 @@ const stage = make(
   image,
   frame,
 );
-const person = make("button", { type: "button", onclick: () => choose(props.found) }, "Around the person");
-const all = make("button", { type: "button", onclick: () => choose(around()) }, "All of the photo");
+const person = make("button", { type: "button", title: "Frame the person who was found", onclick: () => choose(props.found) }, "Person");
+const all = make("button", { type: "button", title: "Frame all of the photo", onclick: () => choose(around()) }, "Whole photo");
 const nothing = make("p", { class: "nothing" }, "The whole photo appears here, with a frame that you can move.");
 const choices = make("div", { class: "crop-choices" }, person, all);
-element.querySelector(".cropper").append(nothing, stage, choices);
+element.querySelector(".cropper").append(choices, nothing, stage);
 
 // The frame, what of the photo and its surroundings is in sight, the pointers that are down, and what they began with.
 let box = { left: 0, top: 0, width: 1 };
@@ -52,17 +54,19 @@ function around() {
 function show() {
   const there = Boolean(props.value && props.photo && props.box);
   nothing.hidden = there;
-  stage.hidden = choices.hidden = !there;
+  stage.hidden = !there;
+  for (const button of [person, all]) button.disabled = !there;
   if (!there) return;
   image.src = props.value;
-  person.hidden = !props.found;
+  person.disabled = !props.found;
   if (!pointers.size) box = asBox(props.box);
   sent = key();
   const [left, top, width] = around();
   const right = Math.max(left + width, box.left + box.width);
   const bottom = Math.max(top + width * aspect, box.top + high(box));
-  view = { left: Math.min(left, box.left), top: Math.min(top, box.top) };
-  Object.assign(view, { width: right - view.left, height: bottom - view.top });
+  const edge = EDGE * width;
+  view = { left: Math.min(left, box.left) - edge, top: Math.min(top, box.top) - edge };
+  Object.assign(view, { width: right + edge - view.left, height: bottom + edge - view.top });
   stage.style.aspectRatio = `${view.width} / ${view.height}`;
   stage.style.setProperty("--proportions", view.width / view.height);
   place(image, 0, 0, ...props.photo);

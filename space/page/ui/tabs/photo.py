@@ -83,11 +83,12 @@ def _lay_out_views(studio: Studio) -> tuple[gr.HTML, gr.HTML, gr.HTML]:
     """Lay out the whole photo with its frame, the label map over the part in it, and that part beside the picture."""
     with gr.Row(elem_id="photo-views"):
         with gr.Column(elem_id="photo-frame-panel"):
-            gr.HTML("<h2>The photo and its frame</h2>", apply_default_css=False)
+            gr.HTML("<h2>Frame</h2>", apply_default_css=False)
             frame = cropper("photo-frame", studio.size)
         with gr.Column(elem_id="photo-map-panel"):
-            gr.HTML("<h2>Its label map</h2>", apply_default_css=False)
-            opacity_slider("photo-opacity", "photo-painter")
+            with gr.Row(elem_id="photo-map-head"):
+                gr.HTML("<h2>Label map</h2>", apply_default_css=False)
+                opacity_slider("photo-opacity", "photo-painter")
             canvas = painter("photo-painter", studio.labels, studio.size)
         with gr.Column(elem_id="photo-look-panel"):
             gr.HTML("<h2>Photo and picture</h2>", apply_default_css=False)
