@@ -41,6 +41,7 @@ from tests.browser.visitor import (
     status,
     upload,
     wait_for,
+    wait_until_idle,
 )
 from tests.helpers.shared_data import shared_folder
 
@@ -182,6 +183,32 @@ def test_a_photo_without_a_map_is_framed_and_parsed(
     leave(browser)
 
 
+def test_another_frame_is_parsed_anew(
+    browser: Any, parsing_page: str, tmp_path: Path, person: Image.Image
+) -> None:
+    from selenium.webdriver import ActionChains
+
+    person.save(tmp_path / "photo.png")
+    open_page(browser, parsing_page)
+    open_tab(browser, "Photo")
+    upload(browser, tmp_path / "photo.png", "#photo-sources")
+    wait_for(lambda: status(browser, "#photo-status").startswith("Parsed."), "the parse")
+    wait_until_idle(browser)
+    found = canvas_map(browser, "#photo-painter")
+    photo = browser.find_element("css selector", "#photo-frame img")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", photo)
+    # A press beside the frame moves it there, where nobody is.
+    aside = -photo.size["width"] // 3
+    ActionChains(browser, duration=20).move_to_element_with_offset(photo, aside, 0).click().perform()
+    wait_for(lambda: "No person was found" in status(browser, "#photo-status"), "the sentence")
+    wait_for(lambda: not canvas_map(browser, "#photo-painter").any(), "the empty map")
+    wait_until_idle(browser)
+    click(browser, ".crop-choices button:nth-of-type(1)")
+    wait_for(lambda: status(browser, "#photo-status").startswith("Parsed anew"), "the parse")
+    wait_for(lambda: (canvas_map(browser, "#photo-painter") == found).mean() > 0.97, "the map")
+    leave(browser)
+
+
 def test_a_photo_without_a_person_is_told_so_and_can_be_painted(
     browser: Any, parsing_page: str, pipe: GroupDNetPipeline, tmp_path: Path, person: Image.Image
 ) -> None:
@@ -227,6 +254,22 @@ def test_programs_parse_and_encode_the_same_part_of_a_photo(
         put = photos.put_photo(pipe, Session(), person, parsed.box)
         expected = photos.encode(pipe, put, parsed.label, cut).shelf[0].look
         same(np.asarray(Image.open(picture).convert("RGB")).astype(int), expected)
+    # Another part, as a program chooses it, for both.
+    box = Box(parsed.box.left + 40, parsed.box.top + 20, 160, 160)
+    expected_map = PhotoParser(str(BUNDLED)).parse(person, FIGURE_LABELS, pipe.model.config.image_size, box)
+    label, told = client.predict(photo, list(box), api_name="/parse")
+    assert np.array_equal(read_label_map(label, FIGURE_LABELS), expected_map.label)
+    assert f"160x160 pixels (width x height) from {box.left}, {box.top} on" in told
+    picture, _ = client.predict(photo, handle_file(label), True, list(box), api_name="/encode")
+    expected = photos.encode(pipe, photos.put_photo(pipe, Session(), person, box), expected_map.label, True)
+    same(np.asarray(Image.open(picture).convert("RGB")).astype(int), expected.shelf[0].look)
+    for wrong, found in (
+        ([0, 0, 10, 50], "so it must be 10x10"),
+        ([9000, 0, 9, 9], "shows nothing of"),
+        ("a", "must be"),
+    ):
+        with pytest.raises(AppError, match=found):
+            client.predict(photo, wrong, api_name="/parse")
     with pytest.raises(AppError, match="No person was found in this photo: nothing in it looks like one"):
         client.predict(handle_file(tmp_path / "wall.png"), api_name="/parse")
 
