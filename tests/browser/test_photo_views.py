@@ -1,4 +1,4 @@
-"""What the tab "Photo" shows: the whole photo with a frame to move, its label map over it, and the picture drawn of it."""
+"""The tab "Photo": the whole photo with a frame to move, its label map over it, and the picture drawn of it."""
 
 from __future__ import annotations
 
