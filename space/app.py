@@ -167,7 +167,8 @@ def main(argv: Sequence[str] = ()) -> None:
             css_paths=STYLES,
             css=proportions(studio.size),
             footer_links=["api", "settings"],
-            max_file_size="25mb",
+            # JPEGs of 50 megapixels have 10 to 30 MB.
+            max_file_size="40mb",
             # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.
             state_session_capacity=200,
             ssr_mode=False,
