@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from PIL import Image, ImageFile
 
@@ -12,7 +12,7 @@ _KIND, _LISTED = b"ftyp", 256
 _HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _AVIF = frozenset((b"avif", b"avis"))
 
-Decoder = Callable[[BinaryIO, str], ImageFile.ImageFile]
+Decoder = Callable[[IO[bytes], str | bytes], ImageFile.ImageFile]
 
 
 def phone_decoder(file: BinaryIO, name: str) -> Decoder | None:
