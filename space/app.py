@@ -36,7 +36,8 @@ from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from page.ui.endpoints import add_endpoints_page
 from page.ui.layout import add_studio
-from page.ui.preloads import page_preloads
+from page.ui.link_preview import preview_picture, preview_routes, with_preview
+from page.ui.preloads import with_preloads
 from page.ui.theme import STYLES, proportions, theme
 from page.ui.transfer import LightTransfer
 
@@ -172,6 +173,7 @@ def main(argv: Sequence[str] = ()) -> None:
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
     page = build_page(studio, evaluation, more)
     page.queue(max_size=32)
+    picture = preview_picture()
     # A failure is told to the visitor who asks for the first picture as well.
     threading.Thread(target=studio.warm_up, daemon=True).start()
     try:
@@ -186,7 +188,12 @@ def main(argv: Sequence[str] = ()) -> None:
             # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.
             state_session_capacity=200,
             ssr_mode=False,
-            app_kwargs={"middleware": [Middleware(LightTransfer, heads=page_preloads(page.config))]},
+            app_kwargs={
+                "routes": preview_routes(picture),
+                "middleware": [
+                    Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)])
+                ],
+            },
         )
     except OSError as error:
         sys.exit(f"The page cannot be served: {error} (GRADIO_SERVER_PORT chooses the port)")

@@ -30,7 +30,10 @@ def answer(path: str) -> tuple[dict[str, str], bytes]:
     def file(request: Request) -> PlainTextResponse:
         return PlainTextResponse("y" * 5000, status_code=404 if "gone" in request.url.path else 200)
 
-    app = LightTransfer(Starlette(routes=[Route("/", page), Route("/{path:path}", file)]), {"/": "<link>"})
+    def with_link(path: str, page: bytes) -> bytes:
+        return page.replace(b"<head>", b"<head><link>") if path == "/" else page
+
+    app = LightTransfer(Starlette(routes=[Route("/", page), Route("/{path:path}", file)]), [with_link])
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
+from .transfer import Change
+
 _FIRST = re.compile(r'(?:src|href)="\./(assets/[^"]+)"')
 _IMPORTS = re.compile(r'(?:from|import)\s*"\./([\w.-]+\.js)"')
 _FILES = re.compile(r"m\.f=(\[[^\]]*\])")
@@ -66,6 +68,16 @@ def page_preloads(config: Any) -> dict[str, str]:
         f"/{path}": "".join(map(_link, needed_files({types[number]: None for number in page["components"]})))
         for path, page in config["page"].items()
     }
+
+
+def with_preloads(config: Any) -> Change:
+    """Return what puts :func:`page_preloads` first into the head of each page."""
+    heads = {path: head.encode() for path, head in page_preloads(config).items()}
+
+    def change(path: str, page: bytes) -> bytes:
+        return page.replace(b"<head>", b"<head>" + heads.get(path, b""), 1)
+
+    return change
 
 
 def _link(path: str) -> str:

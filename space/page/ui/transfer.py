@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
@@ -13,19 +13,20 @@ _ASSETS = "/assets/"
 _A_YEAR = "public, max-age=31536000, immutable"
 
 
+# Of a page's path and bytes: what is sent.
+Change = Callable[[str, bytes], bytes]
+
+
 class LightTransfer:
     """Compress the pages themselves, as gradio does with its scripts, and let browsers keep these scripts for a year.
 
     Args:
         app: gradio's.
-        heads: by the path of each page, what is put first into its head.
+        changes: of each page, one after the other.
     """
 
-    def __init__(self, app: ASGIApp, heads: Mapping[str, str]) -> None:
-        def with_head(path: str, page: bytes) -> bytes:
-            return page.replace(b"<head>", b"<head>" + heads.get(path, "").encode(), 1)
-
-        self._app, self._compressing = app, GZipMiddleware(ChangedPages(app, with_head), minimum_size=1000)
+    def __init__(self, app: ASGIApp, changes: Sequence[Change]) -> None:
+        self._app, self._compressing = app, GZipMiddleware(ChangedPages(app, changes), minimum_size=1000)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -47,11 +48,11 @@ class ChangedPages:
 
     Args:
         app: what answers.
-        change: is given the path and the page, and returns what is sent.
+        changes: one after the other.
     """
 
-    def __init__(self, app: ASGIApp, change: Callable[[str, bytes], bytes]) -> None:
-        self._app, self._change = app, change
+    def __init__(self, app: ASGIApp, changes: Sequence[Change]) -> None:
+        self._app, self._changes = app, changes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -67,7 +68,9 @@ class ChangedPages:
             else:
                 parts.append(message.get("body", b""))
                 if not message.get("more_body"):
-                    page = self._change(scope["path"], b"".join(parts))
+                    page = b"".join(parts)
+                    for change in self._changes:
+                        page = change(scope["path"], page)
                     MutableHeaders(raw=start["headers"])["Content-Length"] = str(len(page))
                     await send(start)
                     await send({"type": "http.response.body", "body": page})

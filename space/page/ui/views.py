@@ -15,7 +15,7 @@ from ..core import photos
 from ..core import session as sessions
 from ..core.regions import class_window
 from ..core.session import CURRENT, Session
-from .components import data_url, file_url
+from .components import data_url, file_url, seen_url
 from .painter import canvas_value
 from .stage import Stage
 from .thumbnails import Thumbnails
@@ -45,10 +45,16 @@ class SessionView:
         """What :meth:`session` may change."""
         picture, controls, memory = self.stage.picture, self.stage.controls, self.stage.memory
         return [
-            *(picture.picture, self.stage.map.painter, picture.status, picture.candidates),
+            *(picture.picture, self.stage.map.painter, picture.status, *self.choice_outputs),
             *(controls.seed, controls.undo, controls.redo, memory.history),
             *self.looks_outputs,
         ]
+
+    @property
+    def choice_outputs(self) -> list[Any]:
+        """What :meth:`choice` changes."""
+        picture = self.stage.picture
+        return [picture.candidates, picture.samples, picture.bar]
 
     @property
     def looks_outputs(self) -> list[Any]:
@@ -61,12 +67,11 @@ class SessionView:
         new: Session,
         message: str,
         *,
-        seed: int | None = None,
         fixed_classes: Sequence[str] | None = None,
     ) -> Updates:
         """Return :meth:`session` of a new session, on a page that shows the old one."""
         before = None if old.look is None else old.look.mask
-        return self.session(new, message, old=old, before=before, seed=seed, fixed_classes=fixed_classes)
+        return self.session(new, message, old=old, before=before, fixed_classes=fixed_classes)
 
     def session(
         self,
@@ -75,7 +80,6 @@ class SessionView:
         *,
         old: Session | None = None,
         before: np.ndarray | None = None,
-        seed: int | None = None,
         fixed_classes: Sequence[str] | None = None,
     ) -> Updates:
         """Return updates for the picture and all that depends on it.
@@ -85,7 +89,6 @@ class SessionView:
             message: one sentence on what has just happened.
             old: the session that the page shows already; None for a page that shows nothing.
             before: the label map that the canvas holds; it is sent another only if that differs.
-            seed: what the seed field is to show; None leaves it.
             fixed_classes: the classes whose buttons say that redrawing them changes nothing; None leaves them.
         """
         picture, controls, look = self.stage.picture, self.stage.controls, session.look
@@ -94,20 +97,27 @@ class SessionView:
         updates: Updates = {
             picture.picture: data_url(look.image),
             picture.status: message,
-            picture.candidates: candidates_view(session),
+            controls.seed: look.seed,  # None, where no seed drew it, empties the field
             controls.undo: gr.update(interactive=bool(session.earlier)),
             controls.redo: gr.update(interactive=bool(session.later)),
             self.stage.memory.history: history_view(session, Thumbnails(old)),
         }
-        if seed is not None:
-            updates[controls.seed] = seed
         canvas: dict[str, Any] = {"can_undo": bool(session.earlier), "can_redo": bool(session.later)}
         if fixed_classes is not None:
             canvas["fixed_classes"] = list(fixed_classes)
         if before is None or not np.array_equal(before, look.mask):
             canvas["value"] = canvas_value(look.mask, self.labels)
         updates[self.stage.map.painter] = gr.update(**canvas)
-        return updates | self.looks(session, old)
+        return updates | self.choice(session) | self.looks(session, old)
+
+    def choice(self, session: Session) -> Updates:
+        """Return updates for what can be picked."""
+        picture = self.stage.picture
+        return {
+            picture.candidates: candidates_view(session),
+            picture.samples: samples_view(session),
+            picture.bar: choice_bar_view(session),
+        }
 
     def looks(self, session: Session, old: Session | None) -> Updates:
         """Return updates for the shelf, the mixing board, and the lists of the morph.
@@ -134,20 +144,40 @@ class SessionView:
 
 
 def candidates_view(session: Session) -> list[dict[str, Any]]:
-    """Return the candidates, all cut to the same window on the redrawn class, and which of them is on the page."""
+    """Return the candidates, all cut to the same window on the redrawn class, and which of them was picked."""
     drawn = session.candidates
-    if not drawn:
+    if not drawn or not session.redrawn:
         return []
     window = class_window(drawn[0].mask == drawn[0].codes.labels.id_of(session.redrawn))
     return [
         {
             "src": data_url(look.image.crop(window)),
             "alt": f"Candidate {number} for {session.redrawn}, seed {look.seed}",
-            "caption": "",
-            "selected": look is session.look,
+            "selected": _is_picked(session, number),
         }
         for number, look in enumerate(drawn, start=1)
     ]
+
+
+def samples_view(session: Session) -> list[dict[str, Any]]:
+    """Return the whole samples to pick from, and which of them was picked."""
+    if session.redrawn:
+        return []
+    return [
+        {
+            "src": seen_url(look.image),
+            "alt": f"Sample {number}, seed {look.seed}",
+            "selected": _is_picked(session, number),
+        }
+        for number, look in enumerate(session.candidates, start=1)
+    ]
+
+
+def choice_bar_view(session: Session) -> dict[str, Any]:
+    """Return what the bar below candidates is about, and the strength of the picked one."""
+    offered = (session.redrawn or "samples") if session.candidates else ""
+    strength = session.choice.strength if session.choice else 1.0
+    return {"offered": offered, "wishes": bool(session.redrawn), "strength": round(100 * strength)}
 
 
 def history_view(session: Session, small: Thumbnails) -> list[dict[str, Any]]:
@@ -175,3 +205,7 @@ def first_choices(session: Session) -> list[str]:
     """Return what the morph's two lists hold when a page opens: the picture, and a look that is not the same one."""
     others = [item.name for item in session.named_looks if item.look is not session.look]
     return [CURRENT, others[0] if others else CURRENT]
+
+
+def _is_picked(session: Session, number: int) -> bool:
+    return session.choice is not None and session.choice.picked == number - 1
