@@ -41,7 +41,8 @@ def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
         look, first = opened.look, first_choices(opened)
         message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
         # The canvas has the map of the opening look, or what the visitor has painted on it since.
-        updates = view.changed(opened, opened, message, fixed_classes=studio.fixed_classes.known)
+        before = look.mask if look else None
+        updates = view.session(opened, message, before=before, fixed_classes=studio.fixed_classes.known)
         names = opened.names or [CURRENT]
         chosen = zip(view.morph_ends, first, strict=True)
         return updates | {ends: gr.update(choices=names, value=name) for ends, name in chosen}
