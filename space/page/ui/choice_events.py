@@ -144,9 +144,8 @@ def _add_pick_events(studio: Studio, view: SessionView) -> None:
             picked = refusing(candidates.pick)(session, index)
         else:
             picked = studio.run(candidates.pick_at_strength, session, index, strength)
-        whole = None if session.redrawn else session.candidates[index].seed
         return view.changed(
-            session, picked, picked_sentence(picked), seed=whole, fixed_classes=studio.fixed_classes.known
+            session, picked, picked_sentence(picked), fixed_classes=studio.fixed_classes.known
         )
 
     def on_dismiss(session: Session) -> Updates:
