@@ -72,8 +72,9 @@ def add_endpoints_page(studio: Studio) -> None:
         add(action, picture, message)
     for action in (parse, encode):
         add(action, picture, message)
-    for action in (candidates, colour_wish, nine_samples):
-        add(action, pictures, message)
+    add(candidates, pictures, message)
+    add(colour_wish, pictures, message)
+    add(nine_samples, pictures, message)
     add(lock, message)
     add(looks, found)
     # No session is changed by it, so that no other call waits for its end.
