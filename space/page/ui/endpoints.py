@@ -86,7 +86,9 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     add(encode, [photo, label_map, cut_out], *drawn)
 
 
-def open_map(studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool) -> Answer:
+def open_map(
+    studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool = False
+) -> Answer:
     """Draw a label map, but for locked classes in a new appearance or, if asked for, in that of the picture."""
     label, unknown = actions.read_upload(label_map, studio.labels, studio.size)
     opened = studio.run(actions.open_map, session, label, checked_seed(seed), same_appearance)
