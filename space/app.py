@@ -34,6 +34,7 @@ from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from page.ui.endpoints import add_endpoints
 from page.ui.layout import add_studio
+from page.ui.link_preview import preview_options, preview_picture
 from page.ui.theme import STYLES, proportions, theme
 
 from groupdnet_hub.config.validation import Ignored
@@ -166,6 +167,7 @@ def main(argv: Sequence[str] = ()) -> None:
             theme=theme(),
             css_paths=STYLES,
             css=proportions(studio.size),
+            app_kwargs=preview_options(preview_picture()),
             footer_links=["api", "settings"],
             max_file_size="25mb",
             # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.

@@ -37,11 +37,11 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
         label_map = gr.File(type="filepath", label="label_map")
         photo = gr.File(type="filepath", label="photo")
         cut_out = gr.Checkbox(False, label="cut_out")
-        seed = gr.Number(0, precision=0, label="seed")
+        seed = gr.Number(0, label="seed")
         same_appearance = gr.Checkbox(False, label="same_appearance")
         class_name = gr.Textbox(label="class_name")
         keep_pixels = gr.Checkbox(False, label="keep_pixels")
-        place = gr.Number(0, precision=0, label="place")
+        place = gr.Number(0, label="place")
         classes = gr.JSON(label="classes")
         name = gr.Textbox(label="name")
         base, sources = gr.Textbox(CURRENT, label="base"), gr.JSON(label="sources")
@@ -235,6 +235,6 @@ def _checked_names(classes: Any) -> list[str]:
 
 
 def _checked_place(value: float | None) -> int:
-    if value is None or not 0 <= value < actions.CANDIDATES:
+    if value is None or not 0 <= value < actions.CANDIDATES or value != int(value):
         raise ValueError(f"the place must be a whole number from 0 to {actions.CANDIDATES - 1}.")
     return int(value)

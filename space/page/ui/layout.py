@@ -6,6 +6,8 @@ import gradio as gr
 
 from ..core.session import Session
 from ..core.studio import Studio
+from .components import pinned_copy
+from .help import lay_out_help
 from .stage import lay_out_stage
 from .stage_events import add_stage_events
 from .tabs.map_files import lay_out_map_files
@@ -24,12 +26,15 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
         The session of each visitor.
     """
     state = gr.State(Session())  # each visitor gets a copy
-    gr.HTML(
-        "<h1>GroupDNet</h1><p>Paint a label map, and it becomes a picture. Every class has its own appearance: "
-        "<b>redraw one, and the rest stays.</b></p>",
-        elem_id="title",
-        apply_default_css=False,
-    )
+    with gr.Row(elem_id="head"):
+        gr.HTML(
+            "<h1>GroupDNet</h1><p>Paint a label map, and it becomes a picture. Every class has its own appearance: "
+            "<b>redraw one, and the rest stays.</b></p>",
+            elem_id="title",
+            apply_default_css=False,
+        )
+        lay_out_help(studio)
+    pinned_copy("pinned", "picture", "status")
     stage = lay_out_stage(studio)
     with gr.Tabs(elem_id="tools"):
         with gr.Tab("Mix", id="mix-tab"):

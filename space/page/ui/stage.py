@@ -10,7 +10,6 @@ from groupdnet_hub.data.labels import colour_picture
 
 from ..core.actions import CANDIDATES
 from ..core.memory.packed_looks import thumbnail
-from ..core.session import MAX_SEED
 from ..core.studio import Studio
 from .components import file_url, history_row, picture, sentence, shelf_row, strip, upload_button
 from .painter import painter
@@ -108,15 +107,13 @@ def _controls_panel(studio: Studio) -> ControlsPanel:
             seed = gr.Number(
                 studio.first_seed,
                 label="Seed",
-                precision=0,
-                minimum=0,
-                maximum=MAX_SEED,
+                placeholder="drawn by no seed",
                 elem_id="seed",
                 min_width=100,
             )
             draw = gr.Button("Draw this seed", elem_id="sample", min_width=110)
             keep_pixels = gr.Checkbox(
-                False, label="Keep every other pixel", elem_id="keep-pixels", min_width=170
+                False, label="Leave other pixels untouched", elem_id="keep-pixels", min_width=170
             )
     return ControlsPanel(new_sample, undo, redo, keep, seed, draw, keep_pixels)
 

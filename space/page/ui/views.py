@@ -61,12 +61,11 @@ class SessionView:
         new: Session,
         message: str,
         *,
-        seed: int | None = None,
         fixed_classes: Sequence[str] | None = None,
     ) -> Updates:
         """Return :meth:`session` of a new session, on a page that shows the old one."""
         before = None if old.look is None else old.look.mask
-        return self.session(new, message, old=old, before=before, seed=seed, fixed_classes=fixed_classes)
+        return self.session(new, message, old=old, before=before, fixed_classes=fixed_classes)
 
     def session(
         self,
@@ -75,7 +74,6 @@ class SessionView:
         *,
         old: Session | None = None,
         before: np.ndarray | None = None,
-        seed: int | None = None,
         fixed_classes: Sequence[str] | None = None,
     ) -> Updates:
         """Return updates for the picture and all that depends on it.
@@ -85,7 +83,6 @@ class SessionView:
             message: one sentence on what has just happened.
             old: the session that the page shows already; None for a page that shows nothing.
             before: the label map that the canvas holds; it is sent another only if that differs.
-            seed: what the seed field is to show; None leaves it.
             fixed_classes: the classes whose buttons say that redrawing them changes nothing; None leaves them.
         """
         picture, controls, look = self.stage.picture, self.stage.controls, session.look
@@ -95,12 +92,11 @@ class SessionView:
             picture.picture: data_url(look.image),
             picture.status: message,
             picture.candidates: candidates_view(session),
+            controls.seed: look.seed,  # None, where no seed drew it, empties the field
             controls.undo: gr.update(interactive=bool(session.earlier)),
             controls.redo: gr.update(interactive=bool(session.later)),
             self.stage.memory.history: history_view(session, Thumbnails(old)),
         }
-        if seed is not None:
-            updates[controls.seed] = seed
         canvas: dict[str, Any] = {"can_undo": bool(session.earlier), "can_redo": bool(session.later)}
         if fixed_classes is not None:
             canvas["fixed_classes"] = list(fixed_classes)
