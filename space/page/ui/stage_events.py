@@ -127,7 +127,11 @@ def _add_paint_event(studio: Studio, view: SessionView) -> None:
             painted = studio.run(actions.open_map, session, stroke.after, secrets.randbelow(MAX_SEED))
         else:
             painted = studio.run(actions.edit, session, stroke.painted_on(look.mask))
-        new = [] if look is None else _new_classes(studio.labels.names, look.mask, stroke.after)
+        new = (
+            []
+            if look is None
+            else _new_classes(studio.labels.names, look.mask, sessions.current(painted).mask)
+        )
         message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
         # The canvas holds the map after the stroke, and puts on another what it has painted since.
         updates = view.session(
