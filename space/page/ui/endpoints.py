@@ -100,7 +100,9 @@ def _fields() -> dict[str, Any]:
     }
 
 
-def open_map(studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool) -> Answer:
+def open_map(
+    studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool = False
+) -> Answer:
     """Draw a label map, but for locked classes in a new appearance or, if asked for, in that of the picture."""
     label, unknown = actions.read_upload(label_map, studio.labels, studio.size)
     opened = studio.run(actions.open_map, session, label, checked_seed(seed), same_appearance)
