@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("gradio", reason="the page needs gradio")
 
 from page.ui import link_preview
+from page.ui.transfer import ChangedPages
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
@@ -26,12 +27,10 @@ GRADIOS = (
 
 
 def visit(picture: Path | None) -> TestClient:
-    options = link_preview.preview_options(picture)
     routes = [Route("/", lambda request: HTMLResponse(GRADIOS))]
     routes += [Route("/plain", lambda request: PlainTextResponse(GRADIOS))]
-    return TestClient(
-        Starlette(routes=[*options.get("routes", []), *routes], middleware=options["middleware"])
-    )
+    app = Starlette(routes=[*link_preview.preview_routes(picture), *routes])
+    return TestClient(ChangedPages(app, [link_preview.with_preview(picture)]))
 
 
 def tags(text: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
@@ -17,78 +18,91 @@ from groupdnet_hub.data.person_frames import Box
 
 from ..core import actions, photos
 from ..core import session as sessions
-from ..core.film import film_positions, write_film
+from ..core.film import Film
 from ..core.lazy_model import refusing
 from ..core.photo_reading.files import WholePhoto, read_whole
 from ..core.photo_reading.frames import checked_frame, scaled
 from ..core.photo_reading.parser import why_no_parser
+from ..core.redraw import candidates as choices
+from ..core.redraw.colour_wish import PIECE, Granted
 from ..core.served_files import served_picture
 from ..core.session import CURRENT, Session, checked_seed
 from ..core.studio import Studio
-from .events import WORKER, fixed_sentence, redraw
+from .choice_events import picked_sentence, wish_sentence
+from .events import FILMS, WORKER, fixed_sentence, redraw
 
 # The session, and what is answered: mostly the file of the picture, and a sentence.
 Answer = tuple[Any, ...]
+_TOLD = (
+    "<h1>For programs</h1><p>All that the page does, programs can do too, in Python, JavaScript and by curl: "
+    "<b>Use via API</b>, at the bottom of this page, lists what there is to call and how. One client is one session, "
+    "which starts with what the page shows when it opens.</p>"
+)
 
 
-def add_endpoints(studio: Studio, state: gr.State) -> None:
-    """Offer every action of the page to programs."""
-    # One column of components that are never shown; their labels name the parameters.
+def add_endpoints_page(studio: Studio) -> None:
+    """Offer every action of the page to programs.
+
+    On a page of their own: gradio loads the scripts of all components of a page, hidden ones too, and those that the
+    endpoints' files and pictures need are half of all.
+    """
+    gr.HTML(_TOLD, elem_id="title", elem_classes="endpoints", apply_default_css=False)
+    state = gr.State(Session())
+    # One column of components that are never shown.
     with gr.Column(visible=False):
         call = gr.Button()
-        label_map = gr.File(type="filepath", label="label_map")
-        photo, box = gr.File(type="filepath", label="photo"), gr.JSON(value=None, label="box")
-        cut_out = gr.Checkbox(False, label="cut_out")
-        seed = gr.Number(0, label="seed")
-        same_appearance = gr.Checkbox(False, label="same_appearance")
-        class_name = gr.Textbox(label="class_name")
-        keep_pixels = gr.Checkbox(False, label="keep_pixels")
-        place = gr.Number(0, label="place")
-        classes = gr.JSON(label="classes")
-        name = gr.Textbox(label="name")
-        base, sources = gr.Textbox(CURRENT, label="base"), gr.JSON(label="sources")
-        first, second = gr.Textbox(CURRENT, label="first"), gr.Textbox(label="second")
-        t = gr.Number(0.5, label="t")
-        changing = gr.JSON(value=None, label="classes")
-        kind, whole = gr.Textbox("gif", label="kind"), gr.Checkbox(False, label="whole")
+        fields = _fields()
         picture = gr.Image(type="filepath", format="png", label="picture")
         message = gr.Textbox(label="message")
         pictures = gr.Gallery(format="png", label="pictures")
         found, file = gr.JSON(label="looks"), gr.File(label="film")
 
-    def add(action: Callable[..., Answer], inputs: list[Any], *outputs: Any) -> None:
+    def add(action: Callable[..., Answer], *outputs: Any) -> None:
         @functools.wraps(action)
         def on_call(session: Session, *arguments: Any) -> Answer:
             return refusing(action)(studio, studio.enter(session), *arguments)
 
         # gradio reads the names of the parameters from it; the studio is none of them.
-        signature = inspect.signature(action)
-        on_call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=list(signature.parameters.values())[1:]
-        )
+        _, *parameters = inspect.signature(action).parameters.values()
+        on_call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        inputs = [fields[one.name] for one in parameters[1:]]
         call.click(on_call, [state, *inputs], [state, *outputs], api_name=action.__name__, **WORKER)
 
-    drawn = (picture, message)
-    add(open_map, [label_map, seed, same_appearance], *drawn)
-    add(sample, [seed], *drawn)
-    add(reroll, [class_name, seed, keep_pixels], *drawn)
-    add(candidates, [class_name, seed, keep_pixels], pictures, message)
-    add(pick, [place], *drawn)
-    add(lock, [classes], message)
-    add(edit, [label_map], *drawn)
-    add(undo, [], *drawn)
-    add(redo, [], *drawn)
-    add(keep, [], *drawn)
-    add(looks, [], found)
-    add(show, [name], *drawn)
-    add(mix, [base, sources], *drawn)
-    add(morph, [first, second, t, changing], *drawn)
-    add(film, [first, second, changing, kind, whole], file)
-    add(parse, [photo, box], *drawn)
-    add(encode, [photo, label_map, cut_out, box], *drawn)
+    for action in (open_map, sample, reroll, pick, at_strength, edit, undo, redo, keep, show, mix, morph):
+        add(action, picture, message)
+    for action in (parse, encode):
+        add(action, picture, message)
+    add(candidates, pictures, message)
+    add(colour_wish, pictures, message)
+    add(nine_samples, pictures, message)
+    add(lock, message)
+    add(looks, found)
+    # No session is changed by it, so that no other call waits for its end.
+    filming = [state, *(fields[name] for name in ("first", "second", "classes", "kind", "whole"))]
+    call.click(_film_of(studio), filming, file, api_name="film", **FILMS)
 
 
-def open_map(studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool) -> Answer:
+def _fields() -> dict[str, Any]:
+    """Lay out a component for each parameter that an endpoint has, by its name, which is also its label."""
+    return {
+        **{name: gr.File(type="filepath", label=name) for name in ("label_map", "photo")},
+        **{
+            name: gr.Checkbox(False, label=name)
+            for name in ("cut_out", "same_appearance", "keep_pixels", "whole")
+        },
+        **{name: gr.Textbox(label=name) for name in ("class_name", "name", "second", "colour")},
+        **{name: gr.Textbox(CURRENT, label=name) for name in ("base", "first")},
+        **{name: gr.Number(0, label=name) for name in ("seed", "place")},
+        **{name: gr.JSON(label=name) for name in ("classes", "sources", "box")},
+        "t": gr.Number(0.5, label="t"),
+        "strength": gr.Number(1, label="strength"),
+        "kind": gr.Textbox("gif", label="kind"),
+    }
+
+
+def open_map(
+    studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool = False
+) -> Answer:
     """Draw a label map, but for locked classes in a new appearance or, if asked for, in that of the picture."""
     label, unknown = actions.read_upload(label_map, studio.labels, studio.size)
     opened = studio.run(actions.open_map, session, label, checked_seed(seed), same_appearance)
@@ -115,17 +129,42 @@ def reroll(studio: Studio, session: Session, class_name: str, seed: float, keep_
 def candidates(studio: Studio, session: Session, class_name: str, seed: float, keep_pixels: bool) -> Answer:
     """Draw four candidates of a class."""
     drawn, told = redraw(studio, session, class_name, checked_seed(seed), keep_pixels)
-    pictures = [
-        (served_picture(look.image), f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates
-    ]
-    if pictures:
-        told = f"{len(pictures)} candidates for {drawn.redrawn}; /pick takes one by its place."
-    return drawn, pictures, told
+    if drawn.candidates:
+        told = f"{len(drawn.candidates)} candidates for {drawn.redrawn}; /pick takes one by its place."
+    return drawn, _pictures(drawn), told
+
+
+def colour_wish(studio: Studio, session: Session, class_name: str, colour: str, keep_pixels: bool) -> Answer:
+    """Draw candidates of a class that are as near to a colour as the model has any."""
+    name, look = actions.redrawable(studio.config, session, class_name), sessions.current(session)
+    if studio.fixed_classes.holds(name):
+        return choices.put_away(session), [], fixed_sentence(name)
+    *_, granted = studio.colour_wishes.grant(look, name, colour, keep_pixels)
+    assert isinstance(granted, Granted)
+    offered = choices.offer(session, granted.looks, name, keep_pixels)
+    return offered, _pictures(offered), wish_sentence(name, colour, granted)
+
+
+def nine_samples(studio: Studio, session: Session, seed: float) -> Answer:
+    """Draw nine samples to pick one from."""
+    looks, seeds = [], choices.seeds_from(checked_seed(seed), choices.SAMPLES)
+    for first in range(0, len(seeds), PIECE):
+        looks += studio.run(choices.whole_samples, session, seeds[first : first + PIECE])
+    offered = choices.offer(session, looks)
+    return offered, _pictures(offered), "Nine samples; /pick takes one by its place."
 
 
 def pick(studio: Studio, session: Session, place: float) -> Answer:
     """Take one of the candidates."""
-    return _answer(actions.pick(session, _checked_place(place)), f"Took candidate {_checked_place(place)}.")
+    if place is None or place != int(place):
+        raise ValueError("the place must be a whole number from 0.")
+    return _answer(choices.pick(session, int(place)), f"Took candidate {int(place)}.")
+
+
+def at_strength(studio: Studio, session: Session, strength: float) -> Answer:
+    """Show the picked candidate at a strength."""
+    shown = studio.run(choices.at_strength, session, strength)
+    return _answer(shown, picked_sentence(shown))
 
 
 def lock(studio: Studio, session: Session, classes: list[str]) -> Answer:
@@ -183,20 +222,31 @@ def morph(
     return _answer(morphed, f"Between {first} and {second}, at {t:g}.")
 
 
-def film(
-    studio: Studio,
-    session: Session,
-    first: str,
-    second: str,
-    classes: list[str] | None,
-    kind: str,
-    whole: bool,
-) -> Answer:
-    """Answer with the file of a film between two looks; ``whole``: over the full range."""
-    chosen, pictures = None if classes is None else _checked_names(classes), []
-    for positions in film_positions(whole):
-        pictures += studio.run(actions.morph_frames, session, first, second, positions, chosen)
-    return session, str(write_film(pictures, kind))
+def _film_of(studio: Studio) -> Callable[..., Awaitable[str]]:
+    """Return the endpoint of films; a client that cancels its job, or is gone, stops the film."""
+
+    async def film(  # noqa: PLR0913  (the endpoint's parameters, and what gradio gives beside them)
+        session: Session,
+        first: str,
+        second: str,
+        classes: list[str] | None,
+        kind: str,
+        whole: bool,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio finds it by its default)
+    ) -> str:
+        """Answer with the file of a film between two looks; ``whole``: over the full range."""
+        names = None if classes is None else refusing(_checked_names)(classes)
+        wanted = refusing(Film)(first, second, names, kind, whole)
+        steps = refusing(studio.films.make)(str(request.session_hash), studio.enter(session), wanted)
+        async with aclosing(steps):
+            async for step in steps:
+                if step.path is not None:
+                    return str(step.path)
+                progress((step.drawn, step.total), desc="Drawing", unit="pictures")
+        raise gr.Error("The film was stopped.", print_exception=False)
+
+    return film
 
 
 def parse(studio: Studio, session: Session, photo: str, box: list[float] | None = None) -> Answer:
@@ -261,7 +311,7 @@ def _checked_names(classes: Any) -> list[str]:
     return classes
 
 
-def _checked_place(value: float | None) -> int:
-    if value is None or not 0 <= value < actions.CANDIDATES or value != int(value):
-        raise ValueError(f"the place must be a whole number from 0 to {actions.CANDIDATES - 1}.")
-    return int(value)
+def _pictures(session: Session) -> list[tuple[str, str]]:
+    """Return files of the candidates, with what each is."""
+    what = session.redrawn or "sample"
+    return [(served_picture(look.image), f"{what}, seed {look.seed}") for look in session.candidates]

@@ -18,13 +18,10 @@ from .tabs.photo import add_photo_events, lay_out_photo
 from .views import SessionView
 
 
-def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
+def add_studio(page: gr.Blocks, studio: Studio) -> None:
     """Lay out a studio where the page is being made, and connect it.
 
     A further tab is a module in ``tabs/``, with its own panel, and two lines here.
-
-    Returns:
-        The session of each visitor.
     """
     state = gr.State(Session())  # each visitor gets a copy
     with gr.Row(elem_id="head"):
@@ -50,6 +47,5 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
     view = SessionView(studio.labels, state, stage, mix.board, (morph.first, morph.second))
     add_stage_events(page, studio, view)
     add_mix_events(studio, mix, view)
-    add_morph_events(studio, morph_tab, morph, view)
+    add_morph_events(page, studio, morph_tab, morph, view)
     add_photo_events(studio, photo_tab, photo, view)
-    return state

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .transfer import Change
 
 TITLE = "GroupDNet: redraw one class of a picture, keep the rest"
 DESCRIPTION = "Paint a label map: it becomes a picture. Redraw one class, and the rest stays."
@@ -31,12 +30,24 @@ def preview_picture() -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def preview_options(picture: Path | None) -> dict[str, Any]:
-    """Return options of the page's server, with which its pages have our tags, and it the picture if there is one."""
-    options: dict[str, Any] = {"middleware": [Middleware(PreviewTags, tags=preview_tags(picture))]}
-    if picture is not None:
-        options["routes"] = [Route(_ADDRESS, _serving(picture))]
-    return options
+def preview_routes(picture: Path | None) -> list[Route]:
+    """Return what serves the picture, if there is one."""
+    return [] if picture is None else [Route(_ADDRESS, _serving(picture))]
+
+
+def with_preview(picture: Path | None) -> Change:
+    """Return what puts our tags in place of those that gradio writes into each page, of its own name and picture.
+
+    What ``launch(head=...)`` takes comes too late: a script puts it there, and sites run none.
+    """
+    tags = preview_tags(picture).encode()
+
+    def change(path: str, page: bytes) -> bytes:
+        ours = iter([tags])
+        head, script, rest = page.partition(b"<script")
+        return _TAG.sub(lambda _: next(ours, b""), head) + script + rest
+
+    return change
 
 
 def preview_tags(picture: Path | None) -> str:
@@ -66,46 +77,6 @@ def public_address() -> str:
     if urlsplit(root).scheme or not host:
         return root
     return f"https://{host}{root}"
-
-
-class PreviewTags:
-    """Puts our tags in place of those that gradio writes into each page, which show its own name and picture.
-
-    What ``launch(head=...)`` takes comes too late: a script puts it there, and sites run none.
-    """
-
-    def __init__(self, app: ASGIApp, tags: str) -> None:
-        self.app, self.tags = app, tags.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the app does, but with our tags in what is HTML."""
-        start: Message | None = None
-        parts: list[bytes] = []
-
-        async def send_tagged(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start" and _is_html(message):
-                start = message
-            elif start is None:
-                await send(message)
-            else:
-                parts.append(message.get("body", b""))
-                if not message.get("more_body"):
-                    page = self._tagged(b"".join(parts))
-                    MutableHeaders(raw=start["headers"])["content-length"] = str(len(page))
-                    await send(start)
-                    await send({"type": "http.response.body", "body": page})
-
-        await self.app(scope, receive, send_tagged if scope["type"] == "http" else send)
-
-    def _tagged(self, page: bytes) -> bytes:
-        ours = iter([self.tags])
-        head, script, rest = page.partition(b"<script")
-        return _TAG.sub(lambda _: next(ours, b""), head) + script + rest
-
-
-def _is_html(start: Message) -> bool:
-    return Headers(raw=start["headers"]).get("content-type", "").startswith("text/html")
 
 
 def _serving(picture: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 from PIL import Image
 
-from .components import MAP_FILES, PHOTO_FILES, picture_url, script
+from .components import MAP_FILES, PHOTO_FILES, script, seen_url
 
 # The whole photo is shown at up to this many pixels of its longer side, and the part in the frame.
 _SHOWN, _FRAMED = 900, 640
@@ -85,9 +85,9 @@ def dropped_files() -> gr.HTML:
 
 def shown_photo(photo: Image.Image) -> str:
     """Return a whole photo as the page shows it, as a data URL."""
-    return picture_url(photo, _SHOWN)
+    return seen_url(photo, _SHOWN)
 
 
 def framed_photo(photo: Image.Image) -> str:
     """Return the part of a photo in its frame as the page shows it, as a data URL."""
-    return picture_url(photo, _FRAMED)
+    return seen_url(photo, _FRAMED)

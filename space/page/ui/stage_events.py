@@ -1,4 +1,4 @@
-"""What the stage does: maps and seeds to draw, classes to redraw, lock and paint, the history and the shelf."""
+"""What the stage does: maps and seeds to draw, classes to lock and paint, the history and the shelf."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from ..core import session as sessions
 from ..core.lazy_model import refusing
 from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
-from .events import pressed, redraw, sent_by, waiting_on
+from .choice_events import add_choice_events
+from .events import pressed, sent_by, waiting_on
 from .painter import read_stroke
 from .shelf_events import add_shelf_events
-from .stage import SAME_APPEARANCE
+from .stage import NEW_APPEARANCE, SAME_APPEARANCE
 from .thumbnails import Thumbnails
-from .views import SessionView, Updates, candidates_view, first_choices, history_view
+from .views import SessionView, Updates, first_choices, history_view
 
 
 def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
@@ -27,7 +28,8 @@ def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None
     _add_arrival(page, studio, view)
     _add_map_events(studio, view)
     _add_sample_events(studio, view)
-    _add_class_events(studio, view)
+    add_choice_events(studio, view)
+    _add_lock_event(studio, view)
     _add_paint_event(studio, view)
     _add_history_events(studio, view)
     add_shelf_events(studio, view)
@@ -38,7 +40,9 @@ def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
         opened = studio.enter(session)
         look, first = opened.look, first_choices(opened)
         message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
-        updates = view.session(opened, message, fixed_classes=studio.fixed_classes.known)
+        # The canvas has the map of the opening look, or what the visitor has painted on it since.
+        before = look.mask if look else None
+        updates = view.session(opened, message, before=before, fixed_classes=studio.fixed_classes.known)
         names = opened.names or [CURRENT]
         chosen = zip(view.morph_ends, first, strict=True)
         return updates | {ends: gr.update(choices=names, value=name) for ends, name in chosen}
@@ -65,14 +69,16 @@ def _add_map_events(studio: Studio, view: SessionView) -> None:
         label = studio.example(studio.examples[index])
         return open_map(session, label, typed, appearance, f"Example {index + 1}")
 
-    def on_upload(session: Session, typed: float | None, appearance: str, path: str) -> Updates:
+    def on_upload(
+        session: Session, path: str, typed: float | None, appearance: str = NEW_APPEARANCE
+    ) -> Updates:
         label, unknown = refusing(actions.read_upload)(path, studio.labels, studio.size)
         return open_map(session, label, typed, appearance, "Your label map", unknown)
 
     draws = waiting_on(view.stage.picture.picture)
-    asked = [view.state, seed, panel.appearance]
-    panel.examples.pick(on_example, asked, view.outputs, **draws)
-    panel.upload.upload(on_upload, [*asked, panel.upload], view.outputs, **draws)
+    asked = [seed, panel.appearance]
+    panel.examples.pick(on_example, [view.state, *asked], view.outputs, **draws)
+    panel.upload.upload(on_upload, [view.state, panel.upload, *asked], view.outputs, **draws)
 
 
 def _add_sample_events(studio: Studio, view: SessionView) -> None:
@@ -97,26 +103,8 @@ def _add_sample_events(studio: Studio, view: SessionView) -> None:
     controls.new_sample.click(on_new_sample, view.state, view.outputs, **draws)
 
 
-def _add_class_events(studio: Studio, view: SessionView) -> None:
+def _add_lock_event(studio: Studio, view: SessionView) -> None:
     panel, painter = view.stage.picture, view.stage.map.painter
-
-    def on_reroll(session: Session, keep_pixels: bool, event: gr.EventData) -> Updates:
-        session, name = studio.enter(session), sent_by(event).get("class")
-        drawn, told = redraw(studio, session, name, secrets.randbelow(MAX_SEED), keep_pixels)
-        if not drawn.candidates:
-            gr.Info(told, duration=5)  # on a phone the sentence over the picture is out of sight
-        known = gr.update(fixed_classes=studio.fixed_classes.known)
-        return {
-            view.state: drawn,
-            painter: known,
-            panel.candidates: candidates_view(drawn),
-            panel.status: told,
-        }
-
-    def on_pick(session: Session, event: gr.EventData) -> Updates:
-        picked = refusing(actions.pick)(session, refusing(pressed)(event, len(session.candidates)))
-        told = f"Redrew {picked.redrawn} (seed {sessions.current(picked).seed})."
-        return view.changed(session, picked, told, fixed_classes=studio.fixed_classes.known)
 
     def on_lock(session: Session, event: gr.EventData) -> Updates:
         chosen = sent_by(event).get("locked") or []
@@ -125,15 +113,8 @@ def _add_class_events(studio: Studio, view: SessionView) -> None:
         told = f"New samples keep {names} as it is." if names else "No class is locked."
         return {view.state: locked, panel.status: told}
 
-    painter.reroll(
-        on_reroll,
-        [view.state, view.stage.controls.keep_pixels],
-        [view.state, panel.candidates, panel.status, painter],
-        **waiting_on(panel.candidates),
-    )
     draws = waiting_on(panel.picture)
     painter.lock(on_lock, view.state, [view.state, panel.status], trigger_mode="multiple", **draws)
-    panel.candidates.pick(on_pick, view.state, view.outputs, **draws)
 
 
 def _add_paint_event(studio: Studio, view: SessionView) -> None:
@@ -147,7 +128,11 @@ def _add_paint_event(studio: Studio, view: SessionView) -> None:
             painted = studio.run(actions.open_map, session, stroke.after, secrets.randbelow(MAX_SEED))
         else:
             painted = studio.run(actions.edit, session, stroke.painted_on(look.mask))
-        new = [] if look is None else _new_classes(studio.labels.names, look.mask, stroke.after)
+        new = (
+            []
+            if look is None
+            else _new_classes(studio.labels.names, look.mask, sessions.current(painted).mask)
+        )
         message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
         # The canvas holds the map after the stroke, and puts on another what it has painted since.
         updates = view.session(
