@@ -15,10 +15,10 @@ import torch
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 from torch import Tensor
 
-from groupdnet_hub.io.deep_values import Depth, check_colours, depth_of, grey_bytes
+from groupdnet_hub.io.formats.deep_values import Depth, check_colours, depth_of, grey_bytes
+from groupdnet_hub.io.formats.phone_formats import phone_decoder
 from groupdnet_hub.io.names import near_name
 from groupdnet_hub.io.orientation import FULL_SIZE, TURNED, orientation_in
-from groupdnet_hub.io.phone_formats import phone_decoder
 
 # Larger pictures are refused by their header, before memory is allocated for them; ...
 MAX_PIXELS = 4096 * 4096

@@ -7,7 +7,7 @@ from typing import IO
 
 from PIL import Image, PngImagePlugin
 
-from groupdnet_hub.io.png_chunks import png_chunks
+from groupdnet_hub.io.formats.png_chunks import png_chunks
 
 # Key of Image.info under which a photo that was turned upright keeps the orientation that its file has.
 TURNED = "orientation of the file"
