@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
 
 from page.core.example_maps import ExamplesError, check_examples
 from page.core.model_thread import ModelThread
-from page.core.photo_parser import PhotoParser
+from page.core.photo_reading.parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from page.ui.endpoints import add_endpoints_page
@@ -184,7 +184,8 @@ def main(argv: Sequence[str] = ()) -> None:
             css_paths=STYLES,
             css=proportions(studio.size),
             footer_links=["api", "settings"],
-            max_file_size="25mb",
+            # JPEGs of 50 megapixels have 10 to 30 MB.
+            max_file_size="40mb",
             # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.
             state_session_capacity=200,
             ssr_mode=False,

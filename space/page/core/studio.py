@@ -23,7 +23,7 @@ from .lazy_model import LazyModel, read_config
 from .memory.packed_looks import packed
 from .model_thread import ModelThread
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
-from .photo_parser import PhotoParser
+from .photo_reading.parser import PhotoParser
 from .redraw.colour_wish import ColourWishes
 from .session import Session, ShelfItem
 

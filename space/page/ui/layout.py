@@ -8,6 +8,7 @@ from ..core.session import Session
 from ..core.studio import Studio
 from .components import pinned_copy
 from .help import lay_out_help
+from .photo_components import dropped_files
 from .stage import lay_out_stage
 from .stage_events import add_stage_events
 from .tabs.map_files import lay_out_map_files
@@ -33,6 +34,7 @@ def add_studio(page: gr.Blocks, studio: Studio) -> None:
         lay_out_help(studio)
     pinned_copy("pinned", "picture", "status")
     stage = lay_out_stage(studio)
+    dropped_files()
     with gr.Tabs(elem_id="tools"):
         with gr.Tab("Mix", id="mix-tab"):
             mix = lay_out_mix(studio.labels)
