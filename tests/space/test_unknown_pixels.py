@@ -24,7 +24,6 @@ from page.core.example_maps import example_map
 from page.core.session import Session
 from page.core.studio import Studio
 from page.ui import endpoints
-from page.ui.stage import NEW_APPEARANCE
 from page.ui.tabs.map_files import _unknown
 from PIL import Image
 
@@ -82,7 +81,7 @@ def texts(updates: dict[Any, Any]) -> list[str]:
 def test_an_upload_is_drawn_and_the_sentence_says_what_as(
     studio: Studio, upload: str, known: np.ndarray, unknown: np.ndarray
 ) -> None:
-    updates = events(studio, "on_upload")(studio.enter(Session()), 5, NEW_APPEARANCE, upload)
+    updates = events(studio, "on_upload")(studio.enter(Session()), upload, 5)
     assert f"Your label map, seed 5. {TOLD}" in texts(updates)
     session = next(value for value in updates.values() if isinstance(value, Session))
     mask = sessions.current(session).mask
@@ -96,9 +95,7 @@ def test_a_map_without_unknown_pixels_is_told_as_before(
     studio: Studio, known: np.ndarray, tmp_path: Path
 ) -> None:
     label_picture(known, FIGURE_LABELS).save(tmp_path / "known.png")
-    updates = events(studio, "on_upload")(
-        studio.enter(Session()), 5, NEW_APPEARANCE, str(tmp_path / "known.png")
-    )
+    updates = events(studio, "on_upload")(studio.enter(Session()), str(tmp_path / "known.png"), 5)
     assert "Your label map, seed 5." in texts(updates)
 
 
@@ -116,7 +113,7 @@ def test_a_model_that_ignores_nothing_refuses_with_a_way_out(plain: Studio, uplo
     assert "If such pixels are unknown, paint them as the class" in str(refused.value)
     assert "classes.json" not in str(refused.value)  # which a visitor has not
     with pytest.raises(gr.Error, match="If such pixels are unknown"):
-        events(plain, "on_upload")(session, 3, NEW_APPEARANCE, upload)
+        events(plain, "on_upload")(session, upload, 3)
 
 
 def test_a_page_ignores_what_its_variable_lists(
