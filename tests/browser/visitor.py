@@ -33,8 +33,21 @@ def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE
     pytest.fail(f"waited {patience:.0f} s for {what}")
 
 
-def open_page(browser: Any, address: str, width: int = 1280, height: int = 1000) -> None:
-    """Visit the page anew, and wait until the first picture is there and nothing moves any more."""
+def open_page(
+    browser: Any, address: str, width: int = 1280, height: int = 1000, *, known: bool = False
+) -> None:
+    """Visit the page anew, and wait until the first picture is there and nothing moves any more.
+
+    Args:
+        browser: the visitor's.
+        address: of the page.
+        width: of the window.
+        height: of the window.
+        known: whether the browser still has the work of earlier visits.
+    """
+    if not known:
+        forgotten = {"origin": address.rstrip("/"), "storageTypes": "indexeddb"}
+        browser.execute_cdp_cmd("Storage.clearDataForOrigin", forgotten)
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(address)

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from groupdnet_hub import Look
 from groupdnet_hub.data.labels import colour_picture
 from groupdnet_hub.io.images import read_photo
 
@@ -19,8 +20,10 @@ from ..core import actions, photos
 from ..core import session as sessions
 from ..core.film import film_positions, write_film
 from ..core.lazy_model import refusing
+from ..core.memory.picture_files import picture_file
+from ..core.memory.saved_work import work_of
 from ..core.photo_parser import why_no_parser
-from ..core.served_files import served_picture
+from ..core.served_files import served_file, served_picture
 from ..core.session import CURRENT, Session, checked_seed
 from ..core.studio import Studio
 from .events import WORKER, fixed_sentence, redraw
@@ -51,12 +54,14 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
         picture = gr.Image(type="filepath", format="png", label="picture")
         message = gr.Textbox(label="message")
         pictures = gr.Gallery(format="png", label="pictures")
+        work, saved = gr.File(type="filepath", label="work"), gr.File(label="work")
         found, file = gr.JSON(label="looks"), gr.File(label="film")
 
     def add(action: Callable[..., Answer], inputs: list[Any], *outputs: Any) -> None:
         @functools.wraps(action)
         def on_call(session: Session, *arguments: Any) -> Answer:
-            return refusing(action)(studio, studio.enter(session), *arguments)
+            changed, *answer = refusing(action)(studio, studio.enter(session), *arguments)
+            return changed, *(_served(studio, part) for part in answer)
 
         # gradio reads the names of the parameters from it; the studio is none of them.
         signature = inspect.signature(action)
@@ -76,6 +81,8 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     add(undo, [], *drawn)
     add(redo, [], *drawn)
     add(keep, [], *drawn)
+    add(save_work, [], saved)
+    add(open_work, [work], *drawn)
     add(looks, [], found)
     add(show, [name], *drawn)
     add(mix, [base, sources], *drawn)
@@ -111,9 +118,7 @@ def reroll(studio: Studio, session: Session, class_name: str, seed: float, keep_
 def candidates(studio: Studio, session: Session, class_name: str, seed: float, keep_pixels: bool) -> Answer:
     """Draw four candidates of a class."""
     drawn, told = redraw(studio, session, class_name, checked_seed(seed), keep_pixels)
-    pictures = [
-        (served_picture(look.image), f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates
-    ]
+    pictures = [(look, f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates]
     if pictures:
         told = f"{len(pictures)} candidates for {drawn.redrawn}; /pick takes one by its place."
     return drawn, pictures, told
@@ -150,6 +155,17 @@ def keep(studio: Studio, session: Session) -> Answer:
     """Put the look on the shelf."""
     kept = sessions.keep(session)
     return _answer(kept, kept.shelf[-1].name)
+
+
+def save_work(studio: Studio, session: Session) -> Answer:
+    """Answer with one file of the history, the shelf and the locks."""
+    return session, served_file(work_of(session).to_bytes(studio.identity), "groupdnet-work.zip")
+
+
+def open_work(studio: Studio, session: Session, work: str) -> Answer:
+    """Open saved work, a look, or a picture that carries its look."""
+    opened = studio.open_file(work, session)
+    return _answer(opened.session, opened.told)
 
 
 def looks(studio: Studio, session: Session) -> Answer:
@@ -217,11 +233,20 @@ def encode(studio: Studio, session: Session, photo: str, label_map: str, cut_out
     label, unknown = photos.photo_map(put, label_map, studio.labels, studio.size)
     encoded = studio.run(photos.encode, put, label, cut_out, unknown)
     item = encoded.shelf[-1]
-    return encoded, served_picture(item.look.image), item.name
+    return encoded, item.look, item.name
 
 
 def _answer(session: Session, message: str) -> Answer:
-    return session, served_picture(sessions.current(session).image), message
+    return session, sessions.current(session), message
+
+
+def _served(studio: Studio, part: Any) -> Any:
+    """Return a part of an answer as gradio takes it: looks are the files of their pictures."""
+    if isinstance(part, list):
+        return [(_served(studio, look), caption) for look, caption in part]
+    if isinstance(part, Look):
+        return served_file(picture_file(part, studio.identity), "picture.png")
+    return part
 
 
 def _checked_names(classes: Any) -> list[str]:

@@ -6,6 +6,7 @@ import gradio as gr
 
 from ..core.session import Session
 from ..core.studio import Studio
+from .keeping_events import add_keeping_events, keeper
 from .stage import lay_out_stage
 from .stage_events import add_stage_events
 from .tabs.map_files import lay_out_map_files
@@ -40,8 +41,10 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
             photo = lay_out_photo(studio)
         with gr.Tab("Map files", id="own-maps-tab"):
             lay_out_map_files(studio.labels)
-    view = SessionView(studio.labels, state, stage, mix.board, (morph.first, morph.second))
+    ends = (morph.first, morph.second)
+    view = SessionView(studio.labels, state, stage, mix.board, ends, keeper(), lambda: studio.identity)
     add_stage_events(page, studio, view)
+    add_keeping_events(studio, stage.memory.work, view)
     add_mix_events(studio, mix, view)
     add_morph_events(studio, morph_tab, morph, view)
     add_photo_events(studio, photo_tab, photo, view)

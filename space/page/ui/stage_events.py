@@ -117,7 +117,7 @@ def _add_class_events(studio: Studio, view: SessionView) -> None:
         locked = refusing(sessions.lock)(studio.enter(session), studio.labels, chosen)
         names = ", ".join(locked.locked)
         told = f"New samples keep {names} as it is." if names else "No class is locked."
-        return {view.state: locked, panel.status: told}
+        return {**view.kept(locked), panel.status: told}
 
     painter.reroll(
         on_reroll,
@@ -126,7 +126,9 @@ def _add_class_events(studio: Studio, view: SessionView) -> None:
         **waiting_on(panel.candidates),
     )
     draws = waiting_on(panel.picture)
-    painter.lock(on_lock, view.state, [view.state, panel.status], trigger_mode="multiple", **draws)
+    painter.lock(
+        on_lock, view.state, [view.state, view.keeper, panel.status], trigger_mode="multiple", **draws
+    )
     panel.candidates.pick(on_pick, view.state, view.outputs, **draws)
 
 

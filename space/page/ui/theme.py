@@ -6,7 +6,10 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLES = [Path(__file__).parent / "static" / name for name in ("style.css", "widgets.css", "memory.css")]
+STYLES = [
+    Path(__file__).parent / "static" / name
+    for name in ("style.css", "widgets.css", "memory.css", "keeper.css")
+]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 
