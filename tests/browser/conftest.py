@@ -79,7 +79,7 @@ def upright_address(upright_folder: Path) -> Iterator[str]:
 
 @contextmanager
 def serve(
-    model_folder: Path | None, examples: Path | None, folder: Path, **variables: str
+    model_folder: Path | None, examples: Path | None, folder: Path, *, port: int = 0, **variables: str
 ) -> Iterator[tuple[str, int]]:
     """Run ``python space/app.py`` on a free port, from when it answers: its address and process number.
 
@@ -87,10 +87,11 @@ def serve(
         model_folder: of the model that it draws with; None for the bundled one.
         examples: of its maps; None for the bundled ones.
         folder: for its log.
+        port: of its address; a free one by default.
         variables: of its environment.
     """
     pytest.importorskip("gradio", reason="the page needs gradio")
-    port, log = free_port(), folder / "log.txt"
+    port, log = port or free_port(), folder / "log.txt"
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from ..core import session as sessions
 from ..core.lazy_model import refusing
 from ..core.memory.model_identity import ModelIdentity
 from ..core.memory.opened_files import described
@@ -103,7 +104,7 @@ def kept_work(session: Session, model: ModelIdentity) -> dict[str, Any]:
 
 def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> None:
     """Connect the keeper and the buttons for the work as a whole."""
-    component = view.keeper
+    component, painter = view.keeper, view.stage.map.painter
 
     def on_lacks(session: Session, event: gr.EventData) -> Any:
         keys = sent_by(event).get("keys")
@@ -114,11 +115,16 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
 
     def shown(before: Session, after: Session, told: str, replaced: bool) -> dict[Any, Any]:
         updates = view.session(
-            after, told, old=before if not replaced else None, fixed_classes=studio.fixed_classes.known
+            after,
+            told,
+            old=None if replaced else before,
+            seed=sessions.current(after).seed,
+            fixed_classes=studio.fixed_classes.known,
         )
-        locks = gr.update(**{**updates[view.stage.map.painter], "locked": list(after.locked)})
+        locks = {"classes": list(after.locked), "work": after.work}
+        canvas = {**updates.get(painter, {}), "locks": locks, "__type__": "update"}
         kept = {**kept_work(after, studio.identity), "opened": replaced}
-        return updates | {component: gr.update(work=kept), view.stage.map.painter: locks}
+        return updates | {component: gr.update(work=kept), painter: canvas}
 
     def on_restore(session: Session, event: gr.EventData) -> dict[Any, Any]:
         sent = sent_by(event)

@@ -50,6 +50,7 @@ def painter(
         actions=actions,
         backdrop=None,
         fixed_classes=[],
+        locks=None,
     )
 
 

@@ -2,7 +2,7 @@
 // props: work (what there is to keep; see kept_work in keeping_events.py), sent: {asked, looks} after "lacks", download:
 // {name, src} of a file to save, refused (another number after each "restore" that was refused).
 const TAB = "groupdnet-work"; // of this tab's storage: the id of its work, by which a reload knows it
-const CHECKED = 10000; // ms between two looks at whether the server is still the same one
+const CHECKED = 5000; // ms between two looks at whether the server is still the same one
 const bar = element.querySelector(".keeper");
 const arrived = new Map(); // looks that are not in the store yet
 const gone = new Set(); // looks that the server no longer has
@@ -61,7 +61,7 @@ function save() {
       if (missing.length) return ask(missing);
       for (const key of keysOf(work)) arrived.delete(key);
       tabsWork(work.id);
-      element.dataset.kept = [work.id, work.at, ...(work.steps ?? []), ...work.shelf.map(({ name }) => name), ...work.locked].join(" ");
+      bar.dataset.kept = [work.id, work.at, ...(work.steps ?? []), ...work.shelf.map(({ name }) => name), ...work.locked].join(" ");
     } catch (error) {
       const full = error?.name === "QuotaExceededError";
       trouble(full ? "This browser has no room left for your work: save it as a file." : "This browser cannot keep your work: save it as a file before you leave.");
@@ -201,14 +201,16 @@ function onPress(event) {
 }
 
 // A server that was started again knows nothing of this page's work, and would go on with an empty session.
+const known = window.gradio_config?.app_id;
 let checked = Date.now();
-let server = null;
 async function checkServer() {
-  if (server !== null && Date.now() - checked < CHECKED) return;
+  if (Date.now() - checked < CHECKED) return;
   checked = Date.now();
   const found = await serverId();
-  if (server !== null && found !== null && found !== server && store) offer(LOST, [current, tabsWork()].filter(Boolean));
-  server = found ?? server;
+  if (!store || !known || !found || found === known || current === "") return;
+  const lost = current;
+  current = "";
+  offer(LOST, [lost, tabsWork()]);
 }
 
 async function serverId() {

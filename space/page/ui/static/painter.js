@@ -211,11 +211,23 @@ function take(id) {
 
 function toggle(id) {
   if (!locked.delete(id)) locked.add(id);
+  showLock(id);
+  draw();
+  trigger("lock", { locked: [...locked].map((one) => classes[one].name) });
+}
+
+// Of work that was brought back.
+function setLocks() {
+  locked.clear();
+  classes.forEach(({ name }, id) => props.locks?.classes.includes(name) && locked.add(id));
+  classes.forEach((_, id) => showLock(id));
+  draw();
+}
+
+function showLock(id) {
   const { lock } = rows[id];
   lock.setAttribute("aria-pressed", locked.has(id));
   lock.replaceChildren(icon(locked.has(id) ? ICONS.locked : ICONS.open));
-  draw();
-  trigger("lock", { locked: [...locked].map((one) => classes[one].name) });
 }
 
 // Zoom so that the point stays where it is in the window.
@@ -253,6 +265,7 @@ function showBackdrop() {
 watch("value", show);
 watch("backdrop", showBackdrop);
 watch("fixed_classes", markFixed);
+if (props.actions) watch("locks", setLocks);
 choose("brush");
 resize(2);
 take(chosen);
