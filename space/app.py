@@ -168,7 +168,7 @@ def main(argv: Sequence[str] = ()) -> None:
             css=proportions(studio.size),
             footer_links=["api", "settings"],
             max_file_size="25mb",
-            # A session holds some twenty pictures with their codes: a few MB.
+            # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.
             state_session_capacity=200,
             ssr_mode=False,
         )

@@ -161,7 +161,11 @@ def test_mix_takes_each_class_from_its_look(pipeline: GroupDNetPipeline, opened:
     with pytest.raises(ValueError, match="at least one class"):
         actions.mix(pipeline, sampled, CURRENT, {})
     with pytest.raises(ValueError, match="nothing is taken"):
-        actions.mix(pipeline, kept, CURRENT, {"hair": "look 1"})
+        actions.mix(pipeline, kept, CURRENT, {"hair": CURRENT})
+    # The kept look is the picture itself: mixed with it, nothing changes and nothing is added.
+    unchanged = actions.mix(pipeline, kept, CURRENT, {"hair": "look 1"})
+    assert unchanged.look is kept.look
+    assert unchanged.earlier == ()
 
 
 def test_mix_is_on_the_map_of_the_base_and_of_classes_that_both_show(
