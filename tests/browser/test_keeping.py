@@ -157,6 +157,7 @@ def test_work_of_another_day_or_model(browser: Any, page_address: str) -> None:
     assert "2 pictures, 0 looks on the shelf, on " in texts(browser, "#keeper p")[0]
     # A wrong press loses nothing: not even where other work is begun after it.
     click(browser, "#keeper .main ~ button")
+    click(browser, "#keeper .shut")
     draw_seed(browser, 4)
     wait_until_kept(browser)
     click(browser, "#earlier-work")

@@ -35,7 +35,8 @@ from tests.helpers.page_models import MORE_LABELS, save_examples
 
 SPACE = ROOT / "space"
 ENDPOINTS = (
-    "open_map sample reroll candidates pick lock edit undo redo keep looks show mix morph film parse encode"
+    "open_map sample reroll candidates pick lock edit undo redo keep looks show mix morph film parse encode "
+    "save_work open_work"
 )
 
 

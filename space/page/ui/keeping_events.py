@@ -113,17 +113,17 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
         found = {key: base64.b64encode(looks[key].archive).decode() for key in asked if key in looks}
         return gr.update(sent={"asked": asked, "looks": found})
 
-    def shown(before: Session, after: Session, told: str, replaced: bool) -> dict[Any, Any]:
+    def shown(before: Session, after: Session, told: str, opened: str) -> dict[Any, Any]:
         updates = view.session(
             after,
             told,
-            old=None if replaced else before,
+            old=None if opened else before,
             seed=sessions.current(after).seed,
             fixed_classes=studio.fixed_classes.known,
         )
         locks = {"classes": list(after.locked), "work": after.work}
         canvas = {**updates.get(painter, {}), "locks": locks, "__type__": "update"}
-        kept = {**kept_work(after, studio.identity), "opened": replaced}
+        kept = {**kept_work(after, studio.identity), "opened": opened}
         return updates | {component: gr.update(work=kept), painter: canvas}
 
     def on_restore(session: Session, event: gr.EventData) -> dict[Any, Any]:
@@ -132,15 +132,18 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
         restored = refusing(read_work)(
             sent.get("work"), looks, studio.enter(Session()), studio.identity, studio.config
         )
-        return shown(session, restored, f"Everything is back: {described(restored)}.", replaced=True)
+        return shown(session, restored, f"Everything is back: {described(restored)}.", "browser")
 
     def on_open(session: Session, path: str) -> dict[Any, Any]:
         session = studio.enter(session)
         opened = refusing(studio.open_file)(path, session)
-        return shown(session, opened.session, opened.told, opened.replaced)
+        return shown(session, opened.session, opened.told, "file" if opened.replaced else "")
 
     def on_save(session: Session) -> dict[Any, Any]:
-        work = refusing(work_of)(studio.enter(session))
+        if session == Session():  # a page's session has a picture, unless its server was started again
+            session, told = studio.enter(session), "There is no work to save yet."
+            return {**view.kept(session), view.stage.picture.status: told}
+        work = refusing(work_of)(session)
         told = "Your work is saved as one file: “Open work” brings it back, on any computer."
         if work.left_out:
             told += (
@@ -148,7 +151,7 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
             )
         archive = file_url(work.to_bytes(studio.identity), "application/zip")
         download = {"name": "groupdnet-work.zip", "src": archive}
-        return {component: gr.update(download=download), view.stage.picture.status: told}
+        return {view.state: session, component: gr.update(download=download), view.stage.picture.status: told}
 
     draws = waiting_on(view.stage.picture.picture)
     # These only read the session, so they wait for nobody.
@@ -159,7 +162,7 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
     again = "() => ({__type__: 'update', refused: Math.random()})"
     restored.failure(None, None, component, js=again, api_visibility="private")
     panel.open.upload(on_open, [view.state, panel.open], view.outputs, **draws)
-    panel.save.click(on_save, view.state, [component, view.stage.picture.status], **draws)
+    panel.save.click(on_save, view.state, [view.state, component, view.stage.picture.status], **draws)
 
 
 def _archives(sent: Any) -> Mapping[str, bytes]:

@@ -31,6 +31,7 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
         elem_id="title",
         apply_default_css=False,
     )
+    keeps = keeper()
     stage = lay_out_stage(studio)
     with gr.Tabs(elem_id="tools"):
         with gr.Tab("Mix", id="mix-tab"):
@@ -42,7 +43,7 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
         with gr.Tab("Map files", id="own-maps-tab"):
             lay_out_map_files(studio.labels)
     ends = (morph.first, morph.second)
-    view = SessionView(studio.labels, state, stage, mix.board, ends, keeper(), lambda: studio.identity)
+    view = SessionView(studio.labels, state, stage, mix.board, ends, keeps, lambda: studio.identity)
     add_stage_events(page, studio, view)
     add_keeping_events(studio, stage.memory.work, view)
     add_mix_events(studio, mix, view)

@@ -14,9 +14,10 @@ let saving = Promise.resolve();
 let troubled = false;
 
 const tabsWork = (id) => {
+  const name = `${TAB}-${props.work.model.digest}`;
   try {
-    if (id) sessionStorage.setItem(TAB, id);
-    return sessionStorage.getItem(TAB);
+    if (id) sessionStorage.setItem(name, id);
+    return sessionStorage.getItem(name);
   } catch {
     return null; // storage is switched off
   }
@@ -57,7 +58,7 @@ function save() {
     if (work.bare || asking) return;
     if (work.left_out) trouble(`Your work has outgrown what is kept: its oldest ${work.left_out} pictures are not. Save it as a file in time.`);
     try {
-      const missing = await putWork(store, without(work, gone), arrived, work.opened ? replaced : null);
+      const missing = await putWork(store, without(work, gone), arrived, work.opened === "browser" ? replaced : null);
       if (missing.length) return ask(missing);
       for (const key of keysOf(work)) arrived.delete(key);
       tabsWork(work.id);
@@ -102,6 +103,8 @@ const LOST = "The server was started again, and has begun anew. ";
 const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 const button = (text, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, text);
 
+const shut = () => button("\u2715", close, { "aria-label": "Close", class: "shut" });
+
 function told(work) {
   return `${counted(work.steps.length, "picture")}, ${counted(work.shelf.length, "look")} on the shelf, ${ago(work.changed)}`;
 }
@@ -139,7 +142,7 @@ async function list() {
   if (!works.length) return note("There is no other work of this model in this browser.");
   show(
     make("p", {}, "Earlier work in this browser"),
-    button("\u2715", close, { "aria-label": "Close", class: "shut" }),
+    shut(),
     make(
       "ul",
       {},
@@ -150,7 +153,7 @@ async function list() {
           make("img", { src: work.picture, alt: "" }),
           make("span", {}, told(work)),
           button("Go on with it", () => goOn(work), { "data-work": work.id }),
-          button("Delete", () => deleteWork(store, work.id).then(list), { "aria-label": `Delete the work of ${told(work)}` }),
+          button("Delete", () => confirm("Delete this work for good?") && deleteWork(store, work.id).then(list), { "aria-label": `Delete the work of ${told(work)}` }),
         ),
       ),
     ),
@@ -171,11 +174,13 @@ function show(...parts) {
 }
 
 function close() {
+  const focused = bar.contains(document.activeElement);
   bar.replaceChildren();
+  if (focused) document.querySelector("#earlier-work")?.focus({ preventScroll: true });
 }
 
 function note(text) {
-  show(make("p", { role: "status" }, text), button("\u2715", close, { "aria-label": "Close", class: "shut" }));
+  show(make("p", { role: "status" }, text), shut());
 }
 
 // ---- the page's buttons, files, and the server
@@ -243,6 +248,7 @@ async function carriesLook(file) {
   return false;
 }
 
+bar.addEventListener("keydown", (event) => event.key === "Escape" && close());
 (window.groupdnetTakers ??= []).push(take);
 document.addEventListener("click", onPress, true);
 document.addEventListener("visibilitychange", () => element.isConnected && document.visibilityState === "visible" && checkServer());
@@ -250,6 +256,7 @@ watch("work", onWork);
 watch("sent", onSent);
 watch("download", saveFile);
 watch("refused", () => {
+  replaced = null;
   for (const one of bar.querySelectorAll("button")) one.disabled = false;
 });
 onWork();
