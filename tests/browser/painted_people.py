@@ -35,12 +35,14 @@ from tests.browser.visitor import (  # noqa: E402
     open_page,
     paint,
     pixels,
+    set_brush,
     upload,
     wait_for,
 )
 
-# Points are (x, y) on a map of this size; brushes are the page's, 0 to 3: 1, 4, 10 and 20 pixels.
+# Points are (x, y) on a map of this size; strokes name their brush by its place in BRUSHES, which are pixels across.
 WIDTH, HEIGHT = 128, 256
+BRUSHES = (1, 4, 10, 20)
 Stroke = tuple[int, tuple[tuple[int, int], ...]]
 SHAPES: dict[str, tuple[Stroke, ...]] = {
     "torso": ((3, ((57, 60), (57, 112))), (3, ((71, 60), (71, 112)))),
@@ -133,7 +135,7 @@ def paint_person(
         take = "document.querySelector(arguments[0]).click()"
         browser.execute_script(take, f"#painter [data-class='{labels.id_of(class_)}'] .class-name")
         for brush, points in SHAPES[shape]:
-            browser.execute_script(take, f"#painter [data-tool=size-{brush}]")
+            set_brush(browser, BRUSHES[brush])
             paint(browser, *((x / WIDTH, y / HEIGHT) for x, y in points))
     settle(browser)
     return canvas_map(browser, labels=labels)

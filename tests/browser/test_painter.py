@@ -16,11 +16,14 @@ from tests.browser.visitor import (
     canvas_map,
     canvas_pixels,
     changed_by,
+    choose_class,
+    choose_tool,
     click,
     decoded,
     open_page,
     paint,
     pixels,
+    set_brush,
     status,
     wait_for,
 )
@@ -30,23 +33,11 @@ pytestmark = pytest.mark.browser
 SHOES = FIGURE_LABELS.id_of("shoes")
 
 
-def choose(browser: Any, class_id: int) -> None:
-    click(browser, f"#painter [data-class='{class_id}'] .class-name")
-
-
-def tool(browser: Any, name: str) -> None:
-    selector = f"#painter [data-tool={name}]"
-    click(browser, selector)
-    if name in ("brush", "fill", "eraser"):
-        button = browser.find_element("css selector", selector)
-        wait_for(lambda: button.get_attribute("aria-pressed") == "true", f"the tool {name} to be taken")
-
-
 def test_a_stroke_paints_palette_pixels_and_the_picture_follows(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     before = canvas_map(browser)
     height, width = before.shape
-    choose(browser, HAIR)
+    choose_class(browser, HAIR)
     drawn, followed = changed_by(browser, lambda: paint(browser, (0.1, 0.2), (0.3, 0.2)))
     after = canvas_map(browser)
     painted = after != before
@@ -61,17 +52,17 @@ def test_a_stroke_paints_palette_pixels_and_the_picture_follows(browser: Any, pa
     assert change[painted].mean() > 4 * change[height // 2 :].mean()
     wait_for(lambda: status(browser) == "The picture follows the map.", "the sentence")
 
-    tool(browser, "undo")
+    choose_tool(browser, "undo")
     wait_for(lambda: np.array_equal(canvas_map(browser), before), "the map as it was")
     wait_for(lambda: np.array_equal(pixels(browser), drawn), "the picture as it was")
-    tool(browser, "redo")
+    choose_tool(browser, "redo")
     wait_for(lambda: np.array_equal(pixels(browser), followed), "the painted picture")
 
 
 def test_undo_of_the_picture_brings_its_map_back(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     before = canvas_map(browser)
-    choose(browser, SHOES)
+    choose_class(browser, SHOES)
     changed_by(browser, lambda: paint(browser, (0.8, 0.1)))
     wait_for(lambda: status(browser) == "New on the map: shoes.", "the sentence")
     assert not browser.find_element(
@@ -87,12 +78,12 @@ def test_undo_of_the_picture_brings_its_map_back(browser: Any, page_address: str
 def test_fill_and_eraser(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     before = canvas_map(browser)
-    tool(browser, "fill")
-    choose(browser, SHOES)
+    choose_tool(browser, "fill")
+    choose_class(browser, SHOES)
     changed_by(browser, lambda: paint(browser, (0.5, 0.6)))
     filled = canvas_map(browser)
     assert np.array_equal(filled == SHOES, before == TOP)
-    tool(browser, "eraser")
+    choose_tool(browser, "eraser")
     changed_by(browser, lambda: paint(browser, (0.45, 0.6), (0.55, 0.6)))
     erased = canvas_map(browser)
     gone = erased != filled
@@ -100,18 +91,23 @@ def test_fill_and_eraser(browser: Any, page_address: str) -> None:
     assert set(np.unique(erased[gone])) == {0}
 
 
-def test_brushes_have_sizes_and_the_smallest_is_a_pixel(browser: Any, page_address: str) -> None:
+def test_brushes_are_from_one_pixel_to_a_quarter_of_the_width(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
-    choose(browser, HAIR)
+    choose_class(browser, HAIR)
+    across = "return document.querySelector('#painter .ring').getBoundingClientRect().width"
+    width = browser.find_element("css selector", "#painter canvas").size["width"]
     areas = []
-    for index, x in enumerate((0.06, 0.15, 0.25, 0.9)):
+    for pixels_wide, x in ((1, 0.06), (7, 0.15), (32, 0.85)):
         before = canvas_map(browser)
-        tool(browser, f"size-{index}")
-        paint(browser, (x, 0.1))
+        set_brush(browser, pixels_wide)
+        assert browser.find_element("css selector", "#painter .across").text == f"{pixels_wide} px"
+        paint(browser, (x, 0.2))
         areas.append(int((canvas_map(browser) != before).sum()))
-    assert areas[0] == 1
-    assert areas == sorted(areas)
-    assert areas[3] > 100
+        # The circle at the pointer shows it.
+        assert browser.execute_script(across) == pytest.approx(pixels_wide / before.shape[1] * width, abs=1)
+    assert areas == pytest.approx([1, 7**2 * np.pi / 4, 32**2 * np.pi / 4], rel=0.1)
+    slider = browser.find_element("css selector", "#painter .tools input[type=range]")
+    assert (slider.get_attribute("min"), slider.get_attribute("max")) == ("1", "32")
 
 
 def test_keyboard(browser: Any, page_address: str) -> None:
@@ -121,7 +117,7 @@ def test_keyboard(browser: Any, page_address: str) -> None:
     canvas = browser.find_element("css selector", "#painter canvas")
     browser.execute_script("arguments[0].focus()", canvas)
     press = ActionChains(browser)
-    press.send_keys("b", "[", "[", "[", str(SHOES + 1))
+    press.send_keys("b", *"[" * 12, "]", "[", str(SHOES + 1))
     press.key_down(Keys.SHIFT).send_keys(Keys.ARROW_UP).key_up(Keys.SHIFT).send_keys(
         Keys.ARROW_LEFT, " "
     ).perform()
@@ -133,7 +129,7 @@ def test_keyboard(browser: Any, page_address: str) -> None:
         lambda: f"shoes · column {column}, row {row}" in status(browser, "#painter .painting"), "the sentence"
     )
     ActionChains(browser).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
-    assert np.array_equal(canvas_map(browser), before)
+    wait_for(lambda: np.array_equal(canvas_map(browser), before), "the map as it was")
 
 
 def test_the_class_under_the_pointer_is_named(browser: Any, page_address: str) -> None:
@@ -153,12 +149,12 @@ def test_zoom_paints_finer_and_keeps_the_middle(browser: Any, page_address: str)
     open_page(browser, page_address)
     before = canvas_map(browser)
     for _ in range(2):
-        tool(browser, "in")
+        choose_tool(browser, "in")
     viewport = browser.find_element("css selector", "#painter .viewport")
     canvas = browser.find_element("css selector", "#painter canvas")
     assert canvas.size["width"] == pytest.approx(4 * viewport.size["width"], rel=0.05)
-    choose(browser, SHOES)
-    tool(browser, "size-0")
+    choose_class(browser, SHOES)
+    set_brush(browser, 1)
     box = viewport.rect
     ActionChains(browser).move_to_element(viewport).click().perform()
     after = canvas_map(browser)

@@ -210,6 +210,28 @@ def paint(browser: Any, *points: tuple[float, float], painter: str = "#painter")
     chain.release().perform()
 
 
+def set_brush(browser: Any, pixels: int, painter: str = "#painter") -> None:
+    """Move the slider of the brush's size."""
+    script = """
+        const slider = document.querySelector(arguments[0] + " .tools input[type=range]");
+        slider.value = arguments[1];
+        slider.dispatchEvent(new Event("input"));
+        slider.dispatchEvent(new Event("change"));
+    """
+    browser.execute_script(script, painter, pixels)
+
+
+def choose_class(browser: Any, class_id: int, painter: str = "#painter") -> None:
+    click(browser, f"{painter} [data-class='{class_id}'] .class-name")
+
+
+def choose_tool(browser: Any, name: str, painter: str = "#painter") -> None:
+    selector = f"{painter} [data-tool={name}]"
+    click(browser, selector)
+    button = browser.find_element("css selector", selector)
+    wait_for(lambda: button.get_attribute("aria-pressed") in ("true", None), f"the tool {name} to be taken")
+
+
 def severe_entries(browser: Any) -> list[dict[str, Any]]:
     return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 

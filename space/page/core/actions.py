@@ -28,13 +28,42 @@ _IF_UNKNOWN = (
 _MOST_UNKNOWN = 0.5
 
 
-def open_map(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap, seed: int) -> Session:
-    """Show a sample on another label map.
+def open_map(
+    pipeline: GroupDNetPipeline,
+    session: Session,
+    label_map: LabelMap,
+    seed: int,
+    same_appearance: bool = False,
+) -> Session:
+    """Show another label map.
+
+    Args:
+        pipeline: the model.
+        session: the visitor's.
+        label_map: the map.
+        seed: of the classes that are drawn anew: those that are not locked, or not on the map before.
+        same_appearance: only classes that were not on the map before are drawn anew.
 
     Raises:
         ValueError: if it cannot be read as a label map of the model's classes.
     """
-    return show(session, _sampled(pipeline, label_map, seed))
+    label, look = read_map(pipeline, label_map), session.look
+    if look is None:
+        return show(session, _sampled(pipeline, label, seed))
+    instance = instances_of(pipeline, label)
+    if same_appearance:
+        return show(session, pipeline.edit(look, label, seed=seed, instance=instance))
+    kept = kept_by_locks(session, pipeline.labels, label)
+    if not kept:
+        return show(session, _sampled(pipeline, label, seed))
+    sources: dict[str | int, Look] = dict.fromkeys(kept, _own(pipeline, look))
+    return show(session, pipeline.mix(label, sources, seed=seed, instance=instance))
+
+
+def kept_by_locks(session: Session, labels: LabelSet, label: np.ndarray) -> tuple[str, ...]:
+    """Return the locked classes that stay as they are on another label map, int [H, W]: those of both maps."""
+    here = current(session).classes
+    return tuple(name for name in session.locked if name in here and (label == labels.id_of(name)).any())
 
 
 def draw_maps(pipeline: GroupDNetPipeline, wanted: Sequence[tuple[LabelMap, int]]) -> list[Look]:

@@ -41,6 +41,7 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
         photo = gr.File(type="filepath", label="photo")
         cut_out = gr.Checkbox(False, label="cut_out")
         seed = gr.Number(0, precision=0, label="seed")
+        same_appearance = gr.Checkbox(False, label="same_appearance")
         class_name = gr.Textbox(label="class_name")
         keep_pixels = gr.Checkbox(False, label="keep_pixels")
         place = gr.Number(0, precision=0, label="place")
@@ -71,7 +72,7 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
         call.click(on_call, [state, *inputs], [state, *outputs], api_name=action.__name__, **WORKER)
 
     drawn = (picture, message)
-    add(open_map, [label_map, seed], *drawn)
+    add(open_map, [label_map, seed, same_appearance], *drawn)
     add(sample, [seed], *drawn)
     add(reroll, [class_name, seed, keep_pixels], *drawn)
     add(candidates, [class_name, seed, keep_pixels], pictures, message)
@@ -92,11 +93,12 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     add(encode, [photo, label_map, cut_out], *drawn)
 
 
-def open_map(studio: Studio, session: Session, label_map: str, seed: float) -> Answer:
-    """Draw a label map."""
+def open_map(studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool) -> Answer:
+    """Draw a label map, but for locked classes in a new appearance or, if asked for, in that of the picture."""
     label, unknown = actions.read_upload(label_map, studio.labels, studio.size)
-    opened = studio.run(actions.open_map, session, label, checked_seed(seed))
-    return _answer(opened, f"Drawn with seed {checked_seed(seed)}.{unknown}")
+    opened = studio.run(actions.open_map, session, label, checked_seed(seed), same_appearance)
+    how = "The same appearance, new classes" if same_appearance else "Drawn"
+    return _answer(opened, f"{how} with seed {checked_seed(seed)}.{unknown}")
 
 
 def sample(studio: Studio, session: Session, seed: float) -> Answer:

@@ -18,6 +18,8 @@ from .painter import painter
 
 # Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.
 UPRIGHT = 1.5
+# What another map is drawn in.
+NEW_APPEARANCE, SAME_APPEARANCE = "New appearance", "Same appearance"
 WAITING = "The first picture is being drawn"
 
 
@@ -45,9 +47,10 @@ class ControlsPanel:
 
 @dataclass(frozen=True)
 class MapPanel:
-    """The picture's label map, and maps to start from."""
+    """The picture's label map, and maps to start from: in a new appearance, or in that of the picture."""
 
     painter: gr.HTML
+    appearance: gr.Radio
     examples: gr.HTML
     upload: gr.UploadButton
 
@@ -132,14 +135,23 @@ def _map_panel(studio: Studio) -> MapPanel:
         }
         for number, path in enumerate(studio.examples, start=1)
     ]
-    canvas = painter("painter", studio.labels, studio.size, actions=True)
+    canvas = painter("painter", studio.labels, studio.size, actions=True, picture="picture")
     with gr.Column(elem_id="maps-panel"):
-        if maps:
-            gr.HTML("<h2>Maps to start from</h2>", apply_default_css=False)
+        with gr.Row(elem_id="maps-head"):
+            if maps:
+                gr.HTML("<h2>Maps to start from</h2>", apply_default_css=False)
+            appearance = gr.Radio(
+                [NEW_APPEARANCE, SAME_APPEARANCE],
+                value=NEW_APPEARANCE,
+                label="What a map is drawn in",
+                show_label=False,
+                elem_id="appearance",
+                min_width=100,
+            )
         with gr.Row(elem_id="map-sources"):
             examples = strip("examples", "Example label maps", "", maps)
             upload = upload_button("Upload a label map", "upload")
-    return MapPanel(canvas, examples, upload)
+    return MapPanel(canvas, appearance, examples, upload)
 
 
 def _memory_panel() -> MemoryPanel:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import gradio as gr
 import numpy as np
+
+from groupdnet_hub import LabelSet
 
 from ..core import actions
 from ..core import session as sessions
@@ -14,8 +15,9 @@ from ..core.lazy_model import refusing
 from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
 from .events import pressed, redraw, sent_by, waiting_on
-from .painter import read_canvas
+from .painter import read_stroke
 from .shelf_events import add_shelf_events
+from .stage import SAME_APPEARANCE
 from .thumbnails import Thumbnails
 from .views import SessionView, Updates, candidates_view, first_choices, history_view
 
@@ -48,24 +50,27 @@ def _add_map_events(studio: Studio, view: SessionView) -> None:
     panel, seed = view.stage.map, view.stage.controls.seed
 
     def open_map(
-        session: Session, label: np.ndarray, typed: float | None, what: str, more: str = ""
+        session: Session, label: np.ndarray, typed: float | None, appearance: str, what: str, more: str = ""
     ) -> Updates:
         session, number = studio.enter(session), refusing(checked_seed)(typed)
-        opened = studio.run(actions.open_map, session, label, number)
-        told = f"{what}, seed {number}.{more}"
+        same = appearance == SAME_APPEARANCE
+        opened = studio.run(actions.open_map, session, label, number, same)
+        told = f"{what}, {_how_opened(session, studio.labels, label, number, same)}.{more}"
         return view.changed(session, opened, told, fixed_classes=studio.fixed_classes.known)
 
-    def on_example(session: Session, typed: float | None, event: gr.EventData) -> Updates:
+    def on_example(session: Session, typed: float | None, appearance: str, event: gr.EventData) -> Updates:
         index = refusing(pressed)(event, len(studio.examples))
-        return open_map(session, studio.example(studio.examples[index]), typed, f"Example {index + 1}")
+        label = studio.example(studio.examples[index])
+        return open_map(session, label, typed, appearance, f"Example {index + 1}")
 
-    def on_upload(session: Session, path: str, typed: float | None) -> Updates:
+    def on_upload(session: Session, typed: float | None, appearance: str, path: str) -> Updates:
         label, unknown = refusing(actions.read_upload)(path, studio.labels, studio.size)
-        return open_map(session, label, typed, "Your label map", unknown)
+        return open_map(session, label, typed, appearance, "Your label map", unknown)
 
     draws = waiting_on(view.stage.picture.picture)
-    panel.examples.pick(on_example, [view.state, seed], view.outputs, **draws)
-    panel.upload.upload(on_upload, [view.state, panel.upload, seed], view.outputs, **draws)
+    asked = [view.state, seed, panel.appearance]
+    panel.examples.pick(on_example, asked, view.outputs, **draws)
+    panel.upload.upload(on_upload, [*asked, panel.upload], view.outputs, **draws)
 
 
 def _add_sample_events(studio: Studio, view: SessionView) -> None:
@@ -135,37 +140,45 @@ def _add_class_events(studio: Studio, view: SessionView) -> None:
 def _add_paint_event(studio: Studio, view: SessionView) -> None:
     painter = view.stage.map.painter
 
-    def on_paint(session: Session, canvas: str | None) -> Updates:
+    def on_paint(session: Session, event: gr.EventData) -> Updates:
         session = studio.enter(session)
-        label = refusing(read_canvas)(canvas, studio.labels, studio.size)
+        stroke = refusing(read_stroke)(sent_by(event), studio.labels, studio.size)
         look = session.look
         if look is None:  # a model without examples: the first thing painted is the first picture
-            painted = studio.run(actions.open_map, session, label, secrets.randbelow(MAX_SEED))
+            painted = studio.run(actions.open_map, session, stroke.after, secrets.randbelow(MAX_SEED))
         else:
-            painted = studio.run(actions.edit, session, label)
-        new = [] if look is None else _new_classes(studio.labels.names, look.mask, label)
+            painted = studio.run(actions.edit, session, stroke.painted_on(look.mask))
+        new = [] if look is None else _new_classes(studio.labels.names, look.mask, stroke.after)
         message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
-        # The canvas holds this map, or one with a further stroke.
-        return view.session(
-            painted, message, old=session, before=label, fixed_classes=studio.fixed_classes.known
+        # The canvas holds the map after the stroke, and puts on another what it has painted since.
+        updates = view.session(
+            painted, message, old=session, before=stroke.after, fixed_classes=studio.fixed_classes.known
         )
+        return updates | {painter: {**updates[painter], "strokes": stroke.number}}
 
-    # While one stroke is drawn the next may be painted: the last one counts.
-    draws: dict[str, Any] = {"trigger_mode": "always_last", **waiting_on(view.stage.picture.picture)}
-    painter.paint(on_paint, [view.state, painter], view.outputs, **draws)
+    draws = waiting_on(view.stage.picture.picture)
+    painted = painter.paint(on_paint, view.state, view.outputs, trigger_mode="multiple", **draws)
+    # The canvas keeps a stroke that was not drawn, and sends it with the next.
+    refused = "() => ({__type__: 'update', refused: Math.random()})"
+    painted.failure(None, None, painter, js=refused, api_visibility="private")
 
 
 def _add_history_events(studio: Studio, view: SessionView) -> None:
-    controls, history = view.stage.controls, view.stage.memory.history
+    controls, history, painter = view.stage.controls, view.stage.memory.history, view.stage.map.painter
 
     def changed(old: Session, new: Session, message: str) -> Updates:
         return view.changed(old, new, message, fixed_classes=studio.fixed_classes.known)
 
+    # Keys that are held may ask for more steps than there are.
     def on_undo(session: Session) -> Updates:
-        return changed(session, refusing(sessions.undo)(session), "Back to the picture before.")
+        if not session.earlier:
+            return {view.stage.picture.status: "There is nothing to undo."}
+        return changed(session, sessions.undo(session), "Back to the picture before.")
 
     def on_redo(session: Session) -> Updates:
-        return changed(session, refusing(sessions.redo)(session), "Forward to the picture after.")
+        if not session.later:
+            return {view.stage.picture.status: "There is nothing to redo."}
+        return changed(session, sessions.redo(session), "Forward to the picture after.")
 
     def on_pick(session: Session, event: gr.EventData) -> Updates:
         index = refusing(pressed)(event, len(refusing(sessions.history)(session)))
@@ -179,10 +192,26 @@ def _add_history_events(studio: Studio, view: SessionView) -> None:
 
     draws = waiting_on(view.stage.picture.picture)
     history.missing(on_missing, view.state, [history, *view.looks_outputs], **draws)
-    controls.undo.click(on_undo, view.state, view.outputs, **draws)
-    controls.redo.click(on_redo, view.state, view.outputs, **draws)
+    for asks, step in (
+        (controls.undo.click, on_undo),
+        (painter.undo, on_undo),
+        (controls.redo.click, on_redo),
+        (painter.redo, on_redo),
+    ):
+        asks(step, view.state, view.outputs, trigger_mode="multiple", **draws)
     history.pick(on_pick, view.state, view.outputs, **draws)
 
 
 def _new_classes(names: tuple[str, ...], before: np.ndarray, after: np.ndarray) -> list[str]:
     return [names[class_id] for class_id in np.setdiff1d(after, before)]
+
+
+def _how_opened(session: Session, labels: LabelSet, label: np.ndarray, seed: int, same: bool) -> str:
+    """Return how another label map was drawn, as the end of a sentence."""
+    if session.look is None:
+        return f"seed {seed}"
+    if same:
+        new = _new_classes(labels.names, session.look.mask, label)
+        return "in the same appearance" + (f", {', '.join(new)} with seed {seed}" if new else "")
+    kept = actions.kept_by_locks(session, labels, label)
+    return f"seed {seed}" + (f", but {', '.join(kept)} as before" if kept else "")

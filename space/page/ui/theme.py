@@ -6,10 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLES = [
-    Path(__file__).parent / "static" / name
-    for name in ("style.css", "widgets.css", "memory.css", "keeper.css")
-]
+_SHEETS = ("style.css", "widgets.css", "painter.css", "memory.css", "keeper.css")
+STYLES = [Path(__file__).parent / "static" / name for name in _SHEETS]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 

@@ -91,8 +91,7 @@ class SessionView:
             session: the session to show.
             message: one sentence on what has just happened.
             old: the session that the page shows already; None for a page that shows nothing.
-            before: the label map that the canvas holds; it is sent another only if that differs, so that a stroke
-                which the visitor has begun meanwhile stays.
+            before: the label map that the canvas holds; it is sent another only if that differs.
             seed: what the seed field is to show; None leaves it.
             fixed_classes: the classes whose buttons say that redrawing them changes nothing; None leaves them.
         """
@@ -109,11 +108,12 @@ class SessionView:
         }
         if seed is not None:
             updates[controls.seed] = seed
-        canvas: dict[str, Any] = {} if fixed_classes is None else {"fixed_classes": list(fixed_classes)}
+        canvas: dict[str, Any] = {"can_undo": bool(session.earlier), "can_redo": bool(session.later)}
+        if fixed_classes is not None:
+            canvas["fixed_classes"] = list(fixed_classes)
         if before is None or not np.array_equal(before, look.mask):
             canvas["value"] = canvas_value(look.mask, self.labels)
-        if canvas:
-            updates[self.stage.map.painter] = gr.update(**canvas)
+        updates[self.stage.map.painter] = gr.update(**canvas)
         return updates | self.looks(session, old)
 
     def looks(self, session: Session, old: Session | None) -> Updates:

@@ -1,34 +1,53 @@
-// Pointer, touch and keyboard on the label canvas (painter.js).
+// Pointer, touch and keyboard on the label canvas.
 let cursor = { x: width / 2, y: height / 2 }; // of the keyboard
+// What is being painted: the ids ``before`` it, the points it went through, and the tool; none between strokes.
 let stroke = null;
 const fingers = new Map();
 
-function position(event) {
-  const box = canvas.getBoundingClientRect();
-  return { x: ((event.clientX - box.left) / box.width) * width, y: ((event.clientY - box.top) / box.height) * height };
-}
-
 const painted = () => (tool === "eraser" ? blank : chosen);
 
+// Where strokes go: as they are painted, and mirrored.
+const sides = (points) => (axis === null ? [points] : [points, points.map(mirrored)]);
+
 function begin(point) {
-  map.remember();
-  stroke = { at: point };
-  if (tool === "fill") map.fill(point, chosen);
-  else map.stamp(point, size, painted());
+  stroke = { before: map.ids.slice(), points: [point], tool };
+  if (tool === "fill") for (const [start] of sides([point])) map.fill(start, chosen);
+  else if (SHAPES.has(tool)) outline();
+  else for (const [start] of sides([point])) map.stamp(start, size, painted());
   draw();
+}
+
+function go(point) {
+  const last = stroke.points.at(-1);
+  if (SHAPES.has(stroke.tool)) {
+    stroke.points = stroke.tool === "lasso" ? [...stroke.points, point] : [stroke.points[0], point];
+    outline();
+  } else if (stroke.tool !== "fill") {
+    for (const [from, to] of sides([last, point])) map.line(from, to, size, painted());
+    stroke.points = [point];
+  }
+}
+
+// A rectangle or a lasso as far as it goes, on the map as it was.
+function outline() {
+  map.ids = stroke.before.slice();
+  for (const points of sides(stroke.points))
+    if (stroke.tool === "lasso") map.outline(points, chosen);
+    else map.rectangle(points[0], points.at(-1), chosen);
 }
 
 function end(keep) {
   if (!stroke) return;
+  const { before } = stroke;
   stroke = null;
-  const ids = map.ids;
-  const changed = map.takeBack();
-  if (keep && changed) {
-    map.remember();
-    map.ids = ids;
-    commit();
-  } else draw();
+  if (keep && !sameIds(before, map.ids)) commit(before);
+  else {
+    map.ids = before;
+    draw();
+  }
 }
+
+const abandon = () => end(false);
 
 // Two fingers move and zoom; what the first one had begun is taken back.
 function pinch(event) {
@@ -43,35 +62,38 @@ function pinch(event) {
   magnify((zoom * spread(after)) / Math.max(1, spread(before)), now);
 }
 
+function tell(point) {
+  under.textContent = describe(point);
+  if (map.at(point)) encircle(point, tool === "brush" || tool === "eraser" ? size : 1);
+  else hideRing();
+}
+
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button) return;
   event.preventDefault();
   canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
   fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-  if (fingers.size === 1) begin(position(event));
-  else end(false);
+  abandon(); // a second finger, or what the keyboard had begun
+  if (fingers.size > 1) return;
+  if (tool === "dropper" || event.altKey) pickUp(position(event));
+  else begin(position(event));
 });
 canvas.addEventListener("pointermove", (event) => {
   if (fingers.size === 2 && fingers.has(event.pointerId)) return pinch(event);
   tell(position(event));
-  if (!stroke || tool === "fill") return;
+  if (!stroke || !fingers.has(event.pointerId)) return;
   const passed = event.getCoalescedEvents?.() ?? [];
-  for (const one of passed.length ? passed : [event]) {
-    const point = position(one);
-    map.line(stroke.at, point, size, painted());
-    stroke.at = point;
-  }
+  for (const one of passed.length ? passed : [event]) go(position(one));
   draw();
 });
 for (const kind of ["pointerup", "pointercancel"])
   canvas.addEventListener(kind, (event) => {
-    fingers.delete(event.pointerId);
-    end(kind === "pointerup");
+    if (fingers.delete(event.pointerId)) end(kind === "pointerup");
   });
 canvas.addEventListener("pointerleave", () => {
   under.textContent = "\u00a0";
-  ring.hidden = true;
+  hideRing();
 });
 viewport.addEventListener(
   "wheel",
@@ -86,38 +108,68 @@ viewport.addEventListener(
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const KEYS = {
   b: () => choose("brush"),
-  f: () => choose("fill"),
   e: () => choose("eraser"),
-  "[": () => resize(SIZES.indexOf(size) - 1),
-  "]": () => resize(SIZES.indexOf(size) + 1),
+  f: () => choose("fill"),
+  r: () => choose("rectangle"),
+  l: () => choose("lasso"),
+  i: () => choose("dropper"),
+  m: toggleMirror,
+  h: flipMap,
+  "[": () => resizeBy(-1),
+  "]": () => resizeBy(1),
   "+": () => magnify(zoom * 2),
   "=": () => magnify(zoom * 2),
   "-": () => magnify(zoom / 2),
 };
 
-function paintAtCursor() {
-  begin(cursor);
-  end(true);
+// Space and Enter: a dab, a fill, a class; the corners of a rectangle; those of a lasso, which Enter closes.
+function paintAtCursor(key) {
+  if (tool === "dropper") return pickUp(cursor);
+  if (stroke && stroke.tool === "lasso" && key === " ") stroke.points.push(cursor);
+  else if (stroke) end(true);
+  else {
+    begin(cursor);
+    if (!SHAPES.has(tool)) end(true);
+    else stroke.points.push(cursor);
+  }
+  tell(cursor);
+}
+
+function moveCursor([x, y], far) {
+  cursor = {
+    x: Math.max(0.5, Math.min(width - 0.5, Math.floor(cursor.x + x * far) + 0.5)),
+    y: Math.max(0.5, Math.min(height - 0.5, Math.floor(cursor.y + y * far) + 0.5)),
+  };
+  if (stroke && !fingers.size) {
+    stroke.points[stroke.points.length - 1] = cursor;
+    outline();
+    draw();
+  }
   tell(cursor);
 }
 
 canvas.addEventListener("keydown", (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (event.ctrlKey || event.metaKey) {
-    if (key === "z" && !event.shiftKey) stepBack();
-    else if (key === "y" || key === "z") stepForth();
-    else return;
-  } else if (ARROWS[key]) {
-    const far = event.shiftKey ? Math.max(1, Math.round(width / 16)) : 1;
-    const [x, y] = ARROWS[key];
-    cursor = {
-      x: Math.max(0.5, Math.min(width - 0.5, Math.floor(cursor.x + x * far) + 0.5)),
-      y: Math.max(0.5, Math.min(height - 0.5, Math.floor(cursor.y + y * far) + 0.5)),
-    };
-    tell(cursor);
-  } else if (key === " " || key === "Enter") paintAtCursor();
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (ARROWS[key]) moveCursor(ARROWS[key], event.shiftKey ? Math.max(1, Math.round(width / 16)) : 1);
+  else if (key === " " || key === "Enter") paintAtCursor(key);
+  else if (key === "Escape" && stroke) abandon();
   else if (/^[1-9]$/.test(key) && key <= classes.length) take(key - 1);
   else if (KEYS[key]) KEYS[key]();
   else return;
   event.preventDefault();
 });
+
+// Undo and redo by key: on the stage from anywhere on the page, except where text is edited.
+function stepByKey(event) {
+  if (event.defaultPrevented || event.altKey || !(event.ctrlKey || event.metaKey)) return;
+  const key = event.key.toLowerCase();
+  if (key !== "z" && key !== "y") return;
+  if (event.target.closest?.("textarea, [contenteditable], input:not([type=range], [type=radio], [type=checkbox])")) return;
+  event.preventDefault();
+  if (key === "z" && !event.shiftKey) stepBack();
+  else stepForth();
+}
+
+if (actions) onPage("keydown", stepByKey);
+else element.addEventListener("keydown", stepByKey);
