@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from groupdnet_hub import LabelSet
+from groupdnet_hub import LabelSet, Look
 
 from ..core import photos
 from ..core import session as sessions
@@ -99,7 +99,7 @@ class SessionView:
         if look is None:
             return {**self.kept(session), picture.status: message}
         updates: Updates = {
-            picture.picture: file_url(picture_file(look, self.model()), "image/png"),
+            picture.picture: self.file_of(look),
             picture.status: message,
             picture.candidates: candidates_view(session),
             controls.undo: gr.update(interactive=bool(session.earlier)),
@@ -138,6 +138,10 @@ class SessionView:
             self.board: {"looks": board},
             **{ends: gr.update(choices=session.names) for ends in self.morph_ends},
         }
+
+    def file_of(self, look: Look) -> str:
+        """Return the picture of a look, which carries the look, as a data URL."""
+        return file_url(picture_file(look, self.model()), "image/png")
 
     def kept(self, session: Session) -> Updates:
         """Return updates for the session itself, and what the browser keeps of it."""

@@ -12,7 +12,7 @@ from ...core.actions import MORPH_SPAN
 from ...core.film import film_positions, write_film
 from ...core.session import CURRENT, Session
 from ...core.studio import Studio
-from ..components import data_url, picture
+from ..components import picture
 from ..events import waiting_on
 from ..views import SessionView, Updates
 
@@ -88,7 +88,7 @@ def add_morph_events(studio: Studio, tab: gr.Tab, panel: MorphPanel, view: Sessi
     """Connect the tab."""
 
     def on_slide(session: Session, first: str, second: str, t: float, classes: list[str]) -> str:
-        return data_url(studio.run(actions.between, studio.enter(session), first, second, t, classes).image)
+        return view.file_of(studio.run(actions.between, studio.enter(session), first, second, t, classes))
 
     def on_use(session: Session, first: str, second: str, t: float, classes: list[str]) -> Updates:
         session = studio.enter(session)
