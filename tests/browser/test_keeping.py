@@ -167,6 +167,7 @@ def test_work_of_another_day_or_model(browser: Any, page_address: str) -> None:
     wait_for(lambda: len(texts(browser, "#keeper li")) == 1, "the work that was begun after it")
 
 
+@pytest.mark.slow
 def test_two_tabs_do_not_eat_each_others_work(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     draw_seed(browser, 11)
@@ -216,6 +217,32 @@ def test_a_killed_server_loses_nothing(model_folder: Path, examples: Path, tmp_p
             reload(browser, address)
             go_on(browser)
             assert state(browser) == made
+
+
+WITHOUT = [
+    ("delete Object.getPrototypeOf(window).indexedDB; delete window.indexedDB", "This browser keeps no work"),
+    (
+        "IDBObjectStore.prototype.put = () => { throw new DOMException('', 'QuotaExceededError') }",
+        "This browser has no room left for your work",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "said"), WITHOUT, ids=["private", "full"])
+def test_a_browser_that_keeps_nothing_says_so(
+    browser: Any, page_address: str, before: str, said: str
+) -> None:
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": before})
+    try:
+        open_page(browser, page_address)
+        draw_seed(browser, 3)
+        wait_for(lambda: any(one.startswith(said) for one in texts(browser, "#keeper p")), "the sentence")
+        click(browser, "#keeper .shut")
+        keep(browser)
+        wait_until_idle(browser)
+        assert texts(browser, "#keeper p") == []
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 DOWNLOADS = """

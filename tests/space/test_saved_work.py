@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
@@ -10,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import app
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -21,6 +24,9 @@ from page.core.memory.opened_files import OpenedFile, open_file
 from page.core.memory.picture_files import look_of_picture, picture_file
 from page.core.memory.saved_work import WORK_FILE, read_files, read_work, work_of
 from page.core.session import MAX_SEED, Session
+from page.core.studio import Studio
+from page.ui import endpoints
+from page.ui.keeping_events import kept_work
 from PIL import Image
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, Look
@@ -280,3 +286,62 @@ def test_pictures_that_are_not_this_models_or_hostile_are_refused(
     monkeypatch.setattr("page.core.memory.picture_files._MOST_LOOK", 100)
     with pytest.raises(ValueError, match="carries no look"):
         look_of_picture(content, MODEL, config)
+
+
+# ---- the page
+
+
+@pytest.fixture
+def studio(tmp_path: Path, examples: Path) -> Studio:
+    config = GroupDNetConfig.for_labels(FIGURE_LABELS, image_size=(64, 64), width=4)
+    GroupDNet(config).save_pretrained(tmp_path / "model")
+    return Studio(str(tmp_path / "model"), examples)
+
+
+def test_programs_save_and_open_work(studio: Studio) -> None:
+    start = studio.enter(Session())
+    made = sessions.keep(studio.run(actions.sample, start, 3))
+    _, file = endpoints.save_work(studio, made)
+    back, look, told = endpoints.open_work(studio, start, file)
+    assert told == "Your work is open: 2 pictures, 1 look on the shelf."
+    assert keys(back) == keys(made)
+    assert look is back.look
+    assert back.work not in ("", start.work, made.work)
+
+
+def test_every_visitor_has_work_of_their_own(studio: Studio) -> None:
+    one, other = studio.enter(Session()), studio.enter(Session())
+    assert one.work != other.work != ""
+    assert studio.enter(one) is one
+
+
+def test_another_model_has_another_identity(studio: Studio, tmp_path: Path) -> None:
+    assert studio.identity.name == "model, 8 classes, 64x64"
+    assert ModelIdentity.of(studio.source, studio.config) == studio.identity
+    GroupDNet(studio.config).save_pretrained(tmp_path / "model")  # with other weights
+    assert ModelIdentity.of(studio.source, studio.config) != studio.identity
+
+
+def test_what_a_browser_sends_back_may_be_anything(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = next(event.fn for event in app.build_page(studio).fns.values() if event.name == "on_go_on")
+    made = studio.run(actions.sample, studio.enter(Session()), 3)
+    kept = kept_work(made, studio.identity)
+    looks = {look.key: base64.b64encode(look.archive).decode() for look in sessions.history(made)}
+    updates = go_on(Session(), gr.EventData(None, {"work": kept, "looks": looks}))
+    back = next(value for value in updates.values() if isinstance(value, Session))
+    assert keys(back) == keys(made)
+    for sent, said in (
+        (None, "sent no work"),
+        ({"work": kept, "looks": [1]}, "sent no work"),
+        ({"work": kept, "looks": {"x": 1}}, "sent damaged work"),
+        ({"work": kept, "looks": {"x": "?"}}, "sent damaged work"),
+        ({"work": kept, "looks": {str(n): "" for n in range(153)}}, "sent no work"),
+        ({"work": kept, "looks": {}}, "lacks the look"),
+        ({"work": None, "looks": looks}, "not of format 1"),
+        ({"work": {**kept, "model": OTHER.as_json()}, "looks": looks}, "of another model"),
+    ):
+        with pytest.raises(gr.Error, match=said):
+            go_on(Session(), gr.EventData(None, sent))
+    monkeypatch.setattr("page.ui.keeping_events.MOST_BYTES", 1000)
+    with pytest.raises(gr.Error, match="sent more than"):
+        go_on(Session(), gr.EventData(None, {"work": kept, "looks": looks}))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..core import session as sessions
 from ..core.lazy_model import refusing
 from ..core.memory.model_identity import ModelIdentity
 from ..core.memory.opened_files import described
@@ -118,7 +116,7 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
             after,
             told,
             old=None if opened else before,
-            seed=sessions.current(after).seed,
+            seed=after.look.seed if after.look else None,
             fixed_classes=studio.fixed_classes.known,
         )
         locks = {"classes": list(after.locked), "work": after.work}
@@ -126,7 +124,7 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
         kept = {**kept_work(after, studio.identity), "opened": opened}
         return updates | {component: gr.update(work=kept), painter: canvas}
 
-    def on_restore(session: Session, event: gr.EventData) -> dict[Any, Any]:
+    def on_go_on(session: Session, event: gr.EventData) -> dict[Any, Any]:
         sent = sent_by(event)
         looks = refusing(_archives)(sent.get("looks"))
         restored = refusing(read_work)(
@@ -157,7 +155,7 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
     # These only read the session, so they wait for nobody.
     reads: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     component.lacks(on_lacks, view.state, component, trigger_mode="multiple", **reads)
-    restored = component.restore(on_restore, view.state, view.outputs, **draws)
+    restored = component.restore(on_go_on, view.state, view.outputs, **draws)
     # A refusal is a sentence on the page; the keeper lets the visitor press again.
     again = "() => ({__type__: 'update', refused: Math.random()})"
     restored.failure(None, None, component, js=again, api_visibility="private")
@@ -179,5 +177,5 @@ def _archives(sent: Any) -> Mapping[str, bytes]:
         raise ValueError(f"your browser sent more than the {MOST_BYTES >> 20} MiB that work takes.")
     try:
         return {key: base64.b64decode(one, validate=True) for key, one in sent.items()}
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise ValueError("your browser sent damaged work: try one of the earlier works.") from None

@@ -66,7 +66,10 @@ def open_file(
         opened = read_work(*read_files(files), start, model, config)
         return OpenedFile(opened, f"Your work is open: {described(opened)}.", replaced=True)
     if "look.json" in files:
-        kept = put_named(session, read_look(content, config, path.name), path.stem)
+        look = read_look(content, config, path.name)
+        kept = put_named(session, look, path.stem)
+        if session.look is None:
+            kept = sessions.show(kept, look)
         return OpenedFile(kept, f"Put on the shelf as {kept.shelf[-1].name}.")
     raise ValueError(f"{path.name} holds neither saved work ({WORK_FILE}) nor a look (look.json)")
 

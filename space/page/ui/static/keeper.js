@@ -7,11 +7,13 @@ const bar = element.querySelector(".keeper");
 const arrived = new Map(); // looks that are not in the store yet
 const gone = new Set(); // looks that the server no longer has
 let store = null;
+let opening = null; // the promise of it
 let current = null; // id of the session's work
 let replaced = null; // id of the work that was brought back
 let asking = 0;
 let saving = Promise.resolve();
-let troubled = false;
+let unkept = false; // whether the browser keeps nothing
+const told = new Set(); // sentences that are said once
 
 const tabsWork = (id) => {
   const name = `${TAB}-${props.work.model.digest}`;
@@ -23,19 +25,19 @@ const tabsWork = (id) => {
   }
 };
 
-const opening = (async () => {
+async function begin() {
   try {
     store = await openStore();
     store.onversionchange = () => store.close();
   } catch {
-    trouble("This browser keeps no work, as in a private window: save yours as a file before you leave.");
+    unkept = true;
+    warn("This browser keeps no work, as in a private window: save yours as a file before you leave.");
   }
-})();
+}
 
-function trouble(text) {
-  if (troubled) return;
-  troubled = true;
-  note(text);
+function warn(text) {
+  if (!told.has(text)) note(text);
+  told.add(text);
 }
 
 async function onWork() {
@@ -56,7 +58,7 @@ function save() {
   saving = saving.then(async () => {
     const work = { ...props.work };
     if (work.bare || asking) return;
-    if (work.left_out) trouble(`Your work has outgrown what is kept: its oldest ${work.left_out} pictures are not. Save it as a file in time.`);
+    if (work.left_out) warn("Your work has outgrown what is kept: its oldest pictures are not. Save it as a file in time.");
     try {
       const missing = await putWork(store, without(work, gone), arrived, work.opened === "browser" ? replaced : null);
       if (missing.length) return ask(missing);
@@ -65,7 +67,8 @@ function save() {
       bar.dataset.kept = [work.id, work.at, ...(work.steps ?? []), ...work.shelf.map(({ name }) => name), ...work.locked].join(" ");
     } catch (error) {
       const full = error?.name === "QuotaExceededError";
-      trouble(full ? "This browser has no room left for your work: save it as a file." : "This browser cannot keep your work: save it as a file before you leave.");
+      unkept = true;
+      warn(full ? "This browser has no room left for your work: save it as a file." : "This browser cannot keep your work: save it as a file before you leave.");
     }
   });
 }
@@ -105,7 +108,7 @@ const button = (text, onclick, attributes = {}) => make("button", { type: "butto
 
 const shut = () => button("\u2715", close, { "aria-label": "Close", class: "shut" });
 
-function told(work) {
+function described(work) {
   return `${counted(work.steps.length, "picture")}, ${counted(work.shelf.length, "look")} on the shelf, ${ago(work.changed)}`;
 }
 
@@ -129,7 +132,7 @@ async function offer(why, preferred) {
   const others = works.filter((one) => one !== first);
   show(
     make("img", { src: first.picture, alt: "" }),
-    make("p", { role: "status" }, `${why}Your work: ${told(first)}.`),
+    make("p", { role: "status" }, `${why}Your work: ${described(first)}.`),
     button("Go on where you were", () => goOn(first), { class: "main", "data-work": first.id }),
     button("Start anew", () => note("Your earlier work stays in this browser: “Earlier work”, beside the shelf, brings it back.")),
     ...(others.length ? [button(`Others (${others.length})`, list)] : []),
@@ -151,9 +154,9 @@ async function list() {
           "li",
           {},
           make("img", { src: work.picture, alt: "" }),
-          make("span", {}, told(work)),
+          make("span", {}, described(work)),
           button("Go on with it", () => goOn(work), { "data-work": work.id }),
-          button("Delete", () => confirm("Delete this work for good?") && deleteWork(store, work.id).then(list), { "aria-label": `Delete the work of ${told(work)}` }),
+          button("Delete", () => confirm("Delete this work for good?") && deleteWork(store, work.id).then(list), { "aria-label": `Delete the work of ${described(work)}` }),
         ),
       ),
     ),
@@ -198,7 +201,7 @@ function onPress(event) {
   checkServer();
   if (event.target.closest?.("#earlier-work")) list();
   // Where nothing is kept, work that is opened takes the place of what is on the page for good.
-  const opens = event.target.closest?.("#open-work") && troubled && !props.work?.bare;
+  const opens = event.target.closest?.("#open-work") && unkept && !props.work?.bare;
   if (opens && !confirm("This browser keeps no work: what is on the page is lost unless it is saved. Open other work?")) {
     event.preventDefault();
     event.stopImmediatePropagation();
@@ -259,4 +262,5 @@ watch("refused", () => {
   replaced = null;
   for (const one of bar.querySelectorAll("button")) one.disabled = false;
 });
+opening = begin();
 onWork();
