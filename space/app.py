@@ -19,6 +19,7 @@ try:
     import gradio as gr
     from gradio.components import Navbar
     from page.core import gpu  # noqa: F401  (before torch is imported by anything else)
+    from starlette.middleware import Middleware
 
     import groupdnet_hub  # noqa: F401
 except ModuleNotFoundError as error:
@@ -29,12 +30,16 @@ except ModuleNotFoundError as error:
     )
 
 from page.core.example_maps import ExamplesError, check_examples
+from page.core.model_thread import ModelThread
 from page.core.photo_parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
-from page.ui.endpoints import add_endpoints
+from page.ui.endpoints import add_endpoints_page
 from page.ui.layout import add_studio
+from page.ui.link_preview import preview_picture, preview_routes, with_preview
+from page.ui.preloads import with_preloads
 from page.ui.theme import STYLES, proportions, theme
+from page.ui.transfer import LightTransfer
 
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.flags import FlagParser
@@ -93,8 +98,11 @@ def _ignored() -> tuple[Ignored, ...]:
     return read_ignored(IGNORED, os.environ.get(IGNORED, "").split())
 
 
-def open_more_studios() -> dict[str, Studio]:
+def open_more_studios(worker: ModelThread | None = None) -> dict[str, Studio]:
     """Return the models of ``space/models`` by the names of their folders; none where ``GROUPDNET_MODEL`` names one.
+
+    Args:
+        worker: the thread in which they draw, which another studio may share with them.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if the configuration of one cannot be read.
@@ -102,7 +110,11 @@ def open_more_studios() -> dict[str, Studio]:
     if os.environ.get("GROUPDNET_MODEL"):
         return {}
     folders = sorted(path.parent for path in MORE_MODELS.glob("*/config.json"))
-    studios = {folder.name: Studio(str(folder), HERE / "examples", ignored=_ignored()) for folder in folders}
+    worker, ignored = worker or ModelThread(), _ignored()
+    studios = {
+        folder.name: Studio(str(folder), HERE / "examples", ignored=ignored, worker=worker)
+        for folder in folders
+    }
     for studio in studios.values():
         studio.parser = PhotoParser.from_environment(studio.labels)
     return studios
@@ -120,7 +132,7 @@ def build_page(
     """
     with gr.Blocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
         Navbar(main_page_name=MAIN_PAGE)
-        add_endpoints(studio, add_studio(page, studio))
+        add_studio(page, studio)
     for address, other in (more or {}).items():
         height, width = other.size
         with page.route(f"{len(other.labels)} classes, {height} x {width}", address):
@@ -133,6 +145,9 @@ def build_page(
         # Raters are not shown the way to the results.
         with page.route("Results of the human evaluation", "evaluation-results", show_in_navbar=False):
             add_results_page(page, evaluation)
+    with page.route("For programs", "programs"):
+        Navbar(main_page_name=MAIN_PAGE)
+        add_endpoints_page(studio)
     return page
 
 
@@ -146,7 +161,8 @@ def main(argv: Sequence[str] = ()) -> None:
         "GRADIO_SERVER_PORT. space/README.md lists them all.",
     ).parse_args(argv)
     try:
-        studio, more = open_studio(), open_more_studios()
+        studio = open_studio()
+        more = open_more_studios(studio.worker)
         evaluation = Evaluation.from_environment(studio, studio.examples_folder, ANSWERS)
     except ExamplesError as error:
         sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")
@@ -157,6 +173,7 @@ def main(argv: Sequence[str] = ()) -> None:
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
     page = build_page(studio, evaluation, more)
     page.queue(max_size=32)
+    picture = preview_picture()
     # A failure is told to the visitor who asks for the first picture as well.
     threading.Thread(target=studio.warm_up, daemon=True).start()
     try:
@@ -171,6 +188,12 @@ def main(argv: Sequence[str] = ()) -> None:
             # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.
             state_session_capacity=200,
             ssr_mode=False,
+            app_kwargs={
+                "routes": preview_routes(picture),
+                "middleware": [
+                    Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)])
+                ],
+            },
         )
     except OSError as error:
         sys.exit(f"The page cannot be served: {error} (GRADIO_SERVER_PORT chooses the port)")

@@ -79,7 +79,13 @@ def upright_address(upright_folder: Path) -> Iterator[str]:
 
 @contextmanager
 def serve(
-    model_folder: Path | None, examples: Path | None, folder: Path, *, port: int = 0, **variables: str
+    model_folder: Path | None,
+    examples: Path | None,
+    folder: Path,
+    root: Path = ROOT,
+    *,
+    port: int = 0,
+    **variables: str,
 ) -> Iterator[tuple[str, int]]:
     """Run ``python space/app.py`` on a free port, from when it answers: its address and process number.
 
@@ -87,6 +93,7 @@ def serve(
         model_folder: of the model that it draws with; None for the bundled one.
         examples: of its maps; None for the bundled ones.
         folder: for its log.
+        root: of the checkout that is served.
         port: of its address; a free one by default.
         variables: of its environment.
     """
@@ -97,7 +104,7 @@ def serve(
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(root),
         "GROUPDNET_EVALUATION_ANSWERS": str(folder / "answers.sqlite3"),
         # The bundled parser is tested by itself: most tests bring label maps.
         "GROUPDNET_PARSER": "none",
@@ -109,7 +116,7 @@ def serve(
             environment[name] = str(path)
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, str(ROOT / "space" / "app.py")], env=environment, stdout=output, stderr=output
+            [sys.executable, str(root / "space" / "app.py")], env=environment, stdout=output, stderr=output
         )
     address = f"http://127.0.0.1:{port}/"
     try:
@@ -137,8 +144,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @contextmanager
-def chromium_with(profile: Path) -> Iterator[Any]:
-    """Open a headless Chromium that keeps its files in the folder ``profile``."""
+def chromium_with(profile: Path, logs: tuple[str, ...] = ("browser",)) -> Iterator[Any]:
+    """Open a headless Chromium that keeps its files in the folder ``profile``, and these logs."""
     selenium = pytest.importorskip("selenium.webdriver", reason="browser tests need selenium")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
@@ -161,7 +168,7 @@ def chromium_with(profile: Path) -> Iterator[Any]:
         "--window-size=1280,1000",
     ):
         options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", dict.fromkeys(logs, "ALL"))
     opened = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
     try:
         yield opened

@@ -114,7 +114,7 @@ def test_refusals_are_sentences(client: Any, examples: Path) -> None:
     photo = handle_file(examples / "example_01.png")
     for arguments, name, expected in (
         (("shoos", 0, False), "/reroll", "did you mean 'shoes'"),
-        ((-1,), "/sample", "The seed must be a whole number from 0"),
+        ((-1,), "/sample", "-1 is not a seed: a seed is a whole number from 0"),
         (("current", {"hair": "look 9"}), "/mix", "There is no look 'look 9'"),
         (("current", ["hair"]), "/mix", "Sources must name a look for each class"),
         (("current", "example 2", 7, None), "/morph", "from -0.5 to 1.5"),

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from page.core.regions import class_window
 
+from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet
 from groupdnet_hub.data.label_maps import read_label_map
+from groupdnet_hub.data.labels import label_picture
+from tests.browser.conftest import serve
 from tests.browser.visitor import (
     candidates_of,
     canvas_map,
     changed_by,
     click,
     cut,
+    leave,
     message,
     open_page,
     open_tab,
@@ -30,7 +34,7 @@ from tests.helpers.page_models import MORE_LABELS
 
 pytestmark = pytest.mark.browser
 
-WINDOWS = ((390, 844), (768, 1024), (1010, 800), (1280, 900), (1440, 900))
+WINDOWS = ((390, 844), (768, 1024), (1010, 800), (1180, 800), (1280, 900), (1440, 900))
 TABS = ("Mix", "Morph", "Photo", "Map files")
 HAT, SCARF, SHOES, OUTERWEAR = map(MORE_LABELS.id_of, ("hat", "scarf", "shoes", "outerwear"))
 # What is wrong with the controls that are seen: their size, their place, their names. gradio's own slider and what
@@ -52,6 +56,7 @@ const boxes = [];
 for (const e of document.querySelectorAll("main :is(button, a, summary, input, select)")) {
   if (!e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
   if (e.closest("footer") || e.closest("#morph-position") || e.type === "file") continue;
+  if (e.closest(".pinned")) continue;  // the page is scrolled out from beneath it
   if (e.matches("[aria-hidden=true], .visually-hidden *, [role=tab]")) continue;
   const whole = (e.closest("[role=combobox]")?.closest(".wrap") ?? e.labels?.[0] ?? e).getBoundingClientRect();
   if (!whole.width || !whole.height) continue;
@@ -114,7 +119,7 @@ def test_all_is_at_hand_at_every_width(browser: Any, upright_address: str) -> No
         assert picture["bottom"] <= height
 
 
-@pytest.mark.parametrize("window", [WINDOWS[0], WINDOWS[3]])
+@pytest.mark.parametrize("window", [WINDOWS[0], (1280, 900)])
 def test_a_class_that_the_map_lacks_is_painted_with_one_press(
     browser: Any, upright_address: str, window: tuple[int, int]
 ) -> None:
@@ -189,6 +194,38 @@ def test_a_fixed_class_says_so(browser: Any, upright_address: str) -> None:
     wait_for(lambda: status(browser) == told, "the sentence")
     assert message(browser) == told
     wait_for(lambda: not sources(browser, "#candidates"), "no candidates")
+
+
+@pytest.mark.parametrize("width", [1001, 1100, 1279])
+def test_a_square_picture_between_the_usual_widths(browser: Any, page_address: str, width: int) -> None:
+    open_page(browser, page_address, width, 800)
+    check_stage(browser)
+
+
+@pytest.mark.slow
+def test_182_classes_at_every_width(browser: Any, tmp_path: Path) -> None:
+    """As many as COCO-Stuff has, and names as long as its."""
+    long = ("structural-other", "furniture-other", "baseball glove", "window-blind")
+    labels = LabelSet.from_names((*long, *(f"thing {number}" for number in range(178))))
+    GroupDNet(GroupDNetConfig.for_labels(labels, (64, 64), width=4)).save_pretrained(tmp_path / "model")
+    (tmp_path / "maps").mkdir()
+    labels.to_file(tmp_path / "maps" / "classes.json")
+    ids = np.arange(64 * 64).reshape(64, 64) // 16 % 182
+    label_picture(ids, labels).save(tmp_path / "maps" / "example_01.png")
+    with serve(tmp_path / "model", tmp_path / "maps", tmp_path) as (address, _):
+        open_page(browser, address)
+        for width, height in (*WINDOWS, (1100, 800), (1279, 800)):
+            resize(browser, width, height)
+            check_stage(browser)
+        leave(browser)
+
+
+def check_stage(browser: Any) -> None:
+    """Check that nothing is squeezed."""
+    assert browser.execute_script(FAULTS) == []
+    assert box(browser, "#painter .viewport")["width"] >= 256
+    names = "return [...document.querySelectorAll('#painter .class-name')].map((e) => e.offsetWidth)"
+    assert min(width for width in browser.execute_script(names) if width) > 60
 
 
 def test_the_evaluation_at_every_width(browser: Any, upright_address: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from page.core.regions import class_window
 from page.core.session import Session, ShelfItem
 from PIL import Image
 
-from groupdnet_hub import GroupDNetPipeline
+from groupdnet_hub import GroupDNetPipeline, Look
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from tests.helpers.page_models import page_model
 
@@ -82,18 +84,24 @@ def test_each_class_is_measured_once_where_most_of_it_is_seen(
     looks = [pipeline.sample(path, seed=3) for path in sorted(examples.glob("*.png"))[:3]]
     asked = []
 
-    def run(action: object, look: object, name: str) -> bool:
-        asked.append((look, name))
-        return is_fixed(pipeline, look, name)
+    def run(action: Callable[..., Any], look: Look, name: str, *seed: int) -> Any:
+        asked.append((look, name, *seed))
+        return action(pipeline, look, name, *seed)
 
-    classes = FixedClasses(
-        run, lambda: [ShelfItem(f"example {n}", packed(look)) for n, look in enumerate(looks)]
-    )
-    assert classes.known == []
-    classes.find()
-    assert classes.known == ["hair"]
+    def bundled() -> list[ShelfItem]:
+        return [ShelfItem(f"example {n}", packed(look)) for n, look in enumerate(looks)]
+
+    pieces = FixedClasses(pytest.fail, run, bundled)
+    assert pieces.known == []
+    pieces.find()
+    assert pieces.known == ["hair"]
+    redrawn = [(name, seed) for _, name, seed in asked]
+    assert len(redrawn) == len(set(redrawn)) == 4 * len({name for name, _ in redrawn})
+    asked.clear()
+    classes = FixedClasses(run, pytest.fail, bundled)
+    for name in {name for name, _ in redrawn}:
+        assert classes.holds(name) is pieces.holds(name) is (name == "hair")
     assert classes.holds("hair")
-    assert not classes.holds("top-clothes")
     names = [name for _, name in asked]
     assert len(names) == len(set(names))
     seen = np.bincount(np.concatenate([look.mask.ravel() for look in looks]), minlength=8) > 0
@@ -109,10 +117,12 @@ def test_a_class_that_no_bundled_look_shows_enough_of_is_not_measured(
     look = pipeline.sample(examples / "example_01.png", seed=3)
     speck = look.mask.copy()
     speck[64, 60:64] = SHOES
-    classes = FixedClasses(pytest.fail, lambda: [ShelfItem("example 1", packed(pipeline.edit(look, speck)))])
+    classes = FixedClasses(
+        pytest.fail, pytest.fail, lambda: [ShelfItem("example 1", packed(pipeline.edit(look, speck)))]
+    )
     assert not classes.holds("shoes")
     assert not classes.holds("socks")
-    assert not FixedClasses(pytest.fail, list).holds("hair")
+    assert not FixedClasses(pytest.fail, pytest.fail, list).holds("hair")
 
 
 def test_candidates_come_to_the_page_cut_to_their_class(pipeline: GroupDNetPipeline, examples: Path) -> None:

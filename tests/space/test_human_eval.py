@@ -18,13 +18,14 @@ from page.human_eval.study import (
     Answers,
     AnswersError,
     Question,
-    draw_pair,
+    draw_picture,
     make_question,
     wilson_interval,
 )
+from PIL import Image
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, load_system
-from groupdnet_hub.baselines import SYSTEMS, build_system, system_config
+from groupdnet_hub.baselines import SYSTEMS, System, build_system, system_config
 from groupdnet_hub.data.figure_drawing import draw_figure
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 
@@ -33,6 +34,10 @@ MAPS = [("a.png", ["background", "hair"]), ("b.png", ["background", "face", "sho
 
 def question(rater: str, number: int) -> Question:
     return make_question(rater, number, ["one", "two"], MAPS)
+
+
+def drawn_pair(system: System, question: Question, label: np.ndarray) -> list[Image.Image]:
+    return [draw_picture(system, question, label, place) for place in (0, 1)]
 
 
 def test_a_question_is_the_same_whenever_it_is_made() -> None:
@@ -59,7 +64,7 @@ def test_a_pair_differs_by_the_reroll_of_one_class() -> None:
         asked = Question("r", number, "one", "a.png", "hair", 5, 6)
         plain = pipe.sample(label, 5)
         redrawn = pipe.reroll(plain, "hair", 6)
-        pair = [np.asarray(one).tobytes() for one in draw_pair(pipe.model, asked, label)]
+        pair = [np.asarray(one).tobytes() for one in drawn_pair(pipe.model, asked, label)]
         assert set(pair) == {np.asarray(one.image).tobytes() for one in (plain, redrawn)}
         firsts += pair[0] == np.asarray(plain.image).tobytes()
     assert 0 < firsts < 12
@@ -72,8 +77,8 @@ def test_any_system_is_asked_about(name: str) -> None:
     system = build_system(config).eval()
     label = np.asarray(draw_figure(1, (64, 64))[1])
     asked = Question("r", 0, name, "a.png", "top-clothes", 5, 6)
-    one, other = (np.asarray(picture).astype(int) for picture in draw_pair(system, asked, label))
-    again = draw_pair(system, asked, label)
+    one, other = (np.asarray(picture).astype(int) for picture in drawn_pair(system, asked, label))
+    again = drawn_pair(system, asked, label)
     assert np.array_equal(one, np.asarray(again[0]))
     assert one.shape == (64, 64, 3)
     codes = system.sample_codes(1, generator=torch.Generator().manual_seed(5))
@@ -100,7 +105,7 @@ def test_systems_are_mixed_and_kept_apart(
     assert Counter(question.model for question in asked) == dict.fromkeys(names, 2)
     for question in asked:
         system = load_system(tmp_path / question.model)
-        pair = draw_pair(system, question, evaluation.maps[question.label_map])
+        pair = drawn_pair(system, question, evaluation.maps[question.label_map])
         for shown, expected in zip(evaluation.draw(question)[1:], pair, strict=True):
             assert np.abs(np.asarray(shown).astype(int) - np.asarray(expected)).max() <= 1
 

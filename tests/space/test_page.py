@@ -63,6 +63,9 @@ def test_whatever_changes_a_session_has_one_worker(studio: Studio) -> None:
     assert len(changing) > 30
     assert {event.concurrency_id for event in changing} == {"model"}
     assert {event.concurrency_limit for event in changing} == {1}
+    # What changes no session lets others pass: films.
+    others = [event for event in page.fns.values() if event.concurrency_id == "films"]
+    assert len(others) == 2
 
 
 def test_every_action_is_an_endpoint_and_nothing_else_is_public(studio: Studio) -> None:
@@ -137,7 +140,10 @@ def test_further_models_have_pages_and_are_loaded_when_they_are_visited(
     assert list(more) == ["upright"]
     assert more["upright"].labels == MORE_LABELS
     page = app.build_page(studio, more=more)
-    assert [(path, name) for path, name, _ in page.pages][1:] == [("upright", "16 classes, 64 x 32")]
+    assert [(path, name) for path, name, _ in page.pages][1:] == [
+        ("upright", "16 classes, 64 x 32"),
+        ("programs", "For programs"),
+    ]
     assert not more["upright"].model.is_loaded
     assert set(page.get_api_info()["named_endpoints"]) == {f"/{name}" for name in ENDPOINTS.split()}
     changing = [
@@ -323,7 +329,7 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
     assert len(lending.run(actions.morph_frames, made, "photo 1", "current", [0.0, 1.0])) == 2
     evaluation = Evaluation.from_environment(lending, examples, tmp_path / "answers.sqlite3")
     assert len(evaluation.draw(evaluation.question("r", 0))) == 3
-    assert len(runs) == 10
+    assert len(runs) == 11
     assert [len(sessions.history(made)), len(made.shelf)] == [6, 1]
 
 

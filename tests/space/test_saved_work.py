@@ -26,7 +26,7 @@ from page.core.memory.saved_work import WORK_FILE, read_files, read_work, work_o
 from page.core.session import MAX_SEED, Session
 from page.core.studio import Studio
 from page.ui import endpoints
-from page.ui.keeping_events import kept_work
+from page.ui.memory.keeping_events import kept_work
 from PIL import Image
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, Look
@@ -318,7 +318,10 @@ def test_every_visitor_has_work_of_their_own(studio: Studio) -> None:
 def test_another_model_has_another_identity(studio: Studio, tmp_path: Path) -> None:
     assert studio.identity.name == "model, 8 classes, 64x64"
     assert ModelIdentity.of(studio.source, studio.config) == studio.identity
-    GroupDNet(studio.config).save_pretrained(tmp_path / "model")  # with other weights
+    other = GroupDNet(studio.config)
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    other.save_pretrained(tmp_path / "model")
     assert ModelIdentity.of(studio.source, studio.config) != studio.identity
 
 
@@ -342,6 +345,6 @@ def test_what_a_browser_sends_back_may_be_anything(studio: Studio, monkeypatch: 
     ):
         with pytest.raises(gr.Error, match=said):
             go_on(Session(), gr.EventData(None, sent))
-    monkeypatch.setattr("page.ui.keeping_events.MOST_BYTES", 1000)
+    monkeypatch.setattr("page.ui.memory.keeping_events.MOST_BYTES", 1000)
     with pytest.raises(gr.Error, match="sent more than"):
         go_on(Session(), gr.EventData(None, {"work": kept, "looks": looks}))

@@ -35,8 +35,7 @@ def indistinguishable(pictures: Sequence[Image.Image], region: np.ndarray) -> bo
 
 def is_fixed(pipeline: GroupDNetPipeline, look: Look, name: str) -> bool:
     """Return whether redrawing a class of a look changes it too little to be seen; the same answer every time."""
-    redrawn = [pipeline.reroll(look, name, seed).image for seed in _SEEDS]
-    return indistinguishable(redrawn, look.mask == pipeline.labels.id_of(name))
+    return _alike([_redrawn(pipeline, look, name, seed) for seed in _SEEDS], look, name)
 
 
 class FixedClasses:
@@ -44,11 +43,17 @@ class FixedClasses:
 
     Args:
         run: :meth:`Studio.run`.
+        run_piece: :meth:`Studio.run_piece`.
         bundled: the looks that every visitor finds.
     """
 
-    def __init__(self, run: Callable[..., Any], bundled: Callable[[], Sequence[ShelfItem]]) -> None:
-        self._run, self._bundled = run, bundled
+    def __init__(
+        self,
+        run: Callable[..., Any],
+        run_piece: Callable[..., Any],
+        bundled: Callable[[], Sequence[ShelfItem]],
+    ) -> None:
+        self._run, self._run_piece, self._bundled = run, run_piece, bundled
         self._measured: dict[str, bool] = {}
 
     @property
@@ -59,16 +64,33 @@ class FixedClasses:
     def holds(self, name: str) -> bool:
         """Return whether this is one of them; false as well for a class of which no bundled look shows enough."""
         if name not in self._measured:
-            looks = [one.look for one in self._bundled()]
-            areas = [int((look.mask == look.codes.labels.id_of(name)).sum()) for look in looks]
-            largest = max(areas, default=0)
-            if not largest or largest < _ENOUGH * looks[0].mask.size:
+            look = self._showing(name)
+            if look is None:
                 return False
-            look = looks[areas.index(largest)]
             self._measured[name] = self._run(is_fixed, look, name)
         return self._measured[name]
 
     def find(self) -> None:
-        """Measure all classes that bundled looks show, one by one, so that visitors' calls come in between."""
+        """Measure all classes that bundled looks show, one redraw at a time: visitors' calls come in between."""
         for name in {name: None for one in self._bundled() for name in one.look.classes}:
-            self.holds(name)
+            look = self._showing(name)
+            if look is not None and name not in self._measured:
+                pictures = [self._run_piece(_redrawn, look, name, seed) for seed in _SEEDS]
+                self._measured[name] = _alike(pictures, look, name)
+
+    def _showing(self, name: str) -> Look | None:
+        """Return the bundled look that shows most of a class; None if there is none that shows enough."""
+        looks = [one.look for one in self._bundled()]
+        areas = [int((look.mask == look.codes.labels.id_of(name)).sum()) for look in looks]
+        largest = max(areas, default=0)
+        if not largest or largest < _ENOUGH * looks[0].mask.size:
+            return None
+        return looks[areas.index(largest)]
+
+
+def _redrawn(pipeline: GroupDNetPipeline, look: Look, name: str, seed: int) -> Image.Image:
+    return pipeline.reroll(look, name, seed).image
+
+
+def _alike(pictures: Sequence[Image.Image], look: Look, name: str) -> bool:
+    return indistinguishable(pictures, look.mask == look.codes.labels.id_of(name))

@@ -7,7 +7,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
@@ -16,6 +16,7 @@ from groupdnet_hub.baselines import SystemConfig, system_from_file
 from groupdnet_hub.hub.files import find_config
 
 from .gpu import device_options, on_gpu
+from .model_thread import ModelThread
 
 ModelT = TypeVar("ModelT")
 ResultT = TypeVar("ResultT")
@@ -27,10 +28,10 @@ class LazyModel(Generic[ModelT]):
     Args:
         source: the folder or the Hub id.
         load: the ``from_pretrained`` of such models; it is given the device and, on a GPU, bfloat16.
-        worker: the thread for the model: each further one would bring its own pool of threads and its own memory.
+        worker: the thread for the model.
     """
 
-    def __init__(self, source: str, load: Callable[..., ModelT], worker: ThreadPoolExecutor) -> None:
+    def __init__(self, source: str, load: Callable[..., ModelT], worker: ModelThread) -> None:
         self.source, self._load, self._worker = source, load, worker
         self._lock = threading.RLock()
 
@@ -61,11 +62,28 @@ class LazyModel(Generic[ModelT]):
             return self._loaded
 
     def run(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT:
-        """Return ``action(model, *arguments)``, run on the GPU where there is one.
+        """Return ``action(model, *arguments)``, run on the GPU where there is one: a visitor waits for it.
 
         Raises:
             gradio.Error: with the sentence of the action's ValueError, or if the model cannot be loaded.
         """
+        return self._submit(action, arguments, piece=False).result()
+
+    def run_piece(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT:
+        """Return ``action(model, *arguments)`` as :meth:`run` does, but let the calls of :meth:`run` pass."""
+        return self.submit_piece(action, *arguments).result()
+
+    def submit_piece(self, action: Callable[..., ResultT], *arguments: Any) -> Future[ResultT]:
+        """Return the result of :meth:`run_piece`, a piece of long work, to come.
+
+        Raises:
+            gradio.Error: if the model, which is loaded first, cannot be; the other errors are the future's.
+        """
+        return self._submit(action, arguments, piece=True)
+
+    def _submit(
+        self, action: Callable[..., ResultT], arguments: tuple[Any, ...], *, piece: bool
+    ) -> Future[ResultT]:
         try:
             self.loaded  # noqa: B018  (before ZeroGPU copies the process)
         except (ValueError, OSError):
@@ -75,7 +93,8 @@ class LazyModel(Generic[ModelT]):
                 "The model cannot be loaded; the log of the page says why.", print_exception=False
             ) from None
         context = contextvars.copy_context()  # by which ZeroGPU knows the visitor
-        return self._worker.submit(context.run, self._on_model, action, *arguments).result()
+        call = functools.partial(context.run, self._on_model, action, *arguments)
+        return self._worker.submit(call, piece=piece)
 
 
 def refusing(

@@ -1,4 +1,4 @@
-"""The region of a class in a picture: redrawn with every other pixel as it was, and cut out to be looked at."""
+"""The region of a class in a picture: redrawn with all other pixels untouched, and cut out to be looked at."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from groupdnet_hub import LabelSet, Look
 from groupdnet_hub.data.person_frames import Box
+from groupdnet_hub.io.strict_json import shown
 
 from .memory.packed_looks import PackedLook, packed
 
@@ -118,8 +119,11 @@ def checked_seed(value: float | None) -> int:
     Raises:
         ValueError: for an empty field, and outside 0 to ``MAX_SEED``.
     """
-    if value is None or not 0 <= value <= MAX_SEED or value != int(value):
-        raise ValueError(f"the seed must be a whole number from 0 to {MAX_SEED}.")
+    wanted = f"a whole number from 0 to {MAX_SEED}"
+    if value is None:
+        raise ValueError(f"the seed is missing: a seed is {wanted}.")
+    if type(value) not in (int, float) or not 0 <= value <= MAX_SEED or value != int(value):
+        raise ValueError(f"{shown(value)} is not a seed: a seed is {wanted}.")
     return int(value)
 
 

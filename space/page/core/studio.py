@@ -6,7 +6,6 @@ import functools
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,12 +18,14 @@ from groupdnet_hub.data.unknown import with_ignored
 
 from . import actions
 from .example_maps import example_map, fitting_maps
+from .film import Films
 from .fixed_classes import FixedClasses
 from .gpu import IS_LENT
 from .lazy_model import LazyModel, read_config
 from .memory.model_identity import ModelIdentity
 from .memory.opened_files import OpenedFile, open_file
 from .memory.packed_looks import packed
+from .model_thread import ModelThread
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
 from .photo_parser import PhotoParser
 from .session import Session, ShelfItem
@@ -42,6 +43,7 @@ class Studio:
         examples: folder of label maps and their ``classes.json``, for models of these classes and proportions.
         parser: a segmentation model that makes label maps of photos, if there is one.
         ignored: ids and colours of unknown pixels in the label maps of visitors, beside those of the model.
+        worker: the thread for its model, if it shares one with others.
 
     Raises:
         FileNotFoundError, ValueError, OSError: if the model's configuration or its ``looks.json`` cannot be read, or it
@@ -55,6 +57,7 @@ class Studio:
         examples: Path,
         parser: PhotoParser | None = None,
         ignored: Sequence[Ignored] = (),
+        worker: ModelThread | None = None,
     ) -> None:
         config = read_config(source)
         if not isinstance(config, GroupDNetConfig):
@@ -69,9 +72,10 @@ class Studio:
         self.examples_folder, self.examples = examples, fitting_maps(examples, self.labels, self.size)
         self.opening = opening_looks(read_looks(source), self.examples)
         self.first_seed = self.opening[0][1] if self.opening else OPENING_SEEDS[0]
-        self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.worker = worker or ModelThread()
         self.model = LazyModel(source, GroupDNetPipeline.from_pretrained, self.worker)
-        self.fixed_classes = FixedClasses(self.run, lambda: self.enter(Session()).bundled)
+        self.films = Films(self.model.submit_piece)
+        self.fixed_classes = FixedClasses(self.run, self.run_piece, lambda: self.enter(Session()).bundled)
         self._lock = threading.RLock()
 
     @functools.cached_property
@@ -122,12 +126,20 @@ class Studio:
         return example_map(path, self.labels, self.size)
 
     def run(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT:
-        """Return ``action(pipeline, *arguments)``, run on the GPU where there is one.
+        """Return ``action(pipeline, *arguments)``, run on the GPU where there is one: a visitor waits for it.
 
         Raises:
             gradio.Error: as :meth:`LazyModel.run`.
         """
         return self.model.run(action, *arguments)
+
+    def run_piece(self, action: Callable[..., ResultT], *arguments: Any) -> ResultT:
+        """Return ``action(pipeline, *arguments)``, a piece of long work: calls of :meth:`run` pass it.
+
+        Raises:
+            gradio.Error: as :meth:`LazyModel.run`.
+        """
+        return self.model.run_piece(action, *arguments)
 
 
 def _nothing(pipeline: GroupDNetPipeline) -> None:

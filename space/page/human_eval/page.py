@@ -26,12 +26,13 @@ from ..core.example_maps import example_map, example_maps
 from ..core.lazy_model import LazyModel, read_config
 from ..core.studio import Studio
 from ..ui.components import data_url, picture, sentence
-from ..ui.events import WORKER
-from .study import QUESTIONS, Answers, AnswersError, Question, Score, draw_pair, make_question
+from .study import QUESTIONS, Answers, AnswersError, Question, Score, draw_picture, make_question
 
 MAIN_PAGE = "Studio"
-DrawPair = Callable[[Question, np.ndarray], tuple[Image.Image, Image.Image]]
+DrawPicture = Callable[[Question, np.ndarray, int], Image.Image]
 ResultT = TypeVar("ResultT")
+# Nothing that a visitor of the studio does waits for a question.
+_WORKER: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "evaluation"}
 _RATER = re.compile(r"[0-9a-f]{32}")
 
 
@@ -39,15 +40,15 @@ class Evaluation:
     """What is asked: label maps, and the systems that are compared.
 
     Args:
-        systems: by the name under which a system's answers are written, what draws the two pictures of a question on
-            its label map.
+        systems: by the name under which a system's answers are written, what draws one of the two pictures of a
+            question on its label map.
         paths: of the label maps; those of other classes or proportions are left out.
         answers: the file of the answers.
     """
 
     def __init__(
         self,
-        systems: Mapping[str, DrawPair],
+        systems: Mapping[str, DrawPicture],
         labels: LabelSet,
         size: tuple[int, int],
         paths: Sequence[Path],
@@ -76,7 +77,7 @@ class Evaluation:
         sources = os.environ.get("GROUPDNET_EVALUATION_MODELS", studio.source).split(",")
         folder = os.environ.get("GROUPDNET_EVALUATION_MAPS")
         file = os.environ.get("GROUPDNET_EVALUATION_ANSWERS", default_file)
-        systems: dict[str, DrawPair] = {}
+        systems: dict[str, DrawPicture] = {}
         configs: list[SystemConfig] = []
         for one in map(str.strip, sources):
             name = Path(one).resolve().name if Path(one).is_dir() else one
@@ -89,9 +90,10 @@ class Evaluation:
                     f"the models of an evaluation must be of one label set and size; {name} is not"
                 )
             if one == studio.source:  # its weights are there already
-                systems[name] = functools.partial(studio.run, _draw_pair_of_pipeline)
+                systems[name] = functools.partial(studio.run_piece, _draw_with_pipeline)
             else:
-                systems[name] = functools.partial(LazyModel(one, load_system, studio.worker).run, draw_pair)
+                model = LazyModel(one, load_system, studio.worker)
+                systems[name] = functools.partial(model.run_piece, draw_picture)
         labels = LabelSet(configs[0].class_names, configs[0].palette, configs[0].ignore)
         paths = sorted(Path(folder).glob("*.png")) if folder else example_maps(examples, labels)
         evaluation = cls(systems, labels, configs[0].image_size, paths, Answers(file))
@@ -108,7 +110,7 @@ class Evaluation:
     def draw(self, question: Question) -> tuple[Any, Any, Any]:
         """Draw the label map in its colours, and the two pictures."""
         label = self.maps[question.label_map]
-        pair = self.systems[question.model](question, label)
+        pair = [self.systems[question.model](question, label, place) for place in (0, 1)]
         return colour_picture(label, self.labels), *pair
 
 
@@ -126,27 +128,28 @@ def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
     rater = gr.BrowserState("", storage_key="groupdnet-rater", secret="groupdnet")  # nosec B106
     asked = gr.State(0)
     progress = sentence("question-number", "")
-    with gr.Row(elem_id="question"):
-        size, waiting = evaluation.size, "The question is being drawn"
-        shown = [
-            picture("question-map", size, "The label map", waiting),
-            picture("question-a", size, "One picture", waiting),
-            picture("question-b", size, "Another picture", waiting),
-        ]
-    with gr.Row(elem_id="answers"):
-        # Both buttons look the same: neither answer is to be suggested.
-        yes = gr.Button("Yes, only one class differs", elem_id="answer-yes")
-        no = gr.Button("No, more than that differs", elem_id="answer-no")
-    _legend(evaluation)
+    with gr.Column() as question:
+        with gr.Row(elem_id="question"):
+            size, waiting = evaluation.size, "The question is being drawn"
+            shown = [
+                picture("question-map", size, "The label map", waiting),
+                picture("question-a", size, "One picture", waiting),
+                picture("question-b", size, "Another picture", waiting),
+            ]
+        with gr.Row(elem_id="answers"):
+            # Both buttons look the same: neither answer is to be suggested.
+            yes = gr.Button("Yes, only one class differs", elem_id="answer-yes")
+            no = gr.Button("No, more than that differs", elem_id="answer-no")
+        _legend(evaluation)
 
     def ask(name: str) -> list[Any]:
         number = evaluation.answers.next_number(name)
         if number == QUESTIONS:
             ended = f"All {QUESTIONS} questions are answered. Thank you!"
-            return [name, number, ended, None, None, None, *[gr.update(interactive=False)] * 2]
+            return [name, number, ended, None, None, None, gr.update(visible=False)]
         pictures = evaluation.draw(evaluation.question(name, number))
         told = f"Question {number + 1} of {QUESTIONS}"
-        return [name, number, told, *map(data_url, pictures), *[gr.update(interactive=True)] * 2]
+        return [name, number, told, *map(data_url, pictures), gr.update(visible=True)]
 
     @_telling
     def on_arrival(name: Any) -> list[Any]:
@@ -160,8 +163,8 @@ def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:
             evaluation.answers.add(evaluation.question(known, number), answer)
         return ask(known)
 
-    outputs = [rater, asked, progress, *shown, yes, no]
-    options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shown[1:], **WORKER}
+    outputs = [rater, asked, progress, *shown, question]
+    options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shown[1:], **_WORKER}
     page.load(on_arrival, rater, outputs, **options)
     yes.click(lambda name, number: on_answer(name, number, True), [rater, asked], outputs, **options)
     no.click(lambda name, number: on_answer(name, number, False), [rater, asked], outputs, **options)
@@ -188,7 +191,7 @@ def add_results_page(page: gr.Blocks, evaluation: Evaluation) -> None:
     """Lay out the fraction of "yes" for each model, and all answers as CSV."""
     Navbar(main_page_name=MAIN_PAGE)
     results = gr.HTML(elem_id="results", apply_default_css=False)
-    page.load(lambda: results_html(evaluation.answers), None, results, api_visibility="private", **WORKER)
+    page.load(lambda: results_html(evaluation.answers), None, results, api_visibility="private", **_WORKER)
 
 
 def results_html(answers: Answers) -> str:
@@ -230,7 +233,7 @@ def _checked_rater(name: Any) -> str:
     return name if isinstance(name, str) and _RATER.fullmatch(name) else secrets.token_hex(16)
 
 
-def _draw_pair_of_pipeline(
-    pipeline: GroupDNetPipeline, question: Question, label_map: np.ndarray
-) -> tuple[Image.Image, Image.Image]:
-    return draw_pair(pipeline.model, question, label_map)
+def _draw_with_pipeline(
+    pipeline: GroupDNetPipeline, question: Question, label_map: np.ndarray, place: int
+) -> Image.Image:
+    return draw_picture(pipeline.model, question, label_map, place)

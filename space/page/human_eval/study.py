@@ -110,8 +110,8 @@ def make_question(
 
 
 @torch.inference_mode()
-def draw_pair(system: System, question: Question, label_map: np.ndarray) -> tuple[Image.Image, Image.Image]:
-    """Draw the two pictures of a question; which of them is the redrawn one is left to chance as well.
+def draw_picture(system: System, question: Question, label_map: np.ndarray, place: int) -> Image.Image:
+    """Draw one of the two pictures of a question; which of them is the redrawn one is left to chance as well.
 
     A system without codes for single classes redraws its whole code, as when the paper measures one (section 4.2).
     One that draws instance edges has them along the classes.
@@ -120,6 +120,7 @@ def draw_pair(system: System, question: Question, label_map: np.ndarray) -> tupl
         system: the model that the question is about.
         question: which class is redrawn, and the seeds.
         label_map: int64 [H, W].
+        place: 0 for the picture that is shown first, 1 for the other.
     """
     maps = torch.from_numpy(label_map)[None]
     prepared = system.prepare(maps, maps if system.config.instance_edges else None)
@@ -127,10 +128,11 @@ def draw_pair(system: System, question: Question, label_map: np.ndarray) -> tupl
     # On the CPU: one seed then means one question on every device.
     first, second = (torch.Generator().manual_seed(seed) for seed in (question.seed, question.reroll_seed))
     codes = system.sample_codes(1, generator=first, label_size=size)
-    redrawn = system.redraw(codes, system.labels.id_of(question.class_), generator=second)
-    pair = [tensor_to_picture(system.decode(one, prepared)[0].float().cpu()) for one in (codes, redrawn)]
-    random.Random(f"{question.rater}/order {question.number}").shuffle(pair)
-    return pair[0], pair[1]
+    redrawn = [False, True]
+    random.Random(f"{question.rater}/order {question.number}").shuffle(redrawn)
+    if redrawn[place]:
+        codes = system.redraw(codes, system.labels.id_of(question.class_), generator=second)
+    return tensor_to_picture(system.decode(codes, prepared)[0].float().cpu())
 
 
 class AnswersError(OSError):

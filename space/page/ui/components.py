@@ -68,6 +68,27 @@ def picture(
     )
 
 
+def pinned_copy(elem_id: str, picture_id: str, sentence_id: str) -> gr.HTML:
+    """Lay out what shows a picture small, with a sentence, where the window is narrow and the picture out of sight.
+
+    It stands before all that is scrolled beneath it.
+
+    Args:
+        elem_id: its id on the page.
+        picture_id: of the picture.
+        sentence_id: of the sentence.
+    """
+    return gr.HTML(
+        "",
+        html_template='<div class="pin"></div>',
+        js_on_load=script("pinned.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        picture=f"#{picture_id}",
+        sentence=f"#{sentence_id} p",
+    )
+
+
 def strip(
     elem_id: str,
     label: str,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
@@ -18,7 +19,7 @@ from groupdnet_hub.io.images import read_photo
 
 from ..core import actions, photos
 from ..core import session as sessions
-from ..core.film import film_positions, write_film
+from ..core.film import Film
 from ..core.lazy_model import refusing
 from ..core.memory.picture_files import picture_file
 from ..core.memory.saved_work import work_of
@@ -26,25 +27,36 @@ from ..core.photo_parser import why_no_parser
 from ..core.served_files import served_file, served_picture
 from ..core.session import CURRENT, Session, checked_seed
 from ..core.studio import Studio
-from .events import WORKER, fixed_sentence, redraw
+from .events import FILMS, WORKER, fixed_sentence, redraw
 
 # The session, and what is answered: mostly the file of the picture, and a sentence.
 Answer = tuple[Any, ...]
+_TOLD = (
+    "<h1>For programs</h1><p>All that the page does, programs can do too, in Python, JavaScript and by curl: "
+    "<b>Use via API</b>, at the bottom of this page, lists what there is to call and how. One client is one session, "
+    "which starts with what the page shows when it opens.</p>"
+)
 
 
-def add_endpoints(studio: Studio, state: gr.State) -> None:
-    """Offer every action of the page to programs."""
+def add_endpoints_page(studio: Studio) -> None:
+    """Offer every action of the page to programs.
+
+    On a page of their own: gradio loads the scripts of all components of a page, hidden ones too, and those that the
+    endpoints' files and pictures need are half of all.
+    """
+    gr.HTML(_TOLD, elem_id="title", elem_classes="endpoints", apply_default_css=False)
+    state = gr.State(Session())
     # One column of components that are never shown; their labels name the parameters.
     with gr.Column(visible=False):
         call = gr.Button()
         label_map = gr.File(type="filepath", label="label_map")
         photo = gr.File(type="filepath", label="photo")
         cut_out = gr.Checkbox(False, label="cut_out")
-        seed = gr.Number(0, precision=0, label="seed")
+        seed = gr.Number(0, label="seed")
         same_appearance = gr.Checkbox(False, label="same_appearance")
         class_name = gr.Textbox(label="class_name")
         keep_pixels = gr.Checkbox(False, label="keep_pixels")
-        place = gr.Number(0, precision=0, label="place")
+        place = gr.Number(0, label="place")
         classes = gr.JSON(label="classes")
         name = gr.Textbox(label="name")
         base, sources = gr.Textbox(CURRENT, label="base"), gr.JSON(label="sources")
@@ -79,18 +91,19 @@ def add_endpoints(studio: Studio, state: gr.State) -> None:
     add(pick, [place], *drawn)
     add(lock, [classes], message)
     add(edit, [label_map], *drawn)
-    add(undo, [], *drawn)
-    add(redo, [], *drawn)
-    add(keep, [], *drawn)
+    for action in (undo, redo, keep):
+        add(action, [], *drawn)
     add(save_work, [], saved)
     add(open_work, [work], *drawn)
     add(looks, [], found)
     add(show, [name], *drawn)
     add(mix, [base, sources], *drawn)
     add(morph, [first, second, t, changing], *drawn)
-    add(film, [first, second, changing, kind, whole], file)
     add(parse, [photo], *drawn)
     add(encode, [photo, label_map, cut_out], *drawn)
+    # No session is changed by it, so that no other call waits for its end.
+    filming = [state, first, second, changing, kind, whole]
+    call.click(_film_of(studio), filming, file, api_name="film", **FILMS)
 
 
 def open_map(studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool) -> Answer:
@@ -197,20 +210,31 @@ def morph(
     return _answer(morphed, f"Between {first} and {second}, at {t:g}.")
 
 
-def film(
-    studio: Studio,
-    session: Session,
-    first: str,
-    second: str,
-    classes: list[str] | None,
-    kind: str,
-    whole: bool,
-) -> Answer:
-    """Answer with the file of a film between two looks; ``whole``: over the full range."""
-    chosen, pictures = None if classes is None else _checked_names(classes), []
-    for positions in film_positions(whole):
-        pictures += studio.run(actions.morph_frames, session, first, second, positions, chosen)
-    return session, str(write_film(pictures, kind))
+def _film_of(studio: Studio) -> Callable[..., Awaitable[str]]:
+    """Return the endpoint of films; a client that cancels its job, or is gone, stops the film."""
+
+    async def film(  # noqa: PLR0913  (the endpoint's parameters, and what gradio gives beside them)
+        session: Session,
+        first: str,
+        second: str,
+        classes: list[str] | None,
+        kind: str,
+        whole: bool,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio finds it by its default)
+    ) -> str:
+        """Answer with the file of a film between two looks; ``whole``: over the full range."""
+        names = None if classes is None else refusing(_checked_names)(classes)
+        wanted = refusing(Film)(first, second, names, kind, whole)
+        steps = refusing(studio.films.make)(str(request.session_hash), studio.enter(session), wanted)
+        async with aclosing(steps):
+            async for step in steps:
+                if step.path is not None:
+                    return str(step.path)
+                progress((step.drawn, step.total), desc="Drawing", unit="pictures")
+        raise gr.Error("The film was stopped.", print_exception=False)
+
+    return film
 
 
 def parse(studio: Studio, session: Session, photo: str) -> Answer:
@@ -258,6 +282,6 @@ def _checked_names(classes: Any) -> list[str]:
 
 
 def _checked_place(value: float | None) -> int:
-    if value is None or not 0 <= value < actions.CANDIDATES:
+    if value is None or not 0 <= value < actions.CANDIDATES or value != int(value):
         raise ValueError(f"the place must be a whole number from 0 to {actions.CANDIDATES - 1}.")
     return int(value)

@@ -14,9 +14,12 @@ from ..core.lazy_model import refusing
 from ..core.session import Session
 from ..core.studio import Studio
 
-# One worker for all that changes a session. Two model calls at once would each take twice as long, and two changes
-# at once would start from the same state, so that one of them is lost.
+# One worker for all that changes a session: two changes at once would start from the same state, so that one of them is
+# lost.
 WORKER: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+# A film changes no session, so that nothing waits for its end. There may be more at once than are taken (MOST_FILMS of
+# each model), so that what is too much is refused with a sentence; but fewer than the page has threads.
+FILMS: dict[str, Any] = {"concurrency_limit": 24, "concurrency_id": "films"}
 
 
 def waiting_on(part: gr.components.Component) -> dict[str, Any]:

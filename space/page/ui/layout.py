@@ -6,7 +6,9 @@ import gradio as gr
 
 from ..core.session import Session
 from ..core.studio import Studio
-from .keeping_events import add_keeping_events, keeper
+from .components import pinned_copy
+from .help import lay_out_help
+from .memory.keeping_events import add_keeping_events, keeper
 from .stage import lay_out_stage
 from .stage_events import add_stage_events
 from .tabs.map_files import lay_out_map_files
@@ -16,21 +18,21 @@ from .tabs.photo import add_photo_events, lay_out_photo
 from .views import SessionView
 
 
-def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
+def add_studio(page: gr.Blocks, studio: Studio) -> None:
     """Lay out a studio where the page is being made, and connect it.
 
     A further tab is a module in ``tabs/``, with its own panel, and two lines here.
-
-    Returns:
-        The session of each visitor.
     """
     state = gr.State(Session())  # each visitor gets a copy
-    gr.HTML(
-        "<h1>GroupDNet</h1><p>Paint a label map, and it becomes a picture. Every class has its own appearance: "
-        "<b>redraw one, and the rest stays.</b></p>",
-        elem_id="title",
-        apply_default_css=False,
-    )
+    with gr.Row(elem_id="head"):
+        gr.HTML(
+            "<h1>GroupDNet</h1><p>Paint a label map, and it becomes a picture. Every class has its own appearance: "
+            "<b>redraw one, and the rest stays.</b></p>",
+            elem_id="title",
+            apply_default_css=False,
+        )
+        lay_out_help(studio)
+    pinned_copy("pinned", "picture", "status")
     keeps = keeper()
     stage = lay_out_stage(studio)
     with gr.Tabs(elem_id="tools"):
@@ -47,6 +49,5 @@ def add_studio(page: gr.Blocks, studio: Studio) -> gr.State:
     add_stage_events(page, studio, view)
     add_keeping_events(studio, stage.memory.work, view)
     add_mix_events(studio, mix, view)
-    add_morph_events(studio, morph_tab, morph, view)
+    add_morph_events(page, studio, morph_tab, morph, view)
     add_photo_events(studio, photo_tab, photo, view)
-    return state

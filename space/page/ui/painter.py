@@ -21,7 +21,7 @@ from .components import data_url, named_colours, script
 _PREFIX = "data:image/png;base64,"
 # A PNG of this many bytes per pixel is no map of few colours.
 _BYTES_PER_PIXEL = 5
-_PARTS = ("icons", "view", "palette", "tools", "screen", "input")
+_PARTS = ("icons", "view", "palette", "palette_keys", "tools", "screen", "input")
 _SCRIPTS = ("label_map", "strokes", *(f"painter_{part}" for part in _PARTS), "painter")
 
 

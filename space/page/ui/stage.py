@@ -10,11 +10,10 @@ from groupdnet_hub.data.labels import colour_picture
 
 from ..core.actions import CANDIDATES
 from ..core.memory.packed_looks import thumbnail
-from ..core.session import MAX_SEED
 from ..core.studio import Studio
 from .components import file_url, history_row, picture, sentence, shelf_row, strip, upload_button
-from .keeping_events import WorkPanel, lay_out_work
-from .painter import painter
+from .memory.keeping_events import WorkPanel, lay_out_work
+from .painter import canvas_value, painter
 
 # Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.
 UPRIGHT = 1.5
@@ -110,15 +109,13 @@ def _controls_panel(studio: Studio) -> ControlsPanel:
             seed = gr.Number(
                 studio.first_seed,
                 label="Seed",
-                precision=0,
-                minimum=0,
-                maximum=MAX_SEED,
+                placeholder="drawn by no seed",
                 elem_id="seed",
                 min_width=100,
             )
             draw = gr.Button("Draw this seed", elem_id="sample", min_width=110)
             keep_pixels = gr.Checkbox(
-                False, label="Keep every other pixel", elem_id="keep-pixels", min_width=170
+                False, label="Leave other pixels untouched", elem_id="keep-pixels", min_width=170
             )
     return ControlsPanel(new_sample, undo, redo, keep, seed, draw, keep_pixels)
 
@@ -135,7 +132,10 @@ def _map_panel(studio: Studio) -> MapPanel:
         }
         for number, path in enumerate(studio.examples, start=1)
     ]
-    canvas = painter("painter", studio.labels, studio.size, actions=True, picture="picture")
+    # The map is there before the picture, and can be painted on.
+    opening = studio.example(studio.opening[0][0]) if studio.opening else None
+    value = None if opening is None else canvas_value(opening, studio.labels)
+    canvas = painter("painter", studio.labels, studio.size, value, actions=True, picture="picture")
     with gr.Column(elem_id="maps-panel"):
         with gr.Row(elem_id="maps-head"):
             if maps:

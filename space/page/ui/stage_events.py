@@ -15,10 +15,10 @@ from ..core.lazy_model import refusing
 from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
 from .events import pressed, redraw, sent_by, waiting_on
+from .memory.shelf_events import add_shelf_events
+from .memory.thumbnails import Thumbnails
 from .painter import read_stroke
-from .shelf_events import add_shelf_events
 from .stage import SAME_APPEARANCE
-from .thumbnails import Thumbnails
 from .views import SessionView, Updates, candidates_view, first_choices, history_view
 
 
@@ -38,7 +38,8 @@ def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
         opened = studio.enter(session)
         look, first = opened.look, first_choices(opened)
         message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
-        updates = view.session(opened, message, fixed_classes=studio.fixed_classes.known)
+        # The canvas has the map of the opening look, or what the visitor has painted on it since.
+        updates = view.changed(opened, opened, message, fixed_classes=studio.fixed_classes.known)
         names = opened.names or [CURRENT]
         chosen = zip(view.morph_ends, first, strict=True)
         return updates | {ends: gr.update(choices=names, value=name) for ends, name in chosen}
@@ -52,7 +53,9 @@ def _add_map_events(studio: Studio, view: SessionView) -> None:
     def open_map(
         session: Session, label: np.ndarray, typed: float | None, appearance: str, what: str, more: str = ""
     ) -> Updates:
-        session, number = studio.enter(session), refusing(checked_seed)(typed)
+        # An empty field is that of a picture which no seed drew.
+        number = secrets.randbelow(MAX_SEED) if typed is None else refusing(checked_seed)(typed)
+        session = studio.enter(session)
         same = appearance == SAME_APPEARANCE
         opened = studio.run(actions.open_map, session, label, number, same)
         told = f"{what}, {_how_opened(session, studio.labels, label, number, same)}.{more}"
@@ -76,19 +79,18 @@ def _add_map_events(studio: Studio, view: SessionView) -> None:
 def _add_sample_events(studio: Studio, view: SessionView) -> None:
     controls = view.stage.controls
 
-    def sample(session: Session, seed: int, shown: int | None = None) -> Updates:
+    def sample(session: Session, seed: int) -> Updates:
         session = studio.enter(session)
         locked = f", but {', '.join(session.locked)}" if session.locked else ""
         drawn = studio.run(actions.sample, session, seed)
         told = f"Drawn with seed {seed}{locked}."
-        return view.changed(session, drawn, told, seed=shown, fixed_classes=studio.fixed_classes.known)
+        return view.changed(session, drawn, told, fixed_classes=studio.fixed_classes.known)
 
     def on_draw(session: Session, typed: float | None) -> Updates:
         return sample(session, refusing(checked_seed)(typed))
 
     def on_new_sample(session: Session) -> Updates:
-        seed = secrets.randbelow(MAX_SEED)
-        return sample(session, seed, seed)
+        return sample(session, secrets.randbelow(MAX_SEED))
 
     draws = waiting_on(view.stage.picture.picture)
     controls.draw.click(on_draw, [view.state, controls.seed], view.outputs, **draws)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
-_SHEETS = ("style.css", "widgets.css", "painter.css", "memory.css", "keeper.css")
-STYLES = [Path(__file__).parent / "static" / name for name in _SHEETS]
+_SHEETS = ("style", "widgets", "painter", "memory", "keeper", "pinned", "help", "film", "endpoints")
+STYLES = [Path(__file__).parent / "static" / f"{name}.css" for name in _SHEETS]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 

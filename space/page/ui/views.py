@@ -18,10 +18,10 @@ from ..core.memory.picture_files import picture_file
 from ..core.regions import class_window
 from ..core.session import CURRENT, Session
 from .components import data_url, file_url
-from .keeping_events import kept_work
+from .memory.keeping_events import kept_work
+from .memory.thumbnails import Thumbnails
 from .painter import canvas_value
 from .stage import Stage
-from .thumbnails import Thumbnails
 
 # What an event returns: component -> its value or a ``gr.update``. Components that are left out stay as they are.
 Updates = dict[Any, Any]
@@ -68,12 +68,11 @@ class SessionView:
         new: Session,
         message: str,
         *,
-        seed: int | None = None,
         fixed_classes: Sequence[str] | None = None,
     ) -> Updates:
         """Return :meth:`session` of a new session, on a page that shows the old one."""
         before = None if old.look is None else old.look.mask
-        return self.session(new, message, old=old, before=before, seed=seed, fixed_classes=fixed_classes)
+        return self.session(new, message, old=old, before=before, fixed_classes=fixed_classes)
 
     def session(
         self,
@@ -82,7 +81,6 @@ class SessionView:
         *,
         old: Session | None = None,
         before: np.ndarray | None = None,
-        seed: int | None = None,
         fixed_classes: Sequence[str] | None = None,
     ) -> Updates:
         """Return updates for the picture and all that depends on it.
@@ -92,7 +90,6 @@ class SessionView:
             message: one sentence on what has just happened.
             old: the session that the page shows already; None for a page that shows nothing.
             before: the label map that the canvas holds; it is sent another only if that differs.
-            seed: what the seed field is to show; None leaves it.
             fixed_classes: the classes whose buttons say that redrawing them changes nothing; None leaves them.
         """
         picture, controls, look = self.stage.picture, self.stage.controls, session.look
@@ -102,12 +99,11 @@ class SessionView:
             picture.picture: self.file_of(look),
             picture.status: message,
             picture.candidates: candidates_view(session),
+            controls.seed: look.seed,  # None, where no seed drew it, empties the field
             controls.undo: gr.update(interactive=bool(session.earlier)),
             controls.redo: gr.update(interactive=bool(session.later)),
             self.stage.memory.history: history_view(session, Thumbnails(old)),
         }
-        if seed is not None:
-            updates[controls.seed] = seed
         canvas: dict[str, Any] = {"can_undo": bool(session.earlier), "can_redo": bool(session.later)}
         if fixed_classes is not None:
             canvas["fixed_classes"] = list(fixed_classes)

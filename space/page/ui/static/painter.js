@@ -69,8 +69,9 @@ function act(action) {
 }
 
 function stepBack() {
-  if (stroke || undo.disabled) return;
-  if (local) stepTo(local.undo(map.ids));
+  if (stroke && !fingers.size) abandon(); // what the keyboard has begun
+  else if (stroke || undo.disabled) return;
+  else if (local) stepTo(local.undo(map.ids));
   else act(() => trigger("undo"));
 }
 

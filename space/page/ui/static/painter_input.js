@@ -49,6 +49,9 @@ function end(keep) {
 
 const abandon = () => end(false);
 
+// Something else is to be done: what the pointer has painted stays, what the keyboard has begun does not.
+const finish = () => end(fingers.size > 0);
+
 // Two fingers move and zoom; what the first one had begun is taken back.
 function pinch(event) {
   const before = [...fingers.values()];
@@ -63,8 +66,9 @@ function pinch(event) {
 }
 
 function tell(point) {
+  pointed = map.at(point) ? point : null;
   under.textContent = describe(point);
-  if (map.at(point)) encircle(point, tool === "brush" || tool === "eraser" ? size : 1);
+  if (pointed) encircle(point, tool === "brush" || tool === "eraser" ? size : 1);
   else hideRing();
 }
 
@@ -93,6 +97,7 @@ for (const kind of ["pointerup", "pointercancel"])
   });
 canvas.addEventListener("pointerleave", () => {
   under.textContent = "\u00a0";
+  pointed = null;
   hideRing();
 });
 viewport.addEventListener(
@@ -160,6 +165,10 @@ canvas.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+// Keys that are held do not outrun the server.
+const HELD = 150; // ms
+let stepped = 0;
+
 // Undo and redo by key: on the stage from anywhere on the page, except where text is edited.
 function stepByKey(event) {
   if (event.defaultPrevented || event.altKey || !(event.ctrlKey || event.metaKey)) return;
@@ -167,6 +176,8 @@ function stepByKey(event) {
   if (key !== "z" && key !== "y") return;
   if (event.target.closest?.("textarea, [contenteditable], input:not([type=range], [type=radio], [type=checkbox])")) return;
   event.preventDefault();
+  if (event.repeat && event.timeStamp - stepped < HELD) return;
+  stepped = event.timeStamp;
   if (key === "z" && !event.shiftKey) stepBack();
   else stepForth();
 }

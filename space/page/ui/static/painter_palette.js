@@ -32,7 +32,7 @@ const offMap = make("div", { class: "chips" });
 const others = make("details", { class: "others", open: !many }, make("summary", {}, "Not on this map"), offMap);
 const palette = make(
   "div",
-  { class: many ? "palette many" : "palette", role: "group", "aria-label": "Classes" },
+  { class: many ? "palette many" : "palette", role: "radiogroup", "aria-label": "Classes" },
   make(
     "div",
     { class: "palette-top" },
@@ -70,6 +70,7 @@ function filter() {
   others.hidden = !offMap.querySelector(":scope > :not([hidden])");
   if (words) others.open = true;
   noneFound.hidden = rows.some(({ row }) => !row.hidden);
+  giveTabStop();
 }
 
 function markFixed() {
@@ -93,6 +94,7 @@ function take(id) {
   chosen = id;
   if (tool === "eraser") choose("brush");
   rows.forEach(({ brush }, i) => brush.setAttribute("aria-checked", i === id));
+  giveTabStop();
 }
 
 function toggle(id) {

@@ -1,5 +1,5 @@
 // Full screen, and on the stage the picture beside the map, on which classes can be pointed at too.
-const frame = element.closest(actions ? "#stage" : ".painter-holder") ?? element;
+const frame = element.closest(actions ? "#stage" : ".painter-holder");
 // It may be put on the page later than the painter.
 const pictureHolder = () => (props.picture ? document.getElementById(props.picture) : null);
 let tipLeaves = 0;
@@ -7,6 +7,9 @@ let scrolled = 0;
 const tip = make("p", { class: "class-tip", role: "status", hidden: true });
 
 const isFull = () => frame.classList.contains("full-screen");
+
+// What full screen leaves as it is: messages, and the copy of the picture that is pinned on phones.
+const STAYS = ".toast-wrap, .sr-only, #pinned";
 
 // The page as a whole goes into full screen, and the column of the frame covers it, with all else in it away: messages
 // of refusals stand over it. Where browsers have no full screen, such as on iPhones, it covers the window.
@@ -16,17 +19,20 @@ function fillScreen(on) {
   frame.classList.toggle("full-screen", on);
   document.documentElement.classList.toggle("covered", on);
   for (let one = frame; one !== document.body; one = one.parentElement)
-    for (const other of one.parentElement.children)
-      if (other !== one && column.contains(other)) other.classList.toggle("behind", on);
-      else if (other !== one && !other.matches(".toast-wrap, .sr-only")) other.inert = on;
+    for (const other of one.parentElement.children) {
+      if (other === one || other.matches(STAYS)) continue;
+      if (column.contains(other)) other.classList.toggle("behind", on);
+      else other.inert = on;
+    }
   const title = on ? "Leave full screen (Esc)" : "Full screen (Esc leaves it)";
-  full.setAttribute("aria-pressed", on);
   full.title = title;
   full.setAttribute("aria-label", title);
   full.replaceChildren(icon(on ? ICONS.leave : ICONS.full));
   magnify(1);
-  if (on) document.documentElement.requestFullscreen?.().catch(() => {});
-  else {
+  if (on) {
+    toolbar.parentElement.scrollIntoView({ block: "nearest" });
+    document.documentElement.requestFullscreen?.().catch(() => {});
+  } else {
     window.scrollTo(0, scrolled);
     if (document.fullscreenElement) document.exitFullscreen();
   }

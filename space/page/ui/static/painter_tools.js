@@ -1,4 +1,5 @@
 // The tools: two rows of them, one over the canvas and one under it.
+
 // Brushes are from one pixel to about a quarter of the width across.
 const LARGEST = Math.max(2, Math.round(width / 4));
 const SHAPES = new Set(["rectangle", "lasso"]);
@@ -17,7 +18,7 @@ const tools = {
 };
 const undo = button("undo", "Undo (Ctrl+Z)", stepBack);
 const redo = button("redo", "Redo (Ctrl+Y)", stepForth);
-const full = button("full", "Full screen (Esc leaves it)", () => fillScreen(!isFull()), { "aria-pressed": "false" });
+const full = button("full", "Full screen (Esc leaves it)", () => fillScreen(!isFull()));
 const mirror = button("mirror", "Mirror: paint on both sides of a line (M)", toggleMirror, { "aria-pressed": "false" });
 const flip = button("flip", "Flip the whole map, left to right (H)", flipMap);
 const save = make(
@@ -36,11 +37,13 @@ const slider = make("input", {
   onchange: hideRing,
 });
 const across = make("output", { class: "across" });
+
 // Buttons that are narrow before they wrap.
 function group(...buttons) {
   const count = buttons.length;
-  return make("span", { style: `flex: ${count} 1 ${24 * count + 2}px; max-width: ${2.1 * count}rem` }, ...buttons);
+  return make("span", { style: `--count: ${count}; flex: ${count} 1 ${24 * count + 2}px` }, ...buttons);
 }
+
 const toolbar = make(
   "div",
   { class: "tools", role: "toolbar", "aria-label": "Tools of the label map" },
@@ -63,20 +66,20 @@ const lens = make(
 );
 
 function choose(name) {
-  abandon();
+  finish();
   if (name !== tool) toolBefore = tool;
   tool = name;
   for (const [key, one] of Object.entries(tools)) one.setAttribute("aria-pressed", key === name);
   pictureHolder()?.classList.toggle("picking", name === "dropper");
 }
 
-// The circle shows it in the middle of what is seen of the map.
+// The circle shows it where the pointer or the keyboard is, or else in the middle of what is seen of the map.
 function resize(pixels) {
   size = Math.max(1, Math.min(LARGEST, pixels));
   slider.value = size;
   across.textContent = `${size} px`;
   const box = viewport.getBoundingClientRect();
-  encircle(position({ clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }), size);
+  encircle(pointed ?? position({ clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }), size);
 }
 
 // The next size up or down that is plainly another.
@@ -100,7 +103,7 @@ function toggleMirror() {
 }
 
 function flipMap() {
-  abandon();
+  finish();
   const before = map.ids.slice();
   map.flip();
   commit(before);

@@ -3,6 +3,8 @@
 const { width, height, classes, actions } = props;
 const map = new LabelMap(width, height, classes.map(({ colour }) => colour));
 let zoom = 1;
+// The place on the map that the pointer or the keyboard is at, if any.
+let pointed = null;
 // Column of the line about which strokes are mirrored; none if they are not.
 let axis = null;
 

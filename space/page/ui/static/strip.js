@@ -3,6 +3,7 @@ const row = element.querySelector(".strip");
 
 function fill() {
   const pictures = props.value ?? [];
+  const held = [...row.children].indexOf(document.activeElement); // whoever presses by key goes on from there
   row.classList.toggle("nothing", !pictures.length);
   if (!pictures.length) {
     const places = Array.from({ length: props.places }, () => make("i", { class: "place" }));
@@ -19,6 +20,7 @@ function fill() {
       ),
     ),
   );
+  row.children[Math.min(held, pictures.length - 1)]?.focus({ preventScroll: true });
   const chosen = row.querySelector('[aria-pressed="true"]');
   if (chosen && row.scrollWidth > row.clientWidth) row.scrollLeft = chosen.offsetLeft - row.clientWidth / 2;
 }

@@ -9,22 +9,12 @@ import gradio as gr
 
 from ...core import actions
 from ...core.actions import MORPH_SPAN
-from ...core.film import film_positions, write_film
 from ...core.session import CURRENT, Session
 from ...core.studio import Studio
 from ..components import picture
 from ..events import waiting_on
 from ..views import SessionView, Updates
-
-
-@dataclass(frozen=True)
-class FilmPanel:
-    """What makes a film of the morph."""
-
-    format: gr.Radio
-    full_range: gr.Checkbox
-    make: gr.Button
-    download: gr.DownloadButton
+from .film_panel import FilmPanel, add_film_events, lay_out_film
 
 
 @dataclass(frozen=True)
@@ -66,25 +56,13 @@ def lay_out_morph(studio: Studio) -> MorphPanel:
                 elem_id="morph-classes",
             )
             use = gr.Button("Use this picture", elem_id="morph-use")
-            film = _film_panel()
+            film = lay_out_film()
     return MorphPanel(shown, first, second, position, classes, use, film)
 
 
-def _film_panel() -> FilmPanel:
-    with gr.Row(elem_id="film-row"):
-        return FilmPanel(
-            format=gr.Radio(["GIF", "MP4"], value="GIF", label="Film", elem_id="film-format"),
-            full_range=gr.Checkbox(
-                False, label="The full range, not only A to B", elem_id="film-whole", min_width=150
-            ),
-            make=gr.Button("Make the film", elem_id="film-make", min_width=110),
-            download=gr.DownloadButton(
-                "Download", interactive=False, elem_id="film", min_width=100, variant="primary"
-            ),
-        )
-
-
-def add_morph_events(studio: Studio, tab: gr.Tab, panel: MorphPanel, view: SessionView) -> None:
+def add_morph_events(
+    page: gr.Blocks, studio: Studio, tab: gr.Tab, panel: MorphPanel, view: SessionView
+) -> None:
     """Connect the tab."""
 
     def on_slide(session: Session, first: str, second: str, t: float, classes: list[str]) -> str:
@@ -95,22 +73,6 @@ def add_morph_events(studio: Studio, tab: gr.Tab, panel: MorphPanel, view: Sessi
         morphed = studio.run(actions.morph, session, first, second, t, classes)
         return view.changed(session, morphed, f"Between {first} and {second}, at {t:g}.")
 
-    def on_film(
-        session: Session,
-        first: str,
-        second: str,
-        classes: list[str],
-        kind: str,
-        full_range: bool,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio finds it by its default)
-    ) -> Any:
-        session, pictures = studio.enter(session), []
-        for positions in film_positions(full_range):
-            pictures += studio.run(actions.morph_frames, session, first, second, positions, classes)
-            progress((len(pictures), None), desc="Drawing", unit="pictures")
-        path = write_film(pictures, kind.lower())
-        return gr.update(value=str(path), interactive=True, label=f"Download the {kind}")
-
     here = waiting_on(panel.picture)
     ends = [view.state, panel.first, panel.second]
     morphing = [*ends, panel.position, panel.classes]
@@ -120,5 +82,4 @@ def add_morph_events(studio: Studio, tab: gr.Tab, panel: MorphPanel, view: Sessi
         moved.input(on_slide, morphing, panel.picture, **slide)
     tab.select(on_slide, morphing, panel.picture, **here)
     panel.use.click(on_use, morphing, view.outputs, **waiting_on(view.stage.picture.picture))
-    filming = [*ends, panel.classes, panel.film.format, panel.film.full_range]
-    panel.film.make.click(on_film, filming, panel.film.download, **here)
+    add_film_events(page, studio, panel.film, view, (panel.first, panel.second, panel.classes))

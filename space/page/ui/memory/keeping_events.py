@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..core.lazy_model import refusing
-from ..core.memory.model_identity import ModelIdentity
-from ..core.memory.opened_files import described
-from ..core.memory.saved_work import MOST_BYTES, MOST_FILES, read_work, work_of
-from ..core.session import Session
-from ..core.studio import Studio
-from .components import file_url, script
-from .events import sent_by, waiting_on
+from ...core.lazy_model import refusing
+from ...core.memory.model_identity import ModelIdentity
+from ...core.memory.opened_files import described
+from ...core.memory.saved_work import MOST_BYTES, MOST_FILES, read_work, work_of
+from ...core.session import Session
+from ...core.studio import Studio
+from ..components import file_url, script
+from ..events import sent_by, waiting_on
 
 if TYPE_CHECKING:
-    from .views import SessionView
+    from ..views import SessionView
 
 # What is opened: saved work and looks, and pictures that carry their looks.
 FILES = [".zip", ".png"]
@@ -116,7 +116,6 @@ def add_keeping_events(studio: Studio, panel: WorkPanel, view: SessionView) -> N
             after,
             told,
             old=None if opened else before,
-            seed=after.look.seed if after.look else None,
             fixed_classes=studio.fixed_classes.known,
         )
         locks = {"classes": list(after.locked), "work": after.work}
