@@ -45,6 +45,7 @@ def open_page(
         height: of the window.
         known: whether the browser still has the work of earlier visits.
     """
+    wait_until_idle(browser)  # on the page before
     if not known:
         forgotten = {"origin": address.rstrip("/"), "storageTypes": "indexeddb"}
         browser.execute_cdp_cmd("Storage.clearDataForOrigin", forgotten)
@@ -57,8 +58,9 @@ def open_page(
 
 
 def wait_until_idle(browser: Any) -> None:
-    """Wait until the page waits for no answer of its server."""
-    busy = "return document.querySelector('[data-testid=status-tracker]:not(.hide)') !== null"
+    """Wait until the page waits for no answer of its server, and has kept what there is to keep."""
+    parts = "[data-testid=status-tracker]:not(.hide), .keeper[data-keeping]"
+    busy = f"return document.querySelector('{parts}') !== null"
     wait_for(lambda: not browser.execute_script(busy), "the answers that the page waits for")
 
 

@@ -45,12 +45,14 @@ async function onWork() {
   if (!work?.id) return;
   const before = current;
   current = work.id;
+  bar.dataset.keeping = ""; // until it is kept
   await opening;
-  if (!store) return;
+  if (!store) return delete bar.dataset.keeping;
   if (before === null) await offer("", [tabsWork()]);
   else if (before !== current && !work.opened) await offer(LOST, [before, tabsWork()]);
   else if (before !== current) close();
   if (!work.bare) save();
+  else delete bar.dataset.keeping;
 }
 
 // One at a time, and always what the work is by then.
@@ -62,10 +64,12 @@ function save() {
     try {
       const missing = await putWork(store, without(work, gone), arrived, work.opened === "browser" ? replaced : null);
       if (missing.length) return ask(missing);
+      delete bar.dataset.keeping;
       for (const key of keysOf(work)) arrived.delete(key);
       tabsWork(work.id);
       bar.dataset.kept = [work.id, work.at, ...(work.steps ?? []), ...work.shelf.map(({ name }) => name), ...work.locked].join(" ");
     } catch (error) {
+      delete bar.dataset.keeping;
       const full = error?.name === "QuotaExceededError";
       unkept = true;
       warn(full ? "This browser has no room left for your work: save it as a file." : "This browser cannot keep your work: save it as a file before you leave.");
