@@ -71,6 +71,18 @@ class CodePrior(nn.Module):
         shape = self.code_shape if spatial is None else (*self.code_shape[:2], *spatial)
         return _noise(batch, *shape, generator=generator)
 
+    def chosen(self, batch: int, *, generator: torch.Generator) -> Tensor | None:
+        """Return which stored code each one of :meth:`sample` is drawn from; None for a prior that stores none.
+
+        Args:
+            batch: number of codes.
+            generator: in the state that ``sample`` would be given it.
+
+        Returns:
+            int64 [batch, C], -1 for classes that are drawn from N(0, 1).
+        """
+        return None
+
     def fit(self, batches: Iterable[Encoded]) -> None:
         """Fit it to the codes of real pictures.
 
@@ -198,9 +210,17 @@ class EmpiricalPrior(CodePrior):
         self, batch: int, *, generator: torch.Generator, spatial: tuple[int, int] | None = None
     ) -> Tensor:
         """Draw codes as :meth:`CodePrior.sample`."""
-        u = torch.rand(batch, self.code_shape[0], generator=generator, device=generator.device)
+        u = self._uniform(batch, generator)
         noise = _noise(batch, *self.code_shape, generator=generator)
         return self._stretched(self(u, noise), spatial)
+
+    def chosen(self, batch: int, *, generator: torch.Generator) -> Tensor:
+        """Return which of a class's pictures each code is drawn from, as :meth:`CodePrior.chosen`."""
+        places = self._places(self._uniform(batch, generator))
+        return torch.where(self.count.to(places.device) > 0, places, -1)
+
+    def _uniform(self, batch: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(batch, self.code_shape[0], generator=generator, device=generator.device)
 
     def forward(self, u: Tensor, noise: Tensor) -> Tensor:
         """Return the codes that random numbers stand for.
@@ -212,17 +232,21 @@ class EmpiricalPrior(CodePrior):
         Returns:
             float32 [B, C, z, h, w], on the device of ``noise``.
         """
-        device, classes = noise.device, self.code_shape[0]
-        count = self.count.to(device, torch.float32)
+        device = noise.device
+        chosen = self._places(u).to(self.mean.device)
+        rows = torch.arange(self.code_shape[0], device=self.mean.device)
+        # Only what was chosen is converted and moved: the whole store is hundreds of times larger.
+        mean, std = (store[rows, chosen].to(device, torch.float32) for store in (self.mean, self.std))
+        return (mean + std * noise.flatten(2)).view_as(noise)
+
+    def _places(self, u: Tensor) -> Tensor:
+        """Return which of a class's pictures numbers [B, C] in [0, 1) stand for, int64 [B, C]."""
+        count = self.count.to(u.device, torch.float32)
         if self.ties:
             u = u[:, self._followed]
         # A u just below 1 may round up to the count, and a file may hold any count.
         last = (count.long() - 1).clamp(0, self.mean.shape[1] - 1)
-        chosen = torch.minimum((u * count).long().clamp(min=0), last).to(self.mean.device)
-        rows = torch.arange(classes, device=self.mean.device)
-        # Only what was chosen is converted and moved: the whole store is hundreds of times larger.
-        mean, std = (store[rows, chosen].to(device, torch.float32) for store in (self.mean, self.std))
-        return (mean + std * noise.flatten(2)).view_as(noise)
+        return torch.minimum((u * count).long().clamp(min=0), last)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Encoded]) -> None:

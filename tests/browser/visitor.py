@@ -45,7 +45,9 @@ def open_page(
         height: of the window.
         known: whether the browser still has the work of earlier visits.
     """
-    wait_until_idle(browser)  # on the page before
+    # The page before would complain of an answer that is gone.
+    keeps = "return document.querySelector('.keeper[data-keeping]') !== null"
+    wait_for(lambda: not browser.execute_script(keeps), "the page before to keep its work")
     if not known:
         forgotten = {"origin": address.rstrip("/"), "storageTypes": "indexeddb"}
         browser.execute_cdp_cmd("Storage.clearDataForOrigin", forgotten)

@@ -12,6 +12,7 @@ from page.core import actions
 from page.core import session as sessions
 from page.core.fixed_classes import FixedClasses, indistinguishable, is_fixed
 from page.core.memory.packed_looks import packed
+from page.core.redraw import candidates
 from page.core.regions import class_window
 from page.core.session import Session, ShelfItem
 from PIL import Image
@@ -131,11 +132,11 @@ def test_candidates_come_to_the_page_cut_to_their_class(pipeline: GroupDNetPipel
 
     opened = actions.open_map(pipeline, Session(), examples / "example_02.png", 0)
     assert candidates_view(opened) == []
-    drawn = actions.candidates(pipeline, opened, "shoes", 5)
+    drawn = candidates.of_class(pipeline, opened, "shoes", 5)
     window = class_window(sessions.current(opened).mask == SHOES)
     views = candidates_view(drawn)
     from page.ui.components import data_url
 
     assert [view["src"] for view in views] == [data_url(one.image.crop(window)) for one in drawn.candidates]
-    picked = actions.pick(drawn, 2)
+    picked = candidates.pick(drawn, 2)
     assert [view["selected"] for view in candidates_view(picked)] == [False, False, True, False]

@@ -25,6 +25,7 @@ import app
 from page.core import actions, photos
 from page.core import session as sessions
 from page.core.lazy_model import read_config
+from page.core.redraw import candidates
 from page.core.served_files import served_picture
 from page.core.session import Session
 from page.core.studio import Studio
@@ -35,8 +36,8 @@ from tests.helpers.page_models import MORE_LABELS, save_examples
 
 SPACE = ROOT / "space"
 ENDPOINTS = (
-    "open_map sample reroll candidates pick lock edit undo redo keep looks show mix morph film parse encode "
-    "save_work open_work"
+    "open_map sample reroll candidates colour_wish nine_samples pick at_strength lock edit undo redo keep looks show "
+    "mix morph film parse encode save_work open_work"
 )
 
 
@@ -58,7 +59,9 @@ def test_whatever_changes_a_session_has_one_worker(studio: Studio) -> None:
     """Two changes at once would start from the same session, and one would be lost."""
     page = app.build_page(studio)
     changing = [
-        event for event in page.fns.values() if any(type(part).__name__ == "State" for part in event.outputs)
+        event
+        for event in page.fns.values()
+        if any(isinstance(getattr(part, "value", None), Session) for part in event.outputs)
     ]
     assert len(changing) > 30
     assert {event.concurrency_id for event in changing} == {"model"}
@@ -147,7 +150,9 @@ def test_further_models_have_pages_and_are_loaded_when_they_are_visited(
     assert not more["upright"].model.is_loaded
     assert set(page.get_api_info()["named_endpoints"]) == {f"/{name}" for name in ENDPOINTS.split()}
     changing = [
-        event for event in page.fns.values() if any(type(part).__name__ == "State" for part in event.outputs)
+        event
+        for event in page.fns.values()
+        if any(isinstance(getattr(part, "value", None), Session) for part in event.outputs)
     ]
     assert {(event.concurrency_id, event.concurrency_limit) for event in changing} == {("model", 1)}
 
@@ -320,7 +325,7 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
     photo.save(tmp_path / "photo.png")
     label = np.asarray(label)
     made = lending.run(actions.sample, made, 3)
-    made = actions.pick(lending.run(actions.candidates, made, "hair", 4), 1)
+    made = candidates.pick(lending.run(candidates.of_class, made, "hair", 4), 1)
     made = lending.run(actions.edit, made, label)
     made = lending.run(actions.mix, made, "current", {"hair": "example 2"})
     made = lending.run(actions.morph, made, "current", "example 3", 1.5, ["hair"])

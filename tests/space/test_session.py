@@ -11,6 +11,7 @@ import torch
 from page.core import actions, photos
 from page.core import session as sessions
 from page.core.memory.packed_looks import packed
+from page.core.redraw import candidates
 from page.core.regions import keep_other_pixels
 from page.core.session import CURRENT, MAX_SEED, UNDO_STEPS, Session, ShelfItem
 from PIL import Image, ImageFilter
@@ -83,18 +84,18 @@ def test_redo_and_history_lose_nothing(pipeline: GroupDNetPipeline, opened: Sess
 
 
 def test_candidates_are_rerolls_of_four_seeds(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    drawn = actions.candidates(pipeline, opened, "hair", MAX_SEED - 1)
+    drawn = candidates.of_class(pipeline, opened, "hair", MAX_SEED - 1)
     assert drawn.look is opened.look
     assert [look.seed for look in drawn.candidates] == [MAX_SEED - 1, MAX_SEED, 0, 1]
     one = actions.reroll(pipeline, opened, "hair", 0)
     assert np.array_equal(np.asarray(drawn.candidates[2].image), np.asarray(sessions.current(one).image))
-    picked = actions.pick(actions.pick(drawn, 1), 2)
-    assert picked.look is drawn.candidates[2]
+    picked = candidates.pick(candidates.pick(drawn, 1), 3)
+    assert picked.look is drawn.candidates[3]
     assert sessions.undo(picked).look is opened.look  # trying them is one step
     with pytest.raises(ValueError, match="no candidate 4"):
-        actions.pick(drawn, 4)
+        candidates.pick(drawn, 4)
     with pytest.raises(ValueError, match="no candidates"):
-        actions.pick(actions.sample(pipeline, drawn, 3), 0)
+        candidates.pick(actions.sample(pipeline, drawn, 3), 0)
 
 
 def test_locked_classes_keep_their_codes(pipeline: GroupDNetPipeline, opened: Session) -> None:
@@ -106,7 +107,7 @@ def test_locked_classes_keep_their_codes(pipeline: GroupDNetPipeline, opened: Se
         expected = old if name in ("hair", "face") else free
         assert torch.equal(new.pick(name), expected.pick(name))
     with pytest.raises(ValueError, match="hair is locked"):
-        actions.candidates(pipeline, locked, "hair", 0)
+        candidates.of_class(pipeline, locked, "hair", 0)
     with pytest.raises(ValueError, match="leave at least one"):
         sessions.lock(opened, FIGURE_LABELS, FIGURE_LABELS.names)
     with pytest.raises(ValueError, match="did you mean 'hair'"):
@@ -360,7 +361,7 @@ def test_looks_of_another_model_are_refused_by_every_action(
         lambda: actions.sample(pipeline, shown, 1),
         lambda: actions.sample(pipeline, sessions.replace(shown, locked=("hair",)), 1),
         lambda: actions.reroll(pipeline, shown, "hair", 1),
-        lambda: actions.candidates(pipeline, shown, "hair", 1),
+        lambda: candidates.of_class(pipeline, shown, "hair", 1),
         lambda: actions.edit(pipeline, shown, np.zeros((64, 64), np.int64)),
         lambda: actions.mix(pipeline, shown, CURRENT, {"hair": "own"}),
         lambda: actions.mix(pipeline, kept, CURRENT, {"hair": "look 1"}),

@@ -14,10 +14,9 @@ from groupdnet_hub.data.label_maps import NoIdsError, read_label_map, read_parti
 from groupdnet_hub.data.unknown import describe_unknown
 
 from .regions import keep_other_pixels
-from .session import MAX_SEED, Session, current, mixable, show
+from .session import Session, current, mixable, show
 
 LabelMap = str | os.PathLike[str] | np.ndarray
-CANDIDATES = 4
 # How far a morph may go beyond its two looks.
 MORPH_SPAN = (-0.5, 1.5)
 _IF_UNKNOWN = (
@@ -73,11 +72,16 @@ def draw_maps(pipeline: GroupDNetPipeline, wanted: Sequence[tuple[LabelMap, int]
 
 def sample(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Session:
     """Draw every class that is not locked anew on the same label map."""
+    return show(session, sampled(pipeline, session, seed))
+
+
+def sampled(pipeline: GroupDNetPipeline, session: Session, seed: int) -> Look:
+    """Return the look that :func:`sample` shows."""
     look = _own(pipeline, current(session))
     if not session.locked:
-        return show(session, pipeline.sample(look.mask, seed, instance=look.instance))
+        return pipeline.sample(look.mask, seed, instance=look.instance)
     free = [name for name in pipeline.labels.names if name not in session.locked]
-    return show(session, pipeline.reroll(look, free, seed))
+    return pipeline.reroll(look, free, seed)
 
 
 def redrawable(config: GroupDNetConfig, session: Session, class_: str | int) -> str:
@@ -113,37 +117,19 @@ def reroll(
         ValueError: if the class is not on the label map, or locked.
     """
     name = redrawable(pipeline.model.config, session, class_)
-    return show(session, _redrawn(pipeline, current(session), name, seed, keep_pixels))
+    return show(session, redrawn(pipeline, current(session), name, seed, keep_pixels))
 
 
-def candidates(
-    pipeline: GroupDNetPipeline, session: Session, class_: str | int, seed: int, keep_pixels: bool = False
-) -> Session:
-    """Draw four candidates of a class, with ``seed`` and those after it; :func:`pick` shows one of them.
-
-    Raises:
-        ValueError: as :func:`reroll`.
-    """
-    name, look = redrawable(pipeline.model.config, session, class_), current(session)
-    seeds = [(seed + i) % (MAX_SEED + 1) for i in range(CANDIDATES)]
-    drawn = tuple(_redrawn(pipeline, look, name, one, keep_pixels) for one in seeds)
-    return replace(session, candidates=drawn, redrawn=name)
+def redrawn(pipeline: GroupDNetPipeline, look: Look, name: str, seed: int, keep_pixels: bool) -> Look:
+    """Return a look with one class drawn anew; ``keep_pixels`` as in :func:`reroll`."""
+    drawn = pipeline.reroll(look, name, seed)
+    return with_other_pixels(look, drawn, name) if keep_pixels else drawn
 
 
-def pick(session: Session, index: int) -> Session:
-    """Show one of the candidates as the picture on the page; all stay, to try another.
-
-    Raises:
-        ValueError: if there is no such candidate.
-    """
-    drawn = session.candidates
-    if not drawn:
-        raise ValueError("there are no candidates: redraw a class first.")
-    if not isinstance(index, int) or not 0 <= index < len(drawn):
-        raise ValueError(f"there is no candidate {index!r}; they are 0 to {len(drawn) - 1}.")
-    if any(session.look is one for one in drawn):  # another one of the same four: one step of the history
-        return replace(session, look=drawn[index])
-    return replace(show(session, drawn[index]), candidates=drawn, redrawn=session.redrawn)
+def with_other_pixels(before: Look, after: Look, name: str) -> Look:
+    """Return ``after`` with the pixels of ``before`` outside of a class."""
+    region = before.mask == before.codes.labels.id_of(name)
+    return replace(after, image=keep_other_pixels(before.image, after.image, region))
 
 
 def edit(pipeline: GroupDNetPipeline, session: Session, label_map: LabelMap) -> Session:
@@ -290,11 +276,3 @@ def _own(pipeline: GroupDNetPipeline, look: Look) -> Look:
     """Return the look, unless another model made it: its label map would be read as one of this model's classes."""
     look.check_fits(pipeline.model.config)
     return look
-
-
-def _redrawn(pipeline: GroupDNetPipeline, look: Look, name: str, seed: int, keep_pixels: bool) -> Look:
-    drawn = pipeline.reroll(look, name, seed)
-    if not keep_pixels:
-        return drawn
-    region = look.mask == pipeline.labels.id_of(name)
-    return replace(drawn, image=keep_other_pixels(look.image, drawn.image, region))

@@ -33,6 +33,15 @@ def indistinguishable(pictures: Sequence[Image.Image], region: np.ndarray) -> bo
     return bool(np.mean(differences) < SEEN)
 
 
+def shows_most(looks: Sequence[Look], name: str) -> Look | None:
+    """Return the look that shows most of a class; None if none shows enough of it to be measured."""
+    areas = [int((look.mask == look.codes.labels.id_of(name)).sum()) for look in looks]
+    largest = max(areas, default=0)
+    if not largest or largest < _ENOUGH * looks[0].mask.size:
+        return None
+    return looks[areas.index(largest)]
+
+
 def is_fixed(pipeline: GroupDNetPipeline, look: Look, name: str) -> bool:
     """Return whether redrawing a class of a look changes it too little to be seen; the same answer every time."""
     return _alike([_redrawn(pipeline, look, name, seed) for seed in _SEEDS], look, name)
@@ -64,7 +73,7 @@ class FixedClasses:
     def holds(self, name: str) -> bool:
         """Return whether this is one of them; false as well for a class of which no bundled look shows enough."""
         if name not in self._measured:
-            look = self._showing(name)
+            look = shows_most([one.look for one in self._bundled()], name)
             if look is None:
                 return False
             self._measured[name] = self._run(is_fixed, look, name)
@@ -73,19 +82,10 @@ class FixedClasses:
     def find(self) -> None:
         """Measure all classes that bundled looks show, one redraw at a time: visitors' calls come in between."""
         for name in {name: None for one in self._bundled() for name in one.look.classes}:
-            look = self._showing(name)
+            look = shows_most([one.look for one in self._bundled()], name)
             if look is not None and name not in self._measured:
                 pictures = [self._run_piece(_redrawn, look, name, seed) for seed in _SEEDS]
                 self._measured[name] = _alike(pictures, look, name)
-
-    def _showing(self, name: str) -> Look | None:
-        """Return the bundled look that shows most of a class; None if there is none that shows enough."""
-        looks = [one.look for one in self._bundled()]
-        areas = [int((look.mask == look.codes.labels.id_of(name)).sum()) for look in looks]
-        largest = max(areas, default=0)
-        if not largest or largest < _ENOUGH * looks[0].mask.size:
-            return None
-        return looks[areas.index(largest)]
 
 
 def _redrawn(pipeline: GroupDNetPipeline, look: Look, name: str, seed: int) -> Image.Image:

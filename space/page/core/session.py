@@ -56,6 +56,23 @@ class Photo:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What the candidates were drawn from, and which of them is on the page.
+
+    Attributes:
+        start: the session before one was picked: however often another one is, that is one step from here.
+        keep_pixels: whether the picture keeps its pixels outside of the class.
+        picked: the place of the candidate on the page, or None.
+        strength: how far the picture is from that of ``start``, 0, to the picked candidate, 1.
+    """
+
+    start: Session
+    keep_pixels: bool = False
+    picked: int | None = None
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class Session:
     """One visitor's state.
 
@@ -64,7 +81,8 @@ class Session:
         earlier: the pictures before it, each with its label map, the newest last.
         later: those that undo went back from, the nearest last.
         candidates: what a class was redrawn to, to pick one from.
-        redrawn: the class that the candidates redraw.
+        redrawn: the class that the candidates redraw; empty where they are whole samples.
+        choice: what the candidates were drawn from, where there are any.
         locked: the classes that new samples and rerolls leave alone.
         shelf: kept looks, in the visitor's order.
         deleted: what was deleted from the shelf last, and its place there, for as long as it can be brought back.
@@ -79,6 +97,7 @@ class Session:
     later: tuple[PackedLook, ...] = ()
     candidates: tuple[Look, ...] = ()
     redrawn: str = ""
+    choice: Choice | None = None
     locked: tuple[str, ...] = ()
     shelf: tuple[ShelfItem, ...] = ()
     deleted: tuple[int, ShelfItem] | None = None

@@ -28,6 +28,7 @@ from .memory.packed_looks import packed
 from .model_thread import ModelThread
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
 from .photo_parser import PhotoParser
+from .redraw.colour_wish import ColourWishes
 from .session import Session, ShelfItem
 
 ResultT = TypeVar("ResultT")
@@ -76,6 +77,7 @@ class Studio:
         self.model = LazyModel(source, GroupDNetPipeline.from_pretrained, self.worker)
         self.films = Films(self.model.submit_piece)
         self.fixed_classes = FixedClasses(self.run, self.run_piece, lambda: self.enter(Session()).bundled)
+        self.colour_wishes = ColourWishes(self.run_piece, lambda: self.enter(Session()).bundled)
         self._lock = threading.RLock()
 
     @functools.cached_property

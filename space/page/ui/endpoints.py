@@ -24,9 +24,12 @@ from ..core.lazy_model import refusing
 from ..core.memory.picture_files import picture_file
 from ..core.memory.saved_work import work_of
 from ..core.photo_parser import why_no_parser
+from ..core.redraw import candidates as choices
+from ..core.redraw.colour_wish import PIECE, Granted
 from ..core.served_files import served_file, served_picture
 from ..core.session import CURRENT, Session, checked_seed
 from ..core.studio import Studio
+from .choice_events import picked_sentence, wish_sentence
 from .events import FILMS, WORKER, fixed_sentence, redraw
 
 # The session, and what is answered: mostly the file of the picture, and a sentence.
@@ -46,64 +49,71 @@ def add_endpoints_page(studio: Studio) -> None:
     """
     gr.HTML(_TOLD, elem_id="title", elem_classes="endpoints", apply_default_css=False)
     state = gr.State(Session())
-    # One column of components that are never shown; their labels name the parameters.
+    # One column of components that are never shown.
     with gr.Column(visible=False):
         call = gr.Button()
-        label_map = gr.File(type="filepath", label="label_map")
-        photo = gr.File(type="filepath", label="photo")
-        cut_out = gr.Checkbox(False, label="cut_out")
-        seed = gr.Number(0, label="seed")
-        same_appearance = gr.Checkbox(False, label="same_appearance")
-        class_name = gr.Textbox(label="class_name")
-        keep_pixels = gr.Checkbox(False, label="keep_pixels")
-        place = gr.Number(0, label="place")
-        classes = gr.JSON(label="classes")
-        name = gr.Textbox(label="name")
-        base, sources = gr.Textbox(CURRENT, label="base"), gr.JSON(label="sources")
-        first, second = gr.Textbox(CURRENT, label="first"), gr.Textbox(label="second")
-        t = gr.Number(0.5, label="t")
-        changing = gr.JSON(value=None, label="classes")
-        kind, whole = gr.Textbox("gif", label="kind"), gr.Checkbox(False, label="whole")
+        fields = _fields()
         picture = gr.Image(type="filepath", format="png", label="picture")
         message = gr.Textbox(label="message")
         pictures = gr.Gallery(format="png", label="pictures")
-        work, saved = gr.File(type="filepath", label="work"), gr.File(label="work")
-        found, file = gr.JSON(label="looks"), gr.File(label="film")
+        found, file, saved = gr.JSON(label="looks"), gr.File(label="film"), gr.File(label="work")
 
-    def add(action: Callable[..., Answer], inputs: list[Any], *outputs: Any) -> None:
+    def add(action: Callable[..., Answer], *outputs: Any) -> None:
         @functools.wraps(action)
         def on_call(session: Session, *arguments: Any) -> Answer:
             changed, *answer = refusing(action)(studio, studio.enter(session), *arguments)
             return changed, *(_served(studio, part) for part in answer)
 
         # gradio reads the names of the parameters from it; the studio is none of them.
-        signature = inspect.signature(action)
-        on_call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=list(signature.parameters.values())[1:]
-        )
+        _, *parameters = inspect.signature(action).parameters.values()
+        on_call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        inputs = [fields[one.name] for one in parameters[1:]]
         call.click(on_call, [state, *inputs], [state, *outputs], api_name=action.__name__, **WORKER)
 
-    drawn = (picture, message)
-    add(open_map, [label_map, seed, same_appearance], *drawn)
-    add(sample, [seed], *drawn)
-    add(reroll, [class_name, seed, keep_pixels], *drawn)
-    add(candidates, [class_name, seed, keep_pixels], pictures, message)
-    add(pick, [place], *drawn)
-    add(lock, [classes], message)
-    add(edit, [label_map], *drawn)
-    for action in (undo, redo, keep):
-        add(action, [], *drawn)
-    add(save_work, [], saved)
-    add(open_work, [work], *drawn)
-    add(looks, [], found)
-    add(show, [name], *drawn)
-    add(mix, [base, sources], *drawn)
-    add(morph, [first, second, t, changing], *drawn)
-    add(parse, [photo], *drawn)
-    add(encode, [photo, label_map, cut_out], *drawn)
+    for action in (
+        open_map,
+        sample,
+        reroll,
+        pick,
+        at_strength,
+        edit,
+        undo,
+        redo,
+        keep,
+        show,
+        mix,
+        morph,
+        parse,
+        encode,
+        open_work,
+    ):
+        add(action, picture, message)
+    for action in (candidates, colour_wish, nine_samples):
+        add(action, pictures, message)
+    add(lock, message)
+    add(looks, found)
+    add(save_work, saved)
     # No session is changed by it, so that no other call waits for its end.
-    filming = [state, first, second, changing, kind, whole]
+    filming = [state, *(fields[name] for name in ("first", "second", "classes", "kind", "whole"))]
     call.click(_film_of(studio), filming, file, api_name="film", **FILMS)
+
+
+def _fields() -> dict[str, Any]:
+    """Lay out a component for each parameter that an endpoint has, by its name, which is also its label."""
+    return {
+        **{name: gr.File(type="filepath", label=name) for name in ("label_map", "photo", "work")},
+        **{
+            name: gr.Checkbox(False, label=name)
+            for name in ("cut_out", "same_appearance", "keep_pixels", "whole")
+        },
+        **{name: gr.Textbox(label=name) for name in ("class_name", "name", "second", "colour")},
+        **{name: gr.Textbox(CURRENT, label=name) for name in ("base", "first")},
+        **{name: gr.Number(0, label=name) for name in ("seed", "place")},
+        **{name: gr.JSON(label=name) for name in ("classes", "sources")},
+        "t": gr.Number(0.5, label="t"),
+        "strength": gr.Number(1, label="strength"),
+        "kind": gr.Textbox("gif", label="kind"),
+    }
 
 
 def open_map(studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool) -> Answer:
@@ -133,15 +143,42 @@ def reroll(studio: Studio, session: Session, class_name: str, seed: float, keep_
 def candidates(studio: Studio, session: Session, class_name: str, seed: float, keep_pixels: bool) -> Answer:
     """Draw four candidates of a class."""
     drawn, told = redraw(studio, session, class_name, checked_seed(seed), keep_pixels)
-    pictures = [(look, f"{drawn.redrawn}, seed {look.seed}") for look in drawn.candidates]
-    if pictures:
-        told = f"{len(pictures)} candidates for {drawn.redrawn}; /pick takes one by its place."
-    return drawn, pictures, told
+    if drawn.candidates:
+        told = f"{len(drawn.candidates)} candidates for {drawn.redrawn}; /pick takes one by its place."
+    return drawn, _pictures(drawn), told
+
+
+def colour_wish(studio: Studio, session: Session, class_name: str, colour: str, keep_pixels: bool) -> Answer:
+    """Draw candidates of a class that are as near to a colour as the model has any."""
+    name, look = actions.redrawable(studio.config, session, class_name), sessions.current(session)
+    if studio.fixed_classes.holds(name):
+        return choices.put_away(session), [], fixed_sentence(name)
+    *_, granted = studio.colour_wishes.grant(look, name, colour, keep_pixels)
+    assert isinstance(granted, Granted)
+    offered = choices.offer(session, granted.looks, name, keep_pixels)
+    return offered, _pictures(offered), wish_sentence(name, colour, granted)
+
+
+def nine_samples(studio: Studio, session: Session, seed: float) -> Answer:
+    """Draw nine samples to pick one from."""
+    looks, seeds = [], choices.seeds_from(checked_seed(seed), choices.SAMPLES)
+    for first in range(0, len(seeds), PIECE):
+        looks += studio.run(choices.whole_samples, session, seeds[first : first + PIECE])
+    offered = choices.offer(session, looks)
+    return offered, _pictures(offered), "Nine samples; /pick takes one by its place."
 
 
 def pick(studio: Studio, session: Session, place: float) -> Answer:
     """Take one of the candidates."""
-    return _answer(actions.pick(session, _checked_place(place)), f"Took candidate {_checked_place(place)}.")
+    if place is None or place != int(place):
+        raise ValueError("the place must be a whole number from 0.")
+    return _answer(choices.pick(session, int(place)), f"Took candidate {int(place)}.")
+
+
+def at_strength(studio: Studio, session: Session, strength: float) -> Answer:
+    """Show the picked candidate at a strength."""
+    shown = studio.run(choices.at_strength, session, strength)
+    return _answer(shown, picked_sentence(shown))
 
 
 def lock(studio: Studio, session: Session, classes: list[str]) -> Answer:
@@ -281,7 +318,7 @@ def _checked_names(classes: Any) -> list[str]:
     return classes
 
 
-def _checked_place(value: float | None) -> int:
-    if value is None or not 0 <= value < actions.CANDIDATES or value != int(value):
-        raise ValueError(f"the place must be a whole number from 0 to {actions.CANDIDATES - 1}.")
-    return int(value)
+def _pictures(session: Session) -> list[tuple[Look, str]]:
+    """Return the candidates, with what each is."""
+    what = session.redrawn or "sample"
+    return [(look, f"{what}, seed {look.seed}") for look in session.candidates]

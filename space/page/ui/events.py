@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -11,6 +10,7 @@ from ..core import actions
 from ..core import session as sessions
 from ..core.fixed_classes import indistinguishable
 from ..core.lazy_model import refusing
+from ..core.redraw import candidates
 from ..core.session import Session
 from ..core.studio import Studio
 
@@ -20,6 +20,9 @@ WORKER: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 # A film changes no session, so that nothing waits for its end. There may be more at once than are taken (MOST_FILMS of
 # each model), so that what is too much is refused with a sentence; but fewer than the page has threads.
 FILMS: dict[str, Any] = {"concurrency_limit": 24, "concurrency_id": "films"}
+
+# Long work in pieces, which changes no session: those of other visitors come in between.
+IN_PIECES: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "pieces"}
 
 
 def waiting_on(part: gr.components.Component) -> dict[str, Any]:
@@ -51,12 +54,12 @@ def redraw(
     """Return the session with candidates of a class, if it has any that differ, and a sentence on them."""
     name = refusing(actions.redrawable)(studio.config, session, class_)
     if studio.fixed_classes.holds(name):
-        return replace(session, candidates=(), redrawn=""), fixed_sentence(name)
-    drawn = studio.run(actions.candidates, session, name, seed, keep_pixels)
+        return candidates.put_away(session), fixed_sentence(name)
+    drawn = studio.run(candidates.of_class, session, name, seed, keep_pixels)
     region = sessions.current(drawn).mask == studio.labels.id_of(name)
     if indistinguishable([one.image for one in drawn.candidates], region):
         told = f"Four new versions of {name} came out alike on this map, so the picture stays as it is."
-        return replace(drawn, candidates=(), redrawn=""), told
+        return candidates.put_away(drawn), told
     return drawn, f"Four candidates for {name}: press one to take it."
 
 

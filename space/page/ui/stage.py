@@ -8,9 +8,10 @@ import gradio as gr
 
 from groupdnet_hub.data.labels import colour_picture
 
-from ..core.actions import CANDIDATES
 from ..core.memory.packed_looks import thumbnail
+from ..core.redraw.candidates import CANDIDATES
 from ..core.studio import Studio
+from .choices import choice_bar, choices
 from .components import file_url, history_row, picture, sentence, shelf_row, strip, upload_button
 from .memory.keeping_events import WorkPanel, lay_out_work
 from .painter import canvas_value, painter
@@ -24,11 +25,19 @@ WAITING = "The first picture is being drawn"
 
 @dataclass(frozen=True)
 class PicturePanel:
-    """The picture, what was done last, and the candidates of the class that was redrawn."""
+    """The picture, what was done last, and what can be picked.
+
+    Attributes:
+        candidates: of the class that was redrawn.
+        samples: whole ones.
+        bar: how strong the picked one is, and a colour for the class.
+    """
 
     status: gr.HTML
     picture: gr.HTML
     candidates: gr.HTML
+    samples: gr.HTML
+    bar: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class ControlsPanel:
     """What changes the picture as a whole."""
 
     new_sample: gr.Button
+    nine_samples: gr.Button
     undo: gr.Button
     redo: gr.Button
     keep: gr.Button
@@ -85,23 +95,23 @@ def _picture_panel(studio: Studio) -> PicturePanel:
     with gr.Column(elem_id="picture-panel"):
         status = sentence("status")
         with gr.Row(elem_id="picture-row"):
-            return PicturePanel(
-                status=status,
-                picture=picture("picture", studio.size, "The picture drawn from the label map", empty),
-                candidates=strip(
-                    "candidates",
-                    "Candidates of the class that was redrawn, to pick one",
-                    "Press ⟳ beside a class: four new versions of it appear here to choose from.",
-                    places=CANDIDATES,
-                    reveal=True,
-                ),
+            shown = picture("picture", studio.size, "The picture drawn from the label map", empty)
+            candidates = choices(
+                "candidates",
+                "Candidates of the class that was redrawn, to pick one",
+                "Press ⟳ beside a class: four new versions of it appear here to choose from.",
+                CANDIDATES,
             )
+        samples = choices("samples", "Whole samples, to pick one")
+        bar = choice_bar("choice-bar")
+    return PicturePanel(status, shown, candidates, samples, bar)
 
 
 def _controls_panel(studio: Studio) -> ControlsPanel:
     with gr.Column(elem_id="controls-panel"):
         with gr.Row(elem_id="controls"):
             new_sample = gr.Button("New sample", variant="primary", elem_id="new-sample", min_width=96)
+            nine = gr.Button("Nine samples", elem_id="nine-samples", min_width=96)
             undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=56)
             redo = gr.Button("Redo", interactive=False, elem_id="redo", min_width=56)
             keep = gr.Button("Keep this look", elem_id="keep", min_width=96)
@@ -117,7 +127,7 @@ def _controls_panel(studio: Studio) -> ControlsPanel:
             keep_pixels = gr.Checkbox(
                 False, label="Leave other pixels untouched", elem_id="keep-pixels", min_width=170
             )
-    return ControlsPanel(new_sample, undo, redo, keep, seed, draw, keep_pixels)
+    return ControlsPanel(new_sample, nine, undo, redo, keep, seed, draw, keep_pixels)
 
 
 def _map_panel(studio: Studio) -> MapPanel:

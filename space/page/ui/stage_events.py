@@ -1,4 +1,4 @@
-"""What the stage does: maps and seeds to draw, classes to redraw, lock and paint, the history and the shelf."""
+"""What the stage does: maps and seeds to draw, classes to lock and paint, the history and the shelf."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from ..core import session as sessions
 from ..core.lazy_model import refusing
 from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
-from .events import pressed, redraw, sent_by, waiting_on
+from .choice_events import add_choice_events
+from .events import pressed, sent_by, waiting_on
 from .memory.shelf_events import add_shelf_events
 from .memory.thumbnails import Thumbnails
 from .painter import read_stroke
 from .stage import SAME_APPEARANCE
-from .views import SessionView, Updates, candidates_view, first_choices, history_view
+from .views import SessionView, Updates, first_choices, history_view
 
 
 def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
@@ -27,7 +28,8 @@ def add_stage_events(page: gr.Blocks, studio: Studio, view: SessionView) -> None
     _add_arrival(page, studio, view)
     _add_map_events(studio, view)
     _add_sample_events(studio, view)
-    _add_class_events(studio, view)
+    add_choice_events(studio, view)
+    _add_lock_event(studio, view)
     _add_paint_event(studio, view)
     _add_history_events(studio, view)
     add_shelf_events(studio, view)
@@ -98,26 +100,8 @@ def _add_sample_events(studio: Studio, view: SessionView) -> None:
     controls.new_sample.click(on_new_sample, view.state, view.outputs, **draws)
 
 
-def _add_class_events(studio: Studio, view: SessionView) -> None:
+def _add_lock_event(studio: Studio, view: SessionView) -> None:
     panel, painter = view.stage.picture, view.stage.map.painter
-
-    def on_reroll(session: Session, keep_pixels: bool, event: gr.EventData) -> Updates:
-        session, name = studio.enter(session), sent_by(event).get("class")
-        drawn, told = redraw(studio, session, name, secrets.randbelow(MAX_SEED), keep_pixels)
-        if not drawn.candidates:
-            gr.Info(told, duration=5)  # on a phone the sentence over the picture is out of sight
-        known = gr.update(fixed_classes=studio.fixed_classes.known)
-        return {
-            view.state: drawn,
-            painter: known,
-            panel.candidates: candidates_view(drawn),
-            panel.status: told,
-        }
-
-    def on_pick(session: Session, event: gr.EventData) -> Updates:
-        picked = refusing(actions.pick)(session, refusing(pressed)(event, len(session.candidates)))
-        told = f"Redrew {picked.redrawn} (seed {sessions.current(picked).seed})."
-        return view.changed(session, picked, told, fixed_classes=studio.fixed_classes.known)
 
     def on_lock(session: Session, event: gr.EventData) -> Updates:
         chosen = sent_by(event).get("locked") or []
@@ -126,17 +110,9 @@ def _add_class_events(studio: Studio, view: SessionView) -> None:
         told = f"New samples keep {names} as it is." if names else "No class is locked."
         return {**view.kept(locked), panel.status: told}
 
-    painter.reroll(
-        on_reroll,
-        [view.state, view.stage.controls.keep_pixels],
-        [view.state, panel.candidates, panel.status, painter],
-        **waiting_on(panel.candidates),
-    )
     draws = waiting_on(panel.picture)
-    painter.lock(
-        on_lock, view.state, [view.state, view.keeper, panel.status], trigger_mode="multiple", **draws
-    )
-    panel.candidates.pick(on_pick, view.state, view.outputs, **draws)
+    kept = [view.state, view.keeper, panel.status]
+    painter.lock(on_lock, view.state, kept, trigger_mode="multiple", **draws)
 
 
 def _add_paint_event(studio: Studio, view: SessionView) -> None:

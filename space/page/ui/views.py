@@ -17,7 +17,7 @@ from ..core.memory.model_identity import ModelIdentity
 from ..core.memory.picture_files import picture_file
 from ..core.regions import class_window
 from ..core.session import CURRENT, Session
-from .components import data_url, file_url
+from .components import data_url, file_url, seen_url
 from .memory.keeping_events import kept_work
 from .memory.thumbnails import Thumbnails
 from .painter import canvas_value
@@ -52,10 +52,16 @@ class SessionView:
         """What :meth:`session` may change."""
         picture, controls, memory = self.stage.picture, self.stage.controls, self.stage.memory
         return [
-            *(picture.picture, self.stage.map.painter, picture.status, picture.candidates),
+            *(picture.picture, self.stage.map.painter, picture.status, *self.choice_outputs),
             *(controls.seed, controls.undo, controls.redo, memory.history),
             *self.looks_outputs,
         ]
+
+    @property
+    def choice_outputs(self) -> list[Any]:
+        """What :meth:`choice` changes."""
+        picture = self.stage.picture
+        return [picture.candidates, picture.samples, picture.bar]
 
     @property
     def looks_outputs(self) -> list[Any]:
@@ -98,7 +104,6 @@ class SessionView:
         updates: Updates = {
             picture.picture: self.file_of(look),
             picture.status: message,
-            picture.candidates: candidates_view(session),
             controls.seed: look.seed,  # None, where no seed drew it, empties the field
             controls.undo: gr.update(interactive=bool(session.earlier)),
             controls.redo: gr.update(interactive=bool(session.later)),
@@ -110,7 +115,16 @@ class SessionView:
         if before is None or not np.array_equal(before, look.mask):
             canvas["value"] = canvas_value(look.mask, self.labels)
         updates[self.stage.map.painter] = gr.update(**canvas)
-        return updates | self.looks(session, old)
+        return updates | self.choice(session) | self.looks(session, old)
+
+    def choice(self, session: Session) -> Updates:
+        """Return updates for what can be picked."""
+        picture = self.stage.picture
+        return {
+            picture.candidates: candidates_view(session),
+            picture.samples: samples_view(session),
+            picture.bar: choice_bar_view(session),
+        }
 
     def looks(self, session: Session, old: Session | None) -> Updates:
         """Return updates for the shelf, the mixing board, and the lists of the morph.
@@ -145,20 +159,40 @@ class SessionView:
 
 
 def candidates_view(session: Session) -> list[dict[str, Any]]:
-    """Return the candidates, all cut to the same window on the redrawn class, and which of them is on the page."""
+    """Return the candidates, all cut to the same window on the redrawn class, and which of them was picked."""
     drawn = session.candidates
-    if not drawn:
+    if not drawn or not session.redrawn:
         return []
     window = class_window(drawn[0].mask == drawn[0].codes.labels.id_of(session.redrawn))
     return [
         {
             "src": data_url(look.image.crop(window)),
             "alt": f"Candidate {number} for {session.redrawn}, seed {look.seed}",
-            "caption": "",
-            "selected": look is session.look,
+            "selected": _is_picked(session, number),
         }
         for number, look in enumerate(drawn, start=1)
     ]
+
+
+def samples_view(session: Session) -> list[dict[str, Any]]:
+    """Return the whole samples to pick from, and which of them was picked."""
+    if session.redrawn:
+        return []
+    return [
+        {
+            "src": seen_url(look.image),
+            "alt": f"Sample {number}, seed {look.seed}",
+            "selected": _is_picked(session, number),
+        }
+        for number, look in enumerate(session.candidates, start=1)
+    ]
+
+
+def choice_bar_view(session: Session) -> dict[str, Any]:
+    """Return what the bar below candidates is about, and the strength of the picked one."""
+    offered = (session.redrawn or "samples") if session.candidates else ""
+    strength = session.choice.strength if session.choice else 1.0
+    return {"offered": offered, "wishes": bool(session.redrawn), "strength": round(100 * strength)}
 
 
 def history_view(session: Session, small: Thumbnails) -> list[dict[str, Any]]:
@@ -186,3 +220,7 @@ def first_choices(session: Session) -> list[str]:
     """Return what the morph's two lists hold when a page opens: the picture, and a look that is not the same one."""
     others = [item.name for item in session.named_looks if item.look is not session.look]
     return [CURRENT, others[0] if others else CURRENT]
+
+
+def _is_picked(session: Session, number: int) -> bool:
+    return session.choice is not None and session.choice.picked == number - 1

@@ -1,4 +1,4 @@
-// A row of pictures to press. props: empty, places (how many there will be), reveal; value: a list of {src, alt, caption, selected}.
+// A row of pictures to press. props: empty; value: a list of {src, alt, caption, selected}.
 const row = element.querySelector(".strip");
 
 function fill() {
@@ -6,8 +6,7 @@ function fill() {
   const held = [...row.children].indexOf(document.activeElement); // whoever presses by key goes on from there
   row.classList.toggle("nothing", !pictures.length);
   if (!pictures.length) {
-    const places = Array.from({ length: props.places }, () => make("i", { class: "place" }));
-    row.replaceChildren(...places, make("p", {}, props.empty));
+    row.replaceChildren(make("p", {}, props.empty));
     return;
   }
   row.replaceChildren(
@@ -25,8 +24,5 @@ function fill() {
   if (chosen && row.scrollWidth > row.clientWidth) row.scrollLeft = chosen.offsetLeft - row.clientWidth / 2;
 }
 
-watch("value", () => {
-  fill();
-  if (props.reveal && row.querySelector("img")) row.scrollIntoView({ block: "nearest", behavior: "smooth" });
-});
+watch("value", fill);
 fill();
