@@ -113,17 +113,18 @@ class Look:
         return archive_of(self._files())
 
     @classmethod
-    def from_bytes(cls, archive: bytes, what: str = "the look") -> Look:
+    def from_bytes(cls, archive: bytes, what: str = "the look", *, most_bytes: int = _MOST_BYTES) -> Look:
         """Read a look from the bytes that :meth:`to_bytes` returned.
 
         Args:
             archive: the bytes of the zip file.
             what: its name in messages.
+            most_bytes: of its files together, unpacked; where they come from anyone, less may be fitting.
 
         Raises:
             ValueError: for an archive of anything else, or a damaged one.
         """
-        files = files_in(archive, what, most_files=len(_FILES), most_bytes=_MOST_BYTES)
+        files = files_in(archive, what, most_files=len(_FILES), most_bytes=most_bytes)
         return cls._from_files(files, what)
 
     def save(self, path: str | os.PathLike[str]) -> None:

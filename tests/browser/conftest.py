@@ -85,7 +85,13 @@ def upright_address(upright_folder: Path) -> Iterator[str]:
 
 @contextmanager
 def serve(
-    model_folder: Path | None, examples: Path | None, folder: Path, root: Path = ROOT, **variables: str
+    model_folder: Path | None,
+    examples: Path | None,
+    folder: Path,
+    root: Path = ROOT,
+    *,
+    port: int = 0,
+    **variables: str,
 ) -> Iterator[tuple[str, int]]:
     """Run ``python space/app.py`` on a free port, from when it answers: its address and process number.
 
@@ -94,10 +100,11 @@ def serve(
         examples: of its maps; None for the bundled ones.
         folder: for its log.
         root: of the checkout that is served.
+        port: of its address; a free one by default.
         variables: of its environment.
     """
     pytest.importorskip("gradio", reason="the page needs gradio")
-    port, log = free_port(), folder / "log.txt"
+    port, log = port or free_port(), folder / "log.txt"
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),

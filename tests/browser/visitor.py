@@ -33,8 +33,24 @@ def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE
     pytest.fail(f"waited {patience:.0f} s for {what}")
 
 
-def open_page(browser: Any, address: str, width: int = 1280, height: int = 1000) -> None:
-    """Visit the page anew, and wait until the first picture is there and nothing moves any more."""
+def open_page(
+    browser: Any, address: str, width: int = 1280, height: int = 1000, *, known: bool = False
+) -> None:
+    """Visit the page anew, and wait until the first picture is there and nothing moves any more.
+
+    Args:
+        browser: the visitor's.
+        address: of the page.
+        width: of the window.
+        height: of the window.
+        known: whether the browser still has the work of earlier visits.
+    """
+    # The page before would complain of an answer that is gone.
+    keeps = "return document.querySelector('.keeper[data-keeping]') !== null"
+    wait_for(lambda: not browser.execute_script(keeps), "the page before to keep its work")
+    if not known:
+        forgotten = {"origin": address.rstrip("/"), "storageTypes": "indexeddb"}
+        browser.execute_cdp_cmd("Storage.clearDataForOrigin", forgotten)
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(address)
@@ -44,8 +60,9 @@ def open_page(browser: Any, address: str, width: int = 1280, height: int = 1000)
 
 
 def wait_until_idle(browser: Any) -> None:
-    """Wait until the page waits for no answer of its server."""
-    busy = "return document.querySelector('[data-testid=status-tracker]:not(.hide)') !== null"
+    """Wait until the page waits for no answer of its server, and has kept what there is to keep."""
+    parts = "[data-testid=status-tracker]:not(.hide), .keeper[data-keeping]"
+    busy = f"return document.querySelector('{parts}') !== null"
     wait_for(lambda: not browser.execute_script(busy), "the answers that the page waits for")
 
 

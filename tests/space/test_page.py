@@ -37,7 +37,7 @@ from tests.helpers.page_models import MORE_LABELS, save_examples
 SPACE = ROOT / "space"
 ENDPOINTS = (
     "open_map sample reroll candidates colour_wish nine_samples pick at_strength lock edit undo redo keep looks show "
-    "mix morph film parse encode"
+    "mix morph film parse encode save_work open_work"
 )
 
 

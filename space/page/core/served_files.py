@@ -21,17 +21,22 @@ def served_folder() -> Path:
 
 
 def served_picture(picture: Image.Image) -> str:
-    """Return the PNG file of a picture, which is written once, and atomically.
-
-    gradio itself would write it anew for every session that shows the same picture, while another one reads it.
-    """
+    """Return the PNG file of a picture."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)
-    path = served_folder() / hashlib.sha256(buffer.getvalue()).hexdigest() / "picture.png"
+    return served_file(buffer.getvalue(), "picture.png")
+
+
+def served_file(content: bytes, name: str) -> str:
+    """Return a file of this content, which is written once, and atomically.
+
+    gradio itself would write a picture anew for every session that shows it, while another one reads it.
+    """
+    path = served_folder() / hashlib.sha256(content).hexdigest() / name
     try:
         os.utime(path)  # it is to be there for another day
     except FileNotFoundError:
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as partial:
-            partial.write_bytes(buffer.getvalue())
+            partial.write_bytes(content)
     return str(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -90,6 +90,7 @@ class Session:
         looks_so_far, photos_so_far: how many were ever kept; the names on the shelf count on.
         bundled: looks that every visitor finds.
         photo: an uploaded photo whose label map is being made.
+        work: names this work among others of the same browser; it says nothing about what was made.
     """
 
     look: Look | None = None
@@ -105,6 +106,7 @@ class Session:
     photos_so_far: int = 0
     bundled: tuple[ShelfItem, ...] = ()
     photo: Photo | None = None
+    work: str = field(default="", compare=False)
 
     @property
     def named_looks(self) -> tuple[ShelfItem, ...]:
@@ -233,8 +235,8 @@ def keep(session: Session) -> Session:
     Raises:
         ValueError: if there is none, or the shelf is full.
     """
-    number, name = _next_name(session, "look", session.looks_so_far)
-    return replace(_put(session, name, current(session)), looks_so_far=number)
+    number, name = next_name(session, "look", session.looks_so_far)
+    return replace(put(session, name, current(session)), looks_so_far=number)
 
 
 def keep_photo(session: Session, look: Look) -> Session:
@@ -243,11 +245,16 @@ def keep_photo(session: Session, look: Look) -> Session:
     Raises:
         ValueError: if the shelf is full.
     """
-    number, name = _next_name(session, "photo", session.photos_so_far)
-    return replace(_put(session, name, look), photos_so_far=number)
+    number, name = next_name(session, "photo", session.photos_so_far)
+    return replace(put(session, name, look), photos_so_far=number)
 
 
-def _put(session: Session, name: str, look: Look) -> Session:
+def put(session: Session, name: str, look: Look) -> Session:
+    """Put a look on the shelf under a name that is free.
+
+    Raises:
+        ValueError: if the shelf is full.
+    """
     if len(session.shelf) >= SHELF_SIZE:
         raise ValueError(
             f"the shelf is full: it holds {SHELF_SIZE} looks. Delete one that you no longer need."
@@ -255,7 +262,7 @@ def _put(session: Session, name: str, look: Look) -> Session:
     return replace(session, shelf=(*session.shelf, ShelfItem(name, packed(look))))
 
 
-def _next_name(session: Session, what: str, number: int) -> tuple[int, str]:
+def next_name(session: Session, what: str, number: int) -> tuple[int, str]:
     """Return the next number, and a name with it that is free: the visitor may have given it to another look."""
     while True:
         number += 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import secrets
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +22,8 @@ from .film import Films
 from .fixed_classes import FixedClasses
 from .gpu import IS_LENT
 from .lazy_model import LazyModel, read_config
+from .memory.model_identity import ModelIdentity
+from .memory.opened_files import OpenedFile, open_file
 from .memory.packed_looks import packed
 from .model_thread import ModelThread
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
@@ -96,7 +100,28 @@ class Studio:
         if session != Session():
             return session
         with self._lock:
-            return self._opening
+            return replace(self._opening, work=session.work or secrets.token_hex(8))
+
+    @functools.cached_property
+    def identity(self) -> ModelIdentity:
+        """The model, as saved work and pictures name it.
+
+        Raises:
+            gradio.Error: if the model cannot be loaded.
+        """
+        try:
+            return ModelIdentity.of(self.source, self.config)
+        except (ValueError, OSError):
+            self.run(_nothing)  # which fails with a sentence for the page
+            raise
+
+    def open_file(self, path: str, session: Session) -> OpenedFile:
+        """Return what a visitor's file makes of the session.
+
+        Raises:
+            ValueError: as :func:`page.core.memory.opened_files.open_file`.
+        """
+        return open_file(path, session, self.enter(Session()), self.identity, self.config)
 
     def example(self, path: Path) -> np.ndarray:
         """Return one of ``examples`` as the model takes it, int64 [H, W]."""
@@ -117,3 +142,7 @@ class Studio:
             gradio.Error: as :meth:`LazyModel.run`.
         """
         return self.model.run_piece(action, *arguments)
+
+
+def _nothing(pipeline: GroupDNetPipeline) -> None:
+    """Do nothing with a model, which is loaded for it."""

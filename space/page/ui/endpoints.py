@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from groupdnet_hub import Look
 from groupdnet_hub.data.labels import colour_picture
 from groupdnet_hub.data.person_frames import Box
 
@@ -20,12 +21,14 @@ from ..core import actions, photos
 from ..core import session as sessions
 from ..core.film import Film
 from ..core.lazy_model import refusing
+from ..core.memory.picture_files import picture_file
+from ..core.memory.saved_work import work_of
 from ..core.photo_reading.files import WholePhoto, read_whole
 from ..core.photo_reading.frames import checked_frame, scaled
 from ..core.photo_reading.parser import why_no_parser
 from ..core.redraw import candidates as choices
 from ..core.redraw.colour_wish import PIECE, Granted
-from ..core.served_files import served_picture
+from ..core.served_files import served_file, served_picture
 from ..core.session import CURRENT, Session, checked_seed
 from ..core.studio import Studio
 from .choice_events import picked_sentence, wish_sentence
@@ -55,12 +58,13 @@ def add_endpoints_page(studio: Studio) -> None:
         picture = gr.Image(type="filepath", format="png", label="picture")
         message = gr.Textbox(label="message")
         pictures = gr.Gallery(format="png", label="pictures")
-        found, file = gr.JSON(label="looks"), gr.File(label="film")
+        found, file, saved = gr.JSON(label="looks"), gr.File(label="film"), gr.File(label="work")
 
     def add(action: Callable[..., Answer], *outputs: Any) -> None:
         @functools.wraps(action)
         def on_call(session: Session, *arguments: Any) -> Answer:
-            return refusing(action)(studio, studio.enter(session), *arguments)
+            changed, *answer = refusing(action)(studio, studio.enter(session), *arguments)
+            return changed, *(_served(studio, part) for part in answer)
 
         # gradio reads the names of the parameters from it; the studio is none of them.
         _, *parameters = inspect.signature(action).parameters.values()
@@ -70,13 +74,14 @@ def add_endpoints_page(studio: Studio) -> None:
 
     for action in (open_map, sample, reroll, pick, at_strength, edit, undo, redo, keep, show, mix, morph):
         add(action, picture, message)
-    for action in (parse, encode):
+    for action in (parse, encode, open_work):
         add(action, picture, message)
     add(candidates, pictures, message)
     add(colour_wish, pictures, message)
     add(nine_samples, pictures, message)
     add(lock, message)
     add(looks, found)
+    add(save_work, saved)
     # No session is changed by it, so that no other call waits for its end.
     filming = [state, *(fields[name] for name in ("first", "second", "classes", "kind", "whole"))]
     call.click(_film_of(studio), filming, file, api_name="film", **FILMS)
@@ -85,7 +90,7 @@ def add_endpoints_page(studio: Studio) -> None:
 def _fields() -> dict[str, Any]:
     """Lay out a component for each parameter that an endpoint has, by its name, which is also its label."""
     return {
-        **{name: gr.File(type="filepath", label=name) for name in ("label_map", "photo")},
+        **{name: gr.File(type="filepath", label=name) for name in ("label_map", "photo", "work")},
         **{
             name: gr.Checkbox(False, label=name)
             for name in ("cut_out", "same_appearance", "keep_pixels", "whole")
@@ -195,6 +200,17 @@ def keep(studio: Studio, session: Session) -> Answer:
     return _answer(kept, kept.shelf[-1].name)
 
 
+def save_work(studio: Studio, session: Session) -> Answer:
+    """Answer with one file of the history, the shelf and the locks."""
+    return session, served_file(work_of(session).to_bytes(studio.identity), "groupdnet-work.zip")
+
+
+def open_work(studio: Studio, session: Session, work: str) -> Answer:
+    """Open saved work, a look, or a picture that carries its look."""
+    opened = studio.open_file(work, session)
+    return _answer(opened.session, opened.told)
+
+
 def looks(studio: Studio, session: Session) -> Answer:
     """Answer with the names of all looks, each with the classes that it shows."""
     return session, {item.name: list(item.look.classes) for item in session.named_looks}
@@ -286,7 +302,7 @@ def encode(
     encoded = studio.run(photos.encode, brought.session, brought.label, cut_out, brought.unknown)
     item = encoded.shelf[-1]
     told = item.name if brought.doubt is None else f"{item.name}. But {brought.doubt}."
-    return encoded, served_picture(item.look.image), told
+    return encoded, item.look, told
 
 
 def _chosen_frame(studio: Studio, whole: WholePhoto, box: list[float] | None) -> Box | None:
@@ -302,7 +318,16 @@ def _in_file(box: Box, whole: WholePhoto, size: tuple[int, int]) -> Box:
 
 
 def _answer(session: Session, message: str) -> Answer:
-    return session, served_picture(sessions.current(session).image), message
+    return session, sessions.current(session), message
+
+
+def _served(studio: Studio, part: Any) -> Any:
+    """Return a part of an answer as gradio takes it: looks are the files of their pictures."""
+    if isinstance(part, list):
+        return [(_served(studio, look), caption) for look, caption in part]
+    if isinstance(part, Look):
+        return served_file(picture_file(part, studio.identity), "picture.png")
+    return part
 
 
 def _checked_names(classes: Any) -> list[str]:
@@ -311,7 +336,7 @@ def _checked_names(classes: Any) -> list[str]:
     return classes
 
 
-def _pictures(session: Session) -> list[tuple[str, str]]:
-    """Return files of the candidates, with what each is."""
+def _pictures(session: Session) -> list[tuple[Look, str]]:
+    """Return the candidates, with what each is."""
     what = session.redrawn or "sample"
-    return [(served_picture(look.image), f"{what}, seed {look.seed}") for look in session.candidates]
+    return [(look, f"{what}, seed {look.seed}") for look in session.candidates]

@@ -8,6 +8,7 @@ from ..core.session import Session
 from ..core.studio import Studio
 from .components import pinned_copy
 from .help import lay_out_help
+from .memory.keeping_events import add_keeping_events, keeper
 from .photo_components import dropped_files
 from .stage import lay_out_stage
 from .stage_events import add_stage_events
@@ -33,6 +34,7 @@ def add_studio(page: gr.Blocks, studio: Studio) -> None:
         )
         lay_out_help(studio)
     pinned_copy("pinned", "picture", "status")
+    keeps = keeper()
     stage = lay_out_stage(studio)
     dropped_files()
     with gr.Tabs(elem_id="tools"):
@@ -44,8 +46,10 @@ def add_studio(page: gr.Blocks, studio: Studio) -> None:
             photo = lay_out_photo(studio)
         with gr.Tab("Map files", id="own-maps-tab"):
             lay_out_map_files(studio.labels)
-    view = SessionView(studio.labels, state, stage, mix.board, (morph.first, morph.second))
+    ends = (morph.first, morph.second)
+    view = SessionView(studio.labels, state, stage, mix.board, ends, keeps, lambda: studio.identity)
     add_stage_events(page, studio, view)
+    add_keeping_events(studio, stage.memory.work, view)
     add_mix_events(studio, mix, view)
     add_morph_events(page, studio, morph_tab, morph, view)
     add_photo_events(studio, photo_tab, photo, view)

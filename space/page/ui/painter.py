@@ -87,6 +87,7 @@ def painter(
         refused=0,
         backdrop=None,
         fixed_classes=[],
+        locks=None,
     )
 
 

@@ -13,6 +13,7 @@ from ..core.redraw.candidates import CANDIDATES
 from ..core.studio import Studio
 from .choices import choice_bar, choices
 from .components import file_url, history_row, picture, sentence, shelf_row, strip, upload_button
+from .memory.keeping_events import WorkPanel, lay_out_work
 from .painter import canvas_value, painter
 
 # Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.
@@ -69,6 +70,7 @@ class MemoryPanel:
 
     history: gr.HTML
     shelf: gr.HTML
+    work: WorkPanel
 
 
 @dataclass(frozen=True)
@@ -171,4 +173,5 @@ def _memory_panel() -> MemoryPanel:
     with gr.Column(elem_id="shelf-panel"):
         gr.HTML("<h2>Shelf</h2>", apply_default_css=False)
         shelf = shelf_row("shelf", "Kept looks, to bring back", "Keep a look to mix and morph it.")
-    return MemoryPanel(history, shelf)
+        work = lay_out_work()
+    return MemoryPanel(history, shelf, work)

@@ -16,10 +16,10 @@ from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
 from .choice_events import add_choice_events
 from .events import pressed, sent_by, waiting_on
+from .memory.shelf_events import add_shelf_events
+from .memory.thumbnails import Thumbnails
 from .painter import read_stroke
-from .shelf_events import add_shelf_events
 from .stage import NEW_APPEARANCE, SAME_APPEARANCE
-from .thumbnails import Thumbnails
 from .views import SessionView, Updates, first_choices, history_view
 
 
@@ -111,10 +111,11 @@ def _add_lock_event(studio: Studio, view: SessionView) -> None:
         locked = refusing(sessions.lock)(studio.enter(session), studio.labels, chosen)
         names = ", ".join(locked.locked)
         told = f"New samples keep {names} as it is." if names else "No class is locked."
-        return {view.state: locked, panel.status: told}
+        return {**view.kept(locked), panel.status: told}
 
     draws = waiting_on(panel.picture)
-    painter.lock(on_lock, view.state, [view.state, panel.status], trigger_mode="multiple", **draws)
+    kept = [view.state, view.keeper, panel.status]
+    painter.lock(on_lock, view.state, kept, trigger_mode="multiple", **draws)
 
 
 def _add_paint_event(studio: Studio, view: SessionView) -> None:

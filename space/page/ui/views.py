@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from groupdnet_hub import LabelSet
+from groupdnet_hub import LabelSet, Look
 
 from ..core import photos
 from ..core import session as sessions
+from ..core.memory.model_identity import ModelIdentity
+from ..core.memory.picture_files import picture_file
 from ..core.regions import class_window
 from ..core.session import CURRENT, Session
 from .components import data_url, file_url, seen_url
+from .memory.keeping_events import kept_work
+from .memory.thumbnails import Thumbnails
 from .painter import canvas_value
 from .stage import Stage
-from .thumbnails import Thumbnails
 
 # What an event returns: component -> its value or a ``gr.update``. Components that are left out stay as they are.
 Updates = dict[Any, Any]
@@ -32,6 +35,8 @@ class SessionView:
         state: the session itself.
         board: the mixing board.
         morph_ends: the lists of the two looks to morph between.
+        keeper: what keeps the session in the browser.
+        model: returns the identity of the model.
     """
 
     labels: LabelSet
@@ -39,6 +44,8 @@ class SessionView:
     stage: Stage
     board: gr.HTML
     morph_ends: tuple[gr.Dropdown, gr.Dropdown]
+    keeper: gr.HTML
+    model: Callable[[], ModelIdentity]
 
     @property
     def outputs(self) -> list[Any]:
@@ -59,7 +66,7 @@ class SessionView:
     @property
     def looks_outputs(self) -> list[Any]:
         """What :meth:`looks` changes."""
-        return [self.state, self.stage.memory.shelf, self.board, *self.morph_ends]
+        return [self.state, self.keeper, self.stage.memory.shelf, self.board, *self.morph_ends]
 
     def changed(
         self,
@@ -93,9 +100,9 @@ class SessionView:
         """
         picture, controls, look = self.stage.picture, self.stage.controls, session.look
         if look is None:
-            return {self.state: session, picture.status: message}
+            return {**self.kept(session), picture.status: message}
         updates: Updates = {
-            picture.picture: data_url(look.image),
+            picture.picture: self.file_of(look),
             picture.status: message,
             controls.seed: look.seed,  # None, where no seed drew it, empties the field
             controls.undo: gr.update(interactive=bool(session.earlier)),
@@ -136,11 +143,19 @@ class SessionView:
             "deleted": session.deleted[1].name if session.deleted else None,
         }
         return {
-            self.state: session,
+            **self.kept(session),
             self.stage.memory.shelf: shelf,
             self.board: {"looks": board},
             **{ends: gr.update(choices=session.names) for ends in self.morph_ends},
         }
+
+    def file_of(self, look: Look) -> str:
+        """Return the picture of a look, which carries the look, as a data URL."""
+        return file_url(picture_file(look, self.model()), "image/png")
+
+    def kept(self, session: Session) -> Updates:
+        """Return updates for the session itself, and what the browser keeps of it."""
+        return {self.state: session, self.keeper: gr.update(work=kept_work(session, self.model()))}
 
 
 def candidates_view(session: Session) -> list[dict[str, Any]]:

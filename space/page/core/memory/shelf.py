@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..session import LONGEST_NAME, SHELF_SIZE, Session, ShelfItem
+from groupdnet_hub import Look
+
+from ..session import CURRENT, LONGEST_NAME, SHELF_SIZE, Session, ShelfItem, next_name, put
 
 
 def rename(session: Session, place: int, name: Any) -> Session:
@@ -20,12 +22,40 @@ def rename(session: Session, place: int, name: Any) -> Session:
         ValueError: for another place, an empty or long name, and one that another look has.
     """
     item = _at(session, place)
-    plain = " ".join(name.split()) if isinstance(name, str) else ""
-    if not plain or len(plain) > LONGEST_NAME or not plain.isprintable():
-        raise ValueError(f"a look's name has 1 to {LONGEST_NAME} characters; this has {len(plain)}.")
+    plain = checked_name(name)
     if plain != item.name and plain in session.names:
         raise ValueError(f"there is a look {plain!r} already: choose another name.")
     return _with(session, place, ShelfItem(plain, item.packed))
+
+
+def checked_name(name: Any) -> str:
+    """Return a look's name; it may come from anyone.
+
+    Raises:
+        ValueError: for an empty or long one.
+    """
+    plain = " ".join(name.split()) if isinstance(name, str) else ""
+    if not plain or len(plain) > LONGEST_NAME or not plain.isprintable():
+        raise ValueError(f"a look's name has 1 to {LONGEST_NAME} characters; this has {len(plain)}.")
+    return plain
+
+
+def free_name(session: Session, name: str) -> str:
+    """Return a name, or the next one that the shelf would give if another look has it."""
+    return name if name not in session.names else next_name(session, "look", session.looks_so_far)[1]
+
+
+def put_named(session: Session, look: Look, name: str) -> Session:
+    """Put a look on the shelf under a name, or under the next that the shelf would give where that cannot be.
+
+    Raises:
+        ValueError: if the shelf is full.
+    """
+    try:
+        plain = checked_name(name)
+    except ValueError:
+        plain = CURRENT  # which no look on the shelf can have
+    return put(session, free_name(session, plain), look)
 
 
 def move(session: Session, place: int, to: int) -> Session:

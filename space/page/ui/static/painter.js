@@ -3,7 +3,7 @@
 // props: width, height, classes ({name, colour}), actions, picture (id of the picture of the map, if there is one),
 // backdrop, fixed_classes (names of those that redrawing does not change); value: the map as a PNG data URL.
 // Where strokes are steps of a session (actions): can_undo, can_redo, strokes (the number of the last one that was
-// drawn), refused (another value after each that was not).
+// drawn), refused (another value after each that was not), locks ({classes: names} of work that was brought back).
 const local = actions ? null : new LocalSteps();
 const outbox = actions ? new Outbox(({ before, after, number }) => trigger("paint", { before: map.picture(before), after: map.picture(after), number })) : null;
 let shown = 0;
@@ -96,6 +96,7 @@ if (outbox) {
 watch("value", show);
 watch("backdrop", showBackdrop);
 watch("fixed_classes", markFixed);
+if (props.actions) watch("locks", setLocks);
 choose("brush");
 resize(Math.max(1, Math.round((10 / 128) * width)));
 hideRing();

@@ -99,9 +99,21 @@ function take(id) {
 
 function toggle(id) {
   if (!locked.delete(id)) locked.add(id);
+  showLock(id);
+  showClasses();
+  act(() => trigger("lock", { locked: [...locked].map((one) => classes[one].name) }));
+}
+
+// Those of work that was brought back.
+function setLocks() {
+  locked.clear();
+  classes.forEach(({ name }, id) => props.locks?.classes.includes(name) && locked.add(id));
+  classes.forEach((_, id) => showLock(id));
+  showClasses();
+}
+
+function showLock(id) {
   const { lock } = rows[id];
   lock.setAttribute("aria-pressed", locked.has(id));
   lock.replaceChildren(icon(locked.has(id) ? ICONS.locked : ICONS.open));
-  showClasses();
-  act(() => trigger("lock", { locked: [...locked].map((one) => classes[one].name) }));
 }

@@ -11,10 +11,10 @@ from ...core import actions
 from ...core.actions import MORPH_SPAN
 from ...core.session import CURRENT, Session
 from ...core.studio import Studio
-from ..components import data_url, picture
+from ..components import picture
 from ..events import waiting_on
-from ..film_panel import FilmPanel, add_film_events, lay_out_film
 from ..views import SessionView, Updates
+from .film_panel import FilmPanel, add_film_events, lay_out_film
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def add_morph_events(
     """Connect the tab."""
 
     def on_slide(session: Session, first: str, second: str, t: float, classes: list[str]) -> str:
-        return data_url(studio.run(actions.between, studio.enter(session), first, second, t, classes).image)
+        return view.file_of(studio.run(actions.between, studio.enter(session), first, second, t, classes))
 
     def on_use(session: Session, first: str, second: str, t: float, classes: list[str]) -> Updates:
         session = studio.enter(session)

@@ -9,13 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from ..core.film import Film, FilmProgress
-from ..core.lazy_model import refusing
-from ..core.session import CURRENT, Session
-from ..core.studio import Studio
-from .components import script
-from .events import FILMS
-from .views import SessionView, Updates
+from ...core.film import Film, FilmProgress
+from ...core.lazy_model import refusing
+from ...core.session import CURRENT, Session
+from ...core.studio import Studio
+from ..components import script
+from ..events import FILMS
+from ..views import SessionView, Updates
 
 _HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # What is being drawn is stopped by ``film.js``; what is there already is offered no more.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core import session as sessions
-from ..core.memory.packed_looks import PackedLook
-from ..core.session import Session
-from .components import file_url
+from ...core import session as sessions
+from ...core.memory.packed_looks import PackedLook
+from ...core.session import Session
+from ..components import file_url
 
 
 class Thumbnails:

@@ -7,14 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from ..core import session as sessions
-from ..core.lazy_model import refusing
-from ..core.memory import shelf as shelves
-from ..core.session import Session, ShelfItem
-from ..core.studio import Studio
-from .components import file_url
-from .events import pressed, sent_by, waiting_on
-from .views import SessionView, Updates
+from ...core import session as sessions
+from ...core.lazy_model import refusing
+from ...core.memory import shelf as shelves
+from ...core.session import Session, ShelfItem
+from ...core.studio import Studio
+from ..components import file_url
+from ..events import pressed, sent_by, waiting_on
+from ..views import SessionView, Updates
 
 
 def add_shelf_events(studio: Studio, view: SessionView) -> None:
