@@ -8,7 +8,7 @@ import json
 from contextlib import closing
 from typing import Any
 
-from groupdnet_hub.io.png_chunks import png_chunks
+from groupdnet_hub.io.formats.png_chunks import png_chunks
 from PIL.PngImagePlugin import PngInfo
 
 from groupdnet_hub import GroupDNetConfig, Look
