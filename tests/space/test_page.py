@@ -66,9 +66,11 @@ def test_whatever_changes_a_session_has_one_worker(studio: Studio) -> None:
     assert len(changing) > 30
     assert {event.concurrency_id for event in changing} == {"model"}
     assert {event.concurrency_limit for event in changing} == {1}
-    # What changes no session lets others pass: films.
-    others = [event for event in page.fns.values() if event.concurrency_id == "films"]
-    assert len(others) == 2
+    # What changes no session lets others pass: films, and what draws or reads in pieces before a change.
+    others = [event.concurrency_id for event in page.fns.values() if event not in changing]
+    assert others.count("films") == 2
+    slow = {event.name for event in page.fns.values() if event.concurrency_id == "pieces"}
+    assert slow >= {"on_nine", "on_wish", "read", "read_frame", "on_preview"}
 
 
 def test_every_action_is_an_endpoint_and_nothing_else_is_public(studio: Studio) -> None:

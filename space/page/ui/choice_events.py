@@ -85,7 +85,7 @@ def _add_samples_event(studio: Studio, view: SessionView, drawn: gr.State) -> No
         seeds = candidates.seeds_from(secrets.randbelow(MAX_SEED), candidates.SAMPLES)
         for first in range(0, len(seeds), PIECE):
             yield {panel.status: f"{len(looks)} of {len(seeds)} samples are drawn."}
-            looks += studio.run(candidates.whole_samples, session, seeds[first : first + PIECE])
+            looks += studio.run_piece(candidates.whole_samples, session, seeds[first : first + PIECE])
         locked = f" All keep {', '.join(session.locked)}." if session.locked else ""
         told = f"Nine samples: press one to take it.{locked}"
         yield {drawn: Drawn(tuple(looks), told)}

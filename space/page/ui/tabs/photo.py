@@ -14,13 +14,13 @@ from groupdnet_hub.data.person_frames import Box
 from ...core import photos
 from ...core.actions import unknown_sentence
 from ...core.lazy_model import refusing
-from ...core.photo_reading.files import read_whole
+from ...core.photo_reading.files import WholePhoto, read_whole
 from ...core.photo_reading.frames import checked_frame
 from ...core.photo_reading.person_check import NoPersonError
 from ...core.session import Session
 from ...core.studio import Studio
 from ..components import PHOTO_FILES, data_url, sentence, strip, upload_button
-from ..events import pressed, sent_by, waiting_on
+from ..events import IN_PIECES, pressed, sent_by, waiting_on
 from ..painter import canvas_value, painter, read_canvas
 from ..photo_components import comparison, cropper, framed_photo, opacity_slider, shown_photo
 from ..views import SessionView, Updates, photo_examples_view
@@ -122,16 +122,19 @@ def add_photo_events(studio: Studio, tab: gr.Tab, panel: PhotoPanel, view: Sessi
         return view.looks(encoded, session) | {panel.status: told}
 
     shown = [state, panel.painter, panel.status, panel.cropper]
-    loading, drawing = waiting_on(panel.painter), waiting_on(panel.comparison)
+    loading, drawing = waiting_on(panel.painter), waiting_on(panel.comparison) | IN_PIECES
+    # What takes long changes no session, so that other visitors need not wait for it; what came of it is shown next.
     # Another photo or frame may be chosen while one is parsed: the last one counts.
-    last: dict[str, Any] = {"trigger_mode": "always_last", **loading}
+    read, long = gr.State(None), {"trigger_mode": "always_last", **loading, **IN_PIECES}
     tab.select(on_select, state, panel.examples, **waiting_on(panel.examples))
     looked = [state, panel.painter, panel.plain_backdrop]
+    photo = panel.upload.upload(arrivals.read, panel.upload, read, **long)
+    frame = panel.cropper.crop(arrivals.read_frame, state, read, **long)
     for arrived in (
-        panel.upload.upload(arrivals.on_photo, [state, panel.upload], shown, **last),
+        photo.success(arrivals.on_photo, [state, read], shown, **loading),
         panel.examples.pick(arrivals.on_example, state, shown, **loading),
         panel.map_upload.upload(arrivals.on_map, [state, panel.map_upload], shown, **loading),
-        panel.cropper.crop(arrivals.on_crop, [state, panel.painter], shown[:3], **last),
+        frame.success(arrivals.on_frame, [state, panel.painter, read], shown[:3], **loading),
     ):
         arrived.success(on_preview, looked, panel.comparison, **drawing)
     again: dict[str, Any] = {"trigger_mode": "always_last", **drawing}
@@ -149,6 +152,25 @@ def _if_photo(on_preview: Any) -> Any:
     return event
 
 
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A photo that was read, or another part of it.
+
+    Attributes:
+        whole: the photo.
+        box: the part in its frame; None for the largest that fits.
+        label: int64 [H, W], the label map of that part; None where none was found.
+        told: one sentence on it.
+        carries_map: whether the map that is there moves with the frame.
+    """
+
+    whole: WholePhoto
+    box: Box | None
+    label: np.ndarray | None
+    told: str
+    carries_map: bool = False
+
+
 class _Arrivals:
     """What brings a photo, another frame, or a label map: each is shown as the photo under its map.
 
@@ -161,21 +183,23 @@ class _Arrivals:
     def __init__(self, studio: Studio, panel: PhotoPanel, view: SessionView) -> None:
         self._studio, self._panel, self._state = studio, panel, view.state
 
-    def on_photo(self, session: Session, path: str) -> Updates:
-        studio = self._studio
-        session, whole = studio.enter(session), refusing(read_whole)(path)
+    def read(self, path: str) -> _Read:
+        """Read a photo and parse it, which takes long and changes no session."""
+        studio, whole = self._studio, refusing(read_whole)(path)
         if studio.parser is None:
-            told = "Now its label map: upload it, or paint it over the photo."
-            return self._with_photo(studio.run(photos.put_photo, session, whole), None, told)
+            return _Read(whole, None, None, "Now its label map: upload it, or paint it over the photo.")
         try:
             parsed = refusing(studio.parser.parse, but=(NoPersonError,))(
                 whole.picture, studio.labels, studio.size
             )
         except NoPersonError as nobody:
-            return self._with_photo(studio.run(photos.put_photo, session, whole), None, _as_sentence(nobody))
-        put = studio.run(photos.put_photo, session, whole, parsed.box)
+            return _Read(whole, None, None, _as_sentence(nobody))
         told = "Parsed. Correct frame and map where they are wrong, then put the look on the shelf."
-        return self._with_photo(put, parsed.label, told, found=parsed.box)
+        return _Read(whole, parsed.box, parsed.label, told)
+
+    def on_photo(self, session: Session, read: _Read) -> Updates:
+        put = self._studio.run(photos.put_photo, self._studio.enter(session), read.whole, read.box)
+        return self._with_photo(put, read.label, read.told, found=read.box)
 
     def on_example(self, session: Session, event: gr.EventData) -> Updates:
         session = self._studio.enter(session)
@@ -198,22 +222,30 @@ class _Arrivals:
             self._panel.cropper: gr.update(box=list(box))
         }
 
-    def on_crop(self, session: Session, canvas: str | None, event: gr.EventData) -> Updates:
+    def read_frame(self, session: Session, event: gr.EventData) -> _Read:
+        """Parse the part of the photo in another frame; one whose map was brought or painted is parsed no more."""
         labels, size, parser = self._studio.labels, self._studio.size, self._studio.parser
         photo = refusing(photos.photo_of)(session)
-        whole = photo.whole.picture
-        box = refusing(checked_frame)(sent_by(event).get("box"), whole.size, size)
+        whole = photo.whole
+        box = refusing(checked_frame)(sent_by(event).get("box"), whole.picture.size, size)
         if parser is None or photo.label is not None:
-            label = refusing(read_canvas)(canvas, labels, size)
-            carried = photos.carry_map(session, label, box, labels)
-            told = "Framed anew, and its map with it." if carried.label.any() else "Framed anew."
-            return self._framed(carried.session, carried.label, told)
-        moved = photos.move_frame(session, box, size)
+            return _Read(whole, box, None, "Framed anew", carries_map=True)
         try:
-            parsed = refusing(parser.parse, but=(NoPersonError,))(whole, labels, size, box)
+            parsed = refusing(parser.parse, but=(NoPersonError,))(whole.picture, labels, size, box)
         except NoPersonError as nobody:
-            return self._framed(moved, None, _as_sentence(nobody))
-        return self._framed(moved, parsed.label, "Parsed anew in this frame.")
+            return _Read(whole, box, None, _as_sentence(nobody))
+        return _Read(whole, box, parsed.label, "Parsed anew in this frame.")
+
+    def on_frame(self, session: Session, canvas: str | None, read: _Read) -> Updates:
+        labels, size = self._studio.labels, self._studio.size
+        if session.photo is None or session.photo.whole.digest != read.whole.digest or read.box is None:
+            return {self._panel.status: "Another photo has come meanwhile."}
+        if not read.carries_map:
+            return self._framed(photos.move_frame(session, read.box, size), read.label, read.told)
+        label = refusing(read_canvas)(canvas, labels, size)
+        carried = photos.carry_map(session, label, read.box, labels)
+        told = f"{read.told}, and its map with it." if carried.label.any() else f"{read.told}."
+        return self._framed(carried.session, carried.label, told)
 
     def _with_photo(
         self, session: Session, label: np.ndarray | None, told: str, found: Box | None = None
