@@ -31,15 +31,15 @@ except ModuleNotFoundError as error:
 
 from page.core.example_maps import ExamplesError, check_examples
 from page.core.model_thread import ModelThread
-from page.core.photo_parser import PhotoParser
+from page.core.photo_reading.parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
 from page.ui.endpoints import add_endpoints_page
 from page.ui.layout import add_studio
-from page.ui.link_preview import preview_picture, preview_routes, with_preview
-from page.ui.preloads import with_preloads
 from page.ui.theme import STYLES, proportions, theme
-from page.ui.transfer import LightTransfer
+from page.ui.web.link_preview import preview_picture, preview_routes, with_preview
+from page.ui.web.preloads import with_preloads
+from page.ui.web.transfer import LightTransfer
 
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.flags import FlagParser
@@ -184,7 +184,8 @@ def main(argv: Sequence[str] = ()) -> None:
             css_paths=STYLES,
             css=proportions(studio.size),
             footer_links=["api", "settings"],
-            max_file_size="25mb",
+            # JPEGs of 50 megapixels have 10 to 30 MB.
+            max_file_size="40mb",
             # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.
             state_session_capacity=200,
             ssr_mode=False,

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 from torch import Tensor
 
-from groupdnet_hub.io.images import MAX_PIXELS, undecoded
-from groupdnet_hub.io.orientation import TURNED, orientation_in
+from groupdnet_hub.io.images import MAX_PHOTO_PIXELS, undecoded
+from groupdnet_hub.io.orientation import FULL_SIZE, TURNED, orientation_in
 
 _WIDTH, _HEIGHT = 256, 257
 
@@ -48,7 +48,7 @@ def header_of(source: object) -> Header | None:
         if isinstance(source, Image.Image):
             return _read(source)
         if isinstance(source, (str, os.PathLike)):
-            with undecoded(source) as picture:
+            with undecoded(source, photo=True, large=True) as picture:
                 return _read(picture)
     except Exception:  # whatever a damaged file makes a decoder raise
         return None
@@ -56,8 +56,9 @@ def header_of(source: object) -> Header | None:
 
 
 def _read(picture: Image.Image) -> Header | None:
-    size = picture.height, picture.width
-    if size[0] * size[1] > MAX_PIXELS:
+    width, height = picture.info.get(FULL_SIZE, picture.size)
+    size = height, width
+    if size[0] * size[1] > MAX_PHOTO_PIXELS:
         return None
     if TURNED in picture.info:  # it is upright by now
         orientation = picture.info[TURNED]

@@ -15,12 +15,16 @@ import torch
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 from torch import Tensor
 
-from groupdnet_hub.io.deep_values import Depth, check_colours, depth_of, grey_bytes
+from groupdnet_hub.io.formats.deep_values import Depth, check_colours, depth_of, grey_bytes
+from groupdnet_hub.io.formats.phone_formats import phone_decoder
 from groupdnet_hub.io.names import near_name
-from groupdnet_hub.io.orientation import TURNED, orientation_in
+from groupdnet_hub.io.orientation import FULL_SIZE, TURNED, orientation_in
 
-# Larger pictures are refused by their header, before memory is allocated for them.
+# Larger pictures are refused by their header, before memory is allocated for them; ...
 MAX_PIXELS = 4096 * 4096
+# ... photos of 50 megapixels are read if they are to be scaled down, in the formats in which phones store them.
+MAX_PHOTO_PIXELS = 8192 * 6144
+_LARGE_FORMATS = ("JPEG", "MPO", "HEIF", "AVIF")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 _PHOTO_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _ALPHA_MODES = ("LA", "PA", "La", "RGBA", "RGBa")
@@ -28,9 +32,10 @@ _DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
 # Key of Image.info under which a picture that was turned upright keeps how its file stores values.
 _DEPTH = "depth of the file"
 _WHITE = np.uint8(255)
-# Pillow's decoders raise all of these for damaged files.
+# Pillow's decoders raise all of these for damaged files, and so do those of phones' formats.
 _DECODER_ERRORS = (
     OSError,
+    RuntimeError,
     SyntaxError,
     EOFError,
     ValueError,
@@ -72,12 +77,16 @@ def open_picture(source: Source, *, what: str = "picture", upright: bool = False
 
 
 @contextmanager
-def undecoded(source: str | os.PathLike[str], *, what: str = "picture") -> Iterator[ImageFile.ImageFile]:
+def undecoded(
+    source: str | os.PathLike[str], *, what: str = "picture", photo: bool = False, large: bool = False
+) -> Iterator[ImageFile.ImageFile]:
     """Open a picture file as far as its header, which tells its format, mode and size.
 
     Args:
         source: a path, as :func:`open_picture` takes it.
         what: name of the picture in messages.
+        photo: whether it may be HEIC or AVIF.
+        large: whether it may have up to 8192 x 6144 pixels, in the formats in which phones store photos.
 
     Yields:
         The picture, not decoded, while its file is open.
@@ -97,8 +106,8 @@ def undecoded(source: str | os.PathLike[str], *, what: str = "picture") -> Itera
     except OSError as error:
         raise ValueError(f"{name} cannot be opened ({error.strerror})") from None
     with file:
-        picture = _identified(file, name)
-        _check_size(picture.size, name)
+        picture = _identified(file, name, photo=photo)
+        _check_size(picture.size, name, _limit_of(picture) if large else MAX_PIXELS)
         yield picture
 
 
@@ -116,26 +125,39 @@ def _named(name: str, path: Path) -> str:
     return f"{name} {short!r}"
 
 
-def _identified(file: BinaryIO, name: str) -> ImageFile.ImageFile:
+def _identified(file: BinaryIO, name: str, *, photo: bool = False) -> ImageFile.ImageFile:
     """Read the picture's header; not by Image.open, whose limit of pixels any library may have changed."""
     Image.init()
     start = file.read(16)
     if not start:
         raise ValueError(f"{name} is empty: save or download it again")
-    for picture_format in _FORMATS:
-        decoder, accepts = Image.OPEN[picture_format]
-        accepted = accepts is not None and accepts(start)
-        if accepted and not isinstance(accepted, str):  # a str says why this Pillow lacks the format
-            file.seek(0)
-            try:
-                return decoder(file, "")
-            except _DECODER_ERRORS as error:
-                raise _damaged(name, error) from None
-    raise ValueError(f"{name} is not a picture that can be read: save it as PNG")
+    opens = next((Image.OPEN[one][0] for one in _FORMATS if _accepts(one, start)), None)
+    file.seek(0)
+    if opens is None and photo:
+        opens = phone_decoder(file, name)
+        file.seek(0)
+    if opens is None:
+        raise ValueError(f"{name} is not a picture that can be read: save it as PNG")
+    try:
+        return opens(file, "")
+    except _DECODER_ERRORS as error:
+        raise _damaged(name, error) from None
 
 
-def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
-    _check_size(picture.size, name)
+def _accepts(picture_format: str, start: bytes) -> bool:
+    accepts = Image.OPEN[picture_format][1]
+    accepted = accepts is not None and accepts(start)
+    return bool(accepted) and not isinstance(accepted, str)  # a str says why this Pillow lacks the format
+
+
+def _limit_of(picture: Image.Image) -> int:
+    """Return how many pixels a photo may have that is scaled down: not all formats are read in bounded memory."""
+    return MAX_PHOTO_PIXELS if picture.format in _LARGE_FORMATS else MAX_PIXELS
+
+
+def _decoded(picture: Image.Image, name: str, upright: bool, side: int | None = None) -> Image.Image:
+    """Decode a picture; one of a phone's formats is scaled down to ``side``, if that is given."""
+    _check_size(picture.size, name, MAX_PIXELS if side is None else _limit_of(picture))
     try:
         depth = depth_of(picture)
     except _DECODER_ERRORS as error:
@@ -152,8 +174,11 @@ def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
             picture.filename = (
                 ""  # by its name Pillow would map the file into memory, with width and height swapped
             )
+        picture_format = picture.format
         picture.load()
         animated = _is_animation(picture)  # this reads the header of a second picture
+        if side is not None and picture_format in _LARGE_FORMATS:
+            picture = _scaled_down(picture, side)  # before it is copied
     except _DECODER_ERRORS as error:
         raise _damaged(name, error) from None
     if animated:
@@ -164,7 +189,7 @@ def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
         turned = ImageOps.exif_transpose(picture)
     except _DECODER_ERRORS as error:
         raise _damaged(name, error) from None
-    turned.format = picture.format
+    turned.format = picture_format
     turned.info[_DEPTH] = depth
     if orientation > 1:
         turned.info[TURNED] = orientation
@@ -172,7 +197,7 @@ def _decoded(picture: Image.Image, name: str, upright: bool) -> Image.Image:
 
 
 def _is_animation(picture: Image.Image) -> bool:
-    if picture.format == "MPO":  # a phone's JPEG with a depth map or a preview behind the photo
+    if picture.format in ("MPO", "HEIF"):  # a phone's, with a depth map, a preview or others of a burst
         return False
     try:
         return bool(getattr(picture, "is_animated", False))
@@ -184,11 +209,11 @@ def _damaged(name: str, error: BaseException) -> ValueError:
     return ValueError(f"{name} is damaged or cut off ({error}): save or download it again")
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(size: tuple[int, int], name: str, limit: int = MAX_PIXELS) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
+    if width * height > limit:
         raise ValueError(
-            f"{name} is {height}x{width} (height x width); at most {MAX_PIXELS} pixels are read: make it smaller"
+            f"{name} is {height}x{width} (height x width); at most {limit} pixels are read: make it smaller"
         )
     if width * height == 0:
         raise ValueError(f"{name} is empty ({height}x{width})")
@@ -205,26 +230,59 @@ def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def read_photo(source: Source, *, what: str = "photo") -> Image.Image:
+def _scaled_down(picture: Image.Image, side: int) -> Image.Image:
+    """Return a picture whose longer side is at most ``side``, with its metadata."""
+    scale = side / max(picture.size)
+    if scale >= 1:
+        return picture
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
+
+
+def read_photo(source: Source, *, what: str = "photo", side: int | None = None) -> Image.Image:
     """Read a photo as RGB, upright.
 
     Grey, palette, CMYK and 16-bit pictures are converted; transparent parts are laid on white. Values of 12 bits, or of
     as many as the ``sBIT`` of a PNG or the ``SMaxSampleValue`` of a TIFF says, are scaled.
 
     Args:
-        source: as :func:`open_picture` takes it.
+        source: as :func:`open_picture` takes it, or a path to a HEIC (with pillow-heif) or AVIF (Pillow 11.3).
         what: name of the photo in messages.
+        side: where the longer side is longer, the photo is scaled down to this many pixels while it is decoded; then a
+            JPEG, HEIC or AVIF may have up to 8192 x 6144 pixels. The (width, height) that it would have otherwise is in
+            ``info``, for :func:`groupdnet_hub.io.headers.header_of`.
 
     Raises:
-        ValueError: as :func:`open_picture`, for floating-point or 32-bit values, and for a nearly black picture of 16
-            bits, which holds values of 8 or 12 bits.
+        ValueError: as :func:`open_picture`, for floating-point or 32-bit values, for a nearly black picture of 16 bits,
+            which holds values of 8 or 12 bits, and if what reads a format is not installed.
     """
-    picture = open_picture(source, what=what, upright=True)
+    picture, full_size = _opened_photo(source, what, side)
     photo = _as_rgb(picture, picture.info.get(_DEPTH, Depth(8)), what)
     photo.info.pop(_DEPTH, None)
-    if TURNED in picture.info:
-        photo.info[TURNED] = picture.info[TURNED]
+    turned = picture.info.get(TURNED, 1)
+    if turned > 1:
+        photo.info[TURNED] = turned
+    if side is not None and max(full_size) > side:
+        photo = _scaled_down(photo, side)
+        photo.info[FULL_SIZE] = full_size
     return photo
+
+
+def _opened_photo(source: Source, what: str, side: int | None) -> tuple[Image.Image, tuple[int, int]]:
+    """Return a photo, decoded and upright, and the (width, height) that it would have if it were not scaled down."""
+    if not isinstance(source, (str, os.PathLike)):
+        picture = open_picture(source, what=what, upright=True)
+        return picture, picture.size
+    with undecoded(source, what=what, photo=True, large=side is not None) as opened:
+        width, height = opened.size
+        if side is not None and max(width, height) > side:
+            # A JPEG is decoded at half its size, or a quarter, or an eighth, no smaller than this.
+            scale = side / max(width, height)
+            opened.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
+        picture = _decoded(opened, _named(f"the {what}", Path(source)), True, side)
+        if picture.format not in _LARGE_FORMATS:
+            return picture, picture.size
+        return picture, (width, height) if picture.info.get(TURNED, 1) < 5 else (height, width)
 
 
 def _as_rgb(picture: Image.Image, depth: Depth, what: str) -> Image.Image:

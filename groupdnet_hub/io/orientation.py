@@ -7,10 +7,12 @@ from typing import IO
 
 from PIL import Image, PngImagePlugin
 
-from groupdnet_hub.io.png_chunks import png_chunks
+from groupdnet_hub.io.formats.png_chunks import png_chunks
 
 # Key of Image.info under which a photo that was turned upright keeps the orientation that its file has.
 TURNED = "orientation of the file"
+# That of its (width, height) before it was scaled down, upright.
+FULL_SIZE = "size of the file"
 _ORIENTATION = 0x0112
 # Text chunks of a PNG that may hold one, and their keywords.
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from groupdnet_hub import GroupDNetPipeline
 from tests.browser.visitor import severe_entries
 from tests.helpers.page_models import MORE_LABELS, page_model, save_examples
 from tests.helpers.shared_data import ROOT
@@ -36,6 +37,11 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     page_model().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pipe(model_folder: Path) -> GroupDNetPipeline:
+    return GroupDNetPipeline.from_pretrained(model_folder)
 
 
 @pytest.fixture(scope="session")

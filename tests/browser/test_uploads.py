@@ -196,14 +196,14 @@ def test_unusual_but_good_files_are_read(page_address: str, tmp_path: Path) -> N
 
 
 def test_a_file_that_is_too_large_is_refused(browser: Any, page_address: str, tmp_path: Path) -> None:
-    (tmp_path / "film.png").write_bytes(bytes(27_000_000))
+    (tmp_path / "film.png").write_bytes(bytes(43_000_000))
     open_page(browser, page_address)
     before = pixels(browser)
     browser.find_element("css selector", "#map-sources input[type=file]").send_keys(
         str(tmp_path / "film.png")
     )
     text = message(browser)
-    assert "25" in text
+    assert "40" in text
     assert "/" not in text
     assert np.array_equal(pixels(browser), before)
     # The browser notes the refusal by itself.

@@ -105,6 +105,11 @@ def canvas_map(browser: Any, painter: str = "#painter", labels: LabelSet = FIGUR
     return read_label_map(canvas_pixels(browser, painter).astype(np.uint8), labels, tolerance=0)
 
 
+def same(shown: np.ndarray, expected: Any, atol: int = 1) -> None:
+    """The page may run with another number of threads, which rounds differently."""
+    np.testing.assert_allclose(shown, np.asarray(expected.image).astype(int), atol=atol)
+
+
 def is_shown(browser: Any, selector: str) -> bool:
     return any(element.is_displayed() for element in browser.find_elements("css selector", selector))
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from page.core.photo_parser import PhotoParser
+from page.core.photo_reading.parser import PhotoParser
 
 from groupdnet_hub import LabelSet
 

@@ -20,6 +20,7 @@ tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
 # Modules whose distribution has another name, and what is used only where it happens to be.
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "pillow_heif": "pillow-heif",
     "torch_fidelity": "torch-fidelity",
     "yaml": "pyyaml",
 }

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from page.core.example_maps import example_map
-from page.core.person_check import NoPersonError, check_person
-from page.core.photo_parser import BUNDLED, PhotoParser, why_no_parser
+from page.core.photo_reading.parser import BUNDLED, PhotoParser, why_no_parser
+from page.core.photo_reading.person_check import NoPersonError, check_person
 from PIL import Image
 
 from groupdnet_hub import GroupDNetPipeline, LabelSet
@@ -231,7 +231,7 @@ def test_the_bundled_parser_is_the_default_for_its_classes(monkeypatch: pytest.M
     assert parser is not None
     assert parser.source == str(BUNDLED)
     assert PhotoParser.from_environment(LabelSet.from_names(["sky", "road"])) is None
-    monkeypatch.setattr("page.core.photo_parser.find_spec", lambda name: None)
+    monkeypatch.setattr("page.core.photo_reading.parser.find_spec", lambda name: None)
     assert PhotoParser.from_environment(FIGURE_LABELS) is None
 
 

@@ -20,13 +20,12 @@ from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, LabelSe
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.labels import colour_picture, label_picture
 from groupdnet_hub.data.person_frames import Box
-from groupdnet_hub.io.images import read_photo
 
 
 def _photo_map(pipeline: GroupDNetPipeline, session: Session, source: Path | np.ndarray) -> np.ndarray:
-    label, unknown = photos.photo_map(session, source, pipeline.labels, pipeline.model.config.image_size)
-    assert not unknown.any()
-    return label
+    brought = photos.bring_map(session, source, pipeline.labels, pipeline.model.config.image_size)
+    assert not brought.unknown.any()
+    return brought.label
 
 
 def test_reroll_changes_one_code(pipeline: GroupDNetPipeline, opened: Session) -> None:
@@ -212,7 +211,7 @@ def test_a_photo_and_its_map_are_cropped_alike(
     label_picture(label, FIGURE_LABELS).save(tmp_path / "map.png")
     pixels = np.random.default_rng(0).integers(0, 256, (240, 160, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    put = photos.put_photo(pipeline, opened, tmp_path / "photo.png")
+    put = photos.put_photo(pipeline, opened, tmp_path / "photo.png", Box(0, 40, 160, 160))
     assert np.array_equal(np.asarray(photos.photo_of(put).picture), pixels[40:200])
     read = _photo_map(pipeline, put, tmp_path / "map.png")
     assert read.shape == (64, 64)
@@ -237,10 +236,10 @@ def test_a_photo_and_its_map_are_turned_alike(
     label_picture(label, FIGURE_LABELS).save(tmp_path / "map.png")
     label_picture(label, FIGURE_LABELS).save(tmp_path / "turned.png", exif=exif)
     Image.fromarray(np.zeros((80, 120, 3), np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
-    put = photos.put_photo(pipeline, opened, read_photo(tmp_path / "photo.jpg"))  # as the page does
+    put = photos.put_photo(pipeline, opened, tmp_path / "photo.jpg", Box(0, 20, 80, 80))
     read = _photo_map(pipeline, put, tmp_path / "turned.png")
     assert np.array_equal(read, (np.arange(64) >= 32)[:, None].repeat(64, 1))
-    assert photos.doubt_of_map(put, tmp_path / "turned.png") is None
+    assert photos.bring_map(put, tmp_path / "turned.png", pipeline.labels, (64, 64)).doubt is None
     with pytest.raises(
         ValueError, match="photo is turned by its EXIF orientation 6 and the label map is not"
     ):
@@ -248,8 +247,8 @@ def test_a_photo_and_its_map_are_turned_alike(
     exif[0x0112] = 3
     Image.fromarray(np.zeros((80, 120, 3), np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
     put = photos.put_photo(pipeline, opened, tmp_path / "photo.jpg")
-    _photo_map(pipeline, put, tmp_path / "map.png")
-    assert "sizes do not tell" in str(photos.doubt_of_map(put, tmp_path / "map.png"))
+    brought = photos.bring_map(put, tmp_path / "map.png", pipeline.labels, (64, 64))
+    assert "sizes do not tell" in str(brought.doubt)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         photos.encode(pipeline, put, read)
@@ -278,7 +277,7 @@ def test_a_photo_and_its_map_are_cropped_to_one_frame_which_may_leave_the_photo(
 def test_a_large_photo_is_kept_smaller(pipeline: GroupDNetPipeline, opened: Session) -> None:
     put = photos.put_photo(pipeline, opened, Image.new("RGB", (1200, 900)))
     assert photos.photo_of(put).picture.size == (256, 256)
-    assert photos.photo_of(put).box == Box(150, 0, 900, 900)
+    assert photos.photo_of(put).box == Box(0, -150, 1200, 1200)
 
 
 def test_a_person_is_cut_out_of_the_street(pipeline: GroupDNetPipeline, opened: Session) -> None:

@@ -174,14 +174,13 @@ def test_a_photos_map_says_it_and_its_unknown_pixels_are_in_no_code(
 
 
 def test_a_photos_map_is_cropped_with_its_unknown_pixels(studio: Studio, tmp_path: Path) -> None:
-    """The photo is twice as wide; the unknown stripe reaches the edge of what is cut out."""
+    """The middle is cut out; the unknown stripe reaches its edge."""
     ids = np.zeros((64, 128), np.uint8)
     ids[:, 40:60], ids[:, 60:80] = 1, 255
     Image.fromarray(ids).save(tmp_path / "map.png")
     Image.fromarray(np.zeros((64, 128, 3), np.uint8)).save(tmp_path / "photo.png")
-    session, *_ = endpoints.encode(
-        studio, studio.enter(Session()), str(tmp_path / "photo.png"), str(tmp_path / "map.png"), False
-    )
+    files = (str(tmp_path / "photo.png"), str(tmp_path / "map.png"))
+    session, *_ = endpoints.encode(studio, studio.enter(Session()), *files, False, [32, 0, 64, 64])
     mask = session.named("photo 1").mask
     assert (mask[:, 8:28] == 1).all()
     assert (mask[:, 28:38] == 1).all(), "the nearest class"

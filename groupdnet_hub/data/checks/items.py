@@ -16,8 +16,8 @@ from groupdnet_hub.data.listing import LISTING, Pair
 from groupdnet_hub.data.paired import read_packed
 from groupdnet_hub.data.turned_pairs import PairWarnings, check_pair
 from groupdnet_hub.io.carriers import carrier_of
-from groupdnet_hub.io.deep_values import depth_of
 from groupdnet_hub.io.file_ends import seems_complete
+from groupdnet_hub.io.formats.deep_values import depth_of
 from groupdnet_hub.io.headers import header_of
 from groupdnet_hub.io.images import undecoded
 

@@ -14,6 +14,7 @@ from groupdnet_hub.data.person_frames import Box
 from groupdnet_hub.io.strict_json import shown
 
 from .memory.packed_looks import PackedLook, packed
+from .photo_reading.files import WholePhoto
 
 CURRENT = "current"
 # A session of the bundled models holds some 60 KB for each picture of its history and each look on its shelf.
@@ -36,23 +37,23 @@ class ShelfItem:
         return self.packed.look
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo that waits for its label map.
+    """A photo that a look is taken from.
 
     Attributes:
-        picture: of the model's proportions, and no larger than is of use to the model.
-        uncropped: (width, height) before it was cropped to them.
-        box: what was cropped, in pixels of the uncropped photo; a label map of its proportions is cropped alike.
-        digest: of the uncropped photo, by which it is known again.
-        orientation: EXIF orientation by which it was turned.
+        whole: the photo before it was cropped.
+        picture: the part of it in the frame, of the model's proportions, and no larger than is of use to the model.
+        box: the frame, in pixels of ``whole.picture``; it may reach beyond it.
+        is_framed: whether a visitor or a parser chose the frame; if not, the person of a label map may.
+        label: the label map that was brought for all of the photo, uint16 [H, W] at any size; it is cropped alike.
     """
 
+    whole: WholePhoto
     picture: Image.Image
-    uncropped: tuple[int, int]
     box: Box
-    digest: str
-    orientation: int = 1
+    is_framed: bool = False
+    label: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from .memory.opened_files import OpenedFile, open_file
 from .memory.packed_looks import packed
 from .model_thread import ModelThread
 from .opening_looks import OPENING_SEEDS, opening_looks, read_looks
-from .photo_parser import PhotoParser
+from .photo_reading.parser import PhotoParser
 from .redraw.colour_wish import ColourWishes
 from .session import Session, ShelfItem
 

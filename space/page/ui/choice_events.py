@@ -104,11 +104,11 @@ def _add_wish_event(studio: Studio, view: SessionView, drawn: gr.State) -> None:
     panel = view.stage.picture
 
     def on_wish(session: Session, keep_pixels: bool, event: gr.EventData) -> Iterator[Updates]:
-        session, colour = studio.enter(session), sent_by(event).get("colour")
+        session, colour = studio.enter(session), str(sent_by(event).get("colour"))
         name = refusing(actions.redrawable)(studio.config, session, session.redrawn)
         refusing(read_colour)(colour)
-        start = sessions.current(session)
-        for step in studio.colour_wishes.grant(start, name, colour, keep_pixels):
+        look = sessions.current(session)
+        for step in studio.colour_wishes.grant(look, name, colour, keep_pixels):
             if isinstance(step, Granted):
                 yield {drawn: Drawn(step.looks, wish_sentence(name, colour, step), name, keep_pixels)}
             else:
@@ -144,9 +144,8 @@ def _add_pick_events(studio: Studio, view: SessionView) -> None:
             picked = refusing(candidates.pick)(session, index)
         else:
             picked = studio.run(candidates.pick_at_strength, session, index, strength)
-        whole = None if session.redrawn else session.candidates[index].seed
         return view.changed(
-            session, picked, picked_sentence(picked), seed=whole, fixed_classes=studio.fixed_classes.known
+            session, picked, picked_sentence(picked), fixed_classes=studio.fixed_classes.known
         )
 
     def on_dismiss(session: Session) -> Updates:
@@ -165,7 +164,7 @@ def _add_strength_event(studio: Studio, view: SessionView) -> None:
     def on_strength(session: Session, event: gr.EventData) -> Updates:
         sent = sent_by(event)
         percent = sent.get("percent")
-        strength = percent / 100 if type(percent) in (int, float) else percent
+        strength: Any = percent / 100 if isinstance(percent, (int, float)) else percent
         changed = studio.run(candidates.at_strength, session, strength)
         told = picked_sentence(changed)
         if sent.get("moving"):  # the session follows when the slider is let go

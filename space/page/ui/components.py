@@ -15,7 +15,8 @@ from groupdnet_hub import LabelSet
 
 STATIC = Path(__file__).resolve().parent / "static"
 # What the package reads; phones offer the right files by it.
-PICTURE_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
+MAP_FILES = [".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"]
+PHOTO_FILES = [*MAP_FILES, ".heic", ".heif", ".hif", ".avif"]
 _PICTURE = (
     '<figure class="picture" style="aspect-ratio: {{width}} / {{height}}">'
     '{{#if value}}<img src="{{value}}" alt="{{alt}}" width="{{width}}" height="{{height}}">'
@@ -37,8 +38,17 @@ def data_url(picture: Image.Image) -> str:
     return file_url(buffer.getvalue(), "image/png")
 
 
-def seen_url(picture: Image.Image) -> str:
-    """Return a picture to be looked at, in a tenth of the bytes of :func:`data_url`; some values are slightly off."""
+def seen_url(picture: Image.Image, side: int | None = None) -> str:
+    """Return a picture to be looked at, in a tenth of the bytes of :func:`data_url`; some values are slightly off.
+
+    Args:
+        picture: the picture.
+        side: pixels that its longer side has at most; by default as many as it has.
+    """
+    if side is not None and max(picture.size) > side:
+        scale = side / max(picture.size)
+        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=90, method=0)
     return file_url(buffer.getvalue(), "image/webp")
@@ -167,10 +177,10 @@ def sentence(elem_id: str, text: str = "") -> gr.HTML:
     )
 
 
-def upload_button(text: str, elem_id: str) -> gr.UploadButton:
+def upload_button(text: str, elem_id: str, file_types: Sequence[str] = MAP_FILES) -> gr.UploadButton:
     """Lay out a button that uploads one picture; its value is the file's path."""
     return gr.UploadButton(
-        text, file_types=PICTURE_FILES, file_count="single", type="filepath", size="md", elem_id=elem_id
+        text, file_types=list(file_types), file_count="single", type="filepath", size="md", elem_id=elem_id
     )
 
 

@@ -15,7 +15,7 @@ import gradio as gr
 
 from groupdnet_hub import Look
 from groupdnet_hub.data.labels import colour_picture
-from groupdnet_hub.io.images import read_photo
+from groupdnet_hub.data.person_frames import Box
 
 from ..core import actions, photos
 from ..core import session as sessions
@@ -23,7 +23,9 @@ from ..core.film import Film
 from ..core.lazy_model import refusing
 from ..core.memory.picture_files import picture_file
 from ..core.memory.saved_work import work_of
-from ..core.photo_parser import why_no_parser
+from ..core.photo_reading.files import WholePhoto, read_whole
+from ..core.photo_reading.frames import checked_frame, scaled
+from ..core.photo_reading.parser import why_no_parser
 from ..core.redraw import candidates as choices
 from ..core.redraw.colour_wish import PIECE, Granted
 from ..core.served_files import served_file, served_picture
@@ -83,13 +85,14 @@ def add_endpoints_page(studio: Studio) -> None:
         show,
         mix,
         morph,
-        parse,
-        encode,
         open_work,
     ):
         add(action, picture, message)
-    for action in (candidates, colour_wish, nine_samples):
-        add(action, pictures, message)
+    for action in (parse, encode):
+        add(action, picture, message)
+    add(candidates, pictures, message)
+    add(colour_wish, pictures, message)
+    add(nine_samples, pictures, message)
     add(lock, message)
     add(looks, found)
     add(save_work, saved)
@@ -109,14 +112,16 @@ def _fields() -> dict[str, Any]:
         **{name: gr.Textbox(label=name) for name in ("class_name", "name", "second", "colour")},
         **{name: gr.Textbox(CURRENT, label=name) for name in ("base", "first")},
         **{name: gr.Number(0, label=name) for name in ("seed", "place")},
-        **{name: gr.JSON(label=name) for name in ("classes", "sources")},
+        **{name: gr.JSON(label=name) for name in ("classes", "sources", "box")},
         "t": gr.Number(0.5, label="t"),
         "strength": gr.Number(1, label="strength"),
         "kind": gr.Textbox("gif", label="kind"),
     }
 
 
-def open_map(studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool) -> Answer:
+def open_map(
+    studio: Studio, session: Session, label_map: str, seed: float, same_appearance: bool = False
+) -> Answer:
     """Draw a label map, but for locked classes in a new appearance or, if asked for, in that of the picture."""
     label, unknown = actions.read_upload(label_map, studio.labels, studio.size)
     opened = studio.run(actions.open_map, session, label, checked_seed(seed), same_appearance)
@@ -274,29 +279,56 @@ def _film_of(studio: Studio) -> Callable[..., Awaitable[str]]:
     return film
 
 
-def parse(studio: Studio, session: Session, photo: str) -> Answer:
-    """Answer with the label map of a photo."""
+def parse(studio: Studio, session: Session, photo: str, box: list[float] | None = None) -> Answer:
+    """Answer with the label map of a photo; of the part in ``box``, or of the one around the person."""
     if studio.parser is None:
         raise ValueError(why_no_parser(studio.labels))
-    opened = read_photo(photo)
-    parsed = studio.parser.parse(opened, studio.labels, studio.size)
-    box = parsed.box
-    put = studio.run(photos.put_photo, session, opened, box)
+    whole = read_whole(photo)
+    chosen = _chosen_frame(studio, whole, box)
+    parsed = studio.parser.parse(whole.picture, studio.labels, studio.size, chosen)
+    put = studio.run(photos.put_photo, session, whole, parsed.box)
+    left, top, width, height = _in_file(parsed.box, whole, studio.size)
     told = (
-        f"The photo's label map, as the parser sees it, of the {box.width}x{box.height} pixels (width x height) from "
-        f"{box.left}, {box.top} on."
+        f"The photo's label map, as the parser sees it, of the {width}x{height} pixels (width x height) from "
+        f"{left}, {top} on."
     )
     return put, served_picture(colour_picture(parsed.label, studio.labels)), told
 
 
-def encode(studio: Studio, session: Session, photo: str, label_map: str, cut_out: bool) -> Answer:
-    """Put the look of a photo on the shelf."""
-    known = photos.is_photo_of(session, photo)
-    put = session if known else studio.run(photos.put_photo, session, photo)
-    label, unknown = photos.photo_map(put, label_map, studio.labels, studio.size)
-    encoded = studio.run(photos.encode, put, label, cut_out, unknown)
+def encode(
+    studio: Studio,
+    session: Session,
+    photo: str,
+    label_map: str,
+    cut_out: bool,
+    box: list[float] | None = None,
+) -> Answer:
+    """Put the look of a photo on the shelf: of the part in ``box``, of the one before, or of the map's person."""
+    if session.photo is not None and photos.is_photo_of(session, photo):
+        put, whole = session, session.photo.whole
+    else:
+        whole = read_whole(photo)
+        put = studio.run(photos.put_photo, session, whole)
+    chosen = _chosen_frame(studio, whole, box)
+    if chosen is not None:
+        put = photos.move_frame(put, chosen, studio.size)
+    brought = photos.bring_map(put, label_map, studio.labels, studio.size)
+    encoded = studio.run(photos.encode, brought.session, brought.label, cut_out, brought.unknown)
     item = encoded.shelf[-1]
-    return encoded, item.look, item.name
+    told = item.name if brought.doubt is None else f"{item.name}. But {brought.doubt}."
+    return encoded, item.look, told
+
+
+def _chosen_frame(studio: Studio, whole: WholePhoto, box: list[float] | None) -> Box | None:
+    """Return the frame in pixels of the photo as it was read; that of the call is in pixels of its file."""
+    if box is None:
+        return None
+    checked = checked_frame(box, whole.full_size, studio.size)
+    return scaled(checked, whole.picture.width / whole.full_size[0], studio.size[0] / studio.size[1])
+
+
+def _in_file(box: Box, whole: WholePhoto, size: tuple[int, int]) -> Box:
+    return scaled(box, whole.full_size[0] / whole.picture.width, size[0] / size[1])
 
 
 def _answer(session: Session, message: str) -> Answer:

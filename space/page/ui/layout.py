@@ -9,6 +9,7 @@ from ..core.studio import Studio
 from .components import pinned_copy
 from .help import lay_out_help
 from .memory.keeping_events import add_keeping_events, keeper
+from .photo_components import dropped_files
 from .stage import lay_out_stage
 from .stage_events import add_stage_events
 from .tabs.map_files import lay_out_map_files
@@ -35,6 +36,7 @@ def add_studio(page: gr.Blocks, studio: Studio) -> None:
     pinned_copy("pinned", "picture", "status")
     keeps = keeper()
     stage = lay_out_stage(studio)
+    dropped_files()
     with gr.Tabs(elem_id="tools"):
         with gr.Tab("Mix", id="mix-tab"):
             mix = lay_out_mix(studio.labels)

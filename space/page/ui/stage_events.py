@@ -19,7 +19,7 @@ from .events import pressed, sent_by, waiting_on
 from .memory.shelf_events import add_shelf_events
 from .memory.thumbnails import Thumbnails
 from .painter import read_stroke
-from .stage import SAME_APPEARANCE
+from .stage import NEW_APPEARANCE, SAME_APPEARANCE
 from .views import SessionView, Updates, first_choices, history_view
 
 
@@ -41,7 +41,8 @@ def _add_arrival(page: gr.Blocks, studio: Studio, view: SessionView) -> None:
         look, first = opened.look, first_choices(opened)
         message = f"Drawn with seed {look.seed}." if look else "Upload a label map of this model's classes."
         # The canvas has the map of the opening look, or what the visitor has painted on it since.
-        updates = view.changed(opened, opened, message, fixed_classes=studio.fixed_classes.known)
+        before = look.mask if look else None
+        updates = view.session(opened, message, before=before, fixed_classes=studio.fixed_classes.known)
         names = opened.names or [CURRENT]
         chosen = zip(view.morph_ends, first, strict=True)
         return updates | {ends: gr.update(choices=names, value=name) for ends, name in chosen}
@@ -68,14 +69,16 @@ def _add_map_events(studio: Studio, view: SessionView) -> None:
         label = studio.example(studio.examples[index])
         return open_map(session, label, typed, appearance, f"Example {index + 1}")
 
-    def on_upload(session: Session, typed: float | None, appearance: str, path: str) -> Updates:
+    def on_upload(
+        session: Session, path: str, typed: float | None, appearance: str = NEW_APPEARANCE
+    ) -> Updates:
         label, unknown = refusing(actions.read_upload)(path, studio.labels, studio.size)
         return open_map(session, label, typed, appearance, "Your label map", unknown)
 
     draws = waiting_on(view.stage.picture.picture)
-    asked = [view.state, seed, panel.appearance]
-    panel.examples.pick(on_example, asked, view.outputs, **draws)
-    panel.upload.upload(on_upload, [*asked, panel.upload], view.outputs, **draws)
+    asked = [seed, panel.appearance]
+    panel.examples.pick(on_example, [view.state, *asked], view.outputs, **draws)
+    panel.upload.upload(on_upload, [view.state, panel.upload, *asked], view.outputs, **draws)
 
 
 def _add_sample_events(studio: Studio, view: SessionView) -> None:
@@ -126,7 +129,11 @@ def _add_paint_event(studio: Studio, view: SessionView) -> None:
             painted = studio.run(actions.open_map, session, stroke.after, secrets.randbelow(MAX_SEED))
         else:
             painted = studio.run(actions.edit, session, stroke.painted_on(look.mask))
-        new = [] if look is None else _new_classes(studio.labels.names, look.mask, stroke.after)
+        new = (
+            []
+            if look is None
+            else _new_classes(studio.labels.names, look.mask, sessions.current(painted).mask)
+        )
         message = f"New on the map: {', '.join(new)}." if new else "The picture follows the map."
         # The canvas holds the map after the stroke, and puts on another what it has painted since.
         updates = view.session(

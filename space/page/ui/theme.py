@@ -15,6 +15,7 @@ _SHEETS = (
     "keeper",
     "pinned",
     "help",
+    "photo",
     "film",
     "endpoints",
 )

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from groupdnet_hub import GroupDNetConfig, Look
 from groupdnet_hub.io.archives import archive_of, files_in
-from groupdnet_hub.io.png_chunks import png_chunks
+from groupdnet_hub.io.formats.png_chunks import png_chunks
 from groupdnet_hub.io.strict_json import parse_json
 
 from .model_identity import ModelIdentity

@@ -47,18 +47,16 @@ class FilmPanel:
 def lay_out_film() -> FilmPanel:
     """Lay out the panel."""
     with gr.Row(elem_id="film-row"):
-        return FilmPanel(
-            format=gr.Radio(["GIF", "MP4"], value="GIF", label="Film", elem_id="film-format"),
-            full_range=gr.Checkbox(
-                False, label="The full range, not only A to B", elem_id="film-whole", min_width=150
-            ),
-            make=gr.Button("Make the film", elem_id="film-make", min_width=110),
-            cancel=gr.Button("Cancel", interactive=False, elem_id="film-cancel", min_width=80),
-            download=gr.DownloadButton(
-                "Download", interactive=False, elem_id="film", min_width=100, variant="primary"
-            ),
-            progress=_progress_line(),
+        chosen = gr.Radio(["GIF", "MP4"], value="GIF", label="Film", elem_id="film-format")
+        full_range = gr.Checkbox(
+            False, label="The full range, not only A to B", elem_id="film-whole", min_width=150
         )
+        make = gr.Button("Make the film", elem_id="film-make", min_width=110)
+        cancel = gr.Button("Cancel", interactive=False, elem_id="film-cancel", min_width=80)
+        download = gr.DownloadButton(
+            "Download", interactive=False, elem_id="film", min_width=100, variant="primary"
+        )
+    return FilmPanel(chosen, full_range, make, cancel, download, _progress_line())
 
 
 def _progress_line() -> gr.HTML:

@@ -21,14 +21,14 @@ from groupdnet_hub.data.people import PEOPLE16_IN_PEOPLE8, merged_ids, shows_peo
 from groupdnet_hub.data.person_frames import Box, cut, plain_colour
 from groupdnet_hub.data.person_maps import keep_main_person
 
+from .frames import colour_beyond, middle_frame, person_frame, scaled
 from .person_check import NoPersonError, check_person
-from .photo_frames import middle_frame, person_frame, scaled
 
 if TYPE_CHECKING:
     from groupdnet_hub.metrics import Segmenter
 
 # Made by train/train_parser.py; see its card.
-BUNDLED = Path(__file__).resolve().parents[2] / "parser"
+BUNDLED = Path(__file__).resolve().parents[3] / "parser"
 
 # What parsers of people call things (LIP, CIHP and ATR), as the classes that models of people have: the paper's eight,
 # or finer ones. Of several the first that the model has is meant.
@@ -117,7 +117,9 @@ class PhotoParser:
             ) from None
         return cls(source, classes)
 
-    def parse(self, photo: Image.Image, labels: LabelSet, size: tuple[int, int]) -> ParsedPhoto:
+    def parse(
+        self, photo: Image.Image, labels: LabelSet, size: tuple[int, int], box: Box | None = None
+    ) -> ParsedPhoto:
         """Return the part of a photo that becomes a picture, and its label map.
 
         With a label set of people it is the part around the person, framed as training data is; of other photos it is
@@ -127,6 +129,7 @@ class PhotoParser:
             photo: the photo, RGB.
             labels: the classes of the map.
             size: (height, width) of the map.
+            box: the part, if it was chosen already.
 
         Raises:
             NoPersonError: if the labels are of people and the photo shows nobody.
@@ -134,8 +137,11 @@ class PhotoParser:
         """
         segmenter = self.segmenter(labels)
         side = _side(segmenter)
-        small, colour, box = photo, (0, 0, 0), middle_frame(photo.size, size)
-        if shows_people(labels):
+        if box is not None:
+            colour = colour_beyond(photo, box)
+        elif not shows_people(labels):
+            box, colour = middle_frame(photo.size, size), (0, 0, 0)
+        else:
             aspect = size[0] / size[1]
             small = _reduced(photo, side)
             rough = keep_main_person(_probabilities(segmenter, small, mirrored=False).argmax(axis=0))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from groupdnet_hub.io.png_chunks import value_bits
+from groupdnet_hub.io.formats.png_chunks import value_bits
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE, _S_MAX_SAMPLE = 258, 262, 281, 341
 _SAMPLES, _PLANAR_CONFIGURATION = 277, 284

@@ -1,0 +1,1 @@
+"""What single formats of picture files hold, and what opens those of phones."""
