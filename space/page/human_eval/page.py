@@ -110,8 +110,8 @@ class Evaluation:
     def draw(self, question: Question) -> tuple[Any, Any, Any]:
         """Draw the label map in its colours, and the two pictures."""
         label = self.maps[question.label_map]
-        pair = [self.systems[question.model](question, label, place) for place in (0, 1)]
-        return colour_picture(label, self.labels), *pair
+        draw = self.systems[question.model]
+        return colour_picture(label, self.labels), draw(question, label, 0), draw(question, label, 1)
 
 
 def add_evaluation_page(page: gr.Blocks, evaluation: Evaluation) -> None:

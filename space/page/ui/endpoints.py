@@ -72,27 +72,14 @@ def add_endpoints_page(studio: Studio) -> None:
         inputs = [fields[one.name] for one in parameters[1:]]
         call.click(on_call, [state, *inputs], [state, *outputs], api_name=action.__name__, **WORKER)
 
-    for action in (
-        open_map,
-        sample,
-        reroll,
-        pick,
-        at_strength,
-        edit,
-        undo,
-        redo,
-        keep,
-        show,
-        mix,
-        morph,
-        open_work,
-    ):
+    drawing: tuple[Callable[..., Answer], ...] = (
+        *(open_map, sample, reroll, pick, at_strength, edit, undo, redo, keep, show, mix, morph),
+        *(parse, encode, open_work),
+    )
+    for action in drawing:
         add(action, picture, message)
-    for action in (parse, encode):
-        add(action, picture, message)
-    add(candidates, pictures, message)
-    add(colour_wish, pictures, message)
-    add(nine_samples, pictures, message)
+    for action in (candidates, colour_wish, nine_samples):
+        add(action, pictures, message)
     add(lock, message)
     add(looks, found)
     add(save_work, saved)

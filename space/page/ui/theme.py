@@ -7,17 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 _SHEETS = (
-    "style",
-    "widgets",
-    "painter",
-    "choices",
-    "memory",
-    "keeper",
-    "pinned",
-    "help",
-    "photo",
-    "film",
-    "endpoints",
+    *("style", "widgets", "painter", "choices", "memory", "keeper"),
+    *("pinned", "help", "photo", "film", "endpoints"),
 )
 STYLES = [Path(__file__).parent / "static" / f"{name}.css" for name in _SHEETS]
 _SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")

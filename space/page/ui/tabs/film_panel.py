@@ -119,7 +119,7 @@ def add_film_events(
     async def on_stale(request: gr.Request) -> None:
         studio.films.stop(str(request.session_hash), "The looks or the settings have changed")
 
-    settings = [*chosen, panel.format, panel.full_range]
+    settings: list[Any] = [*chosen, panel.format, panel.full_range]
     outputs = [panel.make, panel.cancel, panel.download, panel.progress]
     panel.make.click(on_make, [view.state, *settings], outputs, **_HIDDEN, **FILMS)
     panel.cancel.click(on_cancel, None, None, queue=False, **_HIDDEN)
