@@ -204,7 +204,7 @@ def test_a_killed_server_loses_nothing(model_folder: Path, examples: Path, tmp_p
             made = {**work(browser), "seed": "5"}
             os.kill(process, signal.SIGKILL)
         port = int(address.rstrip("/").rpartition(":")[2])
-        with serve(model_folder, examples, tmp_path, port=port) as (_, process):
+        with serve(model_folder, examples, tmp_path, port=port):
             # The page was left open: what is done on it goes on from the server's empty session.
             click(browser, "#new-sample")
             wait_for(lambda: offered(browser), "the offer")
@@ -212,8 +212,6 @@ def test_a_killed_server_loses_nothing(model_folder: Path, examples: Path, tmp_p
             go_on(browser)
             assert state(browser) == made
             wait_until_kept(browser)
-            os.kill(process, signal.SIGKILL)
-        with serve(model_folder, examples, tmp_path, port=port):
             reload(browser, address)
             go_on(browser)
             assert state(browser) == made
@@ -316,7 +314,9 @@ def drop(browser: Any, name: str, content: bytes) -> None:
     script = """
       const [name, content] = arguments;
       const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
-      const file = new File([bytes], name, { type: 'image/png' });
-      for (const taker of window.groupdnetTakers) taker(file, null);
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([bytes], name, { type: 'image/png' }));
+      const dropped = new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer });
+      document.querySelector('#picture').dispatchEvent(dropped);
     """
     browser.execute_script(script, name, base64.b64encode(content).decode())
