@@ -175,7 +175,7 @@ def test_the_seed_is_that_of_the_picture(browser: Any, page_address: str) -> Non
     changed_by(browser, lambda: click(browser, "#shelf .pick"))
     shows(opening, "a look of the shelf")
     candidates_of(browser, TOP)
-    seed = browser.find_element("css selector", "#candidates button").get_attribute("title").split()[-1]
+    seed = browser.find_element("css selector", "#candidates img").get_attribute("alt").split()[-1]
     changed_by(browser, lambda: click(browser, "#candidates button"))
     shows(seed, "a candidate")
     # No seed drew what lies between two looks.

@@ -83,7 +83,7 @@ def test_a_wait_of_over_a_second_shows_progress(browser: Any, page_address: str)
     open_page(browser, page_address)
     before = pixels(browser)
     changed_by(browser, lambda: click(browser, "#new-sample"))
-    jobs = [client.submit("current", "example 2", None, "gif", True, api_name="/film") for _ in range(2)]
+    jobs = [client.submit(seed, api_name="/nine_samples") for seed in range(20)]
     wait_for(lambda: any(job.status().code.name == "PROCESSING" for job in jobs), "the other visitor's turn")
     click(browser, "#undo")
     shown = """

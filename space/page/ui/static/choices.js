@@ -22,6 +22,13 @@ function reduce() {
   enlarged.hidden = true;
 }
 
+// What the pointer leaves gives way to what a key has chosen.
+function enlargeFocused() {
+  const focused = buttons.findIndex((button) => button.matches(":focus-visible"));
+  if (focused < 0) reduce();
+  else enlarge(focused);
+}
+
 // Over the picture; where that is out of sight, above or below the row, wherever there is more room.
 function place() {
   if (enlarged.hidden) return;
@@ -48,7 +55,7 @@ function choice(index) {
       class: "pick",
       onclick: () => take(index),
       onpointerenter: (event) => event.pointerType === "touch" || enlarge(index),
-      onpointerleave: (event) => event.pointerType === "touch" || reduce(),
+      onpointerleave: (event) => event.pointerType === "touch" || enlargeFocused(),
       onfocus: (event) => event.target.matches(":focus-visible") && enlarge(index),
       onblur: reduce,
       onpointerdown: (event) => {
