@@ -141,6 +141,7 @@ def test_a_reload_loses_nothing(browser: Any, page_address: str) -> None:
     assert state(browser) == made
 
 
+@pytest.mark.slow
 def test_work_of_another_day_or_model(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     draw_seed(browser, 3)
@@ -197,6 +198,7 @@ def test_two_tabs_do_not_eat_each_others_work(browser: Any, page_address: str) -
     assert state(browser) == one
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_nothing(model_folder: Path, examples: Path, tmp_path: Path) -> None:
     with chromium_with(tmp_path / "profile") as browser:
         with serve(model_folder, examples, tmp_path) as (address, process):

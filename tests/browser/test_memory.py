@@ -77,6 +77,7 @@ def test_a_mix_that_changes_nothing_adds_nothing(browser: Any, page_address: str
     assert steps(browser) == 1
 
 
+@pytest.mark.slow
 def test_the_shelf_is_the_visitors(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     for seed in range(9):

@@ -183,6 +183,7 @@ def test_a_photo_without_a_map_is_framed_and_parsed(
     leave(browser)
 
 
+@pytest.mark.slow
 def test_another_frame_is_parsed_anew(
     browser: Any, parsing_page: str, tmp_path: Path, person: Image.Image
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_photo_without_a_person_is_told_so_and_can_be_painted(
     leave(browser)
 
 
+@pytest.mark.slow
 def test_programs_parse_and_encode_the_same_part_of_a_photo(
     parsing_page: str, pipe: GroupDNetPipeline, tmp_path: Path, person: Image.Image
 ) -> None:

@@ -102,6 +102,7 @@ def test_it_samples_redraws_and_paints(
     assert pixels(browser).shape == picked.shape == (HEIGHT, WIDTH, 3)
 
 
+@pytest.mark.slow
 def test_it_mixes_and_makes_films(
     browser: Any, address: str, pipe: GroupDNetPipeline, folder: Path, tmp_path: Path
 ) -> None:
