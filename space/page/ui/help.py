@@ -49,7 +49,10 @@ _KEYS = (
         "move over the label map, with Shift further; in the list of classes, choose the next one",
     ),
     (("Space",), "paint; set the corners of a rectangle or a lasso, which Enter closes"),
-    (("1", "to", "9"), "on the label map, choose a class; among candidates, show one large, which Enter takes"),
+    (
+        ("1", "to", "9"),
+        "on the label map, choose a class; among candidates, show one large, which Enter takes",
+    ),
     (("B", "E", "F"), "brush, eraser, fill"),
     (("R", "L"), "rectangle, lasso"),
     (("I",), "eyedropper, which takes the class that is pressed, as Alt does with any tool"),

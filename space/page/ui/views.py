@@ -14,6 +14,7 @@ from groupdnet_hub import LabelSet, Look
 from ..core import photos
 from ..core import session as sessions
 from ..core.memory.model_identity import ModelIdentity
+from ..core.memory.packed_looks import packed
 from ..core.memory.picture_files import picture_file
 from ..core.regions import class_window
 from ..core.session import CURRENT, Session
@@ -218,7 +219,8 @@ def photo_examples_view(session: Session) -> list[dict[str, Any]]:
 
 def first_choices(session: Session) -> list[str]:
     """Return what the morph's two lists hold when a page opens: the picture, and a look that is not the same one."""
-    others = [item.name for item in session.named_looks if item.look is not session.look]
+    here = None if session.look is None else packed(session.look).key
+    others = [item.name for item in session.named_looks if item.packed.key != here]
     return [CURRENT, others[0] if others else CURRENT]
 
 
