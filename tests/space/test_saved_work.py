@@ -26,7 +26,7 @@ from page.core.memory.saved_work import WORK_FILE, read_files, read_work, work_o
 from page.core.session import MAX_SEED, Session
 from page.core.studio import Studio
 from page.ui import endpoints
-from page.ui.memory.keeping_events import kept_work
+from page.ui.memory.keeping import kept_work
 from PIL import Image
 
 from groupdnet_hub import GroupDNet, GroupDNetConfig, GroupDNetPipeline, Look

@@ -8,7 +8,8 @@ from ..core.session import Session
 from ..core.studio import Studio
 from .components import pinned_copy
 from .help import lay_out_help
-from .memory.keeping_events import add_keeping_events, keeper
+from .memory.keeping import keeper
+from .memory.keeping_events import add_keeping_events
 from .photo_components import dropped_files
 from .stage import lay_out_stage
 from .stage_events import add_stage_events

@@ -13,7 +13,7 @@ from ..core.redraw.candidates import CANDIDATES
 from ..core.studio import Studio
 from .choices import choice_bar, choices
 from .components import file_url, history_row, picture, sentence, shelf_row, strip, upload_button
-from .memory.keeping_events import WorkPanel, lay_out_work
+from .memory.keeping import WorkPanel, lay_out_work
 from .painter import canvas_value, painter
 
 # Candidates stand beside a picture that is this many times as high as wide, or higher; else under it.

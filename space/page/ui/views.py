@@ -19,7 +19,7 @@ from ..core.memory.picture_files import picture_file
 from ..core.regions import class_window
 from ..core.session import CURRENT, Session
 from .components import data_url, file_url, seen_url
-from .memory.keeping_events import kept_work
+from .memory.keeping import kept_work
 from .memory.thumbnails import Thumbnails
 from .painter import canvas_value
 from .stage import Stage

@@ -23,6 +23,14 @@ function icon(path) {
   return drawing;
 }
 
+// Uploads a file as if the visitor had chosen it with an upload button's field.
+function chooseFile(field, file) {
+  const chosen = new DataTransfer();
+  chosen.items.add(file);
+  field.files = chosen.files;
+  field.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
 function rgb(colour) {
   return `rgb(${colour.join(" ")})`;
 }

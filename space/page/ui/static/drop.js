@@ -30,16 +30,13 @@ async function take(file, target) {
     const what = target === "photo" ? "a photo" : "a label map";
     return tell(`${file.name || "This"} cannot be opened as ${what}: it must be ${place.files.join(", ")}.`);
   }
-  const input = inputOf(document.querySelector(place.button));
-  if (!input) return tell("This page is not ready yet: try again in a moment.");
-  const chosen = new DataTransfer();
-  chosen.items.add(file);
-  input.files = chosen.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
+  const field = fieldOf(document.querySelector(place.button));
+  if (field) chooseFile(field, file);
+  else tell("This page is not ready yet: try again in a moment.");
 }
 
 // gradio puts the field beside its button.
-function inputOf(button) {
+function fieldOf(button) {
   for (let near = button?.previousElementSibling; near; near = near.previousElementSibling)
     if (near.matches("input[type=file]")) return near;
   return button?.parentElement?.querySelector("input[type=file]");

@@ -1,5 +1,5 @@
 // Keeps the visitor's work in the browser, and offers it back when the server no longer has it.
-// props: work (what there is to keep; see kept_work in keeping_events.py), sent: {asked, looks} after "lacks", download:
+// props: work (what there is to keep; see kept_work in keeping.py), sent: {asked, looks} after "lacks", download:
 // {name, src} of a file to save, refused (another number after each "restore" that was refused).
 const TAB = "groupdnet-work"; // of this tab's storage: the id of its work, by which a reload knows it
 const CHECKED = 5000; // ms between two looks at whether the server is still the same one
@@ -238,13 +238,9 @@ async function serverId() {
 async function take(file, target) {
   if (target === "photo" || !element.isConnected) return false;
   if (!/\.zip$/i.test(file.name) && !(await carriesLook(file))) return false;
-  const input = document.querySelector("#work input[type=file]");
-  if (!input) return false;
-  const chosen = new DataTransfer();
-  chosen.items.add(file);
-  input.files = chosen.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
-  return true;
+  const field = document.querySelector("#work input[type=file]");
+  if (field) chooseFile(field, file);
+  return Boolean(field);
 }
 
 async function carriesLook(file) {
