@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,9 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "space")]
 
-os.environ["TQDM_DISABLE"] = "1"  # its thread and its lock do not survive a fork
+os.environ["TQDM_DISABLE"] = "1"  # its thread does not survive a fork
 
 import torch  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
 from tests.reliability.writers import WRITERS, Writer  # noqa: E402
 
@@ -42,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)  # the processes are forks of this one
+    # Its own lock is one for all of them: a process that is killed while it holds it would stop all others for good.
+    tqdm.set_lock(threading.RLock())
     print(f"seed {args.seed}")
     for name in args.writers:
         with tempfile.TemporaryDirectory() as folder:
