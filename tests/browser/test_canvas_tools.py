@@ -149,7 +149,7 @@ def test_eyedropper_on_the_map_and_on_the_picture(browser: Any, page_address: st
     click_picture(*hair)
     wait_for(lambda: browser.find_element("css selector", tip).text == "hair", "what is there")
     assert chosen(browser) == TOP, "a plain click tells, and takes nothing"
-    assert status(browser, "#painter .foot").startswith("hair ·")
+    wait_for(lambda: status(browser, "#painter .foot").startswith("hair ·"), "what is under the pointer")
     click_picture(*hair, alt=True)
     assert chosen(browser) == HAIR
     press_keys(browser, "f", "i")
@@ -241,4 +241,4 @@ def test_another_map_in_the_same_appearance_and_with_locks(
     wait_for(lambda: "New samples keep" in status(browser), "the lock")
     click(browser, "#examples button:nth-of-type(4)")
     same(pipe.mix(fourth, {"top-clothes": edited}, seed=OPENING_SEEDS[0]))
-    assert status(browser).endswith(", but top-clothes as before.")
+    wait_for(lambda: status(browser).endswith(", but top-clothes as before."), "the sentence")

@@ -145,7 +145,8 @@ def test_a_strength_is_one_step_with_its_pick(browser: Any, page_address: str) -
         _, weaker = changed_by(browser, lambda p=percent: slide(browser, p))
         distances.append(np.abs(weaker - opened)[label == TOP].mean())
     assert np.abs(picked - opened)[label == TOP].mean() > distances[0] > distances[1] > distances[2] > 0
-    assert re.fullmatch(r"Redrew top-clothes \(seed \d+\) at 25 %\.", status(browser))
+    told = r"Redrew top-clothes \(seed \d+\) at 25 %\."
+    wait_for(lambda: re.fullmatch(told, status(browser)), "the sentence")
     wait_for(lambda: steps(browser) == 2, "one step")
     _, other = changed_by(browser, lambda: click(browser, choice(1)))  # at the same strength
     wait_for(lambda: "at 25 %" in status(browser), "the strength of what is picked next")
@@ -181,7 +182,8 @@ def test_nine_samples_to_pick_from(browser: Any, page_address: str) -> None:
     wait_for(lambda: "keep hair" in status(browser), "the lock")
     click(browser, "#nine-samples")
     wait_for(lambda: len(sources(browser, "#samples")) == 9, "nine samples")
-    assert status(browser) == "Nine samples: press one to take it. All keep hair."
+    told = "Nine samples: press one to take it. All keep hair."
+    wait_for(lambda: status(browser) == told, "the sentence")
     assert not is_shown(browser, "#choice-bar .colours")
     for one, other in itertools.pairwise(sources(browser, "#samples")):
         assert one != other

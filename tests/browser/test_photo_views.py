@@ -112,7 +112,8 @@ def test_the_frame_is_moved_by_keys_mouse_and_touch_and_the_map_goes_with_it(
         assert frame_of(browser) != shown
         assert abs(frame_of(browser)[2] - frame_of(browser)[3]) <= 1, "it keeps its proportions"
         wait_until_idle(browser)
-    assert status(browser, "#photo-status") == "Framed anew, and its map with it."
+    told = "Framed anew, and its map with it."
+    wait_for(lambda: status(browser, "#photo-status") == told, "the sentence")
 
 
 def test_photo_map_and_picture_are_seen_together(browser: Any, page_address: str, tmp_path: Path) -> None:
