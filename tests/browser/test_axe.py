@@ -11,7 +11,7 @@ from tests.browser.test_widths import TABS, WINDOWS
 from tests.browser.visitor import candidates_of, click, keep, open_page, open_tab, wait_until_idle
 from tests.helpers.page_models import MORE_LABELS
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 HAIR = MORE_LABELS.id_of("hair")
 # What gradio draws by itself, and we cannot change.

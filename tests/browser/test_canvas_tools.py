@@ -29,7 +29,7 @@ from tests.browser.visitor import (
     wait_for,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SHOES, SOCKS = FIGURE_LABELS.id_of("shoes"), FIGURE_LABELS.id_of("socks")
 

@@ -133,6 +133,7 @@ def test_under_the_pointer_or_a_resting_finger(browser: Any, page_address: str) 
     changed_by(browser, lambda: browser.execute_script("arguments[0].click()", second))
 
 
+@pytest.mark.slow
 def test_a_strength_is_one_step_with_its_pick(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     label = canvas_map(browser)
@@ -156,6 +157,7 @@ def test_a_strength_is_one_step_with_its_pick(browser: Any, page_address: str) -
     wait_for(lambda: not is_shown(browser, "#choice-bar .strength"), "no bar")
 
 
+@pytest.mark.slow
 def test_a_colour_is_wished_for(browser: Any, page_address: str) -> None:
     open_page(browser, page_address)
     before = candidates_of(browser, HAIR)

@@ -25,7 +25,7 @@ from tests.browser.visitor import (
     wait_until_idle,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 # Arguments: the event ("drop" or "paste"), the selector of where, and a list of [name, media type, content in base64].
 _SEND = """

@@ -26,7 +26,7 @@ from tests.browser.visitor import (
     wait_for,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 class Held:
@@ -149,7 +149,6 @@ def test_a_film_says_how_far_it_is_and_is_cancelled(browser: Any, address: str, 
     leave(browser)
 
 
-@pytest.mark.slow
 def test_a_film_is_offered_until_something_changes(browser: Any, address: str, held: Held) -> None:
     held.going.set()
     open_films(browser, address)
@@ -192,7 +191,6 @@ def test_a_film_that_is_stale_before_it_is_made_is_stopped(browser: Any, address
     leave(browser)
 
 
-@pytest.mark.slow
 def test_a_film_of_a_page_that_was_left_is_stopped(browser: Any, address: str, held: Held) -> None:
     open_films(browser, address)
     click(browser, "#film-whole input")

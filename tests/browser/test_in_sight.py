@@ -24,7 +24,7 @@ from tests.browser.visitor import (
     wait_for,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = (390, 844)
 # How much of an element is within the window, and not under what is pinned.

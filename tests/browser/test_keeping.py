@@ -258,6 +258,7 @@ DOWNLOADS = """
 """
 
 
+@pytest.mark.slow
 def test_work_is_saved_and_opened(browser: Any, page_address: str, tmp_path: Path) -> None:
     open_page(browser, page_address)
     made = {**work(browser), "seed": "5"}

@@ -161,6 +161,7 @@ def person() -> Image.Image:
     return photo
 
 
+@pytest.mark.slow
 def test_a_photo_without_a_map_is_framed_and_parsed(
     browser: Any, parsing_page: str, pipe: GroupDNetPipeline, tmp_path: Path, person: Image.Image
 ) -> None:
@@ -210,6 +211,7 @@ def test_another_frame_is_parsed_anew(
     leave(browser)
 
 
+@pytest.mark.slow
 def test_a_photo_without_a_person_is_told_so_and_can_be_painted(
     browser: Any, parsing_page: str, pipe: GroupDNetPipeline, tmp_path: Path, person: Image.Image
 ) -> None:
@@ -276,6 +278,7 @@ def test_programs_parse_and_encode_the_same_part_of_a_photo(
         client.predict(handle_file(tmp_path / "wall.png"), api_name="/parse")
 
 
+@pytest.mark.slow
 def test_a_street_photo_is_parsed_by_the_bundled_parser(
     browser: Any, parsing_page: str, pipe: GroupDNetPipeline
 ) -> None:

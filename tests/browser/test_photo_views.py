@@ -30,7 +30,7 @@ from tests.browser.visitor import (
     wait_until_idle,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def portrait(folder: Path) -> tuple[Path, Path]:
