@@ -36,8 +36,7 @@ def axe() -> str:
 
 
 def seen(window: tuple[int, int], theme: str) -> Any:
-    marks = [] if (window[0], theme) in ((390, "light"), (1280, "dark")) else [pytest.mark.slow]
-    return pytest.param(window, theme, marks=marks, id=f"{window[0]}-{theme}")
+    return pytest.param(window, theme, id=f"{window[0]}-{theme}")
 
 
 @pytest.mark.parametrize(
