@@ -106,7 +106,7 @@ def test_strengths_outside_are_refused(
 
 
 def test_without_candidates_nothing_is_picked(pipeline: GroupDNetPipeline, opened: Session) -> None:
-    away = candidates.put_away(candidates.of_class(pipeline, opened, "hair", 3))
+    away = sessions.put_away(candidates.of_class(pipeline, opened, "hair", 3))
     assert away.look is opened.look
     for session in (opened, away, sessions.undo(candidates.pick(nine(pipeline, opened), 2))):
         with pytest.raises(ValueError, match="no candidates"):

@@ -158,6 +158,11 @@ def current(session: Session) -> Look:
     return session.look
 
 
+def put_away(session: Session) -> Session:
+    """Return the session without anything to pick from; the picture stays."""
+    return replace(session, candidates=(), redrawn="", choice=None)
+
+
 def show(session: Session, look: Look) -> Session:
     """Show another picture on the page; the one before can be brought back by :func:`undo`.
 
@@ -166,9 +171,9 @@ def show(session: Session, look: Look) -> Session:
     if session.look is None:
         return replace(session, look=look)
     if _same(session.look, look):
-        return replace(session, candidates=(), redrawn="")
+        return put_away(session)
     earlier = (*session.earlier, packed(session.look))[-UNDO_STEPS:]
-    return replace(session, look=look, earlier=earlier, later=(), candidates=(), redrawn="")
+    return replace(put_away(session), look=look, earlier=earlier, later=())
 
 
 def undo(session: Session) -> Session:
@@ -208,12 +213,10 @@ def go_to(session: Session, index: int) -> Session:
     if not isinstance(index, int) or not 0 <= index < len(pictures):
         raise ValueError(f"there is no picture {index!r} in the history, which holds {len(pictures)}.")
     return replace(
-        session,
+        put_away(session),
         look=pictures[index].look,
         earlier=pictures[:index],
         later=tuple(reversed(pictures[index + 1 :])),
-        candidates=(),
-        redrawn="",
     )
 
 

@@ -149,7 +149,7 @@ def _add_pick_events(studio: Studio, view: SessionView) -> None:
         )
 
     def on_dismiss(session: Session) -> Updates:
-        away = candidates.put_away(studio.enter(session))
+        away = sessions.put_away(studio.enter(session))
         return {view.state: away, panel.status: "The picture stays as it is."} | view.choice(away)
 
     draws = waiting_on(panel.picture)

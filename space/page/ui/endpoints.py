@@ -144,7 +144,7 @@ def colour_wish(studio: Studio, session: Session, class_name: str, colour: str, 
     """Draw candidates of a class that are as near to a colour as the model has any."""
     name, look = actions.redrawable(studio.config, session, class_name), sessions.current(session)
     if studio.fixed_classes.holds(name):
-        return choices.put_away(session), [], fixed_sentence(name)
+        return sessions.put_away(session), [], fixed_sentence(name)
     *_, granted = studio.colour_wishes.grant(look, name, colour, keep_pixels)
     assert isinstance(granted, Granted)
     offered = choices.offer(session, granted.looks, name, keep_pixels)

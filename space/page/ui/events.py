@@ -54,12 +54,12 @@ def redraw(
     """Return the session with candidates of a class, if it has any that differ, and a sentence on them."""
     name = refusing(actions.redrawable)(studio.config, session, class_)
     if studio.fixed_classes.holds(name):
-        return candidates.put_away(session), fixed_sentence(name)
+        return sessions.put_away(session), fixed_sentence(name)
     drawn = studio.run(candidates.of_class, session, name, seed, keep_pixels)
     region = sessions.current(drawn).mask == studio.labels.id_of(name)
     if indistinguishable([one.image for one in drawn.candidates], region):
         told = f"Four new versions of {name} came out alike on this map, so the picture stays as it is."
-        return candidates.put_away(drawn), told
+        return sessions.put_away(drawn), told
     return drawn, f"Four candidates for {name}: press one to take it."
 
 

@@ -11,7 +11,7 @@ import torch
 from groupdnet_hub import GroupDNetPipeline, Look
 
 from ..actions import redrawable, redrawn, sampled, with_other_pixels
-from ..session import MAX_SEED, Choice, Session, current, show
+from ..session import MAX_SEED, Choice, Session, current, put_away, show
 
 CANDIDATES = 4
 SAMPLES = 9
@@ -70,11 +70,6 @@ def still_fit(session: Session, looks: Sequence[Look], name: str = "") -> bool:
     return np.array_equal(look.mask, drawn.mask) and torch.equal(
         look.codes.tensor[kept], drawn.codes.tensor[kept]
     )
-
-
-def put_away(session: Session) -> Session:
-    """Return the session without anything to pick from; the picture stays."""
-    return replace(session, candidates=(), redrawn="", choice=None)
 
 
 def pick(session: Session, index: int) -> Session:
