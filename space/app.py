@@ -37,9 +37,9 @@ from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add
 from page.ui.endpoints import add_endpoints_page
 from page.ui.layout import add_studio
 from page.ui.theme import STYLES, proportions, theme
-from page.ui.web.link_preview import preview_picture, preview_routes, with_preview
-from page.ui.web.preloads import with_preloads
-from page.ui.web.transfer import LightTransfer
+from page.server.link_preview import preview_picture, preview_routes, with_preview
+from page.server.preloads import with_preloads
+from page.server.transfer import LightTransfer
 
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.flags import FlagParser

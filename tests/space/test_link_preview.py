@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("gradio", reason="the page needs gradio")
 
-from page.ui.web import link_preview
-from page.ui.web.transfer import ChangedPages
+from page.server import link_preview
+from page.server.transfer import ChangedPages
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route

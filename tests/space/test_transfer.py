@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("gradio", reason="the page needs gradio")
 
-from page.ui.web.preloads import needed_files, page_preloads
-from page.ui.web.transfer import LightTransfer
+from page.server.preloads import needed_files, page_preloads
+from page.server.transfer import LightTransfer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse

@@ -20,7 +20,7 @@ DESCRIPTION = "Paint a label map: it becomes a picture. Redraw one class, and th
 PICTURE = "reroll_mix_morph_edit.png"
 PICTURE_SHOWS = "A picture whose classes are redrawn one at a time, mixed, morphed and edited"
 _ADDRESS = "/link-preview.png"
-_SPACE = Path(__file__).resolve().parents[3]
+_SPACE = Path(__file__).resolve().parents[2]
 _TAG = re.compile(rb'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>\s*')
 
 
