@@ -34,12 +34,12 @@ from page.core.model_thread import ModelThread
 from page.core.photo_reading.parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
-from page.ui.endpoints import add_endpoints_page
-from page.ui.layout import add_studio
-from page.ui.theme import STYLES, proportions, theme
 from page.server.link_preview import preview_picture, preview_routes, with_preview
 from page.server.preloads import with_preloads
 from page.server.transfer import LightTransfer
+from page.ui.endpoints import add_endpoints_page
+from page.ui.layout import add_studio
+from page.ui.theme import STYLES, proportions, theme
 
 from groupdnet_hub.config.validation import Ignored
 from groupdnet_hub.runs.flags import FlagParser
