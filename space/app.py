@@ -34,6 +34,7 @@ from page.core.model_thread import ModelThread
 from page.core.photo_reading.parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
+from page.server.headers import SafeHeaders, frame_ancestors
 from page.server.link_preview import preview_picture, preview_routes, with_preview
 from page.server.preloads import with_preloads
 from page.server.transfer import LightTransfer
@@ -171,6 +172,10 @@ def main(argv: Sequence[str] = ()) -> None:
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     if not port.isdecimal():
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
+    try:
+        framed_by = frame_ancestors()
+    except ValueError as error:
+        sys.exit(str(error))
     page = build_page(studio, evaluation, more)
     page.queue(max_size=32)
     picture = preview_picture()
@@ -192,7 +197,8 @@ def main(argv: Sequence[str] = ()) -> None:
             app_kwargs={
                 "routes": preview_routes(picture),
                 "middleware": [
-                    Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)])
+                    Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)]),
+                    Middleware(SafeHeaders, framed_by=framed_by),
                 ],
             },
         )
