@@ -50,10 +50,10 @@ def test_a_name_that_breaks_the_rule_is_refused_at_every_door(why: str, name: st
         lambda: system_config("pix2pixHD", good, (16, 16), 4).replace(class_names=("sky", name)),
     )
     for door in doors:
-        with pytest.raises(ValueError) as refusal:
+        with pytest.raises(ValueError, match="rename the class") as refusal:
             door()
         told = str(refusal.value)
-        assert why in told and "rename the class" in told
+        assert why in told
         assert len(told) < 400
         told.encode()  # what a log or a page can show
 

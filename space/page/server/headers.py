@@ -1,9 +1,9 @@
 """Headers that tell browsers what the page may do: nothing from elsewhere, framed only by whom it is told, no guessing.
 
-The policy is as narrow as gradio lets it be. Of scripts, those of this server run and those that the page itself brings,
-each known by its checksum; but gradio makes functions of texts (``js_on_load``), so ``'unsafe-eval'`` stays. Styles stand
-in attributes and are added by scripts, so ``'unsafe-inline'`` stays for them. Pictures are data URLs, which are saved
-through ``fetch`` and blob URLs.
+The policy is as narrow as gradio lets it be. Of scripts, those of this server run and those that the page itself
+brings, each known by its checksum; but gradio makes functions of texts (``js_on_load``), so ``'unsafe-eval'`` stays.
+Styles stand in attributes and are added by scripts, so ``'unsafe-inline'`` stays for them. Pictures are data URLs,
+which are saved through ``fetch`` and blob URLs.
 """
 
 from __future__ import annotations
