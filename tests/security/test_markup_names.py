@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from groupdnet_hub import GroupDNetPipeline, LabelSet
 from groupdnet_hub.data.labels import label_picture
 from tests.browser.conftest import chromium_with, serve
-from tests.browser.visitor import leave, message, open_page, open_tab, severe_entries, upload, wait_for
+from tests.browser.visitor import message, open_page, open_tab, severe_entries, upload, wait_for
 from tests.helpers.page_models import page_model
 
 # At most 64 characters each; elements that come of one carry the mark, or lead to the host.
@@ -20,7 +21,7 @@ HOST = "http://evil.test"
 NAMES = (
     f'<img src="{HOST}/i" onerror="mark29=1">',
     f'<script src="{HOST}/s" id=mark29></script>',
-    f"<form action={HOST} id=mark29><input type=password></form>",
+    f"<form action={HOST} id=mark29><input type=password>",
     f"![a]({HOST}/m) [mark29]({HOST}/l)",
     '<a href="javascript:mark29=1" id=mark29>go</a>',
     "<svg id=mark29 onload=mark29=1>",
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, names in (("model", NAMES), ("other", NAMES[::-1])):
         page_model(LabelSet.from_names(names), (32, 32)).save_pretrained(folder / name)
     pipe = GroupDNetPipeline.from_pretrained(folder / "other")
-    label = [[row * len(NAMES) // 32] * 32 for row in range(32)]
+    label = np.repeat(np.arange(32)[:, None] * len(NAMES) // 32, 32, axis=1)
     pipe.sample(label, 1).save(folder / "strange.zip")
     maps = folder / "maps"
     maps.mkdir()
@@ -96,7 +97,6 @@ def test_names_are_text_wherever_the_page_shows_them(browser: Any, address: str,
     assert "another model" in told
     assert NAMES[5] in told  # as it is written, no element of it
     check_page(browser, address)
-    leave(browser)
     for path in ("evaluation", "programs"):
         browser.get(f"{address}{path}")
         wait_for(lambda: browser.find_elements("css selector", "#title h1"), path)

@@ -70,9 +70,7 @@ def test_who_may_frame_the_page_is_a_setting(environment: dict[str, str], framed
         assert "x-frame-options" not in answers(framed_by).get("/").headers
 
 
-@pytest.mark.parametrize(
-    "value", ["*", "https://a.org/path", "a; script-src *", "none self"]
-)
+@pytest.mark.parametrize("value", ["*", "https://a.org/path", "a; script-src *", "none self"])
 def test_other_values_are_refused_with_a_sentence(value: str) -> None:
     with pytest.raises(ValueError, match="it must be none, or a list of self and sites"):
         frame_ancestors({"GROUPDNET_FRAME_ANCESTORS": value})
