@@ -8,7 +8,7 @@ import platform
 
 # Of malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-# Pictures and activations that are larger come from the system and go back there; glibc would raise the limit to 32 MiB.
+# Larger pictures and activations come from the system and go back there; glibc would raise the limit to 32 MiB.
 _MAPPED_FROM = 4 << 20
 _KEPT_AT_MOST = 16 << 20
 _ARENAS = 2

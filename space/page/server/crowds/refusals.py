@@ -12,7 +12,9 @@ async def refuse(
     """Answer a request with a refusal.
 
     Args:
-        scope: of the request, as ``receive`` and ``send``.
+        scope: of the request.
+        receive: of the request.
+        send: of the request.
         status: of HTTP.
         sentence: what is wrong and how to mend it.
         wait: seconds after which it may be tried again, if that is all it takes.
