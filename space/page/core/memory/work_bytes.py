@@ -38,7 +38,9 @@ def work_bytes(value: Any) -> int | None:
 
 def _parts(session: Session) -> Iterator[Look | PackedLook | Photo]:
     """Iterate over what a session holds; things that are there twice come twice."""
-    yield from (*session.earlier, *session.later, *session.candidates)
+    yield from session.earlier
+    yield from session.later
+    yield from session.candidates
     yield from (item.packed for item in session.shelf)
     if session.look is not None:
         yield session.look

@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .addresses import address_of
-from .refusals import refuse
+from .rates import refuse
 from .sessions import Sessions
 
 COOKIE = "groupdnet"

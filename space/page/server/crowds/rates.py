@@ -8,11 +8,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .addresses import note_address
 from .limits import Limits, variable
-from .refusals import refuse
 
 # What a page consists of comes in dozens and is cheap.
 _FREE = ("/assets/", "/static/", "/gradio_api/file=")
@@ -105,3 +105,21 @@ class Rates:
 def _after(seconds: float) -> str:
     """Return when to try again."""
     return f"in {math.ceil(seconds / 60)} minutes" if seconds > 90 else f"in {math.ceil(seconds)} s"
+
+
+async def refuse(
+    scope: Scope, receive: Receive, send: Send, status: int, sentence: str, wait: int = 0
+) -> None:
+    """Answer a request with a refusal before gradio sees it, where programs and the page look for the sentence.
+
+    Args:
+        scope: of the request.
+        receive: of the request.
+        send: of the request.
+        status: of HTTP.
+        sentence: what is wrong and how to mend it.
+        wait: seconds after which it may be tried again, if that is all it takes.
+    """
+    headers = {"Retry-After": str(wait)} if wait else None
+    answer = JSONResponse({"detail": sentence, "error": sentence}, status, headers)
+    await answer(scope, receive, send)

@@ -99,7 +99,7 @@ class Sessions(StateHolder):
         super().__init__()
         self._limits, self._weigh = limits, weigh
         self.session_data: OrderedDict[str, LightSession] = OrderedDict()  # type: ignore[assignment]
-        self.lock = threading.RLock()  # type: ignore[assignment]
+        self.lock = threading.RLock()
         self._announced: OrderedDict[str, str] = OrderedDict()
 
     def announce(self, name: str, address: str) -> None:
