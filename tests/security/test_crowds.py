@@ -17,6 +17,7 @@ from page.server.crowds.limits import Limits
 from page.server.crowds.rates import Allowance
 
 from tests.browser.conftest import serve
+from tests.browser.test_load import memory
 from tests.helpers.page_models import page_model
 
 VISITOR, CROWD = "203.0.113.7", "198.51.100.9"
@@ -150,3 +151,27 @@ def test_what_an_address_may_take_comes_back() -> None:
 def test_a_limit_that_is_none_is_refused_by_its_name(value: str) -> None:
     with pytest.raises(ValueError, match="GROUPDNET_SESSIONS is"):
         Limits.from_environment({"GROUPDNET_SESSIONS": value})
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_thousand_honest_sessions_fit(tmp_path: Path) -> None:
+    """``pytest -m long -s tests/security/test_crowds.py``: of the bundled model, each with two pictures and a look."""
+    sessions = 1000
+    with serve(None, None, tmp_path, GROUPDNET_PROXIES="1") as (page, process):
+
+        def come(number: int) -> Program:
+            visitor = Program(page, f"203.0.113.{number % 250}")
+            assert visitor.call("sample", number)[0] == 200
+            assert visitor.call("keep")[0] == 200
+            return visitor
+
+        with ThreadPoolExecutor(8) as pool:
+            first = list(pool.map(come, range(8)))
+            before = memory(process)
+            visitors = [*first, *pool.map(come, range(8, sessions))]
+            held = memory(process) - before
+            print(f"{held:.0f} MiB more for {sessions} sessions with work")
+            looks = list(pool.map(Program.looks, visitors))
+    assert looks == [["current", "look 1"]] * sessions
+    assert held < 512
