@@ -14,6 +14,8 @@ os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
 # Nor does it remember every call, to make a table of all of them after each: memory would grow with the calls.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+# Whom a request comes from is what GROUPDNET_PROXIES says; uvicorn would believe every program of this machine.
+os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 
 try:
     import gradio as gr
@@ -30,14 +32,20 @@ except ModuleNotFoundError as error:
     )
 
 from page.core.example_maps import ExamplesError, check_examples
+from page.core.memory.work_bytes import work_bytes
 from page.core.model_thread import ModelThread
 from page.core.photo_reading.parser import PhotoParser
 from page.core.studio import IGNORED, Studio
 from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
+from page.server.allocator import keep_memory_flat
+from page.server.crowds.guards import guard
+from page.server.crowds.limits import Limits
+from page.server.headers import SafeHeaders, frame_ancestors
 from page.server.link_preview import preview_picture, preview_routes, with_preview
 from page.server.preloads import with_preloads
 from page.server.transfer import LightTransfer
 from page.ui.endpoints import add_endpoints_page
+from page.ui.events import FILMS
 from page.ui.layout import add_studio
 from page.ui.theme import STYLES, proportions, theme
 
@@ -160,6 +168,11 @@ def main(argv: Sequence[str] = ()) -> None:
         "Hub id) and GROUPDNET_EXAMPLES (a folder of label maps), and where, GRADIO_SERVER_NAME and "
         "GRADIO_SERVER_PORT. space/README.md lists them all.",
     ).parse_args(argv)
+    keep_memory_flat()
+    try:
+        limits, framed_by = Limits.from_environment(), frame_ancestors()
+    except ValueError as error:
+        sys.exit(f"The page cannot be served: {error}")
     try:
         studio = open_studio()
         more = open_more_studios(studio.worker)
@@ -172,7 +185,8 @@ def main(argv: Sequence[str] = ()) -> None:
     if not port.isdecimal():
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
     page = build_page(studio, evaluation, more)
-    page.queue(max_size=32)
+    page.queue(max_size=limits.queue)
+    guards = guard(page, limits, work_bytes, FILMS["concurrency_id"])
     picture = preview_picture()
     # A failure is told to the visitor who asks for the first picture as well.
     threading.Thread(target=studio.warm_up, daemon=True).start()
@@ -186,13 +200,14 @@ def main(argv: Sequence[str] = ()) -> None:
             footer_links=["api", "settings"],
             # JPEGs of 50 megapixels have 10 to 30 MB.
             max_file_size="40mb",
-            # A session holds up to 150 packed looks of some 60 KB, mostly far fewer.
-            state_session_capacity=200,
             ssr_mode=False,
             app_kwargs={
                 "routes": preview_routes(picture),
+                "lifespan": guards.lifespan,
                 "middleware": [
-                    Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)])
+                    *guards.middleware,
+                    Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)]),
+                    Middleware(SafeHeaders, framed_by=framed_by),
                 ],
             },
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from groupdnet_hub.config.decoder_layout import BlockConfig
+from groupdnet_hub.config.names import check_class_names
 from groupdnet_hub.io.strict_json import shown
 
 # Far above any network of this family.
@@ -57,13 +57,9 @@ def check_choice(value: Any, name: str, allowed: Sequence[Any]) -> None:
 
 
 def check_classes(names: Sequence[Any], palette: Sequence[Sequence[Any]], class_slots: Any) -> None:
-    """Require unique names, a unique colour for each, and at least as many slots."""
+    """Require names as :func:`check_class_names` does, a unique colour for each, and at least as many slots."""
     check_int(len(names), "the number of classes", 1, MAX_CLASSES)
-    if any(not isinstance(name, str) or not name.strip() for name in names):
-        raise ValueError("class_names holds a value that is not a name")
-    if len(set(names)) != len(names):
-        twice = sorted(name for name, count in Counter(names).items() if count > 1)
-        raise ValueError(f"class_names holds {', '.join(map(shown, twice[:5]))} more than once")
+    check_class_names(names, "class_names")
     if len(palette) != len(names):
         raise ValueError(f"palette has {len(palette)} colours for {len(names)} classes")
     for colour in palette:

@@ -16,13 +16,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from groupdnet_hub.config.names import listed, readable
 from groupdnet_hub.config.presets import dont_care_class, free_colour, numbered_palette
 from groupdnet_hub.config.validation import Ignored, as_ignored, as_sequence, check_classes
 from groupdnet_hub.io.atomic import atomic_write
-from groupdnet_hub.io.strict_json import read_json
+from groupdnet_hub.io.strict_json import read_json, shown
 
-# Limits of the names in a message: an untrusted file may hold thousands, of any length.
-_NAMES_SHOWN, _NAME_LENGTH = 20, 40
+# In a message: an untrusted file may name thousands.
+_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class LabelSet:
             id that is a class are unknown and are drawn as this class.
 
     Raises:
-        ValueError: for a set that is empty, or whose names or colours are not unique.
+        ValueError: for a set that is empty, names that :func:`check_class_names` refuses, and colours that are not
+            unique.
     """
 
     names: tuple[str, ...]
@@ -141,15 +143,12 @@ class LabelSet:
             if 0 <= class_ < len(self):
                 return int(class_)
             raise ValueError(
-                f"there is no class {class_}: the ids are 0 to {len(self) - 1} ({self._shown()})"
+                f"there is no class {class_}: the ids are 0 to {len(self) - 1} ({listed(self.names)})"
             )
         by_folded_name = {name.casefold(): name for name in self.names}
         near = difflib.get_close_matches(str(class_).casefold(), by_folded_name, n=1)
         hint = f", did you mean {by_folded_name[near[0]]!r}?" if near else "."
-        raise ValueError(f"there is no class {class_!r}{hint} The classes are {self._shown()}")
-
-    def _shown(self) -> str:
-        return ", ".join(self.names[:20]) + (", ..." if len(self) > 20 else "")
+        raise ValueError(f"there is no class {shown(class_)}{hint} The classes are {listed(self.names)}")
 
     def ids_of(self, classes: Iterable[str | int]) -> list[int]:
         """Return the id of each class.
@@ -159,7 +158,7 @@ class LabelSet:
         """
         if isinstance(classes, str):
             raise ValueError(
-                f"the classes are given as {classes!r}; give a list of names or ids: [{classes!r}]"
+                f"the classes are given as {shown(classes)}; give a list of names or ids: [{shown(classes)}]"
             )
         return [self.id_of(class_) for class_ in classes]
 
@@ -178,10 +177,11 @@ def _described(names: Sequence[str], others: Sequence[str]) -> str:
     if len(names) > _NAMES_SHOWN:
         known = set(others)
         names = sorted(names, key=lambda name: name in known)
-    listed = (n if len(n) <= _NAME_LENGTH else f"{n[: _NAME_LENGTH - 3]}..." for n in names[:_NAMES_SHOWN])
     more = len(names) - _NAMES_SHOWN
     noun = "class" if len(names) == 1 else "classes"
-    return f"{len(names)} {noun} {', '.join(listed)}" + (f" and {more} more" if more > 0 else "")
+    return f"{len(names)} {noun} {', '.join(map(readable, names[:_NAMES_SHOWN]))}" + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def _without_numpy(value: Any) -> Any:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from groupdnet_hub.config.names import check_class_names
 from groupdnet_hub.config.validation import MAX_CLASSES
 from groupdnet_hub.hub.files import find_extra
 from groupdnet_hub.hub.weights import check_tensors
@@ -88,13 +89,13 @@ def read_description(path: Path, source: str, wanted: Mapping[str, Any]) -> dict
         raise ValueError(f"{described} does not describe its discriminator: save it with train.py")
     found = parse_json(text, f"the description in {described}")
     names = found.get("class_names") if isinstance(found, dict) else None
-    if (
-        not isinstance(names, list)
-        or not 1 <= len(names) <= MAX_CLASSES
-        or not all(isinstance(name, str) for name in names)
-        or len(set(names)) != len(names)
-    ):
-        raise ValueError(f"{described} is damaged or hostile: it does not name the classes that it knows")
+    nameless = f"{described} is damaged or hostile: it does not name the classes that it knows"
+    if not isinstance(names, list) or not 1 <= len(names) <= MAX_CLASSES:
+        raise ValueError(nameless)
+    try:
+        check_class_names(names, "class_names")
+    except ValueError as error:
+        raise ValueError(f"{nameless}: {error}") from None
     return found
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.config.names import listed
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.people import BACKGROUND, merged_ids
 from groupdnet_hub.hub.transformers_models import load_transformers
@@ -116,7 +117,7 @@ class LabelTable:
                 f'["our class", ...]}}: {error!r}'
             ) from None
         if unknown:
-            raise ValueError(f"{path.name} has the unknown entries {', '.join(sorted(unknown))}")
+            raise ValueError(f"{path.name} has the unknown entries {listed(sorted(unknown))}")
         try:
             return cls(
                 labels,
@@ -163,7 +164,7 @@ class Segmenter(nn.Module):
         unknown = [label for label in table.targets if label not in theirs]
         if unknown:
             raise ValueError(
-                f"the segmentation model has no label {', '.join(map(repr, unknown))}; it has {', '.join(theirs)}"
+                f"the segmentation model has no label {listed(unknown)}; it has {listed(theirs)}"
             )
         self.register_buffer(
             "channels", torch.tensor([theirs[label] for label in table.targets]), persistent=False

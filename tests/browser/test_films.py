@@ -107,10 +107,12 @@ def test_a_film_of_a_program_that_has_gone_is_stopped(address: str, client: Any,
     import httpx
 
     # As clients do: a session lasts as long as its heartbeat is listened to.
-    with httpx.stream("GET", f"{address}gradio_api/heartbeat/gone", timeout=60) as heartbeat:
+    with httpx.stream(
+        "GET", f"{address}gradio_api/heartbeat/gone-before-it-is-done", timeout=60
+    ) as heartbeat:
         beats = heartbeat.iter_lines()
         assert next(beats)
-        call = {"data": FILM, "session_hash": "gone"}
+        call = {"data": FILM, "session_hash": "gone-before-it-is-done"}
         httpx.post(f"{address}gradio_api/call/film", json=call).raise_for_status()
         held.wait_for(1)
     held.going.set()

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-import gradio as gr
-
 from groupdnet_hub.baselines import SystemConfig, system_from_file
 from groupdnet_hub.hub.files import find_config
 
 from .gpu import device_options, on_gpu
 from .model_thread import ModelThread
+from .refusal import Refusal
 
 ModelT = TypeVar("ModelT")
 ResultT = TypeVar("ResultT")
@@ -65,7 +64,7 @@ class LazyModel(Generic[ModelT]):
         """Return ``action(model, *arguments)``, run on the GPU where there is one: a visitor waits for it.
 
         Raises:
-            gradio.Error: with the sentence of the action's ValueError, or if the model cannot be loaded.
+            Refusal: with the sentence of the action's ValueError, or if the model cannot be loaded.
         """
         return self._submit(action, arguments, piece=False).result()
 
@@ -77,7 +76,7 @@ class LazyModel(Generic[ModelT]):
         """Return the result of :meth:`run_piece`, a piece of long work, to come.
 
         Raises:
-            gradio.Error: if the model, which is loaded first, cannot be; the other errors are the future's.
+            Refusal: if the model, which is loaded first, cannot be; the other errors are the future's.
         """
         return self._submit(action, arguments, piece=True)
 
@@ -89,9 +88,7 @@ class LazyModel(Generic[ModelT]):
         except (ValueError, OSError):
             # What it says is for whoever runs the page: it names files of the server.
             logging.getLogger(__name__).exception("The model %s cannot be loaded", self.source)
-            raise gr.Error(
-                "The model cannot be loaded; the log of the page says why.", print_exception=False
-            ) from None
+            raise Refusal("The model cannot be loaded; the log of the page says why.") from None
         context = contextvars.copy_context()  # by which ZeroGPU knows the visitor
         call = functools.partial(context.run, self._on_model, action, *arguments)
         return self._worker.submit(call, piece=piece)
@@ -115,7 +112,7 @@ def refusing(
             raise
         except ValueError as error:
             text = str(error)
-            raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from None
+            raise Refusal(text[:1].upper() + text[1:]) from None
 
     return wrapped
 

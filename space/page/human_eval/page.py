@@ -24,6 +24,7 @@ from groupdnet_hub.data.labels import classes_present, colour_picture
 
 from ..core.example_maps import example_map, example_maps
 from ..core.lazy_model import LazyModel, read_config
+from ..core.refusal import Refusal
 from ..core.studio import Studio
 from ..ui.components import data_url, picture, sentence
 from .study import QUESTIONS, Answers, AnswersError, Question, Score, draw_picture, make_question
@@ -179,9 +180,8 @@ def _telling(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
             return action(*arguments)
         except AnswersError:
             logging.getLogger(__name__).exception("The human evaluation stands still")
-            raise gr.Error(
-                "Answers cannot be saved at the moment; earlier answers are safe. Try again later.",
-                print_exception=False,
+            raise Refusal(
+                "Answers cannot be saved at the moment; earlier answers are safe. Try again later."
             ) from None
 
     return wrapped

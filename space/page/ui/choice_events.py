@@ -21,6 +21,7 @@ from ..core.lazy_model import refusing
 from ..core.redraw import candidates
 from ..core.redraw.colour_wish import PIECE, Granted
 from ..core.redraw.colours import read_colour
+from ..core.refusal import inform
 from ..core.session import MAX_SEED, Session
 from ..core.studio import Studio
 from .components import data_url
@@ -64,7 +65,7 @@ def _add_redraw_event(studio: Studio, view: SessionView) -> None:
         session, name = studio.enter(session), sent_by(event).get("class")
         drawn, told = redraw(studio, session, name, secrets.randbelow(MAX_SEED), keep_pixels)
         if not drawn.candidates:
-            gr.Info(told, duration=5)  # on a phone the sentence over the picture is out of sight
+            inform(told)  # on a phone the sentence over the picture is out of sight
         known = gr.update(fixed_classes=studio.fixed_classes.known)
         return {view.state: drawn, painter: known, panel.status: told} | view.choice(drawn)
 

@@ -16,10 +16,12 @@ from PIL import Image
 from torch.nn import functional as F
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.config.names import listed
 from groupdnet_hub.data.labels import describe_difference
 from groupdnet_hub.data.people import PEOPLE16_IN_PEOPLE8, merged_ids, shows_people
 from groupdnet_hub.data.person_frames import Box, cut, plain_colour
 from groupdnet_hub.data.person_maps import keep_main_person
+from groupdnet_hub.io.strict_json import shown
 
 from .frames import colour_beyond, middle_frame, person_frame, scaled
 from .person_check import NoPersonError, check_person
@@ -113,7 +115,7 @@ class PhotoParser:
                 raise ValueError
         except (ValueError, AttributeError):
             raise ValueError(
-                f'GROUPDNET_PARSER_CLASSES is {text!r}; it must be JSON such as {{"Hat": "hair"}}'
+                f'GROUPDNET_PARSER_CLASSES is {shown(text)}; it must be JSON such as {{"Hat": "hair"}}'
             ) from None
         return cls(source, classes)
 
@@ -211,9 +213,9 @@ class PhotoParser:
                 known.add(found)
             targets[name] = found or 0
         if 2 * len(known) < len(labels):
-            some = f"only {_listed([labels.names[i] for i in sorted(known)])}" if known else "none"
+            some = f"only {listed([labels.names[i] for i in sorted(known)])}" if known else "none"
             raise ValueError(
-                f"the parser knows {some} of {_listed(labels.names)}, but {', '.join(strange[:8])}: name what they "
+                f"the parser knows {some} of {listed(labels.names)}, but {listed(strange[:8])}: name what they "
                 "become in GROUPDNET_PARSER_CLASSES."
             )
         return targets
@@ -288,10 +290,6 @@ def why_no_parser(labels: LabelSet) -> str:
         f"no parser is configured: the bundled one has the {parsers}; this model has the {models}. Name one in "
         "GROUPDNET_PARSER, or bring the photo's label map."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def _plain(name: str) -> str:

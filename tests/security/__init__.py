@@ -1,0 +1,1 @@
+"""What strangers send to the page, and what must not come of it."""
