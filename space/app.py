@@ -31,6 +31,7 @@ except ModuleNotFoundError as error:
         f'The page needs {error.name}: pip install "groupdnet-hub[space]", or pip install -e ".[space]" in a clone.'
     )
 
+from page.core.budget import check_memory
 from page.core.example_maps import ExamplesError, check_examples
 from page.core.memory.work_bytes import work_bytes
 from page.core.model_thread import ModelThread
@@ -176,6 +177,7 @@ def main(argv: Sequence[str] = ()) -> None:
     try:
         studio = open_studio()
         more = open_more_studios(studio.worker)
+        check_memory({one.source: one.config.cost for one in (studio, *more.values())})
         evaluation = Evaluation.from_environment(studio, studio.examples_folder, ANSWERS)
     except ExamplesError as error:
         sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")

@@ -40,10 +40,11 @@ class Pix2PixHDConfig(BaselineConfig):
     def cost(self) -> Cost:
         """What drawing a picture costs."""
         tally = CostTally()
-        labels, width, pixels = self.label_channels, self.width, self.image_size[0] * self.image_size[1]
+        labels, width, (height, length) = self.label_channels, self.width, self.image_size
+        pixels = height * length
         tally.convolve(labels, width, pixels, kernel=7)
         # The label input, also with its borders, stays while all is drawn.
-        held = 2 * labels * pixels
+        held = labels * (pixels + (height + 6) * (length + 6))
         tally.hold(held + 2 * width * pixels)
         for _ in range(self.downsamplings):
             pixels, width = pixels // 4, 2 * width

@@ -56,7 +56,8 @@ class CostTally:
         """Add a convolution.
 
         Args:
-            in_channels, out_channels: of the layer.
+            in_channels: of the layer.
+            out_channels: of the layer.
             pixels: of the result; of the input for a transposed convolution.
             kernel: side of its kernel.
             groups: that it is divided into.

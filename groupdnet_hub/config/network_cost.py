@@ -100,7 +100,12 @@ def add_decoder(tally: CostTally, config: GroupDNetConfig) -> None:
             tally.convolve(channels, block.out_channels, pixels, kernel=1, groups=block.groups, bias=False)
         # Scale and shift of the label map, for all pictures on it.
         modulations += 2 * sum(norms) * pixels
-        making = max(making, (config.label_channels + block.hidden_channels + 2 * max(norms)) * pixels)
+        widest = max(norms)
+        labels, hidden = config.label_channels * pixels, block.hidden_channels * pixels
+        # The hidden layers of two norms at a time, and one of them without its activation.
+        # Weights of both results, with a batch norm's statistics and a singular value folded in.
+        folded = 3 * 2 * widest * block.hidden_channels // block.modulation_groups * 9
+        making = max(making, labels + folded + 2 * hidden + max(hidden, 4 * widest * pixels))
         drawing = max(drawing, (2 * channels + 2 * middle + block.out_channels) * pixels)
         features += block.out_channels * pixels
         channels = block.out_channels

@@ -23,9 +23,11 @@ class JSONConfig:
     Attributes:
         system_key: value of the key ``system``, which distinguishes the files of the systems; None for a GroupDNet,
             whose file lacks the key.
+        image_size: (height, width) of the pictures.
     """
 
     system_key: ClassVar[str | None] = None
+    image_size: tuple[int, int]
 
     @property
     def separate_convolutions(self) -> int:

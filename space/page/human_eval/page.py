@@ -22,6 +22,7 @@ from groupdnet_hub import GroupDNetPipeline, LabelSet, load_system
 from groupdnet_hub.baselines import SystemConfig
 from groupdnet_hub.data.labels import classes_present, colour_picture
 
+from ..core.budget import check_memory
 from ..core.example_maps import example_map, example_maps
 from ..core.lazy_model import LazyModel, read_config
 from ..core.refusal import Refusal
@@ -72,8 +73,8 @@ class Evaluation:
         """Make what ``GROUPDNET_EVALUATION_MODELS``, ``_MAPS`` and ``_ANSWERS`` say; else use the page's own.
 
         Raises:
-            ValueError, OSError: for systems of different label sets or sizes, two of one name, and a configuration
-                that cannot be read.
+            ValueError, OSError: for systems of different label sets or sizes, two of one name, a configuration that
+                cannot be read, and models that cost too much, each or together.
         """
         sources = os.environ.get("GROUPDNET_EVALUATION_MODELS", studio.source).split(",")
         folder = os.environ.get("GROUPDNET_EVALUATION_MAPS")
@@ -97,6 +98,8 @@ class Evaluation:
                 systems[name] = functools.partial(model.run_piece, draw_picture)
         labels = LabelSet(configs[0].class_names, configs[0].palette, configs[0].ignore)
         paths = sorted(Path(folder).glob("*.png")) if folder else example_maps(examples, labels)
+        costs = {one.strip(): config.cost for one, config in zip(sources, configs, strict=True)}
+        check_memory({studio.source: studio.config.cost, **costs})
         evaluation = cls(systems, labels, configs[0].image_size, paths, Answers(file))
         if folder and not evaluation.maps:
             raise ValueError(
