@@ -156,7 +156,7 @@ def test_a_limit_that_is_none_is_refused_by_its_name(value: str) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_thousand_honest_sessions_fit(tmp_path: Path) -> None:
-    """``pytest -m long -s tests/security/test_crowds.py``: of the bundled model, each with two pictures and a look, in 1 GiB."""
+    """``pytest -m long -s tests/security/test_crowds.py``: each has two pictures and a look; 1 GiB."""
     sessions = 1000
     with serve(None, None, tmp_path, GROUPDNET_PROXIES="1") as (page, process):
 
