@@ -6,9 +6,9 @@ import itertools
 from collections import Counter, OrderedDict
 from typing import Any, Literal
 
-import fastapi
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
+from starlette.requests import Request
 
 from .addresses import address_of
 from .limits import Limits, variable
@@ -47,7 +47,7 @@ class FairQueue(Queue):
         # Of each address: its calls by their ids, with the session of each.
         self._calls: dict[str, dict[str, str]] = {}
 
-    async def push(self, body: PredictBodyInternal, request: fastapi.Request, username: str | None) -> Pushed:
+    async def push(self, body: PredictBodyInternal, request: Request, username: str | None) -> Pushed:
         """Take a call into the line, unless its address has too many there."""
         address = address_of(request.scope)
         waiting = [event for line in self.event_queue_per_concurrency_id.values() for event in line.queue]
