@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from page.human_eval.asking import LEAST_SECONDS
 from page.human_eval.study import QUESTIONS, Question, draw_picture
 
 from groupdnet_hub import load_system
@@ -42,6 +44,7 @@ def test_from_the_first_question_to_the_results(
         if number == 7:  # coming back later
             open_evaluation(browser, page_address)
             wait_for(lambda asked=asked: status(browser, "#question-number") == asked, "the sentence")
+        time.sleep(LEAST_SECONDS)  # nobody answers faster
         click(browser, "#answer-no" if number % 5 == 0 else "#answer-yes")
     wait_for(lambda: "Thank you" in status(browser, "#question-number"), "the end")
     for _ in range(2):  # also later
@@ -65,6 +68,14 @@ def test_from_the_first_question_to_the_results(
     assert rows[0][4] in {FIGURE_LABELS.names[class_id] for class_id in np.unique(label)}
 
     browser.get(f"{page_address}evaluation-results")
+    wait_for(lambda: browser.find_elements("css selector", "#results-key input"), "the key's field")
+    type_in(browser, "#results-key input", "not the key of the results")
+    click(browser, "#results-show")
+    wait_for(
+        lambda: "not the key of the results" in browser.find_element("css selector", "body").text, "a refusal"
+    )
+    type_in(browser, "#results-key input", EVALUATION_KEY)
+    click(browser, "#results-show")
     cells = wait_for(
         lambda: [e.text for e in browser.find_elements("css selector", "#results tbody td")] or None,
         "the results",
