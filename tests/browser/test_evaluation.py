@@ -18,6 +18,7 @@ from page.human_eval.study import QUESTIONS, Question, draw_picture
 from groupdnet_hub import load_system
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.label_maps import read_label_map
+from tests.browser.conftest import EVALUATION_KEY
 from tests.browser.visitor import click, is_shown, pixels, source, status, wait_for
 
 pytestmark = pytest.mark.browser
@@ -29,6 +30,16 @@ def open_evaluation(browser: Any, address: str) -> None:
         lambda: source(browser, "#question-b") or "answered" in status(browser, "#question-number"),
         "a question",
     )
+
+
+def enter_key(browser: Any, key: str) -> None:
+    field = wait_for(
+        lambda: next(iter(browser.find_elements("css selector", "#results-key input")), None),
+        "the key's field",
+    )
+    field.clear()
+    field.send_keys(key)
+    click(browser, "#results-show")
 
 
 @pytest.mark.slow
@@ -68,14 +79,11 @@ def test_from_the_first_question_to_the_results(
     assert rows[0][4] in {FIGURE_LABELS.names[class_id] for class_id in np.unique(label)}
 
     browser.get(f"{page_address}evaluation-results")
-    wait_for(lambda: browser.find_elements("css selector", "#results-key input"), "the key's field")
-    type_in(browser, "#results-key input", "not the key of the results")
-    click(browser, "#results-show")
+    enter_key(browser, "no key of the results")
     wait_for(
         lambda: "not the key of the results" in browser.find_element("css selector", "body").text, "a refusal"
     )
-    type_in(browser, "#results-key input", EVALUATION_KEY)
-    click(browser, "#results-show")
+    enter_key(browser, EVALUATION_KEY)
     cells = wait_for(
         lambda: [e.text for e in browser.find_elements("css selector", "#results tbody td")] or None,
         "the results",
