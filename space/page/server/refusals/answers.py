@@ -21,6 +21,16 @@ _DIRECT = ("/gradio_api/run/", "/gradio_api/api/")
 _FILE, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
 _LONGEST = 1000
 _NO_FORM = "The upload cannot be read: send a form (multipart/form-data) with files in its field files."
+_NO_FILE = "There is no such file here."
+_NOT_HERE = "This page has nothing at this address."
+_NOT_JSON = "The call is not JSON that can be read."
+# What starlette, FastAPI and gradio say.
+_IN_WORDS = {
+    "Not Found": _NOT_HERE,
+    "Forbidden": _NOT_HERE,
+    "There was an error parsing the body": _NOT_JSON,
+    "Session hash not found.": "The call names no session: send a session_hash.",
+}
 _NO_SESSION = "This session is not here any more: reload the page."
 
 _log = logging.getLogger(__name__)
@@ -86,13 +96,13 @@ class Sentences:
 async def _refused(request: Request, error: HTTPException) -> Response:
     path, told = request.url.path, error.detail
     if path.startswith(_FILE):
-        told = "There is no such file here."
+        told = _NO_FILE
+    elif path.rstrip("/") == _UPLOAD and error.status_code == 400:
+        told = _NO_FORM
     elif error.status_code == 405:
-        told = "This address takes other methods: " + (error.headers or {}).get("allow", "GET") + "."
-    elif error.status_code == 404 and told == "Not Found":
-        told = "This page has nothing at this address."
-    elif error.status_code == 400 and told == "There was an error parsing the body":
-        told = "The call is not JSON that can be read."
+        told = f"This address takes other methods: {(error.headers or {}).get('Allow', 'see the documents')}."
+    elif told in _IN_WORDS:
+        told = _IN_WORDS[told]
     if not isinstance(told, str):
         return JSONResponse({"detail": told}, error.status_code, error.headers)
     return refusal(error.status_code, told, error.headers)
@@ -101,6 +111,8 @@ async def _refused(request: Request, error: HTTPException) -> Response:
 async def _unreadable(request: Request, error: RequestValidationError) -> Response:
     wrong = []
     for one in error.errors()[:3]:
+        if one["type"] == "json_invalid":
+            return refusal(400, f"The call is not JSON: {one['ctx']['error']} at character {one['loc'][-1]}.")
         where = ".".join(str(part) for part in one["loc"] if part != "body") or "the body"
         wrong.append(f"{one_line(where, 60)}: {one_line(one['msg'], 120)}")
     return refusal(400, f"The request cannot be read: {'; '.join(wrong)}.")

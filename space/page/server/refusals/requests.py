@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -102,8 +101,6 @@ async def _body(request: Request) -> dict[str, Any]:
     """
     try:
         body = await request.json()
-    except json.JSONDecodeError as error:
-        raise HTTPException(400, f"The call is not JSON: {error.msg} at character {error.pos}.") from None
     except (ValueError, RecursionError):  # no UTF-8, numbers of thousands of digits, thousands of brackets
         raise HTTPException(400, "The call is not JSON that can be read.") from None
     if not isinstance(body, dict):

@@ -34,9 +34,13 @@ def checked_values(function: BlockFunction, values: Sequence[Any]) -> list[Any]:
         left = iter(given)
         given = [None if block.skip_api else next(left) for block in function.inputs]
     is_public = function.api_visibility == "public"
-    if len(given) < len(function.inputs) or (is_public and len(given) > len(function.inputs)):
+    has_state = any(
+        one is not None for one, block in zip(given, function.inputs, strict=False) if block.skip_api
+    )
+    too_many = len(given) > len(function.inputs) or has_state
+    if len(given) < len(function.inputs) or (is_public and too_many):
         names = ", ".join(_name(block) for block in asked) or "nothing"
-        raise ValueError(f"{len(values)} values were sent; this call takes {len(asked)}: {names}.")
+        raise ValueError(f"{len(values)} values were sent; this call takes {names}.")
     for place, block in enumerate(function.inputs):
         value = given[place]
         if block.skip_api:
