@@ -19,6 +19,7 @@ os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 
 try:
     import gradio as gr
+    from fastapi import Depends
     from gradio.components import Navbar
     from page.core import gpu  # noqa: F401  (before torch is imported by anything else)
     from starlette.middleware import Middleware
@@ -49,6 +50,10 @@ from page.server.disk import keep_files_in_one_folder
 from page.server.headers import SafeHeaders, frame_ancestors
 from page.server.link_preview import preview_picture, preview_routes, with_preview
 from page.server.preloads import with_preloads
+from page.server.refusals.answers import Sentences, handlers
+from page.server.refusals.calls import CheckedBlocks
+from page.server.refusals.lines import keep_log_bounded
+from page.server.refusals.requests import checks
 from page.server.transfer import LightTransfer
 from page.server.upload_room import UploadRoom
 from page.ui.endpoints import add_endpoints_page
@@ -149,7 +154,7 @@ def build_page(
         more: further ones by their addresses, loaded when their pages are visited; only ``studio`` has endpoints.
         results_key: of the results of the interview; by default nobody sees them.
     """
-    with gr.Blocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
+    with CheckedBlocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
         Navbar(main_page_name=MAIN_PAGE)
         add_studio(page, studio)
     for address, other in (more or {}).items():
@@ -195,6 +200,7 @@ def main(argv: Sequence[str] = ()) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"The answers cannot be exported: {error}" if exported else str(error))
     keep_memory_flat()
+    keep_log_bounded()
     try:
         limits, framed_by = Limits.from_environment(), frame_ancestors()
         results_key, raters_per_hour = ResultsKey.from_environment(), raters_from_environment()
@@ -214,7 +220,8 @@ def main(argv: Sequence[str] = ()) -> None:
     if not port.isdecimal():
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
     page = build_page(studio, Interview(evaluation, signer, raters_per_hour), more, results_key)
-    page.queue(max_size=limits.queue)
+    # Calls that pass the queue by would change a session at once.
+    page.queue(max_size=limits.queue, api_open=False)
     guards = guard(page, limits, work_bytes, FILMS["concurrency_id"])
     picture = preview_picture()
     # A failure is told to the visitor who asks for the first picture as well.
@@ -233,7 +240,12 @@ def main(argv: Sequence[str] = ()) -> None:
             app_kwargs={
                 "routes": [*preview_routes(picture), csv_route(answers, signer, results_key)],
                 "lifespan": guards.lifespan,
+                # Which lists gradio's routes, for other pages than this one.
+                "openapi_url": None,
+                "dependencies": [Depends(checks(page))],
+                "exception_handlers": handlers(),
                 "middleware": [
+                    Middleware(Sentences),
                     *guards.middleware,
                     Middleware(UploadRoom, root=root),
                     Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)]),

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from groupdnet_hub.io.strict_json import shown
+
 from .actions import MORPH_SPAN, morph_frames
 from .gpu import IS_LENT
 from .served_files import cannot_write, served_folder
@@ -51,7 +53,7 @@ class Film:
 
     def __post_init__(self) -> None:
         if self.kind not in ("gif", "mp4"):
-            raise ValueError(f"a film is gif or mp4, not {self.kind!r}.")
+            raise ValueError(f"a film is gif or mp4, not {shown(self.kind)}.")
 
     @property
     def positions(self) -> list[float]:
