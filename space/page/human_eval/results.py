@@ -23,8 +23,8 @@ from groupdnet_hub.io.atomic import atomic_write
 from ..core.refusal import Refusal
 from ..server.crowds.addresses import address_of
 from ..server.crowds.rates import Allowance
+from .answers import Answers, AnswersError, Score
 from .signing import Signer
-from .study import Answers, AnswersError, Score
 
 KEY = "GROUPDNET_EVALUATION_KEY"  # nosec B105
 CSV_ADDRESS = "/evaluation-answers.csv"
