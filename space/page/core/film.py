@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from groupdnet_hub.io.strict_json import shown
+
 from .actions import MORPH_SPAN, morph_frames
 from .gpu import IS_LENT
-from .served_files import served_folder
+from .served_files import cannot_write, served_folder
 from .session import Session
 
 FRAMES_PER_SECOND = 12
@@ -51,7 +53,7 @@ class Film:
 
     def __post_init__(self) -> None:
         if self.kind not in ("gif", "mp4"):
-            raise ValueError(f"a film is gif or mp4, not {self.kind!r}.")
+            raise ValueError(f"a film is gif or mp4, not {shown(self.kind)}.")
 
     @property
     def positions(self) -> list[float]:
@@ -151,7 +153,10 @@ class Films:
         progress = FilmProgress(len(pictures), len(positions), stopped=order.stopped)
         yield progress
         if not progress.stopped:
-            path = await asyncio.to_thread(write_film, pictures, film.kind)
+            try:
+                path = await asyncio.to_thread(write_film, pictures, film.kind)
+            except OSError as error:
+                raise cannot_write(error) from error
             yield replace(progress, path=path, stopped=order.stopped)
 
     async def _draw(self, session: Session, film: Film, positions: Sequence[float]) -> list[Image.Image]:

@@ -109,7 +109,7 @@ def refusing(
     def wrapped(*arguments: Any) -> ResultT:
         try:
             return action(*arguments)
-        except but:
+        except (Refusal, *but):  # which is a ValueError too
             raise
         except ValueError as error:
             text = str(error)

@@ -130,7 +130,7 @@ class Session:
         for item in self.named_looks:
             if item.name == name:
                 return item.look
-        raise ValueError(f"there is no look {name!r}; there are {', '.join(self.names)}.")
+        raise ValueError(f"there is no look {shown(name)}; there are {', '.join(self.names)}.")
 
 
 def checked_seed(value: float | None) -> int:

@@ -30,7 +30,7 @@ from ..core.redraw import candidates as choices
 from ..core.redraw.colour_wish import PIECE, Granted
 from ..core.refusal import Refusal
 from ..core.served_files import served_file, served_picture
-from ..core.session import CURRENT, Session, checked_seed
+from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
 from .choice_events import picked_sentence, wish_sentence
 from .events import FILMS, WORKER, fixed_sentence, redraw
@@ -100,10 +100,11 @@ def _fields() -> dict[str, Any]:
         },
         **{name: gr.Textbox(label=name) for name in ("class_name", "name", "second", "colour")},
         **{name: gr.Textbox(CURRENT, label=name) for name in ("base", "first")},
-        **{name: gr.Number(0, label=name) for name in ("seed", "place")},
+        "seed": gr.Number(0, label="seed", info=f"a whole number from 0 to {MAX_SEED}"),
+        "place": gr.Number(0, label="place", info="a whole number from 0"),
         **{name: gr.JSON(label=name) for name in ("classes", "sources", "box")},
-        "t": gr.Number(0.5, label="t"),
-        "strength": gr.Number(1, label="strength"),
+        "t": gr.Number(0.5, label="t", info="a number from {} to {}".format(*actions.MORPH_SPAN)),
+        "strength": gr.Number(1, label="strength", info="a number from 0 to 1"),
         "kind": gr.Textbox("gif", label="kind"),
     }
 

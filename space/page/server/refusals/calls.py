@@ -1,0 +1,71 @@
+"""Calls, of programs and of the page itself: whatever goes wrong in one becomes a sentence here."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import gradio as gr
+from gradio.block_function import BlockFunction
+from gradio.exceptions import ComponentProcessingError, InvalidPathError
+from pydantic import ValidationError
+
+from ...core.refusal import Refusal
+from .lines import one_line
+from .values import checked_values
+
+FAULT = "Something went wrong on the server, and nothing was changed; the log of the page says what."
+_UNREADABLE = "A value of the call cannot be read as what it must be; nothing was changed."
+# Lists of class names make long ones.
+_LONGEST = 2000
+# In the scope of a request, where there was a fault of ours.
+FAULTS = "groupdnet.faults"
+
+_log = logging.getLogger(__name__)
+
+
+class CheckedBlocks(gr.Blocks):
+    """Blocks whose calls fail with a sentence, whatever was sent and whatever happens."""
+
+    async def process_api(
+        self, block_fn: BlockFunction | int, inputs: list[Any], *arguments: Any, **options: Any
+    ) -> dict[str, Any]:
+        """Answer a call.
+
+        Raises:
+            gradio.Error: with a sentence, which shows neither paths nor traces.
+        """
+        function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        name = f"/{function.api_name}" if function.api_visibility == "public" else f"call {function._id}"
+        try:
+            try:
+                values = inputs if options.get("iterator") else checked_values(function, inputs)
+            except ValueError as error:
+                told = str(error)
+                _log.warning("%s was refused: %s", name, one_line(told))
+                raise gr.Error(told[:1].upper() + told[1:]) from None
+            return await super().process_api(function, values, *arguments, **options)
+        except Refusal as refusal:
+            refusal.message = one_line(refusal.message, _LONGEST)
+            raise
+        except gr.Error as error:
+            raise _error(error.message, function) from None
+        except (ComponentProcessingError, InvalidPathError, ValidationError) as error:
+            _log.warning("%s was refused: %s", name, one_line(error))
+            raise _error(_UNREADABLE, function) from None
+        except Exception:
+            _log.exception("%s failed", name)
+            _note_fault(options.get("request"))
+            raise _error(FAULT, function) from None
+
+
+def _error(sentence: str, function: BlockFunction) -> gr.Error:
+    """Return what a call fails with: the page shows it as HTML, programs as it is."""
+    refusal = Refusal(one_line(sentence, _LONGEST))
+    return refusal.for_programs() if function.api_visibility == "public" else refusal
+
+
+def _note_fault(request: Any) -> None:
+    for one in request if isinstance(request, list) else [request]:
+        scope = getattr(getattr(one, "request", None), "scope", {})
+        scope.get(FAULTS, []).append(True)

@@ -1,0 +1,87 @@
+"""A client of the page without a library: it sends whatever it likes, and reads what comes back."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+API = "/gradio_api/"
+
+
+class Stranger:
+    """One connection, kept open, and one session.
+
+    Args:
+        page: the page's address.
+    """
+
+    def __init__(self, page: str) -> None:
+        self.session = str(uuid.uuid4())
+        self._line = http.client.HTTPConnection(urlsplit(page).netloc, timeout=60)
+
+    def ask(
+        self,
+        path: str,
+        body: bytes | None = None,
+        method: str = "",
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, str]:
+        """Send a request as it stands; return the status and the text of the answer."""
+        sent = {"Content-Type": content_type, **(headers or {})} if body is not None else dict(headers or {})
+        try:
+            self._line.request(method or ("GET" if body is None else "POST"), path, body, sent)
+            answer = self._line.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException):
+            self._line.close()
+            raise
+
+    def post(self, path: str, content: Any) -> tuple[int, str]:
+        """Send JSON, NaN and half characters included."""
+        return self.ask(path, json.dumps(content).encode())
+
+    def call(self, endpoint: str, *values: Any) -> tuple[bool, Any]:
+        """Call an endpoint through the queue; return whether it was done, and what came back."""
+        content = {"data": list(values), "session_hash": self.session}
+        status, text = self.post(f"{API}call{endpoint}", content)
+        if status != 200:
+            return False, {"status": status, **json.loads(text)}
+        return self._told(self.ask(f"{API}call{endpoint}/{json.loads(text)['event_id']}"))
+
+    def press(self, number: int, values: list[Any], event_data: Any = None) -> tuple[bool, Any]:
+        """Do what a button of the page does, by the number of its function."""
+        content = {
+            "data": values,
+            "event_data": event_data,
+            "fn_index": number,
+            "session_hash": self.session,
+        }
+        status, text = self.post(f"{API}queue/join", content)
+        if status != 200:
+            return False, {"status": status, **json.loads(text)}
+        return self._told(self.ask(f"{API}queue/data?session_hash={self.session}"))
+
+    @staticmethod
+    def _told(answer: tuple[int, str]) -> tuple[bool, Any]:
+        status, text = answer
+        if status != 200:
+            return False, {"status": status, **json.loads(text)}
+        parts = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+        done = [one for one in parts if isinstance(one, dict) and one.get("msg") == "process_completed"]
+        if done:
+            return done[-1]["success"], done[-1]["output"]
+        return "event: error" not in text, parts[-1]
+
+    def upload(self, name: bytes, content: bytes, query: str = "") -> tuple[int, str]:
+        """Upload a file under a name, which stands in the form as it is."""
+        form = (
+            b'--edge\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n%s\r\n--edge--\r\n'
+        )
+        return self.ask(
+            f"{API}upload{query}", form % (name, content), content_type="multipart/form-data; boundary=edge"
+        )

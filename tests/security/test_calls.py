@@ -1,0 +1,181 @@
+"""Wrong calls of every endpoint, and of every button of the page: each is refused with a sentence, and does no harm."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.helpers.sentences import is_sentence
+from tests.helpers.strangers import API, Stranger
+from tests.security.conftest import OpenPage
+
+CALLS = 900
+_URL = {"path": "http://127.0.0.1:9/a.png", "meta": {"_type": "gradio.FileData"}}
+_DEEP: Any = json.loads("[" * 20 + "]" * 20)
+# Of each type: what is never of it.
+WRONG: dict[str, list[Any]] = {
+    "number": [
+        "seven",
+        "",
+        "5",
+        math.nan,
+        math.inf,
+        -math.inf,
+        10**300,
+        True,
+        [],
+        [1],
+        {},
+        {"a": 1},
+        _URL,
+        _DEEP,
+    ],
+    "string": [5, math.nan, True, [], ["hair"], {}, {"a": 1}, _URL, _DEEP, -1.5],
+    "boolean": ["yes", "", 1, 0, math.inf, [], [True], {}, _URL, _DEEP],
+    "filepath": [
+        *(
+            "a.png",
+            "",
+            "/etc/passwd",
+            "http://127.0.0.1:9/a.png",
+            5,
+            math.nan,
+            True,
+            [],
+            {},
+            None,
+            _URL,
+            _DEEP,
+        ),
+        *({"path": path, "meta": {"_type": "gradio.FileData"}} for path in ("/etc/passwd", "..", "", "\0")),
+    ],
+    "any": [
+        "hair",
+        "",
+        "x" * 5000,
+        5,
+        math.nan,
+        True,
+        [5],
+        [["hair"]],
+        [None],
+        {"hair": 5},
+        {"a": {}},
+        _URL,
+        _DEEP,
+    ],
+}
+# What the others are while one is wrong; for a new parameter, what the page says.
+RIGHT: dict[str, Any] = {
+    "class_name": "hair",
+    "colour": "#3366cc",
+    "second": "example 2",
+    "name": "current",
+    "seed": 1,
+}
+
+
+def kind_of(parameter: dict[str, Any]) -> str:
+    """Return a key of ``WRONG``."""
+    kind = parameter["type"].get("type", "any")
+    return (
+        "filepath" if "path" in parameter["type"].get("properties", {}) else kind if kind in WRONG else "any"
+    )
+
+
+def wrong_calls(endpoints: dict[str, Any], count: int, seed: int) -> list[tuple[str, list[Any], bool]]:
+    """Return calls: each endpoint with each wrong value of each parameter, and too few and too many of them.
+
+    Returns:
+        Of each call its endpoint, its values, and whether it has to be refused.
+    """
+    calls: list[tuple[str, list[Any], bool]] = []
+    for name, endpoint in endpoints.items():
+        parameters = endpoint["parameters"]
+        right = [RIGHT.get(one["parameter_name"], one.get("parameter_default")) for one in parameters]
+        calls += [(name, [*right, None, None], True), (name, [[*right], *right, {}], True)]
+        calls += [(name, right[:-1], True)] if right else []
+        for place, parameter in enumerate(parameters):
+            kind = kind_of(parameter)
+            wrong = [(value, kind != "any") for value in WRONG[kind]]
+            calls += [(name, [*right[:place], value, *right[place + 1 :]], sure) for value, sure in wrong]
+    draw = random.Random(seed)
+    names = [name for name, endpoint in endpoints.items() if endpoint["parameters"]]
+    while len(calls) < count:
+        name = draw.choice(names)
+        kinds = [kind_of(one) for one in endpoints[name]["parameters"]]
+        calls.append(
+            (name, [draw.choice(WRONG[kind]) for kind in kinds], any(kind != "any" for kind in kinds))
+        )
+    draw.shuffle(calls)
+    return calls
+
+
+def test_wrong_calls_of_every_endpoint(open_page: OpenPage, stranger: Stranger) -> None:
+    endpoints = json.loads(stranger.ask(f"{API}info")[1])["named_endpoints"]
+    calls = wrong_calls(endpoints, CALLS, seed=29)
+    assert len(calls) >= CALLS
+    assert {name for name, *_ in calls} == set(endpoints)
+
+    def walk(part: int) -> list[str]:
+        visitor, faults = Stranger(open_page.address), []
+        before = visitor.call("/looks")
+        for number, (name, values, must_refuse) in enumerate(calls[part::4]):
+            done, answer = visitor.call(name, *values)
+            if done if must_refuse else False:
+                faults.append(f"{name} took {values!r:.200}")
+            if not done and not (is_sentence(answer["error"]) and answer.get("status", 400) < 500):
+                faults.append(f"{name} {values!r:.200}: {answer!r:.300}")
+            if number % 40 == 0 and visitor.call("/looks") != before:
+                faults.append(f"{name} {values!r:.200} changed the session")
+        return faults
+
+    with ThreadPoolExecutor(4) as walkers:
+        assert [fault for faults in walkers.map(walk, range(4)) for fault in faults] == []
+
+
+def test_wrong_values_from_the_page_itself(stranger: Stranger) -> None:
+    """Every function of the page, as its scripts call it, but with anything in the place of what they send."""
+    page = json.loads(stranger.ask("/config")[1])
+    functions = [one for one in page["dependencies"] if one["backend_fn"]]
+    assert len(functions) > 60
+    draw, faults = random.Random(29), []
+    anything = [value for values in WRONG.values() for value in values]
+    for function in functions:
+        for _ in range(3):
+            values = [draw.choice(anything) for _ in function["inputs"]]
+            keys = ("index", "locked", "png", "stroke", "keys", "work", "looks", "value", "name", "at")
+            event = draw.choice([None, *anything, {key: draw.choice(anything) for key in keys}])
+            sent = values[: len(values) - draw.choice((0, 0, 0, 1))]
+            done, answer = stranger.press(function["id"], sent, event)
+            if not done and not (is_sentence(answer["error"]) and answer.get("status", 400) < 500):
+                faults.append(
+                    f"{function['id']} {function['api_name']} {sent!r:.300} {event!r:.200}: {answer!r:.300}"
+                )
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "sentence"),
+    [
+        ("/sample", ["seven"], "The seed is 'seven': it must be a whole number from 0 to 2147483647."),
+        ("/pick", ["x"], "The place is 'x': it must be a whole number from 0."),
+        ("/sample", [math.nan], "The seed is nan: it must be a whole number from 0 to 2147483647."),
+        ("/at_strength", [math.inf], "The strength is inf: it must be a number from 0 to 1."),
+        ("/sample", [], "0 values were sent; this call takes seed."),
+        ("/sample", [1, 2, 3], "3 values were sent; this call takes seed."),
+        ("/reroll", ["hair", 1, "no"], "The keep_pixels is 'no': it must be true or false."),
+        ("/lock", [["shoos"]], "There is no class 'shoos', did you mean 'shoes'?"),
+    ],
+)
+def test_what_is_wrong_and_how_to_mend_it(
+    stranger: Stranger, endpoint: str, values: list[Any], sentence: str
+) -> None:
+    done, answer = stranger.call(endpoint, *values)
+    assert not done
+    assert answer["error"].startswith(sentence)
