@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from page.human_eval.study import Answers, make_question
+from page.human_eval.answers import Answers
+from page.human_eval.study import make_question
 from PIL import Image
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline, Look, load_system

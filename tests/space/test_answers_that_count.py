@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("gradio", reason="the page needs gradio")
+from page.human_eval.answers import Answers
 from page.human_eval.asking import LEAST_SECONDS, Interview, raters_from_environment
 from page.human_eval.evaluation import Evaluation
 from page.human_eval.results import KEY, ResultsKey
 from page.human_eval.signing import SECRET, Asked, Signer
-from page.human_eval.study import QUESTIONS, Answers, make_question
+from page.human_eval.study import QUESTIONS, make_question
 
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 

@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from page.human_eval.answers import Answers, AnswersError, wilson_interval
 from page.human_eval.study import (
     QUESTIONS,
-    Answers,
-    AnswersError,
     Question,
     draw_picture,
     make_question,
-    wilson_interval,
 )
 from PIL import Image
 

@@ -21,7 +21,8 @@ from ..core.budget import check_memory
 from ..core.example_maps import example_map, example_maps
 from ..core.lazy_model import LazyModel, read_config
 from ..core.studio import Studio
-from .study import Answers, Question, draw_picture, make_question
+from .answers import Answers
+from .study import Question, draw_picture, make_question
 
 DrawPicture = Callable[[Question, np.ndarray, int], Image.Image]
 
