@@ -8,7 +8,9 @@ from typing import Any
 
 from page.server.refusals.calls import FAULT
 
-_SECRETS = re.compile(r"Traceback|\.py\b|site-packages|/tmp/|/home/|/work/|/usr/|File \"|0x[0-9a-f]{6}|<class ")
+_SECRETS = re.compile(
+    r"Traceback|\.py\b|site-packages|/tmp/|/home/|/work/|/usr/|File \"|0x[0-9a-f]{6}|<class "
+)
 LONGEST = 2000
 
 

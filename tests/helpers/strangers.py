@@ -79,5 +79,9 @@ class Stranger:
 
     def upload(self, name: bytes, content: bytes, query: str = "") -> tuple[int, str]:
         """Upload a file under a name, which stands in the form as it is."""
-        form = b'--edge\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n%s\r\n--edge--\r\n'
-        return self.ask(f"{API}upload{query}", form % (name, content), content_type="multipart/form-data; boundary=edge")
+        form = (
+            b'--edge\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n%s\r\n--edge--\r\n'
+        )
+        return self.ask(
+            f"{API}upload{query}", form % (name, content), content_type="multipart/form-data; boundary=edge"
+        )

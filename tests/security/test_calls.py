@@ -19,23 +19,73 @@ _URL = {"path": "http://127.0.0.1:9/a.png", "meta": {"_type": "gradio.FileData"}
 _DEEP: Any = json.loads("[" * 20 + "]" * 20)
 # Of each type: what is never of it.
 WRONG: dict[str, list[Any]] = {
-    "number": ["seven", "", "5", math.nan, math.inf, -math.inf, 10**300, True, [], [1], {}, {"a": 1}, _URL, _DEEP],
+    "number": [
+        "seven",
+        "",
+        "5",
+        math.nan,
+        math.inf,
+        -math.inf,
+        10**300,
+        True,
+        [],
+        [1],
+        {},
+        {"a": 1},
+        _URL,
+        _DEEP,
+    ],
     "string": [5, math.nan, True, [], ["hair"], {}, {"a": 1}, _URL, _DEEP, -1.5],
     "boolean": ["yes", "", 1, 0, math.inf, [], [True], {}, _URL, _DEEP],
     "filepath": [
-        *("a.png", "", "/etc/passwd", "http://127.0.0.1:9/a.png", 5, math.nan, True, [], {}, None, _URL, _DEEP),
+        *(
+            "a.png",
+            "",
+            "/etc/passwd",
+            "http://127.0.0.1:9/a.png",
+            5,
+            math.nan,
+            True,
+            [],
+            {},
+            None,
+            _URL,
+            _DEEP,
+        ),
         *({"path": path, "meta": {"_type": "gradio.FileData"}} for path in ("/etc/passwd", "..", "", "\0")),
     ],
-    "any": ["hair", "", "x" * 5000, 5, math.nan, True, [5], [["hair"]], [None], {"hair": 5}, {"a": {}}, _URL, _DEEP],
+    "any": [
+        "hair",
+        "",
+        "x" * 5000,
+        5,
+        math.nan,
+        True,
+        [5],
+        [["hair"]],
+        [None],
+        {"hair": 5},
+        {"a": {}},
+        _URL,
+        _DEEP,
+    ],
 }
 # What the others are while one is wrong; for a new parameter, what the page says.
-RIGHT: dict[str, Any] = {"class_name": "hair", "colour": "#3366cc", "second": "example 2", "name": "current", "seed": 1}
+RIGHT: dict[str, Any] = {
+    "class_name": "hair",
+    "colour": "#3366cc",
+    "second": "example 2",
+    "name": "current",
+    "seed": 1,
+}
 
 
 def kind_of(parameter: dict[str, Any]) -> str:
     """Return a key of ``WRONG``."""
-    kind = parameter["type"].get("type", "any")
-    return "filepath" if "path" in parameter["type"].get("properties", {}) else kind if kind in WRONG else "any"
+    if "path" in parameter["type"].get("properties", {}):
+        return "filepath"
+    kind = parameter["type"].get("type")
+    return kind if isinstance(kind, str) and kind in WRONG else "any"
 
 
 def wrong_calls(endpoints: dict[str, Any], count: int, seed: int) -> list[tuple[str, list[Any], bool]]:
@@ -59,7 +109,9 @@ def wrong_calls(endpoints: dict[str, Any], count: int, seed: int) -> list[tuple[
     while len(calls) < count:
         name = draw.choice(names)
         kinds = [kind_of(one) for one in endpoints[name]["parameters"]]
-        calls.append((name, [draw.choice(WRONG[kind]) for kind in kinds], any(kind != "any" for kind in kinds)))
+        calls.append(
+            (name, [draw.choice(WRONG[kind]) for kind in kinds], any(kind != "any" for kind in kinds))
+        )
     draw.shuffle(calls)
     return calls
 
@@ -102,7 +154,9 @@ def test_wrong_values_from_the_page_itself(stranger: Stranger) -> None:
             sent = values[: len(values) - draw.choice((0, 0, 0, 1))]
             done, answer = stranger.press(function["id"], sent, event)
             if not done and not (is_sentence(answer["error"]) and answer.get("status", 400) < 500):
-                faults.append(f"{function['id']} {function['api_name']} {sent!r:.300} {event!r:.200}: {answer!r:.300}")
+                faults.append(
+                    f"{function['id']} {function['api_name']} {sent!r:.300} {event!r:.200}: {answer!r:.300}"
+                )
     assert faults == []
 
 
@@ -125,3 +179,14 @@ def test_what_is_wrong_and_how_to_mend_it(
     done, answer = stranger.call(endpoint, *values)
     assert not done
     assert answer["error"].startswith(sentence)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_5000_wrong_calls_leave_a_short_log(open_page: OpenPage, stranger: Stranger) -> None:
+    endpoints = json.loads(stranger.ask(f"{API}info")[1])["named_endpoints"]
+    before = open_page.log.stat().st_size
+    for name, values, _ in wrong_calls(endpoints, 5000, seed=30):
+        stranger.call(name, *values)
+    # 60 lines a minute of a level, each of at most some 400 characters.
+    assert open_page.log.stat().st_size - before < 500_000
