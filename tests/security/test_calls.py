@@ -82,10 +82,10 @@ RIGHT: dict[str, Any] = {
 
 def kind_of(parameter: dict[str, Any]) -> str:
     """Return a key of ``WRONG``."""
-    kind = parameter["type"].get("type", "any")
-    return (
-        "filepath" if "path" in parameter["type"].get("properties", {}) else kind if kind in WRONG else "any"
-    )
+    if "path" in parameter["type"].get("properties", {}):
+        return "filepath"
+    kind = parameter["type"].get("type")
+    return kind if isinstance(kind, str) and kind in WRONG else "any"
 
 
 def wrong_calls(endpoints: dict[str, Any], count: int, seed: int) -> list[tuple[str, list[Any], bool]]:
@@ -179,3 +179,14 @@ def test_what_is_wrong_and_how_to_mend_it(
     done, answer = stranger.call(endpoint, *values)
     assert not done
     assert answer["error"].startswith(sentence)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_5000_wrong_calls_leave_a_short_log(open_page: OpenPage, stranger: Stranger) -> None:
+    endpoints = json.loads(stranger.ask(f"{API}info")[1])["named_endpoints"]
+    before = open_page.log.stat().st_size
+    for name, values, _ in wrong_calls(endpoints, 5000, seed=30):
+        stranger.call(name, *values)
+    # 60 lines a minute of a level, each of at most some 400 characters.
+    assert open_page.log.stat().st_size - before < 500_000

@@ -1,7 +1,7 @@
 """The log: one line for each thing that is told, and no more of them than a disk bears.
 
-What strangers send stands in it shortened, and with its control characters escaped, so that it neither fills the log nor
-passes for lines of ours. A fault of ours leaves its trace the first time.
+What strangers send stands in it shortened, and with its control characters escaped, so that it neither fills the log
+nor passes for lines of ours. A fault of ours leaves its trace the first time.
 """
 
 from __future__ import annotations

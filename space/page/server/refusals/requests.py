@@ -1,4 +1,4 @@
-"""Requests, before gradio sees them: what it does for other pages than this one is off, and calls must name what is there."""
+"""Requests, before gradio sees them: what this page does not need is off, and calls must name what is there."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def parts(value: Any) -> Iterator[Any]:
 def _check_file(file: dict[str, Any]) -> None:
     path = file["path"]
     if "://" in path or path.casefold().startswith(("http:", "https:", "file:", "data:")):
-        raise ValueError(f"files of other addresses are not fetched: {shown(path)}; {_UPLOAD_FIRST}.")
+        raise ValueError(f"files of other addresses are not fetched: {_UPLOAD_FIRST}.")
     try:
         FileData.model_validate(file)
     except ValueError:
