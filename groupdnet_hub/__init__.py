@@ -3,6 +3,7 @@
 from groupdnet_hub.baselines import load_system
 from groupdnet_hub.codes import AppearanceCodes
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.config.limits import CostLimits
 from groupdnet_hub.config.presets import PRESETS
 from groupdnet_hub.convert.growth import grow
 from groupdnet_hub.convert.transfer import transfer_classes
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PRESETS",
     "AppearanceCodes",
+    "CostLimits",
     "GroupDNet",
     "GroupDNetConfig",
     "GroupDNetPipeline",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from groupdnet_hub.data.labels import LabelSet, describe_difference
 from groupdnet_hub.io.atomic import atomic_write
+from groupdnet_hub.io.finite import check_finite
 from groupdnet_hub.io.strict_json import parse_json, shown
 from groupdnet_hub.io.tensors import open_tensors
 
@@ -136,7 +137,9 @@ class AppearanceCodes:
                     )
                 described = parse_json(file.metadata["labels"], f"the label set of {path.name}")
                 labels = LabelSet(described["names"], described["palette"])
-                return cls(file.read("codes").clone(), labels)
+                tensor = file.read("codes").clone()
+                check_finite("codes", tensor, path.name)
+                return cls(tensor, labels)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path.name} is damaged or not a codes file: {error!r}") from None
 

@@ -32,15 +32,21 @@ except ModuleNotFoundError as error:
         f'The page needs {error.name}: pip install "groupdnet-hub[space]", or pip install -e ".[space]" in a clone.'
     )
 
+from page.core.budget import check_memory
 from page.core.example_maps import ExamplesError, check_examples
 from page.core.memory.work_bytes import work_bytes
 from page.core.model_thread import ModelThread
 from page.core.photo_reading.parser import PhotoParser
 from page.core.studio import IGNORED, Studio
-from page.human_eval.page import MAIN_PAGE, Evaluation, add_evaluation_page, add_results_page
+from page.human_eval.asking import Interview, raters_from_environment
+from page.human_eval.evaluation import Evaluation, answers_of_environment
+from page.human_eval.page import MAIN_PAGE, add_evaluation_page
+from page.human_eval.results import ResultsKey, add_results_page, csv_route, export_answers
+from page.human_eval.signing import Signer
 from page.server.allocator import keep_memory_flat
 from page.server.crowds.guards import guard
 from page.server.crowds.limits import Limits
+from page.server.disk import keep_files_in_one_folder
 from page.server.headers import SafeHeaders, frame_ancestors
 from page.server.link_preview import preview_picture, preview_routes, with_preview
 from page.server.preloads import with_preloads
@@ -49,6 +55,7 @@ from page.server.refusals.calls import CheckedBlocks
 from page.server.refusals.lines import keep_log_bounded
 from page.server.refusals.requests import checks
 from page.server.transfer import LightTransfer
+from page.server.upload_room import UploadRoom
 from page.ui.endpoints import add_endpoints_page
 from page.ui.events import FILMS
 from page.ui.layout import add_studio
@@ -134,14 +141,18 @@ def open_more_studios(worker: ModelThread | None = None) -> dict[str, Studio]:
 
 
 def build_page(
-    studio: Studio, evaluation: Evaluation | None = None, more: Mapping[str, Studio] | None = None
+    studio: Studio,
+    interview: Interview | None = None,
+    more: Mapping[str, Studio] | None = None,
+    results_key: ResultsKey | None = None,
 ) -> gr.Blocks:
     """Lay out the studio, those of further models at the addresses they are named by, and the human evaluation's pages.
 
     Args:
         studio: the one that the page opens with.
-        evaluation: what raters are asked.
+        interview: what raters are asked.
         more: further ones by their addresses, loaded when their pages are visited; only ``studio`` has endpoints.
+        results_key: of the results of the interview; by default nobody sees them.
     """
     with CheckedBlocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
         Navbar(main_page_name=MAIN_PAGE)
@@ -152,12 +163,12 @@ def build_page(
             Navbar(main_page_name=MAIN_PAGE)
             gr.HTML(f"<style>{proportions(other.size)}</style>", apply_default_css=False, padding=False)
             add_studio(page, other)
-    if evaluation is not None and evaluation.maps:
+    if interview is not None and interview.evaluation.maps:
         with page.route("Human evaluation", "evaluation"):
-            add_evaluation_page(page, evaluation)
+            add_evaluation_page(page, interview)
         # Raters are not shown the way to the results.
         with page.route("Results of the human evaluation", "evaluation-results", show_in_navbar=False):
-            add_results_page(page, evaluation)
+            add_results_page(interview.evaluation.answers, interview.signer, results_key or ResultsKey(""))
     with page.route("For programs", "programs"):
         Navbar(main_page_name=MAIN_PAGE)
         add_endpoints_page(studio)
@@ -166,23 +177,41 @@ def build_page(
 
 def main(argv: Sequence[str] = ()) -> None:
     """Serve the page; the model is loaded while it starts."""
-    FlagParser(
+    flags = FlagParser(
         prog=program("app.py"),
         description="Open the page on http://localhost:7860.",
         epilog="Environment variables say what it shows, GROUPDNET_MODEL (a folder, the name of a bundled model, or a "
         "Hub id) and GROUPDNET_EXAMPLES (a folder of label maps), and where, GRADIO_SERVER_NAME and "
         "GRADIO_SERVER_PORT. space/README.md lists them all.",
-    ).parse_args(argv)
+    )
+    flags.add_argument(
+        "--export_answers",
+        metavar="FILE",
+        type=Path,
+        help="write the answers of the human evaluation as CSV, and serve nothing",
+    )
+    exported = flags.parse_args(argv).export_answers
+    answers = answers_of_environment(ANSWERS)
+    try:
+        signer = Signer.beside(answers.path)
+        if exported is not None:
+            export_answers(answers, signer, exported)
+            return
+    except (ValueError, OSError) as error:
+        sys.exit(f"The answers cannot be exported: {error}" if exported else str(error))
     keep_memory_flat()
     keep_log_bounded()
     try:
         limits, framed_by = Limits.from_environment(), frame_ancestors()
-    except ValueError as error:
+        results_key, raters_per_hour = ResultsKey.from_environment(), raters_from_environment()
+        root = keep_files_in_one_folder()
+    except (ValueError, OSError) as error:
         sys.exit(f"The page cannot be served: {error}")
     try:
         studio = open_studio()
         more = open_more_studios(studio.worker)
-        evaluation = Evaluation.from_environment(studio, studio.examples_folder, ANSWERS)
+        check_memory({one.source: one.config.cost for one in (studio, *more.values())})
+        evaluation = Evaluation.from_environment(studio, studio.examples_folder, answers)
     except ExamplesError as error:
         sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")
     except (ValueError, OSError) as error:
@@ -190,7 +219,7 @@ def main(argv: Sequence[str] = ()) -> None:
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     if not port.isdecimal():
         sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
-    page = build_page(studio, evaluation, more)
+    page = build_page(studio, Interview(evaluation, signer, raters_per_hour), more, results_key)
     # Calls that pass the queue by would change a session at once.
     page.queue(max_size=limits.queue, api_open=False)
     guards = guard(page, limits, work_bytes, FILMS["concurrency_id"])
@@ -209,7 +238,7 @@ def main(argv: Sequence[str] = ()) -> None:
             max_file_size="40mb",
             ssr_mode=False,
             app_kwargs={
-                "routes": preview_routes(picture),
+                "routes": [*preview_routes(picture), csv_route(answers, signer, results_key)],
                 "lifespan": guards.lifespan,
                 # Which lists gradio's routes, for other pages than this one.
                 "openapi_url": None,
@@ -218,6 +247,7 @@ def main(argv: Sequence[str] = ()) -> None:
                 "middleware": [
                     Middleware(Sentences),
                     *guards.middleware,
+                    Middleware(UploadRoom, root=root),
                     Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)]),
                     Middleware(SafeHeaders, framed_by=framed_by),
                 ],

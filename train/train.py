@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from groupdnet_hub import load_system
 from groupdnet_hub.baselines import System
+from groupdnet_hub.config.limits import UNLIMITED
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.runs.accelerators import device_type, process_count
 from groupdnet_hub.runs.scripts import first_line, lost_process, run_command
@@ -325,7 +326,7 @@ def write_model(run: Run) -> None:
 def saved_model(run: Run) -> System:
     """Return the model that ``OUTPUT_DIR/model`` holds, with its discriminator if it has one."""
     folder = run.settings.output_path / "model"
-    model = load_system(folder)
+    model = load_system(folder, limits=UNLIMITED)
     if run.settings.save_discriminator:
         discriminator = run.learner.accelerator.unwrap_model(run.learner.discriminator)
         model.discriminator_to_save = saved_weights(discriminator, folder, model.config)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, expanded
 from groupdnet_hub.baselines.unet import UNet, UNetConfig
+from groupdnet_hub.config.cost import Cost, CostTally
 from groupdnet_hub.config.validation import MAX_CHANNELS, check_int
 from groupdnet_hub.data.unknown import grey_unknown
 from groupdnet_hub.models.encoder import Gaussian
@@ -33,6 +34,32 @@ class BicycleGANConfig(UNetConfig):
     system_key: ClassVar[str | None] = "BicycleGAN"
 
     encoder_width: int = 64
+
+    @property
+    def encoder_widths(self) -> list[int]:
+        """Channels behind the encoder's first convolution, and behind each of its blocks."""
+        blocks = max(1, (min(self.image_size) // (2 * _SMALLEST_SIDE)).bit_length() - 1)
+        return [self.encoder_width * min(i + 1, 4) for i in range(blocks + 1)]
+
+    @property
+    def cost(self) -> Cost:
+        """What encoding a photo and drawing a picture cost."""
+        tally = CostTally()
+        self.add_unet(tally)
+        widths, height, width = self.encoder_widths, self.image_size[0] // 2, self.image_size[1] // 2
+        picture, pixels = 3 * 4 * height * width, height * width
+        tally.convolve(3, widths[0], pixels, kernel=4)
+        tally.hold(picture + widths[0] * pixels)
+        for before, after in itertools.pairwise(widths):
+            tally.convolve(before, before, pixels)
+            tally.convolve(before, after, pixels)
+            tally.hold(picture + (3 * before + after) * pixels)
+            height, width = height // 2, width // 2
+            pixels = height * width
+            tally.convolve(before, after, pixels, kernel=1)
+        for _ in ("mean", "logvar"):
+            tally.convolve(widths[-1], self.latent_channels, 1, kernel=1)
+        return tally.cost()
 
     def __post_init__(self) -> None:
         check_int(self.encoder_width, "encoder_width", 1, MAX_CHANNELS // 4)
@@ -60,10 +87,8 @@ class ResNetEncoder(nn.Module):
 
     def __init__(self, config: BicycleGANConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        w = config.encoder_width
-        self.first = GroupedConv2d(3, w, 4, stride=2, padding=1)
-        count = max(1, (min(config.image_size) // (2 * _SMALLEST_SIDE)).bit_length() - 1)
-        widths = [w * min(i + 1, 4) for i in range(count + 1)]
+        widths = config.encoder_widths
+        self.first = GroupedConv2d(3, widths[0], 4, stride=2, padding=1)
         self.blocks = nn.ModuleList(
             _ResidualHalving(before, after) for before, after in itertools.pairwise(widths)
         )

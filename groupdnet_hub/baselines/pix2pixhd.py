@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import BaselineSystem, LabelInput, TransposedConv2d, expanded
 from groupdnet_hub.baselines.config import BaselineConfig
+from groupdnet_hub.config.cost import Cost, CostTally
 from groupdnet_hub.config.validation import check_int
 from groupdnet_hub.models.layers import GroupedConv2d, initialise_network
 
@@ -34,6 +35,30 @@ class Pix2PixHDConfig(BaselineConfig):
     def size_factor(self) -> int:
         """What both sides of a picture must be multiples of."""
         return 2**self.downsamplings
+
+    @property
+    def cost(self) -> Cost:
+        """What drawing a picture costs."""
+        tally = CostTally()
+        labels, width, (height, length) = self.label_channels, self.width, self.image_size
+        pixels = height * length
+        tally.convolve(labels, width, pixels, kernel=7)
+        # The label input, also with its borders, stays while all is drawn.
+        held = labels * (pixels + (height + 6) * (length + 6))
+        tally.hold(held + 2 * width * pixels)
+        for _ in range(self.downsamplings):
+            pixels, width = pixels // 4, 2 * width
+            tally.convolve(width // 2, width, pixels)
+            tally.hold(held + (2 * width + 2 * width) * pixels)
+        for _ in range(2 * self.residual_blocks):
+            tally.convolve(width, width, pixels)
+        tally.hold(held + 5 * width * pixels)
+        for _ in range(self.downsamplings):
+            tally.convolve(width, width // 2, pixels)  # transposed
+            pixels, width = 4 * pixels, width // 2
+            tally.hold(held + 3 * width * pixels)
+        tally.convolve(width, 3, pixels, kernel=7)
+        return tally.cost()
 
     def __post_init__(self) -> None:
         check_int(self.downsamplings, "downsamplings", 1, 5)

@@ -245,8 +245,8 @@ def load_system(path_or_id: str | os.PathLike[str], **options: Any) -> System:
 
     Args:
         path_or_id: a folder, or a Hub id ``user/name``.
-        options: those of ``GroupDNet.from_pretrained``: dtype, device, variant, subfolder, revision, cache_dir, token,
-            local_files_only, force_download.
+        options: those of ``GroupDNet.from_pretrained``: dtype, device, variant, limits, subfolder, revision,
+            cache_dir, token, local_files_only, force_download.
 
     Raises:
         ValueError: and other errors, as ``GroupDNet.from_pretrained``.

@@ -17,7 +17,9 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import BaselineSystem
 from groupdnet_hub.baselines.config import BaselineConfig
+from groupdnet_hub.config.cost import Cost, CostTally
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.config.network_cost import add_decoder, add_halvings
 from groupdnet_hub.config.validation import MAX_CHANNELS, check_choice, check_int
 from groupdnet_hub.data.labels import LabelSet, one_hot
 from groupdnet_hub.models.code_placement import CodePlacement
@@ -118,6 +120,22 @@ class SPADEConfig(BaselineConfig):
     def size_factor(self) -> int:
         """As many halvings as leave the first block 4 to 7 pixels."""
         return min(self.image_size) // min(self.decoder.latent_size)
+
+    @property
+    def cost(self) -> Cost:
+        """What encoding a photo, of a VSPADE, and drawing a picture cost."""
+        tally, decoder = CostTally(), self.decoder
+        height, width = decoder.latent_size
+        if self.variational:
+            tally.convolve(self.latent_channels, decoder.fc_channels * height * width, 1, kernel=1)
+            widths = [3, *(self.encoder_width * m for m in decoder.encoder_multipliers)]
+            cells = add_halvings(tally, self.image_size, widths)
+            for _ in ("mean", "logvar"):
+                tally.convolve(widths[-1] * cells, self.latent_channels, 1, kernel=1)
+        else:
+            tally.convolve(self.label_channels, decoder.fc_channels, height * width)
+        add_decoder(tally, decoder)
+        return tally.cost()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from groupdnet_hub.baselines.base import TransposedConv2d
 from groupdnet_hub.baselines.config import BaselineConfig
+from groupdnet_hub.config.cost import Cost, CostTally
 from groupdnet_hub.config.validation import check_int
 from groupdnet_hub.models.layers import LEAKY_SLOPE, GroupedConv2d, initialise_network
 
@@ -41,6 +42,36 @@ class UNetConfig(BaselineConfig):
         """(1, z, 1, 1)."""
         return (1, self.latent_channels, 1, 1)
 
+    @property
+    def cost(self) -> Cost:
+        """What drawing a picture costs."""
+        tally = CostTally()
+        self.add_unet(tally)
+        return tally.cost()
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels behind each halving."""
+        return [self.width * min(2**i, 8) for i in range(self.levels)]
+
+    def add_unet(self, tally: CostTally) -> None:
+        """Add the cost of a :class:`UNet`."""
+        z, widths, pixels = self.latent_channels, self.widths, self.image_size[0] * self.image_size[1]
+        channels = self.label_channels
+        features = channels * pixels
+        for width in widths:
+            # A level's input, and the same with the code beside it.
+            tally.hold(features + (2 * channels + z) * pixels + width * pixels // 4)
+            pixels //= 4
+            tally.convolve(channels + z, width, pixels, kernel=4)
+            features, channels = features + width * pixels, width
+        for i in reversed(range(len(widths))):
+            before = widths[i] if i == len(widths) - 1 else 2 * widths[i]
+            after = widths[i - 1] if i else 3
+            tally.convolve(before, after, pixels, kernel=4)  # transposed
+            tally.hold(features + 2 * before * pixels + 4 * 2 * after * pixels)
+            pixels *= 4
+
     def __post_init__(self) -> None:
         check_int(self.latent_channels, "latent_channels", 1, 1024)
         super().__post_init__()
@@ -53,7 +84,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         z = config.latent_channels
-        widths = [config.width * min(2**i, 8) for i in range(config.levels)]
+        widths = config.widths
         inputs = [config.label_channels, *widths[:-1]]
         self.down = nn.ModuleList(
             GroupedConv2d(before + z, after, 4, stride=2, padding=1)

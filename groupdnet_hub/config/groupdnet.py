@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from groupdnet_hub.config.cost import Cost
 from groupdnet_hub.config.decoder_layout import BlockConfig, blocks_for_labels, encoder_multipliers
+from groupdnet_hub.config.network_cost import groupdnet_cost
 from groupdnet_hub.config.presets import preset_fields
 from groupdnet_hub.config.serialization import FORMAT_VERSION, JSONConfig, check_format_version
 from groupdnet_hub.config.validation import (
@@ -204,6 +206,11 @@ class GroupDNetConfig(JSONConfig):
         encoder = self.num_classes * (len(self.encoder_multipliers) + 2) if self.encoder_grouped else 0
         fc = self.class_slots if self.fc_groups is None else 0
         return encoder + fc + sum(2 * block.groups for block in self.blocks if block.groups in per_class)
+
+    @property
+    def cost(self) -> Cost:
+        """What encoding a photo and drawing a picture cost."""
+        return groupdnet_cost(self)
 
     @property
     def system_name(self) -> str:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from groupdnet_hub.config.cost import Cost
 from groupdnet_hub.io.strict_json import parse_json, read_short_text, shown
 
 # Increased when an older program would misread the file; a file without a version is of version 1.
@@ -22,14 +23,21 @@ class JSONConfig:
     Attributes:
         system_key: value of the key ``system``, which distinguishes the files of the systems; None for a GroupDNet,
             whose file lacks the key.
+        image_size: (height, width) of the pictures.
     """
 
     system_key: ClassVar[str | None] = None
+    image_size: tuple[int, int]
 
     @property
     def separate_convolutions(self) -> int:
         """Lower bound of the number of convolutions that the model has per class (MulNet); 0 for most systems."""
         return 0
+
+    @property
+    def cost(self) -> Cost:
+        """What the networks cost: arithmetic alone, so that a stranger's file is judged before anything is made."""
+        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration in plain JSON types; :meth:`from_dict` is the inverse."""

@@ -119,8 +119,8 @@ class LoadedModel:
 
         Args:
             path_or_id: a folder, or a Hub id ``user/name``.
-            options: those of ``GroupDNet.from_pretrained``, such as ``dtype``, ``device`` and ``revision``, and
-                ``cache_bytes``, ``compiled``, ``cuda_graphs`` and ``batch_size``.
+            options: those of ``GroupDNet.from_pretrained``, such as ``dtype``, ``device``, ``limits`` and ``revision``,
+                and ``cache_bytes``, ``compiled``, ``cuda_graphs`` and ``batch_size``.
 
         Raises:
             TypeError, ValueError, OSError: as ``GroupDNet.from_pretrained``.

@@ -20,6 +20,7 @@ from groupdnet_hub.config.names import check_class_names
 from groupdnet_hub.config.validation import MAX_CLASSES
 from groupdnet_hub.hub.files import find_extra
 from groupdnet_hub.hub.weights import check_tensors
+from groupdnet_hub.io.finite import check_finite
 from groupdnet_hub.io.strict_json import parse_json
 from groupdnet_hub.io.tensors import header_limit, open_tensors
 
@@ -108,12 +109,15 @@ def read_discriminator(path: Path, source: str, wanted: Mapping[str, Tensor]) ->
         wanted: state dict that the file must hold, of which only shapes and types are used.
 
     Raises:
-        ValueError: for a file that is damaged, and tensors that are missing, left over, or of another shape or type.
+        ValueError: for a file that is damaged, and tensors that are missing, left over, of another shape or type,
+            or not finite.
     """
     described = f"{path.name} of {source}"
     with open_tensors(path, described, header_limit(wanted)) as file:
         check_tensors(file, wanted, f"{described} does not fit the discriminator that it names")
-        return {
-            key: file.read(key).to(torch.float32 if value.is_floating_point() else None, copy=True)
-            for key, value in wanted.items()
-        }
+        tensors = {}
+        for key, value in wanted.items():
+            found = file.read(key)
+            check_finite(key, found, described, torch.float32)
+            tensors[key] = found.to(torch.float32 if value.is_floating_point() else None, copy=True)
+        return tensors

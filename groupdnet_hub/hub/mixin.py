@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
+from groupdnet_hub.config.limits import CostLimits
 from groupdnet_hub.config.serialization import JSONConfig
 from groupdnet_hub.hub.card_text import card_to_save
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE, DiscriminatorWeights, write_discriminator
@@ -171,6 +172,7 @@ class StrictHubMixin(ModelHubMixin):
         torch_dtype: torch.dtype | str | None = None,
         device_map: Any = None,
         variant: str | None = None,
+        limits: CostLimits | None = None,
         **options: Unpack[HubOptions],
     ) -> ModelT:
         """Load a model of :meth:`save_pretrained` from a folder or the Hub, in evaluation mode.
@@ -183,6 +185,8 @@ class StrictHubMixin(ModelHubMixin):
             device_map: what transformers and diffusers call ``device``: a device, ``{"": device}``, or ``"auto"`` for
                 the accelerator that is there, or else the CPU. A model is never spread over several devices.
             variant: which weights: ``"fp16"`` for those of ``model.fp16.safetensors``.
+            limits: how much its pictures may cost, which a small file may set high; by default those of
+                :meth:`CostLimits.from_environment`.
             options: subfolder, and revision, cache_dir, token, local_files_only and force_download of
                 ``hf_hub_download``. What always holds may be asked for too, such as ``use_safetensors=True``.
 
@@ -192,8 +196,8 @@ class StrictHubMixin(ModelHubMixin):
             huggingface_hub.errors.RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError: of the Hub.
             TypeError: for an unknown option, with the name of ours that is near.
             ValueError: for a damaged file or one of another kind, a link out of the folder, tensors that are missing,
-                left over or of a wrong shape or type, a configuration of a newer version or an invalid one, and an
-                unknown dtype or device.
+                left over, of a wrong shape or type or not finite, a configuration of a newer version, an invalid one
+                or one that asks for more than ``limits``, and an unknown dtype or device.
         """
         hub_options: Any = known_options(options, LOAD_OPTIONS)
         target = target_of(dtype, torch_dtype, device, device_map)
@@ -204,6 +208,7 @@ class StrictHubMixin(ModelHubMixin):
             config = cls.config_class.from_json(config_text)
         except ValueError as error:
             raise ValueError(f"{CONFIG_FILE} of {source}: {error}") from None
+        (limits or CostLimits.from_environment()).check(config, source)
         check_tensor_count(files[WEIGHTS_FILE], source, config.separate_convolutions)
         facts = read_facts(files.get(FACTS_FILE), source)
         with torch.device("meta"):  # no memory before the weights are known to fit

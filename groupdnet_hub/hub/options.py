@@ -64,7 +64,15 @@ class HubOptions(TypedDict, total=False):
     subfolder: str | None
 
 
-LOAD_OPTIONS = ("dtype", "torch_dtype", "device", "device_map", "variant", *HubOptions.__annotations__)
+LOAD_OPTIONS = (
+    "dtype",
+    "torch_dtype",
+    "device",
+    "device_map",
+    "variant",
+    "limits",
+    *HubOptions.__annotations__,
+)
 PUSH_OPTIONS = (
     "private",
     "token",

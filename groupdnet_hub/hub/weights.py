@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from groupdnet_hub.hub.files import CONFIG_FILE
+from groupdnet_hub.io.finite import check_finite
 from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.io.tensors import TensorFile, header_length, header_limit, open_tensors
 
@@ -77,10 +78,12 @@ def read_weights(
                 f"{described} mixes the types {', '.join(precisions)}: name the dtype to load it in, not 'auto'"
             )
         # safetensors maps the file into memory: without a copy, a change of the file would change the model.
-        return {
-            key: file.read(key).to(dtype if value.is_floating_point() else None, copy=True)
-            for key, value in wanted.items()
-        }
+        tensors = {}
+        for key, value in wanted.items():
+            found = file.read(key)
+            check_finite(key, found, described, dtype)
+            tensors[key] = found.to(dtype if value.is_floating_point() else None, copy=True)
+        return tensors
 
 
 def check_tensors(file: TensorFile, wanted: Mapping[str, Tensor], refusal: str) -> None:

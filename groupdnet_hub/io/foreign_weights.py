@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from groupdnet_hub.io.finite import check_all_finite
 from groupdnet_hub.io.tensors import MAX_HEADER, open_tensors
 
 # Of the module pickle only the class of its error is used.
@@ -22,15 +23,17 @@ def read_foreign_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Return the tensors of a file by name, on the CPU.
 
     Raises:
-        ValueError: for a missing or damaged file, one of another kind, and one that holds code or unpacks to more than
-            its size.
+        ValueError: for a missing or damaged file, one of another kind, one that holds code or unpacks to more than
+            its size, and values that are not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     if path.suffix == ".safetensors":
         with open_tensors(path, path.name, MAX_HEADER) as file:
-            return {key: file.read(key).clone() for key in file.shapes}
+            tensors = {key: file.read(key).clone() for key in file.shapes}
+        check_all_finite(tensors, path.name)
+        return tensors
     size = path.stat().st_size
     try:
         _check_unpacked_size(path, size)
@@ -53,7 +56,9 @@ def read_foreign_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             raise ValueError(
                 f"{path.name} is damaged or hostile: {key!s:.80} is not a plain tensor of this file"
             )
-    return {str(key): value for key, value in values.items()}
+    found = {str(key): value for key, value in values.items()}
+    check_all_finite(found, path.name)
+    return found
 
 
 def _check_unpacked_size(path: Path, size: int) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from groupdnet_hub.io.downloads import Download
+from groupdnet_hub.io.finite import check_all_finite
 from groupdnet_hub.io.tensors import open_tensors
 
 NETS = ("alexnet", "vgg16", "vgg19")
@@ -80,4 +81,6 @@ def _read_trunk(path: Path, trunk: nn.Module) -> dict[str, Tensor]:
                     f"{name} in {path.name} has shape {file.shapes[name]} and type {file.types[name]}, and this net "
                     f"needs floats {shape}: are these the weights of another net?"
                 )
-        return {key: file.read(name).float().clone() for name, (key, _) in wanted.items()}
+        tensors = {key: file.read(name).float().clone() for name, (key, _) in wanted.items()}
+    check_all_finite(tensors, path.name)
+    return tensors

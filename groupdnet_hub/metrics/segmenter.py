@@ -19,9 +19,12 @@ from groupdnet_hub.config.names import listed
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.people import BACKGROUND, merged_ids
 from groupdnet_hub.hub.transformers_models import load_transformers
+from groupdnet_hub.io.finite import check_all_finite
 from groupdnet_hub.io.strict_json import read_json
 
 _FLAG = "--segmentation_model"
+# To which an image processor may enlarge a picture.
+_MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ class Segmenter(nn.Module):
         options: options of transformers' ``from_pretrained``: revision, cache_dir, token, local_files_only.
 
     Raises:
-        ValueError: for a model that cannot be loaded, or lacks a label of the table.
+        ValueError: for a model that cannot be loaded, lacks a label of the table, enlarges pictures without bounds or
+            has weights that are not finite.
     """
 
     def __init__(
@@ -158,6 +162,8 @@ class Segmenter(nn.Module):
             return network, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **options)
 
         network, self.processor = load_transformers(load, name, flag, **options)
+        _check_processor(self.processor, name)
+        check_all_finite(network.state_dict(), f"the weights of {name}")
         self.network = network.eval().requires_grad_(False)
         self.classes = len(table.labels.names)
         theirs = {label: int(position) for position, label in network.config.id2label.items()}
@@ -222,6 +228,16 @@ class Segmenter(nn.Module):
         logits = logits[:, self.channels].float()
         logits = F.interpolate(logits, size=(rows, columns), mode="bilinear", align_corners=False)
         return logits[:, :, top : top + height, left : left + width]
+
+
+def _check_processor(processor: Any, name: str | os.PathLike[str]) -> None:
+    """Refuse an image processor that would make a picture huge, which costs its file nothing."""
+    for side, pixels in dict(processor.size).items():
+        if pixels is not None and not 0 < pixels <= _MAX_SIDE:
+            raise ValueError(
+                f"the segmentation model {name} wants pictures whose {side} is {pixels!r:.40}; it must be from 1 to "
+                f"{_MAX_SIDE} pixels: correct preprocessor_config.json"
+            )
 
 
 def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:

@@ -21,6 +21,7 @@ from transformers import (
 
 from groupdnet_hub import LabelSet
 from groupdnet_hub.hub.transformers_models import load_transformers
+from groupdnet_hub.io.finite import check_all_finite
 
 _FLAG = "--pretrained_model_name_or_path"
 # Normalisation of the released EfficientNet-Lite weights: pixels in [-1, 1].
@@ -105,6 +106,7 @@ def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
         )
 
     before, network = load_transformers(load, name, _FLAG)
+    check_all_finite(network.state_dict(), f"the weights of {name}")
     if before != names:  # as many classes of other names would keep their weights
         for path, module in network.named_modules():
             if path.rpartition(".")[2] == "classifier" and isinstance(module, nn.Conv2d | nn.Linear):
@@ -186,4 +188,5 @@ def _fill(encoder: nn.Module, path: Path, name: str) -> None:
     )
     if not fits:
         raise ValueError(f"{path.name!r} does not hold the weights of {name}")
+    check_all_finite(found, path.name)
     encoder.load_state_dict(found)

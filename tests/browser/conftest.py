@@ -23,6 +23,8 @@ from tests.helpers.page_models import MORE_LABELS, page_model, save_examples
 from tests.helpers.shared_data import ROOT
 
 UPRIGHT_SIZE = (256, 128)
+# Of its results.
+EVALUATION_KEY = "correct horse battery staple"
 
 
 def free_port() -> int:
@@ -61,7 +63,10 @@ def page_server(
     model_folder: Path, examples: Path, answers_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, int]]:
     """Serve the page: its address, and the number of its process."""
-    variables = {"GROUPDNET_EVALUATION_ANSWERS": str(answers_file)}
+    variables = {
+        "GROUPDNET_EVALUATION_ANSWERS": str(answers_file),
+        "GROUPDNET_EVALUATION_KEY": EVALUATION_KEY,
+    }
     with serve(model_folder, examples, tmp_path_factory.mktemp("page"), **variables) as server:
         yield server
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from page.human_eval.asking import LEAST_SECONDS
 from page.human_eval.study import QUESTIONS, Question, draw_picture
 
 from groupdnet_hub import load_system
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.label_maps import read_label_map
+from tests.browser.conftest import EVALUATION_KEY
 from tests.browser.visitor import click, is_shown, pixels, source, status, wait_for
 
 pytestmark = pytest.mark.browser
@@ -27,6 +30,16 @@ def open_evaluation(browser: Any, address: str) -> None:
         lambda: source(browser, "#question-b") or "answered" in status(browser, "#question-number"),
         "a question",
     )
+
+
+def enter_key(browser: Any, key: str) -> None:
+    field = wait_for(
+        lambda: next(iter(browser.find_elements("css selector", "#results-key input")), None),
+        "the key's field",
+    )
+    field.clear()
+    field.send_keys(key)
+    click(browser, "#results-show")
 
 
 @pytest.mark.slow
@@ -42,6 +55,7 @@ def test_from_the_first_question_to_the_results(
         if number == 7:  # coming back later
             open_evaluation(browser, page_address)
             wait_for(lambda asked=asked: status(browser, "#question-number") == asked, "the sentence")
+        time.sleep(LEAST_SECONDS)  # nobody answers faster
         click(browser, "#answer-no" if number % 5 == 0 else "#answer-yes")
     wait_for(lambda: "Thank you" in status(browser, "#question-number"), "the end")
     for _ in range(2):  # also later
@@ -65,6 +79,11 @@ def test_from_the_first_question_to_the_results(
     assert rows[0][4] in {FIGURE_LABELS.names[class_id] for class_id in np.unique(label)}
 
     browser.get(f"{page_address}evaluation-results")
+    enter_key(browser, "no key of the results")
+    wait_for(
+        lambda: "not the key of the results" in browser.find_element("css selector", "body").text, "a refusal"
+    )
+    enter_key(browser, EVALUATION_KEY)
     cells = wait_for(
         lambda: [e.text for e in browser.find_elements("css selector", "#results tbody td")] or None,
         "the results",

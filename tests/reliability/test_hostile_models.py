@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from groupdnet_hub import GroupDNet, GroupDNetConfig, LabelSet, load_system
+from groupdnet_hub import CostLimits, GroupDNet, GroupDNetConfig, GroupDNetPipeline, LabelSet, load_system
 from groupdnet_hub.baselines import build_system, system_config, system_from_json
+from groupdnet_hub.config.limits import UNLIMITED
 from tests.helpers.hostile_files import LOADERS, pickles, refusal, refused, safetensors, tensor
 from tests.helpers.hub_models import CONFIG, LABELS, fingerprint, make_model
 
@@ -128,7 +129,9 @@ def test_huge_networks_take_no_memory(folder: Path) -> None:
     refused(folder, "fc_channels is 1000000000")
     wide = [{**block, "out_channels": 30720, "hidden_channels": 30720} for block in values["blocks"]]
     (folder / "config.json").write_text(json.dumps({**values, "fc_channels": 30720, "blocks": wide}))
-    refused(folder, "does not fit its config.json")
+    refused(folder, r"asks for \d{3}\.\d GiB of memory")
+    with refusal("does not fit its config.json"):
+        load_system(folder, limits=UNLIMITED)
     many = LabelSet.from_names([f"class {i}" for i in range(4096)])
     config = GroupDNetConfig.for_labels(many, (16, 16), 4, prior_rank=128)
     (folder / "config.json").write_text(config.to_json())
@@ -136,6 +139,38 @@ def test_huge_networks_take_no_memory(folder: Path) -> None:
     config = system_config("MulNet", many, (16, 16), 4)
     (folder / "config.json").write_text(config.to_json())
     refused(folder, "of which a model has at least [0-9]{5} tensors")
+
+
+def test_a_small_file_that_asks_for_huge_pictures(folder: Path) -> None:
+    config = GroupDNetConfig.for_labels(LABELS, (8192, 8192), 3)
+    GroupDNet(config).save_pretrained(folder)
+    assert (folder / WEIGHTS).stat().st_size < 4e6
+    refused(
+        folder, r"model asks for pictures of 8192x8192, and the limit is 16,777,216.*GROUPDNET_MAX_PIXELS"
+    )
+    with refusal(r"asks for \d\d\.\d GiB of memory for a picture, and the limit is 24"):
+        GroupDNet.from_pretrained(folder, limits=CostLimits(pixels=8192 * 8192))
+    raised = CostLimits(pixels=8192 * 8192, memory_gb=60)
+    assert GroupDNetPipeline.from_pretrained(folder, limits=raised).model.config == config
+    assert load_system(folder, limits=raised).config == config
+
+
+def test_an_environment_variable_raises_the_limits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUPDNET_MAX_PIXELS", "1023")
+    refused(folder, "asks for pictures of 32x32, and the limit is 1,023")
+    monkeypatch.setenv("GROUPDNET_MAX_PIXELS", "1024")
+    GroupDNet.from_pretrained(folder)
+    monkeypatch.setenv("GROUPDNET_MAX_MEMORY_GB", "much")
+    refused(folder, "GROUPDNET_MAX_MEMORY_GB is 'much'; it must be a number above 0, such as 24")
+
+
+@pytest.mark.parametrize("name", ["VSPADE", "SPADE", "pix2pixHD", "BicycleGAN", "DSCGAN", "MulNet"])
+def test_any_system_that_asks_for_much(tmp_path: Path, name: str) -> None:
+    config = system_config(name, LABELS, (8192, 8192), 4)
+    (tmp_path / "config.json").write_text(config.to_json())
+    (tmp_path / WEIGHTS).write_bytes(safetensors({}))
+    with refusal("asks for pictures of 8192x8192"):
+        load_system(tmp_path)
 
 
 # -- weights -----------------------------------------------------------------------------------------------------

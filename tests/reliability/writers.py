@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from page.human_eval.study import Answers, make_question
+from page.human_eval.answers import Answers
+from page.human_eval.study import make_question
 from PIL import Image
 
 from groupdnet_hub import GroupDNet, GroupDNetPipeline, Look, load_system
@@ -298,7 +299,7 @@ class AnswersWriter(Writer):
     def found(self, reported: int) -> str:
         there = self.answers.next_number("rater")
         assert there - self.before - reported in (0, 1)
-        assert self.answers.as_csv().count("\n") == there + 1
+        assert self.answers.as_csv(str).count("\n") == there + 1
         with contextlib.closing(sqlite3.connect(self.answers.path)) as file:
             assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         return NEW if there == self.count else OLD

@@ -28,7 +28,8 @@ from page.core.example_maps import ExamplesError, check_examples, example_map, e
 from page.core.opening_looks import OPENING_SEEDS, OpeningLook, opening_looks, read_looks
 from page.core.session import Session
 from page.core.studio import Studio
-from page.human_eval.page import Evaluation
+from page.human_eval.answers import Answers
+from page.human_eval.evaluation import Evaluation
 
 EXAMPLES = ROOT / "space" / "examples"
 
@@ -81,7 +82,7 @@ def test_a_studio_of_eight_classes_and_its_evaluation_show_them(
     assert len(opened.bundled) == len(OPENING_SEEDS)
     for kept, path in zip(opened.bundled, studio.examples, strict=False):
         assert np.array_equal(kept.look.mask, example_map(path, FIGURE_LABELS, (64, 64)))
-    evaluation = Evaluation.from_environment(studio, upright, tmp_path / "answers.sqlite3")
+    evaluation = Evaluation.from_environment(studio, upright, Answers(tmp_path / "answers.sqlite3"))
     assert list(evaluation.maps) == [path.name for path in studio.examples]
     assert evaluation.maps["example_04.png"].max() < 8
 

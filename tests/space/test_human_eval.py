@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from page.human_eval.answers import Answers, AnswersError, wilson_interval
 from page.human_eval.study import (
     QUESTIONS,
-    Answers,
-    AnswersError,
     Question,
     draw_picture,
     make_question,
-    wilson_interval,
 )
 from PIL import Image
 
@@ -91,7 +89,7 @@ def test_systems_are_mixed_and_kept_apart(
     """``GROUPDNET_EVALUATION_MODELS`` with the page's model and others: each question's pair is of its own model."""
     pytest.importorskip("gradio", reason="the page needs gradio")
     from page.core.studio import Studio
-    from page.human_eval.page import Evaluation
+    from page.human_eval.evaluation import Evaluation
 
     names = ["GroupDNet", "VSPADE", "BicycleGAN"]
     for name in names:
@@ -100,7 +98,8 @@ def test_systems_are_mixed_and_kept_apart(
     studio = Studio(str(tmp_path / "GroupDNet"), examples)
     sources = ",".join(str(tmp_path / name) for name in names)
     monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", sources)
-    evaluation = Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
+    answers = Answers(tmp_path / "answers.sqlite3")
+    evaluation = Evaluation.from_environment(studio, examples, answers)
     asked = [evaluation.question("r", number) for number in range(6)]
     assert Counter(question.model for question in asked) == dict.fromkeys(names, 2)
     for question in asked:
@@ -112,14 +111,14 @@ def test_systems_are_mixed_and_kept_apart(
     build_system(system_config("SPADE", FIGURE_LABELS, (128, 128), 8)).save_pretrained(tmp_path / "large")
     monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{tmp_path / 'large'}")
     with pytest.raises(ValueError, match="of one label set and size; large is not"):
-        Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
+        Evaluation.from_environment(studio, examples, answers)
     monkeypatch.setenv("GROUPDNET_EVALUATION_MODELS", f"{sources},{sources}")
     with pytest.raises(ValueError, match="two models of the evaluation are called GroupDNet"):
-        Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
+        Evaluation.from_environment(studio, examples, answers)
     monkeypatch.delenv("GROUPDNET_EVALUATION_MODELS")
     monkeypatch.setenv("GROUPDNET_EVALUATION_MAPS", str(tmp_path / "nosuch"))
     with pytest.raises(ValueError, match=r"GROUPDNET_EVALUATION_MAPS: .*nosuch holds no label map"):
-        Evaluation.from_environment(studio, examples, tmp_path / "answers.sqlite3")
+        Evaluation.from_environment(studio, examples, answers)
 
 
 def _answer_all(path: str, rater: str) -> int:
@@ -155,11 +154,11 @@ def test_csv_has_a_line_for_each_answer(tmp_path: Path) -> None:
     assert answers.scores() == []
     for number in range(3):
         answers.add(question("r", number), number == 1)
-    rows = list(csv.DictReader(io.StringIO(answers.as_csv())))
+    rows = list(csv.DictReader(io.StringIO(answers.as_csv(str.upper))))
     assert [row["answer"] for row in rows] == ["0", "1", "0"]
     for number, row in enumerate(rows):
         asked = question("r", number)
-        assert (row["rater"], row["number"], row["model"]) == ("r", str(number), asked.model)
+        assert (row["rater"], row["number"], row["model"]) == ("R", str(number), asked.model)
         assert (row["class"], row["seed"], row["reroll_seed"]) == (
             asked.class_,
             str(asked.seed),

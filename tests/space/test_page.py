@@ -29,7 +29,8 @@ from page.core.redraw import candidates
 from page.core.served_files import served_picture
 from page.core.session import Session
 from page.core.studio import Studio
-from page.human_eval.page import Evaluation
+from page.human_eval.answers import Answers
+from page.human_eval.evaluation import Evaluation
 from PIL import Image
 
 from tests.helpers.page_models import MORE_LABELS, save_examples
@@ -100,7 +101,7 @@ def test_the_model_is_loaded_when_it_is_needed(tmp_path: Path, examples: Path) -
 def test_a_model_of_other_classes_gets_no_examples(tmp_path: Path, names: list[str], examples: Path) -> None:
     """Nor does the evaluation, though the ids of the maps are ids of other classes as well."""
     other = tiny_studio(tmp_path, LabelSet.from_names(names), examples)
-    assert not Evaluation.from_environment(other, examples, tmp_path / "answers.sqlite3").maps
+    assert not Evaluation.from_environment(other, examples, Answers(tmp_path / "answers.sqlite3")).maps
     assert other.examples == []
     assert other.enter(Session()) == Session()
     assert app.build_page(other).blocks
@@ -119,7 +120,9 @@ def test_examples_come_with_their_classes_and_are_offered_to_models_of_these(
     opened = studio.enter(Session())
     assert sessions.current(opened).image.size == (64, 128)
     assert np.array_equal(sessions.current(opened).mask, read_label_map(paths[0], MORE_LABELS))
-    evaluation = Evaluation.from_environment(studio, studio.examples_folder, tmp_path / "answers.sqlite3")
+    evaluation = Evaluation.from_environment(
+        studio, studio.examples_folder, Answers(tmp_path / "answers.sqlite3")
+    )
     assert list(evaluation.maps) == [path.name for path in paths]
     assert evaluation.size == (128, 64)
 
@@ -334,7 +337,7 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
     made = lending.run(photos.put_photo, made, tmp_path / "photo.png")
     made = lending.run(photos.encode, made, label)
     assert len(lending.run(actions.morph_frames, made, "photo 1", "current", [0.0, 1.0])) == 2
-    evaluation = Evaluation.from_environment(lending, examples, tmp_path / "answers.sqlite3")
+    evaluation = Evaluation.from_environment(lending, examples, Answers(tmp_path / "answers.sqlite3"))
     assert len(evaluation.draw(evaluation.question("r", 0))) == 3
     assert len(runs) == 11
     assert [len(sessions.history(made)), len(made.shelf)] == [6, 1]

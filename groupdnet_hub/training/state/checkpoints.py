@@ -15,8 +15,10 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
+from torch import Tensor
 
 from groupdnet_hub.io.atomic import CannotWriteError, writing_to
+from groupdnet_hub.io.finite import check_all_finite
 from groupdnet_hub.runs.scripts import first_line, lost_process
 from groupdnet_hub.runs.sharding import on_main_process
 
@@ -270,7 +272,7 @@ def load_checkpoint(accelerator: Accelerator, checkpoint: Checkpoint) -> None:
     """Load the training state into what the accelerator prepared.
 
     Raises:
-        ValueError: if it does not fit.
+        ValueError: if it does not fit, and for networks or moments that are not finite.
     """
     try:
         accelerator.load_state(str(checkpoint.folder))
@@ -283,6 +285,21 @@ def load_checkpoint(accelerator: Accelerator, checkpoint: Checkpoint) -> None:
             f"{checkpoint.folder} cannot be loaded into this run ({first_line(error)[:300]}): was it written with "
             "other flags?"
         ) from None
+    _check_finite(accelerator, checkpoint.folder)
+
+
+def _check_finite(accelerator: Accelerator, folder: Path) -> None:
+    """Refuse networks and moments that are not finite: no run writes such a checkpoint."""
+    for number, network in enumerate(accelerator._models):
+        check_all_finite(network.state_dict(), f"network {number} of {folder}")
+    for number, optimizer in enumerate(accelerator._optimizers):
+        moments = {
+            f"{name} of parameter {index}": value
+            for index, state in enumerate(optimizer.state.values())
+            for name, value in state.items()
+            if isinstance(value, Tensor)
+        }
+        check_all_finite(moments, f"optimizer {number} of {folder}")
 
 
 def _checksums(folder: Path) -> dict[str, str]:

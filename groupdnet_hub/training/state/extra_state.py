@@ -15,7 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from groupdnet_hub.io.finite import check_all_finite
+
 _FILE = "own_state.safetensors"
+# The averaged weights: what other parts keep need not be finite.
+_AVERAGE = "average"
 _PICKLED = "custom_checkpoint_*.pkl"
 
 
@@ -71,7 +75,10 @@ def _load(folder: Path, parts: Mapping[str, Stateful]) -> None:
         )
     for name, part in parts.items():
         own = f"{name}/"
-        part.load_state_dict({k.removeprefix(own): v for k, v in found.items() if k.startswith(own)})
+        state = {k.removeprefix(own): v for k, v in found.items() if k.startswith(own)}
+        if name == _AVERAGE:
+            check_all_finite(state, f"{_FILE} of {folder}")
+        part.load_state_dict(state)
 
 
 def _names(tensors: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from groupdnet_hub.io.strict_json import shown
 
 from .actions import MORPH_SPAN, morph_frames
 from .gpu import IS_LENT
-from .served_files import served_folder
+from .served_files import cannot_write, served_folder
 from .session import Session
 
 FRAMES_PER_SECOND = 12
@@ -153,7 +153,10 @@ class Films:
         progress = FilmProgress(len(pictures), len(positions), stopped=order.stopped)
         yield progress
         if not progress.stopped:
-            path = await asyncio.to_thread(write_film, pictures, film.kind)
+            try:
+                path = await asyncio.to_thread(write_film, pictures, film.kind)
+            except OSError as error:
+                raise cannot_write(error) from error
             yield replace(progress, path=path, stopped=order.stopped)
 
     async def _draw(self, session: Session, film: Film, positions: Sequence[float]) -> list[Image.Image]:

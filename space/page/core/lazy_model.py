@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from groupdnet_hub.baselines import SystemConfig, system_from_file
 from groupdnet_hub.hub.files import find_config
 
+from .budget import page_limits
 from .gpu import device_options, on_gpu
 from .model_thread import ModelThread
 from .refusal import Refusal
@@ -26,7 +27,7 @@ class LazyModel(Generic[ModelT]):
 
     Args:
         source: the folder or the Hub id.
-        load: the ``from_pretrained`` of such models; it is given the device and, on a GPU, bfloat16.
+        load: the ``from_pretrained`` of such models; it is given the page's limits, the device and, on a GPU, bfloat16.
         worker: the thread for the model.
     """
 
@@ -43,7 +44,7 @@ class LazyModel(Generic[ModelT]):
 
     @functools.cached_property
     def _loaded(self) -> ModelT:
-        return self._load(self.source, **device_options())
+        return self._load(self.source, limits=page_limits(), **device_options())
 
     @property
     def is_loaded(self) -> bool:
@@ -121,6 +122,8 @@ def read_config(source: str) -> SystemConfig:
     """Return the configuration of a folder or a Hub id, without the weights.
 
     Raises:
-        FileNotFoundError, ValueError, OSError: if it cannot be read.
+        FileNotFoundError, ValueError, OSError: if it cannot be read, or asks for more than the page has.
     """
-    return system_from_file(find_config(source))
+    config = system_from_file(find_config(source))
+    page_limits().check(config, source)
+    return config

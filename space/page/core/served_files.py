@@ -1,9 +1,10 @@
-"""Files that gradio serves as they are: they lie in its own folder, and are deleted after a day."""
+"""Files that gradio serves as they are: they lie in its own folder, where the oldest make room for new ones."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from groupdnet_hub.io.atomic import atomic_write
+
+from .refusal import Refusal
 
 
 def served_folder() -> Path:
@@ -31,12 +34,26 @@ def served_file(content: bytes, name: str) -> str:
     """Return a file of this content, which is written once, and atomically.
 
     gradio itself would write a picture anew for every session that shows it, while another one reads it.
+
+    Raises:
+        Refusal: if the disk is full, or cannot be written to.
     """
-    path = served_folder() / hashlib.sha256(content).hexdigest() / name
     try:
-        os.utime(path)  # it is to be there for another day
-    except FileNotFoundError:
-        path.parent.mkdir(exist_ok=True)
-        with atomic_write(path) as partial:
-            partial.write_bytes(content)
+        path = served_folder() / hashlib.sha256(content).hexdigest() / name
+        try:
+            os.utime(path)  # it is new again, and stays
+        except FileNotFoundError:
+            path.parent.mkdir(exist_ok=True)
+            with atomic_write(path) as partial:
+                partial.write_bytes(content)
+    except OSError as error:
+        raise cannot_write(error) from error
     return str(path)
+
+
+def cannot_write(error: OSError) -> Refusal:
+    """Log why a file could not be written, for whoever runs the page, and return what its visitors are told."""
+    logging.getLogger(__name__).error("A file for a visitor cannot be written: %s", error)
+    return Refusal(
+        "The page's server cannot write files at the moment; your work is as it was. Try again later."
+    )

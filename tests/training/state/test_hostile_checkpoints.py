@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import nn
 
 from groupdnet_hub.training.ema import MovingAverage
@@ -147,4 +147,34 @@ def test_state_of_another_run_is_refused(folder: Path) -> None:
             load(folder)
     put(folder, "own_state.safetensors", b"")
     with refusal("no readable own_state"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("model.safetensors", r"weight in network 0 of .*checkpoint-1 holds 1 values that are NaN"),
+        (
+            "own_state.safetensors",
+            r"module.weight in own_state.safetensors of .* holds 1 values that are NaN",
+        ),
+    ],
+)
+def test_weights_that_are_no_numbers(folder: Path, name: str, match: str) -> None:
+    tensors = load_file(folder / name)
+    key = next(key for key in tensors if key.endswith("weight"))
+    tensors[key][0, 0] = float("nan")
+    put(folder, name, save(tensors, {"format": "pt"}))
+    with refusal(match):
+        load(folder)
+
+
+def test_moments_that_are_no_numbers(folder: Path) -> None:
+    state = torch.load(folder / "optimizer.bin", weights_only=True)
+    state["state"][0]["exp_avg_sq"][0, 0] = float("inf")
+    torch.save(state, folder / "optimizer.bin")
+    put(folder, "optimizer.bin", (folder / "optimizer.bin").read_bytes())
+    with refusal(
+        r"exp_avg_sq of parameter 0 in optimizer 0 of .* holds 0 values that are NaN and 1 that are infinite"
+    ):
         load(folder)
