@@ -96,6 +96,7 @@ def serve(
     root: Path = ROOT,
     *,
     port: int = 0,
+    command: tuple[str, ...] = (),
     **variables: str,
 ) -> Iterator[tuple[str, int]]:
     """Run ``python space/app.py`` on a free port, from when it answers: its address and process number.
@@ -106,6 +107,7 @@ def serve(
         folder: for its log.
         root: of the checkout that is served.
         port: of its address; a free one by default.
+        command: what follows ``python``; the page's script by default.
         variables: of its environment.
     """
     pytest.importorskip("gradio", reason="the page needs gradio")
@@ -127,7 +129,10 @@ def serve(
             environment[name] = str(path)
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, str(root / "space" / "app.py")], env=environment, stdout=output, stderr=output
+            [sys.executable, *(command or (str(root / "space" / "app.py"),))],
+            env=environment,
+            stdout=output,
+            stderr=output,
         )
     address = f"http://127.0.0.1:{port}/"
     try:

@@ -25,7 +25,7 @@ def test_what_the_page_does_takes_only_gradios_errors() -> None:
         imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
         gradio = [node for node in imports if "gradio" in ast.unparse(node)]
         assert [ast.unparse(node) for node in gradio] in ([], ["import gradio as gr"]), path.name
-        assert bool(gradio) == (path.name == "lazy_model.py"), path.name
+        assert bool(gradio) == (path.name == "refusal.py"), path.name
         used = {
             node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "gr"
         }

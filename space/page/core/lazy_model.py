@@ -109,7 +109,9 @@ def refusing(
     def wrapped(*arguments: Any) -> ResultT:
         try:
             return action(*arguments)
-        except (Refusal, *but):  # which is a ValueError too
+        except Refusal:  # which is a ValueError too
+            raise
+        except but:
             raise
         except ValueError as error:
             text = str(error)

@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Navbar
 
 from ..core.refusal import Refusal, inform
-from ..server.crowds.addresses import address_of
+from ..server.crowds.addresses import address_of_call
 from ..ui.components import data_url, picture, sentence
 from .asking import Interview
 from .evaluation import Evaluation
@@ -70,7 +70,7 @@ def add_evaluation_page(page: gr.Blocks, interview: Interview) -> None:
     @_telling
     def on_answer(signed: Any, question: Any, answer: bool, request: gr.Request) -> list[Any]:
         name = interview.rater(signed)
-        told = interview.take(name, question, answer, address_of(request.request.scope))
+        told = interview.take(name, question, answer, address_of_call(request))
         if told:
             inform(told)
         return ask(name)

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from groupdnet_hub.io.atomic import atomic_write
 
 from ..core.refusal import Refusal
-from ..server.crowds.addresses import address_of
+from ..server.crowds.addresses import address_of, address_of_call
 from ..server.crowds.rates import Allowance
 from .answers import Answers, AnswersError, Score
 from .signing import Signer
@@ -103,7 +103,7 @@ def add_results_page(answers: Answers, signer: Signer, key: ResultsKey) -> None:
     results = gr.HTML(elem_id="results", apply_default_css=False)
 
     def on_show(given: Any, request: gr.Request) -> str:
-        _, sentence = key.refusal(given, address_of(request.request.scope))
+        _, sentence = key.refusal(given, address_of_call(request))
         if sentence:
             raise Refusal(sentence)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+import gradio as gr
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -35,6 +36,11 @@ def note_address(scope: Scope, proxies: int) -> str:
 def address_of(scope: Scope) -> str:
     """Return what :func:`note_address` noted; empty for a request that did not come over the line."""
     return str(scope.get(_KEPT, ""))
+
+
+def address_of_call(request: gr.Request) -> str:
+    """Return where a call of an event comes from."""
+    return "" if request.request is None else address_of(request.request.scope)
 
 
 def _one_owner(seen: str) -> str:
