@@ -8,11 +8,12 @@ from typing import Any
 import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.exceptions import ComponentProcessingError, InvalidPathError
+from gradio_client.utils import is_file_obj
 from pydantic import ValidationError
 
 from ...core.refusal import Refusal
 from .lines import one_line
-from .values import checked_values
+from .values import check_files, checked_values
 
 FAULT = "Something went wrong on the server, and nothing was changed; the log of the page says what."
 _UNREADABLE = "A value of the call cannot be read as what it must be; nothing was changed."
@@ -39,6 +40,8 @@ class CheckedBlocks(gr.Blocks):
         name = f"/{function.api_name}" if function.api_visibility == "public" else f"call {function._id}"
         try:
             try:
+                # What a part of the page says that happened to it.
+                check_files(getattr(options.get("event_data"), "_data", None), is_file_obj)
                 values = inputs if options.get("iterator") else checked_values(function, inputs)
             except ValueError as error:
                 told = str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +54,18 @@ def checked_values(function: BlockFunction, values: Sequence[Any]) -> list[Any]:
     return given
 
 
-def check_files(value: Any) -> None:
+def check_files(value: Any, is_file: Callable[[Any], bool] = is_file_obj_with_meta) -> None:
     """Refuse files that were not uploaded, wherever they stand in a value: gradio would fetch or copy them.
+
+    Args:
+        value: that was sent.
+        is_file: tells what gradio takes for a file there.
 
     Raises:
         ValueError: for the first of them.
     """
     for part in parts(value):
-        if is_file_obj_with_meta(part):
+        if is_file(part):
             _check_file(part)
 
 

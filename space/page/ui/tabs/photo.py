@@ -17,6 +17,7 @@ from ...core.lazy_model import refusing
 from ...core.photo_reading.files import WholePhoto, read_whole
 from ...core.photo_reading.frames import checked_frame
 from ...core.photo_reading.person_check import NoPersonError
+from ...core.refusal import Refusal
 from ...core.session import Session
 from ...core.studio import Studio
 from ..components import PHOTO_FILES, data_url, sentence, strip, upload_button
@@ -197,7 +198,9 @@ class _Arrivals:
         told = "Parsed. Correct frame and map where they are wrong, then put the look on the shelf."
         return _Read(whole, parsed.box, parsed.label, told)
 
-    def on_photo(self, session: Session, read: _Read) -> Updates:
+    def on_photo(self, session: Session, read: _Read | None) -> Updates:
+        if read is None:  # a call that no page makes: nothing was uploaded before
+            raise Refusal("There is no photo: upload one first.")
         put = self._studio.run(photos.put_photo, self._studio.enter(session), read.whole, read.box)
         return self._with_photo(put, read.label, read.told, found=read.box)
 
@@ -236,9 +239,11 @@ class _Arrivals:
             return _Read(whole, box, None, _as_sentence(nobody))
         return _Read(whole, box, parsed.label, "Parsed anew in this frame.")
 
-    def on_frame(self, session: Session, canvas: str | None, read: _Read) -> Updates:
+    def on_frame(self, session: Session, canvas: str | None, read: _Read | None) -> Updates:
         labels, size = self._studio.labels, self._studio.size
-        if session.photo is None or session.photo.whole.digest != read.whole.digest or read.box is None:
+        if session.photo is None or read is None or read.box is None:
+            return {self._panel.status: "Another photo has come meanwhile."}
+        if session.photo.whole.digest != read.whole.digest:
             return {self._panel.status: "Another photo has come meanwhile."}
         if not read.carries_map:
             return self._framed(photos.move_frame(session, read.box, size), read.label, read.told)
