@@ -48,7 +48,7 @@ class Signer:
         ValueError: for a secret that is too short.
     """
 
-    def __init__(self, path: Path, secret: str = "") -> None:
+    def __init__(self, path: Path, secret: str | None = None) -> None:
         if secret and len(secret) < _LEAST_SECRET:
             raise ValueError(
                 f"{SECRET} has {len(secret)} characters; it must have {_LEAST_SECRET} at least, drawn at random."
