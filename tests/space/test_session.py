@@ -111,6 +111,8 @@ def test_locked_classes_keep_their_codes(pipeline: GroupDNetPipeline, opened: Se
         sessions.lock(opened, FIGURE_LABELS, FIGURE_LABELS.names)
     with pytest.raises(ValueError, match="did you mean 'hair'"):
         sessions.lock(opened, FIGURE_LABELS, ["hairs"])
+    with pytest.raises(ValueError, match="must be a list of their names"):
+        sessions.lock(opened, FIGURE_LABELS, 5)  # type: ignore[arg-type]
 
 
 def test_keep_other_pixels_changes_nothing_outside_and_ramps_up_inside() -> None:

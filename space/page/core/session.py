@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -220,12 +220,14 @@ def go_to(session: Session, index: int) -> Session:
     )
 
 
-def lock(session: Session, labels: LabelSet, classes: Iterable[str | int]) -> Session:
+def lock(session: Session, labels: LabelSet, classes: Sequence[str | int]) -> Session:
     """Lock exactly these classes from now on.
 
     Raises:
-        ValueError: for an unknown class, and if no class would be left to draw.
+        ValueError: for an unknown class, for anything but a list of them, and if no class would be left to draw.
     """
+    if not isinstance(classes, (list, tuple)):
+        raise ValueError('the locked classes must be a list of their names, such as ["hair"].')
     ids = sorted(labels.ids_of(classes))
     if len(ids) == len(labels):
         raise ValueError("all classes would be locked: leave at least one to draw.")

@@ -123,9 +123,9 @@ def _check_type(block: Any, value: Any, is_public: bool) -> None:
         if value is not None and not isinstance(value, bool):
             wanted = "true or false"
     elif isinstance(block, (gr.File, gr.UploadButton)):
-        if value is None and is_public:
+        if value is None:
             raise ValueError(f"the {name} is missing: {_UPLOAD_FIRST}.")
-        if value is not None and not is_file_obj_with_meta(value):
+        if not is_file_obj_with_meta(value):
             wanted = f'a file, {{"path": ..., "meta": {{"_type": "gradio.FileData"}}}}: {_UPLOAD_FIRST}'
     if wanted:
         meant = block.info if is_public and getattr(block, "info", None) else wanted
@@ -141,4 +141,6 @@ def _is_number(value: Any) -> bool:
 
 def _name(block: Any) -> str:
     """Return what a value is called: in calls of programs, its parameter."""
+    if isinstance(block, gr.UploadButton):  # whose label says what it does
+        return "file"
     return str(getattr(block, "label", None) or "value")
