@@ -182,3 +182,22 @@ def test_the_server_asks_no_other(open_page: OpenPage) -> None:
         is_done, answer = Stranger(page).call("/edit", file)
         assert not is_done
         assert is_sentence(answer["error"]), answer
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "sentence"),
+    [
+        (b'"' + b"a" * (49 << 20) + b'"', 413, "The call is larger than 48 MiB"),
+        (b"0," * 20_000 + b"0", 400, "The call holds more than 10000 values."),
+        (b"[" * 100 + b"]" * 100, 400, "The call nests more than 32 deep."),
+        (rb'"\ud800"', 400, "The call holds a text that is no Unicode"),
+        (b"1" * 30, 400, "The call holds a whole number of more than 64 bits."),
+    ],
+    ids=["bytes", "values", "depth", "surrogate", "number"],
+)
+def test_calls_are_bounded(open_page: OpenPage, values: bytes, status: int, sentence: str) -> None:
+    stranger = Stranger(open_page.address)
+    told = stranger.ask(f"{API}call/sample", b'{"data": [' + values + b"]}")
+    assert told[0] == status
+    assert sentence_of(told[1]).startswith(sentence)
+    assert stranger.call("/sample", 1)[0]
