@@ -19,8 +19,7 @@ from torch import Tensor
 from groupdnet_hub.config.names import check_class_names
 from groupdnet_hub.config.validation import MAX_CLASSES
 from groupdnet_hub.hub.files import find_extra
-from groupdnet_hub.hub.weights import check_tensors
-from groupdnet_hub.io.finite import check_finite
+from groupdnet_hub.hub.weights import check_tensors, read_tensors
 from groupdnet_hub.io.strict_json import parse_json
 from groupdnet_hub.io.tensors import header_limit, open_tensors
 
@@ -115,9 +114,4 @@ def read_discriminator(path: Path, source: str, wanted: Mapping[str, Tensor]) ->
     described = f"{path.name} of {source}"
     with open_tensors(path, described, header_limit(wanted)) as file:
         check_tensors(file, wanted, f"{described} does not fit the discriminator that it names")
-        tensors = {}
-        for key, value in wanted.items():
-            found = file.read(key)
-            check_finite(key, found, described, torch.float32)
-            tensors[key] = found.to(torch.float32 if value.is_floating_point() else None, copy=True)
-        return tensors
+        return read_tensors(file, wanted, described, torch.float32)

@@ -77,13 +77,7 @@ def read_weights(
             raise ValueError(
                 f"{described} mixes the types {', '.join(precisions)}: name the dtype to load it in, not 'auto'"
             )
-        # safetensors maps the file into memory: without a copy, a change of the file would change the model.
-        tensors = {}
-        for key, value in wanted.items():
-            found = file.read(key)
-            check_finite(key, found, described, dtype)
-            tensors[key] = found.to(dtype if value.is_floating_point() else None, copy=True)
-        return tensors
+        return read_tensors(file, wanted, described, dtype)
 
 
 def check_tensors(file: TensorFile, wanted: Mapping[str, Tensor], refusal: str) -> None:
@@ -102,6 +96,29 @@ def check_tensors(file: TensorFile, wanted: Mapping[str, Tensor], refusal: str) 
         more = len(problems) - _SHOWN_PROBLEMS
         shown = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f", and {more} more" if more > 0 else "")
         raise ValueError(f"{refusal}: {shown}")
+
+
+def read_tensors(
+    file: TensorFile, wanted: Mapping[str, Tensor], described: str, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """Return copies of the tensors of a file that :func:`check_tensors` let pass.
+
+    Args:
+        file: open file.
+        wanted: tensors that it has.
+        described: name of the file in messages.
+        dtype: precision of floating-point tensors, or None for that of the file.
+
+    Raises:
+        ValueError: for values that are not finite in that precision.
+    """
+    tensors = {}
+    for key, value in wanted.items():
+        found = file.read(key)
+        check_finite(key, found, described, dtype)
+        # safetensors maps the file into memory: without a copy, a change of the file would change the model.
+        tensors[key] = found.to(dtype if value.is_floating_point() else None, copy=True)
+    return tensors
 
 
 def _problems(
