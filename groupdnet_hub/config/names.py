@@ -41,9 +41,9 @@ def check_class_names(names: Sequence[Any], what: str) -> None:
         raise ValueError(f"{what} holds {', '.join(map(shown, twice[:5]))} more than once")
 
 
-def readable(name: str) -> str:
-    """Return a name that may be anything for a message: cut to 40 characters, and what cannot be printed escaped."""
-    cut = name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 3]}..."
+def readable(text: str, longest: int = _NAME_LENGTH) -> str:
+    """Return a text that may be anything for a message: cut to ``longest``, and what cannot be printed escaped."""
+    cut = text if len(text) <= longest else f"{text[: longest - 3]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
 

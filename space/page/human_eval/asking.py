@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 
+from ..server.crowds.limits import whole_number
 from ..server.crowds.rates import Allowance
 from .evaluation import Evaluation
 from .signing import Asked, Signer
@@ -27,9 +28,7 @@ def raters_from_environment(environment: Mapping[str, str] = os.environ) -> int:
         ValueError: for what is no whole number from 1 on.
     """
     text = environment.get(RATERS_PER_HOUR, "").strip() or str(_DEFAULT_RATERS)
-    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
-        raise ValueError(f"{RATERS_PER_HOUR} is {text[:40]!r}; it must be a whole number from 1 on.")
-    return int(text)
+    return whole_number(RATERS_PER_HOUR, text, "a whole number from 1 on", least=1, most_digits=6)
 
 
 class Interview:

@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Navbar
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from groupdnet_hub.io.atomic import atomic_write
@@ -23,6 +23,7 @@ from groupdnet_hub.io.atomic import atomic_write
 from ..core.refusal import Refusal
 from ..server.crowds.addresses import address_of, address_of_call
 from ..server.crowds.rates import Allowance
+from ..server.refusals.answers import refusal
 from .answers import Answers, AnswersError, Score
 from .signing import Signer
 
@@ -154,7 +155,7 @@ def csv_route(answers: Answers, signer: Signer, key: ResultsKey) -> Route:
                 status, sentence = 503, str(error)
         if sentence:
             headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-            return JSONResponse({"detail": sentence, "error": sentence}, status, headers)
+            return refusal(status, sentence, headers)
         return Response(text, media_type="text/csv", headers={"Cache-Control": "no-store"})
 
     return Route(CSV_ADDRESS, answer)

@@ -67,7 +67,7 @@ class Signer:
 
     def new_rater(self) -> str:
         """Return the signed name of a new rater."""
-        return self._signed("rater", secrets.token_hex(16))
+        return self.sign_rater(secrets.token_hex(16))
 
     def rater(self, signed: object) -> str | None:
         """Return the name that was signed; None for anything else."""

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .crowds.limits import whole_number
+
 LIMIT = "GROUPDNET_TEMP_MIB"
 _DEFAULT_MIB, _LEAST_MIB = 1024, 128
 _PREFIX, _LOCK = "groupdnet-page-", ".lock"
@@ -31,11 +33,8 @@ def limit_from_environment(environment: Mapping[str, str] = os.environ) -> int:
         ValueError: for what is no whole number of MiB, or too few for a few uploads.
     """
     text = environment.get(LIMIT, "").strip() or str(_DEFAULT_MIB)
-    if not text.isdecimal() or len(text) > 9 or int(text) < _LEAST_MIB:
-        raise ValueError(
-            f"{LIMIT} is {text[:40]!r}; it must be a whole number of MiB from {_LEAST_MIB} on, such as {_DEFAULT_MIB}."
-        )
-    return int(text) << 20
+    wanted = f"a whole number of MiB from {_LEAST_MIB} on, such as {_DEFAULT_MIB}"
+    return whole_number(LIMIT, text, wanted, _LEAST_MIB) << 20
 
 
 class TemporaryRoot:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
@@ -28,7 +28,6 @@ from ..core.photo_reading.frames import checked_frame, scaled
 from ..core.photo_reading.parser import why_no_parser
 from ..core.redraw import candidates as choices
 from ..core.redraw.colour_wish import PIECE, Granted
-from ..core.refusal import Refusal
 from ..core.served_files import served_file, served_picture
 from ..core.session import CURRENT, MAX_SEED, Session, checked_seed
 from ..core.studio import Studio
@@ -64,8 +63,7 @@ def add_endpoints_page(studio: Studio) -> None:
     def add(action: Callable[..., Answer], *outputs: Any) -> None:
         @functools.wraps(action)
         def on_call(session: Session, *arguments: Any) -> Answer:
-            with _for_programs():
-                changed, *answer = refusing(action)(studio, studio.enter(session), *arguments)
+            changed, *answer = refusing(action)(studio, studio.enter(session), *arguments)
             return changed, *(_served(studio, part) for part in answer)
 
         # gradio reads the names of the parameters from it; the studio is none of them.
@@ -256,15 +254,14 @@ def _film_of(studio: Studio) -> Callable[..., Awaitable[str]]:
         progress: gr.Progress = gr.Progress(),  # noqa: B008  (gradio finds it by its default)
     ) -> str:
         """Answer with the file of a film between two looks; ``whole``: over the full range."""
-        with _for_programs():
-            names = None if classes is None else refusing(_checked_names)(classes)
-            wanted = refusing(Film)(first, second, names, kind, whole)
-            steps = refusing(studio.films.make)(str(request.session_hash), studio.enter(session), wanted)
-            async with aclosing(steps):
-                async for step in steps:
-                    if step.path is not None:
-                        return str(step.path)
-                    progress((step.drawn, step.total), desc="Drawing", unit="pictures")
+        names = None if classes is None else refusing(_checked_names)(classes)
+        wanted = refusing(Film)(first, second, names, kind, whole)
+        steps = refusing(studio.films.make)(str(request.session_hash), studio.enter(session), wanted)
+        async with aclosing(steps):
+            async for step in steps:
+                if step.path is not None:
+                    return str(step.path)
+                progress((step.drawn, step.total), desc="Drawing", unit="pictures")
         raise gr.Error("The film was stopped.", print_exception=False)
 
     return film
@@ -320,15 +317,6 @@ def _chosen_frame(studio: Studio, whole: WholePhoto, box: list[float] | None) ->
 
 def _in_file(box: Box, whole: WholePhoto, size: tuple[int, int]) -> Box:
     return scaled(box, whole.full_size[0] / whole.picture.width, size[0] / size[1])
-
-
-@contextmanager
-def _for_programs() -> Iterator[None]:
-    """Raise a refusal's sentence as it is: programs show no HTML."""
-    try:
-        yield
-    except Refusal as refusal:
-        raise refusal.for_programs() from None
 
 
 def _answer(session: Session, message: str) -> Answer:

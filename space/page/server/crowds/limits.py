@@ -65,12 +65,27 @@ class Limits:
             text = environment.get(variable(one.name), "").strip()
             if not text:
                 continue
-            if not text.isdecimal() or len(text) > 9:
-                raise ValueError(
-                    f"{variable(one.name)} is {text[:40]!r}; it must be a whole number, such as {one.default}."
-                )
-            given[one.name] = int(text)
+            wanted = f"a whole number, such as {one.default}"
+            given[one.name] = whole_number(variable(one.name), text, wanted)
         return cls(**given)
+
+
+def whole_number(variable: str, text: str, wanted: str, least: int = 0, most_digits: int = 9) -> int:
+    """Return what an environment variable sets.
+
+    Args:
+        variable: its name.
+        text: its value.
+        wanted: what it must be, in messages.
+        least: smallest number that it may be.
+        most_digits: of the number.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    if not text.isdecimal() or len(text) > most_digits or int(text) < least:
+        raise ValueError(f"{variable} is {text[:40]!r}; it must be {wanted}.")
+    return int(text)
 
 
 def variable(name: str) -> str:

@@ -8,9 +8,9 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..refusals.answers import refusal
 from .addresses import note_address
 from .limits import Limits, variable
 
@@ -121,5 +121,4 @@ async def refuse(
         wait: seconds after which it may be tried again, if that is all it takes.
     """
     headers = {"X-Content-Type-Options": "nosniff"} | ({"Retry-After": str(wait)} if wait else {})
-    answer = JSONResponse({"detail": sentence, "error": sentence}, status, headers)
-    await answer(scope, receive, send)
+    await refusal(status, sentence, headers)(scope, receive, send)

@@ -15,20 +15,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .calls import FAULT, FAULTS
 from .lines import one_line
-from .requests import NoSessionError
+from .requests import FILE, NO_FILE, NOT_HERE, NOT_JSON, NoSessionError
 
 _DIRECT = ("/gradio_api/run/", "/gradio_api/api/")
-_FILE, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
+_UPLOAD = "/gradio_api/upload"
 _LONGEST = 1000
 _NO_FORM = "The upload cannot be read: send a form (multipart/form-data) with files in its field files."
-_NO_FILE = "There is no such file here."
-_NOT_HERE = "This page has nothing at this address."
-_NOT_JSON = "The call is not JSON that can be read."
 # What starlette, FastAPI and gradio say.
 _IN_WORDS = {
-    "Not Found": _NOT_HERE,
-    "Forbidden": _NOT_HERE,
-    "There was an error parsing the body": _NOT_JSON,
+    "Not Found": NOT_HERE,
+    "Forbidden": NOT_HERE,
+    "There was an error parsing the body": NOT_JSON,
     "Session hash not found.": "The call names no session: send a session_hash.",
 }
 _NO_SESSION = "This session is not here any more: reload the page."
@@ -95,8 +92,8 @@ class Sentences:
 
 async def _refused(request: Request, error: HTTPException) -> Response:
     path, told = request.url.path, error.detail
-    if path.startswith(_FILE):
-        told = _NO_FILE
+    if path.startswith(FILE):
+        told = NO_FILE
     elif path.rstrip("/") == _UPLOAD and error.status_code == 400:
         told = _NO_FORM
     elif error.status_code == 405:

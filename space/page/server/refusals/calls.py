@@ -49,8 +49,7 @@ class CheckedBlocks(gr.Blocks):
                 raise gr.Error(told[:1].upper() + told[1:]) from None
             return await super().process_api(function, values, *arguments, **options)
         except Refusal as refusal:
-            refusal.message = one_line(refusal.message, _LONGEST)
-            raise
+            raise _error(refusal.sentence, function) from None
         except gr.Error as error:
             raise _error(error.message, function) from None
         except (ComponentProcessingError, InvalidPathError, ValidationError) as error:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from groupdnet_hub.config.names import readable
+
 _LONGEST = 300
 _DEEPEST = 20
 # Of each level, so that many refusals do not hide a fault.
@@ -26,9 +28,7 @@ _OF_UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 def one_line(text: object, longest: int = _LONGEST) -> str:
     """Return a text without line breaks, control, bidirectional or surrogate characters, at most so long."""
-    whole = str(text)
-    cut = whole if len(whole) <= longest else whole[: longest - 3] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return readable(str(text), longest)
 
 
 class BoundedLog(logging.Handler):

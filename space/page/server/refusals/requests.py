@@ -26,8 +26,11 @@ _JOIN, _BY_NAMES = f"{_API}/queue/join", f"{_API}/call/v2/{{api_name}}"
 _CALLS = (f"{_API}/call/{{api_name}}", f"{_API}/run/{{api_name}}", f"{_API}/api/{{api_name}}")
 _ANSWERS = (f"{_API}/call/{{api_name}}/{{event_id}}", f"{_API}/call/v2/{{api_name}}/{{event_id}}")
 _STREAM = f"{_API}/queue/data"
-_FILE = f"{_API}/file="
+FILE = f"{_API}/file="
 _LARGEST = 2**63 - 1
+NO_FILE = "There is no such file here."
+NOT_HERE = "This page has nothing at this address."
+NOT_JSON = "The call is not JSON that can be read."
 
 Check = Callable[[Request], Awaitable[None]]
 
@@ -46,11 +49,11 @@ def checks(page: Blocks) -> Check:
     async def check(request: Request) -> None:
         path = request.scope["route"].path.rstrip("/")
         if is_off(path):
-            raise HTTPException(404, "This page has nothing at this address.")
-        if path.startswith(_FILE):
+            raise HTTPException(404, NOT_HERE)
+        if path.startswith(FILE):
             named = request.path_params["path_or_url"]
             if "://" in named or "\0" in named:
-                raise HTTPException(404, "There is no such file here.")
+                raise HTTPException(404, NO_FILE)
         elif path in (_JOIN, _BY_NAMES, *_CALLS) and request.method == "POST":
             await _check_call(request, path, page, endpoints)
         elif path in _ANSWERS and not _is_known(page, request.path_params["event_id"]):
@@ -102,7 +105,7 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         body = await request.json()
     except (ValueError, RecursionError):  # no UTF-8, numbers of thousands of digits, thousands of brackets
-        raise HTTPException(400, "The call is not JSON that can be read.") from None
+        raise HTTPException(400, NOT_JSON) from None
     if not isinstance(body, dict):
         raise HTTPException(400, f"The call is {shown(body)}: it must be an object with a list, data.")
     try:
