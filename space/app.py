@@ -23,6 +23,7 @@ try:
     from gradio.components import Navbar
     from page.core import gpu  # noqa: F401  (before torch is imported by anything else)
     from starlette.middleware import Middleware
+    from starlette.routing import BaseRoute
 
     import groupdnet_hub  # noqa: F401
 except ModuleNotFoundError as error:
@@ -46,7 +47,7 @@ from page.human_eval.signing import Signer
 from page.server.allocator import keep_memory_flat
 from page.server.crowds.guards import guard
 from page.server.crowds.limits import Limits
-from page.server.disk import keep_files_in_one_folder
+from page.server.disk import TemporaryRoot, keep_files_in_one_folder
 from page.server.headers import SafeHeaders, frame_ancestors
 from page.server.link_preview import preview_picture, preview_routes, with_preview
 from page.server.preloads import with_preloads
@@ -199,13 +200,10 @@ def main(argv: Sequence[str] = ()) -> None:
             return
     except (ValueError, OSError) as error:
         sys.exit(f"The answers cannot be exported: {error}" if exported else str(error))
-    keep_memory_flat()
-    keep_log_bounded()
     try:
         limits, framed_by = Limits.from_environment(), frame_ancestors()
         results_key, raters_per_hour = ResultsKey.from_environment(), raters_from_environment()
-        root = keep_files_in_one_folder()
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         sys.exit(f"The page cannot be served: {error}")
     try:
         studio = open_studio()
@@ -216,16 +214,46 @@ def main(argv: Sequence[str] = ()) -> None:
         sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")
     except (ValueError, OSError) as error:
         sys.exit(f"The model cannot be loaded: {error}")
+    keep_memory_flat()
+    try:
+        with keep_log_bounded(), keep_files_in_one_folder() as root:
+            page = build_page(studio, Interview(evaluation, signer, raters_per_hour), more, results_key)
+            # A failure is told to the visitor who asks for the first picture as well.
+            threading.Thread(target=studio.warm_up, daemon=True).start()
+            serve(page, studio, limits, framed_by, root, csv_route(answers, signer, results_key))
+    except (ValueError, OSError) as error:
+        sys.exit(f"The page cannot be served: {error}")
+
+
+def serve(
+    page: gr.Blocks,
+    studio: Studio,
+    limits: Limits,
+    framed_by: tuple[str, ...],
+    root: TemporaryRoot,
+    *routes: BaseRoute,
+) -> None:
+    """Serve a page until the process is told to end.
+
+    Args:
+        page: see :func:`build_page`.
+        studio: the one that the page opens with.
+        limits: what visitors may ask for.
+        framed_by: who may show the page in theirs.
+        root: where uploads and pictures go.
+        routes: further ones than the page's.
+
+    Raises:
+        ValueError: for what is no port number.
+        OSError: if the port cannot be listened at.
+    """
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     if not port.isdecimal():
-        sys.exit(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
-    page = build_page(studio, Interview(evaluation, signer, raters_per_hour), more, results_key)
+        raise ValueError(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
     # Calls that pass the queue by would change a session at once.
     page.queue(max_size=limits.queue, api_open=False)
     guards = guard(page, limits, work_bytes, FILMS["concurrency_id"])
     picture = preview_picture()
-    # A failure is told to the visitor who asks for the first picture as well.
-    threading.Thread(target=studio.warm_up, daemon=True).start()
     try:
         page.launch(
             server_name=os.environ.get("GRADIO_SERVER_NAME"),
@@ -238,7 +266,7 @@ def main(argv: Sequence[str] = ()) -> None:
             max_file_size="40mb",
             ssr_mode=False,
             app_kwargs={
-                "routes": [*preview_routes(picture), csv_route(answers, signer, results_key)],
+                "routes": [*preview_routes(picture), *routes],
                 "lifespan": guards.lifespan,
                 # Which lists gradio's routes, for other pages than this one.
                 "openapi_url": None,
@@ -254,7 +282,7 @@ def main(argv: Sequence[str] = ()) -> None:
             },
         )
     except OSError as error:
-        sys.exit(f"The page cannot be served: {error} (GRADIO_SERVER_PORT chooses the port)")
+        raise OSError(f"{error} (GRADIO_SERVER_PORT chooses the port)") from error
 
 
 if __name__ == "__main__":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("filelock", reason="the page needs gradio, which brings it")
-from page.server.disk import LIMIT, TemporaryRoot, limit_from_environment
+from page.server.disk import LIMIT, TemporaryRoot, keep_files_in_one_folder, limit_from_environment
+from page.server.refusals.lines import keep_log_bounded
 
 MIB = 1 << 20
 HOLD = (
@@ -115,3 +119,26 @@ def test_a_limit_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"{LIMIT} is .*a whole number of MiB from 128 on"):
         limit_from_environment({LIMIT: text})
     assert limit_from_environment({}) == 1024 * MIB
+
+
+def test_the_process_is_as_before_once_no_page_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    before = (
+        os.environ.copy(),
+        tempfile.tempdir,
+        signal.getsignal(signal.SIGTERM),
+        logging.getLogger().handlers[:],
+    )
+    with keep_log_bounded(), keep_files_in_one_folder() as root:
+        assert Path(tempfile.gettempdir()) == Path(os.environ["GRADIO_TEMP_DIR"]) == root.folder
+        assert root.folder.parent == tmp_path
+        assert signal.getsignal(signal.SIGTERM) is not before[2]
+    assert before == (
+        os.environ.copy(),
+        tempfile.tempdir,
+        signal.getsignal(signal.SIGTERM),
+        logging.getLogger().handlers,
+    )
+    root.remove()

@@ -96,11 +96,12 @@ class TemporaryRoot:
                     os.rmdir(folder)
 
 
-def keep_files_in_one_folder() -> TemporaryRoot:
-    """Make the folder of this process, put all temporary files of gradio and of the page there, and keep it bounded.
+@contextlib.contextmanager
+def keep_files_in_one_folder() -> Iterator[TemporaryRoot]:
+    """Put all temporary files of gradio and of the page in a folder of this process, and keep it bounded meanwhile.
 
     It is made in ``GRADIO_TEMP_DIR``, or else in the system's temporary folder, and removed at the end of the process,
-    also after SIGTERM. Call it in the main thread, before any component is made.
+    also after SIGTERM. Enter it in the main thread, before any component is made.
 
     Raises:
         ValueError: for a limit that is none.
@@ -110,16 +111,30 @@ def keep_files_in_one_folder() -> TemporaryRoot:
     root = TemporaryRoot(Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()), limit)
     # After all threads that draw have ended.
     atexit.register(root.remove)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(root.folder)
+    before = (
+        tempfile.tempdir,
+        {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_EXAMPLES_CACHE")},
+    )
+    terminate = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"] = str(root.folder)
     os.environ["GRADIO_EXAMPLES_CACHE"] = str(root.folder / "examples")
-    threading.Thread(target=_keep_tidy, args=(root,), daemon=True).start()
-    return root
+    ended = threading.Event()
+    threading.Thread(target=_keep_tidy, args=(root, ended), daemon=True).start()
+    try:
+        yield root
+    finally:
+        ended.set()
+        signal.signal(signal.SIGTERM, terminate)
+        tempfile.tempdir, variables = before
+        for name, value in variables.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def _keep_tidy(root: TemporaryRoot) -> None:
-    while True:
-        time.sleep(_PERIOD)
+def _keep_tidy(root: TemporaryRoot, ended: threading.Event) -> None:
+    while not ended.wait(_PERIOD):
         with contextlib.suppress(OSError):
             root.tidy()
 

@@ -6,12 +6,13 @@ nor passes for lines of ours. A fault of ours leaves its trace the first time.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -90,9 +91,16 @@ class BoundedLog(logging.Handler):
         self._lines.clear()
 
 
-def keep_log_bounded() -> None:
-    """Write all that is logged through one :class:`BoundedLog`, that of the server too."""
+@contextlib.contextmanager
+def keep_log_bounded() -> Iterator[None]:
+    """Write all that is logged meanwhile through one :class:`BoundedLog`, that of the server too."""
     log = BoundedLog()
     logging.getLogger().addHandler(log)
     for name in _OF_UVICORN:
         logging.getLogger(name).addFilter(log.takes)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(log)
+        for name in _OF_UVICORN:
+            logging.getLogger(name).removeFilter(log.takes)
