@@ -99,15 +99,25 @@ class CostLimits:
                 f"{self.memory_gb:g}: take fewer or smaller models, or raise it by {_variable('memory_gb')}"
             )
 
+    def how_to_raise(self, name: str, enough: int) -> str:
+        """Return how a limit is raised, as the end of a refusal.
+
+        Args:
+            name: of the limit.
+            enough: what it would have to be.
+        """
+        # The page draws no larger pictures, whatever the variable says.
+        where = "scripts" if name == "pixels" and enough > MAX_PIXELS else "scripts and page"
+        return (
+            "If you trust it and have as much, raise the limit: "
+            f"limits=CostLimits({name}={enough}) in Python, {_variable(name)}={enough} for {where}"
+        )
+
     def _refuse(self, name: str, asked: str, value: float, source: str) -> None:
         limit = getattr(self, name)
         if value > limit:
-            enough = math.ceil(value)
-            raise ValueError(
-                f"{source} asks for {asked}, and the limit is {limit:,.10g}. If you trust it and have as much, "
-                f"raise the limit: limits=CostLimits({name}={enough}) in Python, {_variable(name)}={enough} for "
-                "scripts and page"
-            )
+            raised = self.how_to_raise(name, math.ceil(value))
+            raise ValueError(f"{source} asks for {asked}, and the limit is {limit:,.10g}. {raised}")
 
 
 # For models that a run has made itself.
