@@ -75,7 +75,18 @@ class CostLimits:
         """
         height, width = config.image_size
         self._refuse("pixels", f"pictures of {height}x{width}", height * width, source)
-        cost = config.cost
+        self.check_cost(config.cost, source)
+
+    def check_cost(self, cost: Cost, source: str) -> None:
+        """Refuse what costs more, as :meth:`check` does.
+
+        Args:
+            cost: of a picture.
+            source: folder or Hub id in messages.
+
+        Raises:
+            ValueError: with the cost, the limit, and how it is raised.
+        """
         memory = cost.memory_bytes / _GIB
         self._refuse("memory_gb", f"{memory:,.1f} GiB of memory for a picture", memory, source)
         work = cost.macs / _TERA
