@@ -188,5 +188,5 @@ def test_5000_wrong_calls_leave_a_short_log(open_page: OpenPage, stranger: Stran
     before = open_page.log.stat().st_size
     for name, values, _ in wrong_calls(endpoints, 5000, seed=30):
         stranger.call(name, *values)
-    # 60 lines a minute of a level, each of at most some 400 characters.
+    # 60 lines of a level at once, and one a minute after that, each of at most 500 bytes.
     assert open_page.log.stat().st_size - before < 500_000
