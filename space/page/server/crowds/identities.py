@@ -108,14 +108,19 @@ def _too_short(name: str) -> str:
 
 
 def _token(scope: Scope) -> str:
-    """Return the token that a browser was sent; empty for none, and for what was not drawn here."""
+    """Return the token that a browser was sent first; empty for none, and for what was not drawn here.
+
+    One that opened two pages at once was sent two. Browsers send the cookie first that they have had for longest, so
+    that a page keeps its session when the next one brings another token.
+    """
     cookies: SimpleCookie = SimpleCookie()
     try:
         cookies.load(Headers(scope=scope).get("cookie", "")[:8192])
     except CookieError:
         return ""
-    found = cookies.get(_cookie_name(scope))
-    return found.value if found is not None and len(found.value) == _TOKEN_LENGTH else ""
+    named = _cookie_name(scope)
+    tokens = (one.value for name, one in cookies.items() if name.startswith(named))
+    return next((token for token in tokens if len(token) == _TOKEN_LENGTH), "")
 
 
 def _with_cookie(scope: Scope, send: Send) -> Send:
@@ -128,7 +133,9 @@ def _with_cookie(scope: Scope, send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             if headers.get("content-type", "").startswith("text/html"):
-                cookie = f"{_cookie_name(scope)}={secrets.token_urlsafe(32)}; Path=/; HttpOnly; {kind}"
+                # Two that come at once are both kept, since each has a name of its own.
+                name = f"{_cookie_name(scope)}{secrets.token_hex(4)}"
+                cookie = f"{name}={secrets.token_urlsafe(32)}; Path=/; HttpOnly; {kind}"
                 headers.append("Set-Cookie", cookie)
         await send(message)
 
@@ -136,8 +143,8 @@ def _with_cookie(scope: Scope, send: Send) -> Send:
 
 
 def _cookie_name(scope: Scope) -> str:
-    """Return the name; by the prefix browsers make sure that no other host has set it."""
-    return f"__Host-{COOKIE}" if _is_secure(scope) else COOKIE
+    """Return how the name begins; by the prefix browsers make sure that no other host has set it."""
+    return f"__Host-{COOKIE}-" if _is_secure(scope) else f"{COOKIE}-"
 
 
 def _is_secure(scope: Scope) -> bool:
