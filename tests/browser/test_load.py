@@ -17,6 +17,7 @@ from PIL import Image
 
 from groupdnet_hub import GroupDNetPipeline
 from tests.browser.conftest import serve
+from tests.helpers.resident_memory import resident_mib
 from tests.helpers.shared_data import ROOT
 
 pytestmark = pytest.mark.browser
@@ -95,12 +96,6 @@ class Visitor:
         return own == self.session.names
 
 
-def memory(process: int) -> float:
-    """MiB that a process holds."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
-
-
 def visit(
     server: tuple[str, int], model_folder: Path, examples: Path, folder: Path, *calls: int
 ) -> list[float]:
@@ -115,7 +110,7 @@ def visit(
         for part in calls:
             right = list(pool.map(lambda visitor, n=part: visitor.calls(n), visitors))
             assert right == [part] * CLIENTS
-            held.append(memory(process))
+            held.append(resident_mib(process))
     return held
 
 

@@ -17,10 +17,13 @@ class Stranger:
 
     Args:
         page: the page's address.
+        session: what it calls its session; a random name by default.
+        headers: of all its requests.
     """
 
-    def __init__(self, page: str) -> None:
-        self.session = str(uuid.uuid4())
+    def __init__(self, page: str, session: str = "", headers: Mapping[str, str] | None = None) -> None:
+        self.session = session or str(uuid.uuid4())
+        self.headers = dict(headers or {})
         self._line = http.client.HTTPConnection(urlsplit(page).netloc, timeout=60)
 
     def ask(
@@ -32,7 +35,8 @@ class Stranger:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, str]:
         """Send a request as it stands; return the status and the text of the answer."""
-        sent = {"Content-Type": content_type, **(headers or {})} if body is not None else dict(headers or {})
+        kind = {} if body is None else {"Content-Type": content_type}
+        sent = {**kind, **self.headers, **(headers or {})}
         try:
             self._line.request(method or ("GET" if body is None else "POST"), path, body, sent)
             answer = self._line.getresponse()
@@ -65,6 +69,19 @@ class Stranger:
         if status != 200:
             return False, {"status": status, **json.loads(text)}
         return self._told(self.ask(f"{API}queue/data?session_hash={self.session}"))
+
+    def looks(self) -> list[str]:
+        """Return the names of the session's looks, without those that every visitor has."""
+        done, answer = self.call("/looks")
+        assert done, answer
+        return [name for name in answer[0] if not name.startswith("example")]
+
+    def stream(self) -> str:
+        """Return what is told to the session by its name; nothing but an error, if there is none."""
+        try:
+            return self.ask(f"{API}queue/data?session_hash={self.session}")[1]
+        except http.client.IncompleteRead as broken:
+            return broken.partial.decode()
 
     @staticmethod
     def _told(answer: tuple[int, str]) -> tuple[bool, Any]:
