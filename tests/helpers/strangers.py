@@ -6,6 +6,7 @@ import http.client
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ API = "/gradio_api/"
 
 
 class Stranger:
-    """One connection, kept open, and one session.
+    """One session, each of whose requests has a connection of its own: servers close those that were idle.
 
     Args:
         page: the page's address.
@@ -24,7 +25,7 @@ class Stranger:
     def __init__(self, page: str, session: str = "", headers: Mapping[str, str] | None = None) -> None:
         self.session = session or str(uuid.uuid4())
         self.headers = dict(headers or {})
-        self._line = http.client.HTTPConnection(urlsplit(page).netloc, timeout=60)
+        self._host = urlsplit(page).netloc
 
     def ask(
         self,
@@ -37,13 +38,10 @@ class Stranger:
         """Send a request as it stands; return the status and the text of the answer."""
         kind = {} if body is None else {"Content-Type": content_type}
         sent = {**kind, **self.headers, **(headers or {})}
-        try:
-            self._line.request(method or ("GET" if body is None else "POST"), path, body, sent)
-            answer = self._line.getresponse()
+        with closing(http.client.HTTPConnection(self._host, timeout=60)) as line:
+            line.request(method or ("GET" if body is None else "POST"), path, body, sent)
+            answer = line.getresponse()
             return answer.status, answer.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException):
-            self._line.close()
-            raise
 
     def post(self, path: str, content: Any) -> tuple[int, str]:
         """Send JSON, NaN and half characters included."""
@@ -74,7 +72,7 @@ class Stranger:
         """Return the names of the session's looks, without those that every visitor has."""
         done, answer = self.call("/looks")
         assert done, answer
-        return [name for name in answer[0] if not name.startswith("example")]
+        return [name for name in answer[-1] if not name.startswith("example")]
 
     def stream(self) -> str:
         """Return what is told to the session by its name; nothing but an error, if there is none."""
