@@ -18,6 +18,7 @@ from PIL import Image
 
 from groupdnet_hub import GroupDNetPipeline
 from tests.browser.conftest import serve
+from tests.helpers.resident_memory import resident_mib
 from tests.helpers.shared_data import ROOT
 
 pytestmark = pytest.mark.browser
@@ -96,14 +97,8 @@ class Visitor:
         return own == self.session.names
 
 
-def memory(process: int) -> float:
-    """MiB that a process holds."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
-
-
 class Held(NamedTuple):
-    """What the server's process holds, and what of it is the visitors' own work, in MiB: their looks, kept for undo too.
+    """What the server's process holds, and what of it is the visitors' work, in MiB: looks, kept for undo too.
 
     A page bounds that by itself (``GROUPDNET_SESSIONS_MIB``), so growth is what comes on top.
     """
@@ -131,7 +126,7 @@ def visit(
             right = list(pool.map(lambda visitor, n=part: visitor.calls(n), visitors))
             assert right == [part] * CLIENTS
             work = sum(work_bytes(visitor.session) or 0 for visitor in visitors)
-            held.append(Held(memory(process), work / 2**20))
+            held.append(Held(resident_mib(process), work / 2**20))
     return held
 
 
@@ -150,7 +145,9 @@ def test_memory_does_not_grow(calls: int, tmp_path: Path) -> None:
     with serve(None, None, tmp_path) as server:
         early, end = visit(server, SPACE / "model", SPACE / "examples", tmp_path, tenth, calls - tenth)
     for held, done in ((early, tenth), (end, calls)):
-        print(f"{held.memory:.0f} MiB after {CLIENTS * done} calls, {held.work:.0f} of them the visitors' looks")
+        print(
+            f"{held.memory:.0f} MiB after {CLIENTS * done} calls, {held.work:.0f} of them the visitors' looks"
+        )
     assert end.besides < 1.05 * early.besides
 
 
