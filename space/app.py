@@ -47,7 +47,7 @@ from page.human_eval.signing import Signer
 from page.server.allocator import keep_memory_flat
 from page.server.crowds.guards import guard
 from page.server.crowds.limits import Limits
-from page.server.disk import TemporaryRoot, keep_files_in_one_folder
+from page.server.disk import TemporaryRoot, keep_files_in_one_folder, list_no_files
 from page.server.headers import SafeHeaders, frame_ancestors
 from page.server.link_preview import preview_picture, preview_routes, with_preview
 from page.server.preloads import with_preloads
@@ -56,7 +56,8 @@ from page.server.refusals.calls import CheckedBlocks
 from page.server.refusals.lines import keep_log_bounded
 from page.server.refusals.requests import checks
 from page.server.transfer import LightTransfer
-from page.server.upload_room import UploadRoom
+from page.server.upload_room import UploadRoom, note_parts_of_uploads
+from page.server.uploads import OwnUploads
 from page.ui.endpoints import add_endpoints_page
 from page.ui.events import FILMS
 from page.ui.layout import add_studio
@@ -72,8 +73,6 @@ HERE = Path(__file__).resolve().parent
 MORE_MODELS = HERE / "models"
 # Of the human evaluation: an installed package is not written to.
 ANSWERS = (HERE if is_clone() else Path.cwd()) / "answers.sqlite3"
-# Pictures that were shown are deleted after a day; looked for every hour.
-CACHE_HOUR, CACHE_DAY = 3600, 24 * 3600
 
 
 def open_studio() -> Studio:
@@ -155,7 +154,7 @@ def build_page(
         more: further ones by their addresses, loaded when their pages are visited; only ``studio`` has endpoints.
         results_key: of the results of the interview; by default nobody sees them.
     """
-    with CheckedBlocks(title="GroupDNet", delete_cache=(CACHE_HOUR, CACHE_DAY)) as page:
+    with CheckedBlocks(title="GroupDNet") as page:
         Navbar(main_page_name=MAIN_PAGE)
         add_studio(page, studio)
     for address, other in (more or {}).items():
@@ -216,7 +215,7 @@ def main(argv: Sequence[str] = ()) -> None:
         sys.exit(f"The model cannot be loaded: {error}")
     keep_memory_flat()
     try:
-        with keep_log_bounded(), keep_files_in_one_folder() as root:
+        with keep_log_bounded(), note_parts_of_uploads(), keep_files_in_one_folder() as root:
             page = build_page(studio, Interview(evaluation, signer, raters_per_hour), more, results_key)
             # A failure is told to the visitor who asks for the first picture as well.
             threading.Thread(target=studio.warm_up, daemon=True).start()
@@ -252,6 +251,7 @@ def serve(
         raise ValueError(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
     # Calls that pass the queue by would change a session at once.
     page.queue(max_size=limits.queue, api_open=False)
+    list_no_files(page)
     guards = guard(page, limits, work_bytes, FILMS["concurrency_id"])
     picture = preview_picture()
     try:
@@ -278,6 +278,7 @@ def serve(
                     Middleware(UploadRoom, root=root),
                     Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)]),
                     Middleware(SafeHeaders, framed_by=framed_by),
+                    Middleware(OwnUploads),
                 ],
             },
         )

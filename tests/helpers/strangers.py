@@ -6,6 +6,7 @@ import http.client
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,15 +14,18 @@ API = "/gradio_api/"
 
 
 class Stranger:
-    """One connection, kept open, and one session.
+    """One session, each of whose requests has a connection of its own: servers close those that were idle.
 
     Args:
         page: the page's address.
+        session: what it calls its session; a random name by default.
+        headers: of all its requests.
     """
 
-    def __init__(self, page: str) -> None:
-        self.session = str(uuid.uuid4())
-        self._line = http.client.HTTPConnection(urlsplit(page).netloc, timeout=60)
+    def __init__(self, page: str, session: str = "", headers: Mapping[str, str] | None = None) -> None:
+        self.session = session or str(uuid.uuid4())
+        self.headers = dict(headers or {})
+        self._host = urlsplit(page).netloc
 
     def ask(
         self,
@@ -32,14 +36,12 @@ class Stranger:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, str]:
         """Send a request as it stands; return the status and the text of the answer."""
-        sent = {"Content-Type": content_type, **(headers or {})} if body is not None else dict(headers or {})
-        try:
-            self._line.request(method or ("GET" if body is None else "POST"), path, body, sent)
-            answer = self._line.getresponse()
+        kind = {} if body is None else {"Content-Type": content_type}
+        sent = {**kind, **self.headers, **(headers or {})}
+        with closing(http.client.HTTPConnection(self._host, timeout=60)) as line:
+            line.request(method or ("GET" if body is None else "POST"), path, body, sent)
+            answer = line.getresponse()
             return answer.status, answer.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException):
-            self._line.close()
-            raise
 
     def post(self, path: str, content: Any) -> tuple[int, str]:
         """Send JSON, NaN and half characters included."""
@@ -65,6 +67,19 @@ class Stranger:
         if status != 200:
             return False, {"status": status, **json.loads(text)}
         return self._told(self.ask(f"{API}queue/data?session_hash={self.session}"))
+
+    def looks(self) -> list[str]:
+        """Return the names of the session's looks, without those that every visitor has."""
+        done, answer = self.call("/looks")
+        assert done, answer
+        return [name for name in answer[-1] if not name.startswith("example")]
+
+    def stream(self) -> str:
+        """Return what is told to the session by its name; nothing but an error, if there is none."""
+        try:
+            return self.ask(f"{API}queue/data?session_hash={self.session}")[1]
+        except http.client.IncompleteRead as broken:
+            return broken.partial.decode()
 
     @staticmethod
     def _told(answer: tuple[int, str]) -> tuple[bool, Any]:

@@ -14,8 +14,16 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("filelock", reason="the page needs gradio, which brings it")
-from page.server.disk import LIMIT, TemporaryRoot, keep_files_in_one_folder, limit_from_environment
+from page.server.disk import (
+    LEAST_COUNTED,
+    LIMIT,
+    TemporaryRoot,
+    keep_files_in_one_folder,
+    limit_from_environment,
+)
 from page.server.refusals.lines import keep_log_bounded
+
+from tests.helpers.shared_data import ROOT
 
 MIB = 1 << 20
 HOLD = (
@@ -58,6 +66,32 @@ def test_the_oldest_make_room_and_empty_folders_go(root: TemporaryRoot) -> None:
     assert sorted(path.name for path in root.folder.iterdir()) == ["6", "7"]
 
 
+def test_beyond_the_limit_files_have_less_time(root: TemporaryRoot) -> None:
+    paths = [put(root, str(n), MIB // 2, age=age) for n, age in enumerate((60, 30, 5))]
+    # There is room for none, but none has to go for it; the oldest goes for the limit.
+    assert root.tidy(room=MIB) == MIB
+    assert [path.exists() for path in paths] == [False, True, True]
+    put(root, "3", MIB, age=5)
+    assert root.tidy() == MIB + MIB // 2
+    assert not paths[1].exists()
+
+
+def test_nothing_is_kept_for_more_than_a_day(root: TemporaryRoot) -> None:
+    old, new = put(root, "old", 10, age=25 * 3600), put(root, "new", 10, age=23 * 3600)
+    root.tidy()
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_many_small_files_are_bounded_too_and_what_is_noted_counts(root: TemporaryRoot) -> None:
+    for number in range(32):
+        put(root, str(number), 1, age=1000 - number)
+    assert root.tidy() == root.held == 16 * LEAST_COUNTED == MIB
+    root.note(100)
+    assert root.held == MIB + 100
+    assert root.tidy() == root.held == MIB
+
+
 def test_what_has_just_been_written_stays_and_what_is_open_is_read_to_its_end(root: TemporaryRoot) -> None:
     new, old = put(root, "new", 2 * MIB, age=0), put(root, "old", MIB, age=1000)
     with old.open("rb") as file:
@@ -73,7 +107,7 @@ def test_links_are_removed_not_followed(root: TemporaryRoot, tmp_path: Path) -> 
     (outside / "file").write_bytes(bytes(2 * MIB))
     (root.folder / "folder").symlink_to(outside)
     (root.folder / "link").symlink_to(outside / "file")
-    assert root.tidy() < 1000
+    assert root.tidy() == 2 * LEAST_COUNTED
     root.limit = 0
     root.tidy(grace=-1)
     assert not list(root.folder.iterdir())
@@ -92,6 +126,7 @@ def test_what_a_killed_server_left_is_removed_and_what_others_use_is_not(tmp_pat
     servers = [
         subprocess.Popen(
             [sys.executable, "-c", HOLD, str(tmp_path)],
+            cwd=ROOT / "space",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future
@@ -177,14 +178,17 @@ def write_film(pictures: Sequence[Image.Image], kind: str) -> Path:
     Args:
         pictures: RGB, of one size with even sides; of a GIF also with palettes.
         kind: ``gif`` or ``mp4``.
+
+    Raises:
+        OSError: if it cannot be written; nothing is left of it.
     """
     frames = [*pictures, *reversed(pictures[1:-1])]
     path = Path(tempfile.mkdtemp(prefix="film-", dir=served_folder())) / f"morph.{kind}"
-    if kind == "gif":
-        options: dict[str, Any] = {"duration": round(1000 / FRAMES_PER_SECOND), "loop": 0, "optimize": False}
-        frames[0].save(path, save_all=True, append_images=frames[1:], **options)
-    else:
-        _write_mp4(frames, path)
+    try:
+        (_write_gif if kind == "gif" else _write_mp4)(frames, path)
+    except BaseException:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise
     return path
 
 
@@ -193,6 +197,11 @@ def _prepare(pictures: Sequence[Image.Image], kind: str) -> list[Image.Image]:
     if kind == "gif":
         return [picture.convert("P", palette=Image.Palette.ADAPTIVE) for picture in pictures]
     return list(pictures)
+
+
+def _write_gif(frames: Sequence[Image.Image], path: Path) -> None:
+    options: dict[str, Any] = {"duration": round(1000 / FRAMES_PER_SECOND), "loop": 0, "optimize": False}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
 
 
 def _write_mp4(frames: Sequence[Image.Image], path: Path) -> None:

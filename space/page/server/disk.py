@@ -12,18 +12,25 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from .crowds.limits import whole_number
 
+if TYPE_CHECKING:
+    from gradio.blocks import Blocks
+
 LIMIT = "GROUPDNET_TEMP_MIB"
 _DEFAULT_MIB, _LEAST_MIB = 1024, 128
 _PREFIX, _LOCK = "groupdnet-page-", ".lock"
-# Seconds between two looks at what is there, and until a file may go: whoever asked for it fetches it meanwhile.
-_PERIOD, _GRACE = 5.0, 120.0
+# Seconds between two looks at what is there, and until a file may go: whoever asked for it fetches it meanwhile. Where
+# there is more than the limit allows, it has less time. Nothing that visitors bring is kept for more than a day.
+_PERIOD, GRACE, _SHORT_GRACE, _DAY = 5.0, 120.0, 10.0, 24 * 3600.0
+# A file counts as so much at least, since a look at many small ones takes long too.
+LEAST_COUNTED = 64 << 10
 
 
 def limit_from_environment(environment: Mapping[str, str] = os.environ) -> int:
@@ -54,31 +61,54 @@ class TemporaryRoot:
         base.mkdir(parents=True, exist_ok=True)
         _remove_left(base)
         self.limit = limit
+        self._counting = threading.Lock()
+        self._found = self._noted = 0
         self._lock = _new_lock(base)
         self._owner = os.getpid()
         # Anyone may write to the system's folder: one that is there already is somebody else's.
         self.folder = _folder_of(Path(self._lock.lock_file))
         self.folder.mkdir(mode=0o700)
 
-    def tidy(self, room: int = 0, grace: float = _GRACE) -> int:
-        """Remove the oldest files until the limit holds, and folders that are empty; return the bytes that are left.
+    @property
+    def held(self) -> int:
+        """Bytes that are there, as far as is known: what :meth:`tidy` left, and what was noted since."""
+        return self._found + self._noted
+
+    def note(self, size: int) -> None:
+        """Tell of a file that was written, before :meth:`tidy` finds it."""
+        with self._counting:
+            self._noted += size
+
+    def tidy(self, room: int = 0, grace: float = GRACE) -> int:
+        """Remove the oldest files until the limit holds, those of yesterday, and folders that are empty.
 
         Files that were written or handed out in the last seconds stay: they are being fetched, read or written. One
         that is being sent is read to its end, though it is removed.
 
         Args:
             room: bytes that there is to be place for.
-            grace: seconds for which a file stays.
+            grace: seconds for which a file stays; fewer where the limit is passed, whatever room is asked for.
+
+        Returns:
+            Bytes that are left.
         """
-        found = sorted(_files(self.folder))
-        left, old = sum(size for _, size, _ in found), time.time() - grace
+        with self._counting:
+            self._noted = 0
+        now, empty = time.time(), list[str]()
+        found = sorted(_files(self.folder, now - grace, empty))
+        left = sum(size for _, size, _ in found)
         for written, size, path in found:
-            if left + room <= self.limit or written > old:
+            has_room, is_below = left + room <= self.limit, left <= self.limit
+            stays = _DAY if has_room else grace if is_below else min(grace, _SHORT_GRACE)
+            if now - written <= stays:
                 break
             with contextlib.suppress(OSError):
                 os.unlink(path)
                 left -= size
-        self._remove_empty(old)
+        for folder in empty:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        self._found = left
         return left
 
     def remove(self) -> None:
@@ -87,13 +117,6 @@ class TemporaryRoot:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.release()
             Path(self._lock.lock_file).unlink(missing_ok=True)
-
-    def _remove_empty(self, old: float) -> None:
-        for folder, _, _ in os.walk(self.folder, topdown=False):
-            # A new one is about to be written to.
-            with contextlib.suppress(OSError):
-                if folder != str(self.folder) and os.lstat(folder).st_mtime < old:
-                    os.rmdir(folder)
 
 
 @contextlib.contextmanager
@@ -131,6 +154,26 @@ def keep_files_in_one_folder() -> Iterator[TemporaryRoot]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+class _Unlisted(set[str]):
+    """A list that nothing is put on."""
+
+    def add(self, path: str) -> None:
+        """Leave out a file."""
+
+    def update(self, *paths: Iterable[str]) -> None:
+        """Leave out files."""
+
+
+def list_no_files(page: Blocks) -> None:
+    """Let gradio forget which files it has written, which it would list for as long as the page is served.
+
+    It lists them to delete them by their age, which :meth:`TemporaryRoot.tidy` does.
+    """
+    page.temp_file_sets, page.upload_file_set = [], _Unlisted()
+    for block in page.blocks.values():
+        block.temp_files = _Unlisted()
 
 
 def _keep_tidy(root: TemporaryRoot, ended: threading.Event) -> None:
@@ -179,11 +222,20 @@ def _folder_of(lock: Path) -> Path:
     return lock.with_suffix("")
 
 
-def _files(folder: Path) -> Iterator[tuple[float, int, str]]:
-    """Yield when each file was written, its bytes, and its path; of a link, those of the link."""
-    for parent, folders, names in os.walk(folder):
+def _files(top: Path, old: float, empty: list[str]) -> Iterator[tuple[float, int, str]]:
+    """Yield when each file was written, what it counts as, and its path; a link is a file.
+
+    Args:
+        top: the folder.
+        old: time before which a folder was last changed that nobody is about to write to.
+        empty: to which such folders are added, if there is nothing in them.
+    """
+    for parent, folders, names in os.walk(top, topdown=False):
+        with contextlib.suppress(OSError):
+            if not folders and not names and parent != str(top) and os.lstat(parent).st_mtime < old:
+                empty.append(parent)
         for name in [*names, *(one for one in folders if os.path.islink(os.path.join(parent, one)))]:
             path = os.path.join(parent, name)
             with contextlib.suppress(OSError):
                 found = os.lstat(path)
-                yield found.st_mtime, found.st_size, path
+                yield found.st_mtime, max(found.st_size, LEAST_COUNTED), path

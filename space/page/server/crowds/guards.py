@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from starlette.middleware import Middleware
 
 from .fair_queue import FairQueue
 from .identities import Identities
-from .limits import Limits
+from .limits import Limits, variable
+from .proxies import ProxyHint
 from .rates import Rates
 from .sessions import Sessions, Weigh
 
@@ -48,4 +50,6 @@ def guard(page: Blocks, limits: Limits, weigh: Weigh, films: str) -> Guards:
         sessions.set_blocks(app.get_blocks())
         yield
 
-    return Guards([Middleware(Rates, limits=limits), Middleware(Identities, sessions=sessions)], lifespan)
+    hint = [] if limits.proxies or os.environ.get(variable("proxies")) else [Middleware(ProxyHint)]
+    guards = [Middleware(Rates, limits=limits), Middleware(Identities, sessions=sessions)]
+    return Guards([*hint, *guards], lifespan)

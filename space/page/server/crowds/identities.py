@@ -32,7 +32,7 @@ _NAME = "session_hash"
 # Parameters of addresses that name what one client alone should reach.
 _NAMING = {_NAME, "upload_id"}
 _API, _HEARTBEAT = "/gradio_api/", "/gradio_api/heartbeat/"
-_UPLOAD = "/gradio_api/upload"
+UPLOAD = "/gradio_api/upload"
 
 
 class Identities:
@@ -52,12 +52,12 @@ class Identities:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif not path.startswith(_API):
-            scope = _with_names(scope, _token(scope))
-            await self._app(scope, receive, send if _token(scope) else _with_cookie(scope, send))
-        elif scope["method"] == "POST" and path.rstrip("/") != _UPLOAD:
-            await self._call(_with_names(scope, _token(scope)), receive, send)
+            scope = _with_names(scope, token_of(scope))
+            await self._app(scope, receive, send if token_of(scope) else _with_cookie(scope, send))
+        elif scope["method"] == "POST" and path.rstrip("/") != UPLOAD:
+            await self._call(_with_names(scope, token_of(scope)), receive, send)
         else:
-            await self._app(_with_names(scope, _token(scope)), receive, send)
+            await self._app(_with_names(scope, token_of(scope)), receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request whose body may name a session."""
@@ -77,14 +77,14 @@ class Identities:
             content = None
         name = content.get(_NAME) if isinstance(content, dict) else None
         if isinstance(name, str) and name:
-            token = _token(scope)
+            token = token_of(scope)
             # Browsers name the page that asks; no script of another makes names for this one.
             if not token and len(name) < LEAST_LENGTH and "origin" not in Headers(scope=scope):
                 await refuse(scope, receive, send, 400, _too_short(name))
                 return
-            content[_NAME] = key = session_key(token, name)
+            key = session_key(token, name)
             self._sessions.announce(key, address_of(scope))
-            body = json.dumps(content).encode()
+            body = _named(body, content, key)
             scope = {**scope, "headers": _of_length(scope, len(body))}
         await self._app(scope, _replayed(body, receive), send)
 
@@ -99,6 +99,20 @@ def session_key(token: str, name: str) -> str:
     return hashlib.sha256(f"{token}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def _named(body: bytes, content: dict[str, Any], key: str) -> bytes:
+    """Return the body of a call with another name of its session.
+
+    Args:
+        body: a JSON object with a name.
+        content: of it.
+        key: the other name.
+    """
+    if json.detect_encoding(body).startswith("utf-8"):
+        # Of keys that stand twice, the last counts; writing all anew takes twice as long as reading it.
+        return b"".join((memoryview(body.rstrip())[:-1], f', "{_NAME}": "{key}"}}'.encode()))
+    return json.dumps({**content, _NAME: key}).encode()
+
+
 def _too_short(name: str) -> str:
     return (
         f"The session_hash {name!r} may be somebody else's too: without cookies it must have at least "
@@ -107,15 +121,20 @@ def _too_short(name: str) -> str:
     )
 
 
-def _token(scope: Scope) -> str:
-    """Return the token that a browser was sent; empty for none, and for what was not drawn here."""
+def token_of(scope: Scope) -> str:
+    """Return the token that a browser was sent first; empty for none, and for what was not drawn here.
+
+    One that opened two pages at once was sent two. Browsers send the cookie first that they have had for longest, so
+    that a page keeps its session when the next one brings another token.
+    """
     cookies: SimpleCookie = SimpleCookie()
     try:
         cookies.load(Headers(scope=scope).get("cookie", "")[:8192])
     except CookieError:
         return ""
-    found = cookies.get(_cookie_name(scope))
-    return found.value if found is not None and len(found.value) == _TOKEN_LENGTH else ""
+    named = _cookie_name(scope)
+    tokens = (one.value for name, one in cookies.items() if name.startswith(named))
+    return next((token for token in tokens if len(token) == _TOKEN_LENGTH), "")
 
 
 def _with_cookie(scope: Scope, send: Send) -> Send:
@@ -128,7 +147,9 @@ def _with_cookie(scope: Scope, send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             if headers.get("content-type", "").startswith("text/html"):
-                cookie = f"{_cookie_name(scope)}={secrets.token_urlsafe(32)}; Path=/; HttpOnly; {kind}"
+                # Two that come at once are both kept, since each has a name of its own.
+                name = f"{_cookie_name(scope)}{secrets.token_hex(4)}"
+                cookie = f"{name}={secrets.token_urlsafe(32)}; Path=/; HttpOnly; {kind}"
                 headers.append("Set-Cookie", cookie)
         await send(message)
 
@@ -136,8 +157,8 @@ def _with_cookie(scope: Scope, send: Send) -> Send:
 
 
 def _cookie_name(scope: Scope) -> str:
-    """Return the name; by the prefix browsers make sure that no other host has set it."""
-    return f"__Host-{COOKIE}" if _is_secure(scope) else COOKIE
+    """Return how the name begins; by the prefix browsers make sure that no other host has set it."""
+    return f"__Host-{COOKIE}-" if _is_secure(scope) else f"{COOKIE}-"
 
 
 def _is_secure(scope: Scope) -> bool:

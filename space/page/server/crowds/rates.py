@@ -93,9 +93,8 @@ class Rates:
                 return 429, f"{told} ({variable('calls_per_minute')}): try again {_after(wait)}.", wait
         if self._uploads is not None and scope["method"] == "POST" and path.rstrip("/").endswith("/upload"):
             size = Headers(scope=scope).get("content-length", "")
-            if not size.isdecimal():
-                return 411, "The upload does not say how large it is: send a Content-Length.", 0
-            wait = self._uploads.take(address, int(size[:18]) / _MIB)
+            # One that does not say is refused by UploadRoom.
+            wait = self._uploads.take(address, int(size[:18]) / _MIB if size.isdecimal() else 0)
             if wait:
                 told = f"More than {limits.uploads_mib_per_hour} MiB an hour are uploaded from your address"
                 return 429, f"{told} ({variable('uploads_mib_per_hour')}): try again {_after(wait)}.", wait

@@ -12,12 +12,17 @@ from gradio.blocks import Block, Blocks
 from gradio.components import State
 from gradio.state_holder import SessionState, StateHolder
 
+from ...core.refusal import Refusal
 from .limits import Limits
 
 # How many bytes of work a value of a session's state holds; None if that is no work.
 Weigh = Callable[[Any], int | None]
-# Names that were announced and not yet used.
-_ANNOUNCED = 10_000
+# Names that were announced and not yet used, and those of sessions that have ended.
+_REMEMBERED = 10_000
+_ENDED = (
+    "Nothing was done: this session has ended, since it was left for an hour or the page had too many. Reload the "
+    "page, and it offers your work again. Programs begin again with another session_hash."
+)
 
 
 class LightSession(SessionState):
@@ -32,16 +37,25 @@ class LightSession(SessionState):
         address: of the visitor.
         weigh: tells what a value holds.
         on_weighed: called when it holds something else.
+        has_ended: whether a session of this name was discarded with the work that it held: no call may take this one,
+            in which nothing has been made, for that.
     """
 
-    def __init__(self, blocks: Blocks, address: str, weigh: Weigh, on_weighed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        blocks: Blocks,
+        address: str,
+        weigh: Weigh,
+        on_weighed: Callable[[], None],
+        has_ended: bool = False,
+    ) -> None:
         # Not that of SessionState, which makes the copies.
         self.blocks_config = blocks.default_config
         self.config_values: dict[int, Any] = {}
         self.state_data: dict[int, Any] = {}
         self._state_ttl: dict[int, Any] = {}
         self.is_closed, self.STATE_TTL_WHEN_CLOSED = False, 3600
-        self.address = address
+        self.address, self._has_ended = address, has_ended
         self._weigh, self._on_weighed = weigh, on_weighed
         self._weights: dict[int, int] = {}
         # Components that have other properties for this visitor.
@@ -58,7 +72,13 @@ class LightSession(SessionState):
         return sum(self._weights.values())
 
     def __getitem__(self, key: int) -> Any:
-        """Return a component as this visitor has it, or the value of a state."""
+        """Return a component as this visitor has it, or the value of a state.
+
+        Raises:
+            Refusal: for a state of a session that has ended.
+        """
+        if self._has_ended and isinstance(self.blocks_config.blocks.get(key), State):
+            raise Refusal(_ENDED)
         return self._own[key] if key in self._own else super().__getitem__(key)
 
     def __setitem__(self, key: int, value: Any) -> None:
@@ -101,6 +121,7 @@ class Sessions(StateHolder):
         self.session_data: OrderedDict[str, LightSession] = OrderedDict()  # type: ignore[assignment]
         self.lock = threading.RLock()
         self._announced: OrderedDict[str, str] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
 
     def announce(self, name: str, address: str) -> None:
         """Say where the calls of a session come from, before gradio asks for it."""
@@ -111,7 +132,7 @@ class Sessions(StateHolder):
                 return
             self._announced[name] = address
             self._announced.move_to_end(name)
-            if len(self._announced) > _ANNOUNCED:
+            if len(self._announced) > _REMEMBERED:
                 self._announced.popitem(last=False)
 
     def __getitem__(self, session_id: str) -> LightSession:
@@ -119,8 +140,12 @@ class Sessions(StateHolder):
         with self.lock:
             found = self.session_data.get(session_id)
             if found is None:
-                address = self._announced.pop(session_id, "")
-                found = LightSession(self.blocks, address, self._weigh, lambda: self._make_room(session_id))
+                ended, address = session_id in self._ended, self._announced.pop(session_id, "")
+                found = LightSession(
+                    self.blocks, address, self._weigh, lambda: self._make_room(session_id), ended
+                )
+                if ended:  # it has no place among the others
+                    return found
                 self.session_data[session_id] = found
                 self._make_room(session_id)
             else:
@@ -176,8 +201,12 @@ class Sessions(StateHolder):
         return next((name for name, session in items if not session.has_work), None)
 
     def _discard(self, name: str) -> None:
-        self.session_data.pop(name, None)
+        found = self.session_data.pop(name, None)
         self.time_last_used.pop(name, None)
+        if found is not None and found.has_work:
+            self._ended[name] = None
+            if len(self._ended) > _REMEMBERED:
+                self._ended.popitem(last=False)
 
 
 def _oldest_of(items: list[tuple[str, LightSession]], shares: Counter[str]) -> str | None:

@@ -25,7 +25,7 @@ OFF = (
 _JOIN, _BY_NAMES = f"{_API}/queue/join", f"{_API}/call/v2/{{api_name}}"
 _CALLS = (f"{_API}/call/{{api_name}}", f"{_API}/run/{{api_name}}", f"{_API}/api/{{api_name}}")
 _ANSWERS = (f"{_API}/call/{{api_name}}/{{event_id}}", f"{_API}/call/v2/{{api_name}}/{{event_id}}")
-_STREAM = f"{_API}/queue/data"
+_STREAM, _CANCEL = f"{_API}/queue/data", f"{_API}/cancel"
 FILE = f"{_API}/file="
 _LARGEST = 2**63 - 1
 NO_FILE = "There is no such file here."
@@ -56,6 +56,8 @@ def checks(page: Blocks) -> Check:
                 raise HTTPException(404, NO_FILE)
         elif path in (_JOIN, _BY_NAMES, *_CALLS) and request.method == "POST":
             await _check_call(request, path, page, endpoints)
+        elif path == _CANCEL:
+            await _check_cancel(request, page)
         elif path in _ANSWERS and not _is_known(page, request.path_params["event_id"]):
             raise HTTPException(404, "No call of this number waits for its answer: answers are told once.")
         elif path == _STREAM:
@@ -94,6 +96,14 @@ async def _check_call(
         except TypeError:
             names = ", ".join(one["parameter_name"] for one in endpoints()[f"/{name}"]["parameters"])
             raise HTTPException(400, f"/{name} takes {names or 'nothing'}: send each by its name.") from None
+
+
+async def _check_cancel(request: Request, page: Blocks) -> None:
+    """Refuse to cancel the call of another session; one that is done is left to gradio."""
+    body = await _body(request)
+    event = page._queue.event_ids_to_events.get(str(body.get("event_id")))
+    if event is not None and event.session_hash != body.get("session_hash"):
+        raise HTTPException(404, "Your session has no call of this number to cancel.")
 
 
 async def _body(request: Request) -> dict[str, Any]:
