@@ -27,6 +27,8 @@ from groupdnet_hub.io.strict_json import read_json
 _FLAG = "--segmentation_model"
 # To which an image processor may enlarge a picture.
 _MAX_SIDE = 4096
+# Pixels of a picture with its border: a photo of a phone made square.
+_MOST_PADDED = 8192 * 8192
 # Of pictures that a processor leaves as they are.
 _SIDE = 512
 
@@ -325,9 +327,17 @@ def _padded(height: int, width: int, size: Mapping[str, int]) -> tuple[int, int,
 
     Rows and columns are its size, top and left the picture's offset in it. A processor whose size is not a height and
     a width keeps proportions by itself.
+
+    Raises:
+        ValueError: for a rectangle that is far larger than a photo, as around a line of thousands of pixels.
     """
     if "height" not in size or "width" not in size:
         return 0, 0, height, width
     rows = max(height, round(width * size["height"] / size["width"]))
     columns = max(width, round(height * size["width"] / size["height"]))
+    if rows * columns > _MOST_PADDED:
+        raise ValueError(
+            f"a picture of {height}x{width} would be padded to {rows}x{columns} for the segmentation model: cut it, or "
+            "make it smaller"
+        )
     return (rows - height) // 2, (columns - width) // 2, rows, columns

@@ -179,6 +179,15 @@ def test_pictures_keep_their_proportions(segformer: Path) -> None:
     assert torch.equal(segmenter.probabilities(upright), expected)
 
 
+def test_a_line_of_thousands_of_pixels_is_not_made_a_square(segformer: Path, tmp_path: Path) -> None:
+    table = LabelTable.from_file(write_table(tmp_path, labels=TABLE, ignored=["house"]), LABELS)
+    segmenter = Segmenter(segformer, table)
+    with pytest.raises(
+        ValueError, match=r"a picture of 1x20000 would be padded to .*: cut it, or make it smaller"
+    ):
+        segmenter(torch.zeros(1, 3, 1, 20_000, dtype=torch.uint8))
+
+
 def test_a_table_that_does_not_fit_is_refused(segformer: Path, tmp_path: Path) -> None:
     def read(**entries: object) -> LabelTable:
         return LabelTable.from_file(write_table(tmp_path, **entries), LABELS)
