@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.data.labels import LabelSet, describe_difference
 from groupdnet_hub.io.atomic import atomic_write
 from groupdnet_hub.io.finite import check_finite
 from groupdnet_hub.io.strict_json import parse_json, shown
-from groupdnet_hub.io.tensors import open_tensors
+from groupdnet_hub.io.tensors import TensorFile, open_tensors
 
 _FORMAT = "groupdnet-codes-1"
 _MAX_HEADER = 4 * 2**20  # holds the names of thousands of classes
@@ -40,11 +42,7 @@ class AppearanceCodes:
     labels: LabelSet
 
     def __post_init__(self) -> None:
-        if self.tensor.ndim != 4 or len(self.tensor) != len(self.labels):
-            raise ValueError(
-                f"codes have shape {tuple(self.tensor.shape)}; {len(self.labels)} classes need "
-                f"[{len(self.labels)}, z, h, w]"
-            )
+        _check_shape(tuple(self.tensor.shape), self.labels)
         if not torch.isfinite(self.tensor).all():
             raise ValueError("the codes hold values that are not finite")
         object.__setattr__(self, "tensor", self.tensor.detach().to("cpu", torch.float32).contiguous())
@@ -113,35 +111,28 @@ class AppearanceCodes:
             partial.write_bytes(self.to_bytes())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> AppearanceCodes:
+    def load(cls, path: str | os.PathLike[str], config: GroupDNetConfig | None = None) -> AppearanceCodes:
         """Read codes that :meth:`save` wrote.
 
+        Args:
+            path: of the file.
+            config: configuration of the model that they are for; those of another one are refused before their values
+                are read.
+
         Raises:
-            ValueError: for a file of another kind, or a damaged one.
+            ValueError: for a file of another kind, a damaged one, and codes of another model.
         """
         path = Path(path)
-        if not path.is_file():
-            raise ValueError(f"there is no codes file {path.name}")
-        try:
-            with open_tensors(path, path.name, _MAX_HEADER) as file:
-                found = file.metadata.get("format")
-                if found != _FORMAT:
+        with _opened(path) as (file, labels):
+            if config is not None:
+                difference = codes_difference(labels.names, file.shapes["codes"], config, path.name)
+                if difference:
                     raise ValueError(
-                        f"{path.name} is not a codes file of this version: its format is {shown(found)}, "
-                        f"not {_FORMAT!r}"
+                        f"{path.name} is of another model: {difference}: use the model that made it"
                     )
-                if dict(file.types) != {"codes": "F32"} or math.prod(file.shapes["codes"]) > _MAX_VALUES:
-                    raise ValueError(
-                        f"{path.name} is not a codes file: it must hold one tensor, codes, of at most {_MAX_VALUES} "
-                        "float32 values"
-                    )
-                described = parse_json(file.metadata["labels"], f"the label set of {path.name}")
-                labels = LabelSet(described["names"], described["palette"])
-                tensor = file.read("codes").clone()
-                check_finite("codes", tensor, path.name)
-                return cls(tensor, labels)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path.name} is damaged or not a codes file: {error!r}") from None
+            tensor = file.read("codes").clone()
+            check_finite("codes", tensor, path.name)
+            return cls(tensor, labels)
 
     def _check_fit(self, other: AppearanceCodes) -> None:
         if other.labels.names != self.labels.names:
@@ -152,3 +143,70 @@ class AppearanceCodes:
                 f"the codes have different shapes, {tuple(self.tensor.shape)} and {tuple(other.tensor.shape)}: "
                 "they come from different models or picture sizes"
             )
+
+
+def read_codes_header(path: str | os.PathLike[str]) -> tuple[LabelSet, tuple[int, ...]]:
+    """Return label set and shape of the codes in a file; their values are not read.
+
+    Raises:
+        ValueError: as :meth:`AppearanceCodes.load`.
+    """
+    with _opened(Path(path)) as (file, labels):
+        return labels, file.shapes["codes"]
+
+
+def codes_difference(
+    names: tuple[str, ...], shape: tuple[int, ...], config: GroupDNetConfig, what: str
+) -> str:
+    """Return how the shape of codes differs from that of a model's, as part of a sentence; nothing if it does not.
+
+    Args:
+        names: of the classes of the codes.
+        shape: of the codes, [C, z, h, w].
+        config: configuration of the model.
+        what: the codes in messages, such as "this look".
+
+    Raises:
+        ValueError: for other classes than the model's, with both.
+    """
+    if names != config.class_names:
+        its, models = describe_difference(names, config.class_names)
+        raise ValueError(
+            f"{what} is of another model: it has the {its}; this model has the {models}: use a model with the "
+            "classes of the look"
+        )
+    if shape == config.code_shape:
+        return ""
+    its, models = ("x".join(map(str, one[1:])) for one in (shape, config.code_shape))
+    return f"its codes are {its} for each class, this model's {models}"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[TensorFile, LabelSet]]:
+    """Open a codes file and check all that its header says."""
+    if not path.is_file():
+        raise ValueError(f"there is no codes file {path.name}")
+    try:
+        with open_tensors(path, path.name, _MAX_HEADER) as file:
+            found = file.metadata.get("format")
+            if found != _FORMAT:
+                raise ValueError(
+                    f"{path.name} is not a codes file of this version: its format is {shown(found)}, "
+                    f"not {_FORMAT!r}"
+                )
+            if dict(file.types) != {"codes": "F32"} or math.prod(file.shapes["codes"]) > _MAX_VALUES:
+                raise ValueError(
+                    f"{path.name} is not a codes file: it must hold one tensor, codes, of at most {_MAX_VALUES} "
+                    "float32 values"
+                )
+            described = parse_json(file.metadata["labels"], f"the label set of {path.name}")
+            labels = LabelSet(described["names"], described["palette"])
+            _check_shape(file.shapes["codes"], labels)
+            yield file, labels
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path.name} is damaged or not a codes file: {error!r}") from None
+
+
+def _check_shape(shape: tuple[int, ...], labels: LabelSet) -> None:
+    if len(shape) != 4 or shape[0] != len(labels):
+        raise ValueError(f"codes have shape {shape}; {len(labels)} classes need [{len(labels)}, z, h, w]")

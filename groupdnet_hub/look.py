@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import SupportsIndex, overload
 import numpy as np
 from PIL import Image
 
-from groupdnet_hub.codes import AppearanceCodes
+from groupdnet_hub.codes import AppearanceCodes, codes_difference, read_codes_header
 from groupdnet_hub.config.groupdnet import GroupDNetConfig
 from groupdnet_hub.data.label_maps import read_instance_map, read_label_map
-from groupdnet_hub.data.labels import classes_present, describe_difference, label_picture
+from groupdnet_hub.data.labels import LabelSet, classes_present, label_picture
 from groupdnet_hub.io.archives import archive_of, files_in, unpack
 from groupdnet_hub.io.atomic import atomic_write, atomic_writes, names_in, saved_file
+from groupdnet_hub.io.headers import header_of
 from groupdnet_hub.io.images import read_photo
 from groupdnet_hub.io.strict_json import read_json
 from groupdnet_hub.io.symlinks import check_link
@@ -28,6 +30,8 @@ _FORMAT = 1
 _FILES = ("image.png", "mask.png", "codes.safetensors", "look.json", "instance.png")
 # Of a look's files together; the largest codes that are read take half of it.
 _MOST_BYTES = 2**29
+# What is written about the classes of a model.
+_ABOUT_CLASSES = 2**20
 _NAMES_SHOWN = 8
 # In a notebook.
 _COLUMNS = 8
@@ -82,27 +86,8 @@ class Look:
             ValueError: for a look of other classes, codes of another shape and, unless ``codes_only``, a picture of
                 another size; the message names both.
         """
-        names = self.codes.labels.names
-        if names != config.class_names:
-            its, models = describe_difference(names, config.class_names)
-            raise ValueError(
-                f"this look is of another model: it has the {its}; this model has the {models}: use a model with the "
-                "classes of the look"
-            )
-        differences = []
-        codes_differ = tuple(self.codes.tensor.shape) != config.code_shape
-        if codes_differ:
-            its, models = (_sizes(shape[1:]) for shape in (self.codes.tensor.shape, config.code_shape))
-            differences.append(f"its codes are {its} for each class, this model's {models}")
-        if self.mask.shape != config.image_size and (codes_differ or not codes_only):
-            its, models = _sizes(self.mask.shape), _sizes(config.image_size)
-            differences.append(f"its picture is {its} (height x width), this model's are {models}")
-        if differences:
-            raise ValueError(
-                f"this look is of another model with the same classes: {'; '.join(differences)}: use the model that "
-                "made it"
-                + ("" if codes_differ else ", or edit the look with a label map of this model's size")
-            )
+        shape, size = tuple(self.codes.tensor.shape), self.mask.shape
+        _check_fits(self.codes.labels, shape, size, config, codes_only=codes_only)
 
     def to_bytes(self) -> bytes:
         """Return the zip archive of what :meth:`save` writes.
@@ -113,19 +98,21 @@ class Look:
         return archive_of(self._files())
 
     @classmethod
-    def from_bytes(cls, archive: bytes, what: str = "the look", *, most_bytes: int = _MOST_BYTES) -> Look:
+    def from_bytes(
+        cls, archive: bytes, what: str = "the look", *, config: GroupDNetConfig | None = None
+    ) -> Look:
         """Read a look from the bytes that :meth:`to_bytes` returned.
 
         Args:
             archive: the bytes of the zip file.
             what: its name in messages.
-            most_bytes: of its files together, unpacked; where they come from anyone, less may be fitting.
+            config: configuration of the model that it is for; what that model cannot draw is refused before it is
+                decoded.
 
         Raises:
-            ValueError: for an archive of anything else, or a damaged one.
+            ValueError: for an archive of anything else, a damaged one, and as :meth:`check_fits`.
         """
-        files = files_in(archive, what, most_files=len(_FILES), most_bytes=most_bytes)
-        return cls._from_files(files, what)
+        return cls._from_files(_files_of(archive, what, config), what, config)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``image.png``, ``mask.png``, ``codes.safetensors`` and ``look.json`` into a folder, or a ``.zip``.
@@ -155,17 +142,21 @@ class Look:
             (path / "instance.png").unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Look:
+    def load(cls, path: str | os.PathLike[str], config: GroupDNetConfig | None = None) -> Look:
         """Read a look that :meth:`save` wrote, a folder or a ``.zip``.
 
+        Args:
+            path: of the folder or the archive.
+            config: as of :meth:`from_bytes`.
+
         Raises:
-            ValueError: for a path that is not a saved look, or is damaged; the message names the file.
+            ValueError: for a path that is not a saved look, or is damaged; the message names the file. With ``config``
+                also as :meth:`check_fits`.
         """
         path = Path(path)
         if path.is_file():
-            files = files_in(path, path.name, most_files=len(_FILES), most_bytes=_MOST_BYTES)
-            return cls._from_files(files, path.name)
-        return cls._load(path, str(path))
+            return cls._from_files(_files_of(path, path.name, config), path.name, config)
+        return cls._load(path, str(path), config)
 
     def _files(self) -> dict[str, bytes]:
         """Return what is saved, by file name."""
@@ -185,17 +176,17 @@ class Look:
         return files
 
     @classmethod
-    def _from_files(cls, files: Mapping[str, bytes], what: str) -> Look:
+    def _from_files(cls, files: Mapping[str, bytes], what: str, config: GroupDNetConfig | None) -> Look:
         strange = sorted(set(files) - set(_FILES))
         if strange or "look.json" not in files:
             found = f"it holds {strange[0]!r}" if strange else "it has no look.json"
             raise ValueError(f"{what} is not a saved look: {found}")
         with TemporaryDirectory() as folder:
             unpack(files, Path(folder))
-            return cls._load(Path(folder), what)
+            return cls._load(Path(folder), what, config)
 
     @classmethod
-    def _load(cls, folder: Path, what: str) -> Look:
+    def _load(cls, folder: Path, what: str, config: GroupDNetConfig | None) -> Look:
         facts_file = _own_file(folder, "look.json")
         try:
             facts = read_json(facts_file, "look.json")
@@ -206,15 +197,21 @@ class Look:
         seed = facts.get("seed")
         if seed is not None and type(seed) is not int:
             raise ValueError(f"look.json in {what} holds the seed {seed!r}, which is not a whole number")
-        codes = AppearanceCodes.load(_own_file(folder, "codes.safetensors"))
-        mask = read_label_map(_own_file(folder, "mask.png"), codes.labels)
-        image = read_photo(_own_file(folder, "image.png"))
-        if (image.height, image.width) != mask.shape:
-            raise ValueError(f"image.png and mask.png in {what} have different sizes")
-        instance = None
-        instance_file = _own_file(folder, "instance.png")
-        if facts.get("instance", True) and instance_file.is_file():
-            instance = read_instance_map(instance_file, size=mask.shape)
+        codes_file, mask_file, image_file, instance_file = (
+            _own_file(folder, name) for name in ("codes.safetensors", "mask.png", "image.png", "instance.png")
+        )
+        has_instance = facts.get("instance", True) and instance_file.is_file()
+        # Headers first: a picture of 4096 x 4096 pixels takes a few kilobytes in its file.
+        size = _size_in(mask_file)
+        if size is not None and config is not None:
+            _check_fits(*read_codes_header(codes_file), size, config)
+        for file in (image_file, instance_file) if has_instance else (image_file,):
+            if size is not None and _size_in(file) not in (size, None):
+                raise ValueError(f"{file.name} and mask.png in {what} have different sizes")
+        codes = AppearanceCodes.load(codes_file, config)
+        mask = read_label_map(mask_file, codes.labels)
+        image = read_photo(image_file)
+        instance = read_instance_map(instance_file, size=mask.shape) if has_instance else None
         return cls(image, codes, mask, seed, instance)
 
 
@@ -265,14 +262,46 @@ class Looks(list[Look]):
         return Looks(found) if isinstance(found, list) else found
 
 
+def _check_fits(
+    labels: LabelSet,
+    shape: tuple[int, ...],
+    size: tuple[int, ...],
+    config: GroupDNetConfig,
+    *,
+    codes_only: bool = False,
+) -> None:
+    """Refuse a look of these codes and this size as :meth:`Look.check_fits` does."""
+    codes_differ = codes_difference(labels.names, shape, config, "this look")
+    differences = [codes_differ] if codes_differ else []
+    if size != config.image_size and (codes_differ or not codes_only):
+        its, models = ("x".join(map(str, one)) for one in (size, config.image_size))
+        differences.append(f"its picture is {its} (height x width), this model's are {models}")
+    if differences:
+        raise ValueError(
+            f"this look is of another model with the same classes: {'; '.join(differences)}: use the model that "
+            "made it" + ("" if codes_differ else ", or edit the look with a label map of this model's size")
+        )
+
+
+def _files_of(source: bytes | Path, what: str, config: GroupDNetConfig | None) -> dict[str, bytes]:
+    """Return the files of an archive, which may take twice what those of a model's look take uncompressed."""
+    most = _MOST_BYTES
+    if config is not None:
+        pixels, values = math.prod(config.image_size), math.prod(config.code_shape)
+        most = 2 * (10 * pixels + 4 * values) + _ABOUT_CLASSES
+    return files_in(source, what, most_files=len(_FILES), most_bytes=most)
+
+
+def _size_in(file: Path) -> tuple[int, int] | None:
+    """Return (height, width) of a picture, upright, without decoding it; None for one whose reader will refuse it."""
+    header = header_of(file)
+    return None if header is None else header.upright
+
+
 def _png(picture: Image.Image) -> bytes:
     content = BytesIO()
     picture.save(content, "PNG")
     return content.getvalue()
-
-
-def _sizes(shape: Iterable[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _own_file(folder: Path, name: str) -> Path:

@@ -57,6 +57,7 @@ from page.server.refusals.lines import keep_log_bounded
 from page.server.refusals.requests import checks
 from page.server.transfer import LightTransfer
 from page.server.upload_room import UploadRoom, note_parts_of_uploads
+from page.server.uploads import OwnUploads
 from page.ui.endpoints import add_endpoints_page
 from page.ui.events import FILMS
 from page.ui.layout import add_studio
@@ -277,6 +278,7 @@ def serve(
                     Middleware(UploadRoom, root=root),
                     Middleware(LightTransfer, changes=[with_preloads(page.config), with_preview(picture)]),
                     Middleware(SafeHeaders, framed_by=framed_by),
+                    Middleware(OwnUploads),
                 ],
             },
         )

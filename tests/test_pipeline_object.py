@@ -87,7 +87,7 @@ def test_everything_says_what_it_is_in_one_line(pipe: GroupDNetPipeline) -> None
         == f"AppearanceCodes(3 classes, {'x'.join(map(str, look.codes.tensor.shape[1:]))} each)"
     )
     assert repr(pipe) == "GroupDNetPipeline(3 classes, 32x32, cpu, float32)"
-    names = [f"class\n{number}" for number in range(20)]
+    names = [f"class {number}" for number in range(20)]
     many = GroupDNetPipeline(
         GroupDNet(GroupDNetConfig.for_labels(LabelSet.from_names(names), (32, 32), width=4))
     )

@@ -123,7 +123,7 @@ class ParserTrainer:
 
         start = settings.pretrained_model_name_or_path
         network: Any = (
-            load_parser(start, labels)
+            load_parser(start, labels, settings.view)
             if start
             else new_parser(labels, _weights(settings), width=settings.width, encoder=settings.encoder)
         )

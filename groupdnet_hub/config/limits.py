@@ -75,7 +75,18 @@ class CostLimits:
         """
         height, width = config.image_size
         self._refuse("pixels", f"pictures of {height}x{width}", height * width, source)
-        cost = config.cost
+        self.check_cost(config.cost, source)
+
+    def check_cost(self, cost: Cost, source: str) -> None:
+        """Refuse what costs more, as :meth:`check` does.
+
+        Args:
+            cost: of a picture.
+            source: folder or Hub id in messages.
+
+        Raises:
+            ValueError: with the cost, the limit, and how it is raised.
+        """
         memory = cost.memory_bytes / _GIB
         self._refuse("memory_gb", f"{memory:,.1f} GiB of memory for a picture", memory, source)
         work = cost.macs / _TERA
@@ -99,15 +110,25 @@ class CostLimits:
                 f"{self.memory_gb:g}: take fewer or smaller models, or raise it by {_variable('memory_gb')}"
             )
 
+    def how_to_raise(self, name: str, enough: int) -> str:
+        """Return how a limit is raised, as the end of a refusal.
+
+        Args:
+            name: of the limit.
+            enough: what it would have to be.
+        """
+        # The page draws no larger pictures, whatever the variable says.
+        where = "scripts" if name == "pixels" and enough > MAX_PIXELS else "scripts and page"
+        return (
+            "If you trust it and have as much, raise the limit: "
+            f"limits=CostLimits({name}={enough}) in Python, {_variable(name)}={enough} for {where}"
+        )
+
     def _refuse(self, name: str, asked: str, value: float, source: str) -> None:
         limit = getattr(self, name)
         if value > limit:
-            enough = math.ceil(value)
-            raise ValueError(
-                f"{source} asks for {asked}, and the limit is {limit:,.10g}. If you trust it and have as much, "
-                f"raise the limit: limits=CostLimits({name}={enough}) in Python, {_variable(name)}={enough} for "
-                "scripts and page"
-            )
+            raised = self.how_to_raise(name, math.ceil(value))
+            raise ValueError(f"{source} asks for {asked}, and the limit is {limit:,.10g}. {raised}")
 
 
 # For models that a run has made itself.

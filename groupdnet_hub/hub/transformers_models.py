@@ -13,6 +13,8 @@ from groupdnet_hub.hub.files import CONFIG_FILE
 from groupdnet_hub.hub.location import model_folder, why_unreachable
 
 T = TypeVar("T")
+# What transformers raises for files that are missing or do not fit each other.
+_REFUSALS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
 
 
 def load_transformers(load: Callable[..., T], name: str | os.PathLike[str], flag: str, **options: Any) -> T:
@@ -33,7 +35,7 @@ def load_transformers(load: Callable[..., T], name: str | os.PathLike[str], flag
             revision, token = options.get("revision"), options.get("token")
             problem = why_unreachable(os.fspath(name), CONFIG_FILE, revision, token)
         return load(**{**options, "local_files_only": True} if problem else options)
-    except (OSError, ValueError) as error:
+    except _REFUSALS as error:
         reason = str(error)
         if problem:
             reason = (

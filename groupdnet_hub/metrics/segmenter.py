@@ -15,9 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from groupdnet_hub.config.limits import UNLIMITED, CostLimits
 from groupdnet_hub.config.names import listed
 from groupdnet_hub.data.labels import LabelSet
 from groupdnet_hub.data.people import BACKGROUND, merged_ids
+from groupdnet_hub.hub.foreign_networks import check_network, read_network_config
 from groupdnet_hub.hub.transformers_models import load_transformers
 from groupdnet_hub.io.finite import check_all_finite
 from groupdnet_hub.io.strict_json import read_json
@@ -25,6 +27,8 @@ from groupdnet_hub.io.strict_json import read_json
 _FLAG = "--segmentation_model"
 # To which an image processor may enlarge a picture.
 _MAX_SIDE = 4096
+# Of pictures that a processor leaves as they are.
+_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,7 @@ class LabelTable:
         Raises:
             ValueError: if its configuration cannot be read.
         """
-        from transformers import AutoConfig
-
-        load = partial(AutoConfig.from_pretrained, name, trust_remote_code=False)
-        config = load_transformers(load, name, flag, **options)
+        config = load_transformers(partial(read_network_config, name), name, flag, **options)
         return cls.same_names(labels, config.id2label.values())
 
     @classmethod
@@ -141,28 +142,46 @@ class Segmenter(nn.Module):
         name: folder or Hub id, with safetensors weights and an image processor.
         table: map from its labels to our classes.
         flag: flag that names the model, for messages.
+        limits: what it may cost; those of the environment by default.
         options: options of transformers' ``from_pretrained``: revision, cache_dir, token, local_files_only.
 
     Raises:
-        ValueError: for a model that cannot be loaded, lacks a label of the table, enlarges pictures without bounds or
-            has weights that are not finite.
+        ValueError: for a model that cannot be loaded, asks for too much, lacks a label of the table, enlarges pictures
+            without bounds or has weights that are not finite.
     """
 
     def __init__(
-        self, name: str | os.PathLike[str], table: LabelTable, *, flag: str = _FLAG, **options: Any
+        self,
+        name: str | os.PathLike[str],
+        table: LabelTable,
+        *,
+        flag: str = _FLAG,
+        limits: CostLimits | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
+        allowed = limits or CostLimits.from_environment()
+
         def load(**options: Any) -> tuple[Any, Any]:
+            config = read_network_config(name, **options)
+            processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **options)
+            _check_processor(processor, name)
+            if allowed != UNLIMITED:
+                check_network(config, name, _input_size(processor), allowed, **options)
             with torch.random.fork_rng(devices=[]):
                 network = AutoModelForSemanticSegmentation.from_pretrained(
-                    name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, **options
+                    name,
+                    config=config,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    dtype=torch.float32,
+                    **options,
                 )
-            return network, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **options)
+            return network, processor
 
         network, self.processor = load_transformers(load, name, flag, **options)
-        _check_processor(self.processor, name)
         check_all_finite(network.state_dict(), f"the weights of {name}")
         self.network = network.eval().requires_grad_(False)
         self.classes = len(table.labels.names)
@@ -230,14 +249,22 @@ class Segmenter(nn.Module):
         return logits[:, :, top : top + height, left : left + width]
 
 
+def _input_size(processor: Any) -> tuple[int, int]:
+    """Return (height, width) of the pictures that a network is given."""
+    size = dict(processor.size)
+    side = max((pixels for pixels in size.values() if pixels), default=_SIDE)
+    return size.get("height") or side, size.get("width") or side
+
+
 def _check_processor(processor: Any, name: str | os.PathLike[str]) -> None:
     """Refuse an image processor that would make a picture huge, which costs its file nothing."""
-    for side, pixels in dict(processor.size).items():
-        if pixels is not None and not 0 < pixels <= _MAX_SIDE:
-            raise ValueError(
-                f"the segmentation model {name} wants pictures whose {side} is {pixels!r:.40}; it must be from 1 to "
-                f"{_MAX_SIDE} pixels: correct preprocessor_config.json"
-            )
+    for what in ("size", "crop_size", "pad_size"):
+        for side, pixels in dict(getattr(processor, what, None) or {}).items():
+            if pixels is not None and not 0 < pixels <= _MAX_SIDE:
+                raise ValueError(
+                    f"the segmentation model {name} wants pictures whose {side} is {pixels!r:.40}; it must be from 1 "
+                    f"to {_MAX_SIDE} pixels: correct {what} in preprocessor_config.json"
+                )
 
 
 def parse(segmenter: Segmenter, photo: Image.Image) -> np.ndarray:

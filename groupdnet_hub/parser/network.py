@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoImageProcessor,
     AutoModelForSemanticSegmentation,
     TimmBackboneConfig,
@@ -19,7 +18,8 @@ from transformers import (
     UperNetForSemanticSegmentation,
 )
 
-from groupdnet_hub import LabelSet
+from groupdnet_hub import CostLimits, LabelSet
+from groupdnet_hub.hub.foreign_networks import check_network, read_network_config
 from groupdnet_hub.hub.transformers_models import load_transformers
 from groupdnet_hub.io.finite import check_all_finite
 
@@ -80,27 +80,29 @@ def lite_weights(encoder: str = "efficientnet_lite2") -> Path | None:
     return next(iter(sorted((Path(spec.origin).parent / "models").glob("*.pth"))), None)
 
 
-def load_parser(name: str | os.PathLike[str], labels: LabelSet) -> nn.Module:
+def load_parser(name: str | os.PathLike[str], labels: LabelSet, size: tuple[int, int]) -> nn.Module:
     """Load a model for ``AutoModelForSemanticSegmentation``, with a new classifier if its classes differ.
 
     Args:
         name: folder or Hub id.
         labels: label set of the classes.
+        size: (height, width) of the pictures that it is for.
 
     Raises:
-        ValueError: if it cannot be loaded.
+        ValueError: if it cannot be loaded, or asks for more than ``CostLimits`` of the environment.
     """
     names = dict(enumerate(labels.names))
 
     def load(**options: Any) -> tuple[Any, nn.Module]:
-        return AutoConfig.from_pretrained(
-            name, **options
-        ).id2label, AutoModelForSemanticSegmentation.from_pretrained(
+        config = read_network_config(name, **options)
+        check_network(config, name, size, CostLimits.from_environment(), **options)
+        return config.id2label, AutoModelForSemanticSegmentation.from_pretrained(
             name,
             id2label=names,
             label2id={label: class_id for class_id, label in names.items()},
             ignore_mismatched_sizes=True,
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.float32,
             **options,
         )

@@ -79,7 +79,7 @@ def test_each_command_names_its_own_flag(
     table = LabelTable.same_names(FIGURE_LABELS, FIGURE_LABELS.names)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for load, flag in (
-        (lambda: load_parser("user/parser", FIGURE_LABELS), "--pretrained_model_name_or_path"),
+        (lambda: load_parser("user/parser", FIGURE_LABELS, (64, 64)), "--pretrained_model_name_or_path"),
         (lambda: segmenter_for("user/parser", None, FIGURE_LABELS), "--parser"),
         (lambda: Segmenter("user/parser", table), "--segmentation_model"),
         (lambda: LabelTable.of_model("user/parser", FIGURE_LABELS), "--segmentation_model"),

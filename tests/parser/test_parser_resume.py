@@ -120,7 +120,7 @@ def test_as_many_classes_of_other_names_get_a_new_classifier(tmp_path: Path) -> 
 
     def classifier(labels: LabelSet) -> torch.Tensor:
         with torch.random.fork_rng():
-            return load_parser(start, labels).decode_head.classifier.weight.detach()  # type: ignore[union-attr]
+            return load_parser(start, labels, (64, 64)).decode_head.classifier.weight.detach()  # type: ignore[union-attr]
 
     colours = ((0, 0, 0), (1, 1, 1), (2, 2, 2))
     same, other = (classifier(LabelSet(found, colours)) for found in (names, ("sky", "hair", "car")))

@@ -55,12 +55,6 @@ def _level(readings: Sequence[float], until: int) -> float:
     return statistics.fmean(readings[max(0, until - _READINGS) : until])
 
 
-def resident(process: int) -> float:
-    """Resident memory in MiB."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
-
-
 def pipeline_memory(calls: int, model_id: str | None) -> list[float]:
     """Memory after each of so many calls: sample, reroll, mix, morph, edit, encode and a round trip over the disk."""
     import numpy as np
@@ -68,6 +62,7 @@ def pipeline_memory(calls: int, model_id: str | None) -> list[float]:
 
     from groupdnet_hub import GroupDNetPipeline, Look
     from tests.helpers.network_models import make_model
+    from tests.helpers.resident_memory import resident_mib
 
     torch.set_num_threads(1)
     if model_id is None:
@@ -108,7 +103,7 @@ def pipeline_memory(calls: int, model_id: str | None) -> list[float]:
         readings = []
         for call in range(calls):
             looks[call % len(looks)] = actions[call % len(actions)]()
-            readings.append(resident(os.getpid()))
+            readings.append(resident_mib(os.getpid()))
     gc.collect()
     return readings
 
@@ -116,6 +111,7 @@ def pipeline_memory(calls: int, model_id: str | None) -> list[float]:
 def training_memory(steps: int) -> list[float]:
     """Memory of train.py at each of its steps: a tiny model on drawn people, with grids, checkpoints and an average."""
     from groupdnet_hub.figures import write_figures
+    from tests.helpers.resident_memory import resident_mib
     from tests.helpers.train_runs import command_line
 
     with tempfile.TemporaryDirectory() as folder:
@@ -141,7 +137,7 @@ def training_memory(steps: int) -> list[float]:
             tail = (tail + chunk)[-4000:]
             found = re.findall(rb"\| *(\d+)/%d " % steps, tail)
             if found and process.poll() is None:
-                readings[int(found[-1])] = resident(process.pid)
+                readings[int(found[-1])] = resident_mib(process.pid)
         if process.wait():
             sys.exit(f"train.py ended with {process.returncode}: {tail.decode(errors='replace')}")
     if len(readings) < steps / 2:

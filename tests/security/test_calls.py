@@ -15,7 +15,9 @@ from tests.helpers.strangers import API, Stranger
 from tests.security.conftest import OpenPage
 
 CALLS = 900
-_URL = {"path": "http://127.0.0.1:9/a.png", "meta": {"_type": "gradio.FileData"}}
+# Stands for the address of another server, one that is there.
+ELSEWHERE = "http://elsewhere"
+_URL = {"path": f"{ELSEWHERE}/a.png", "meta": {"_type": "gradio.FileData"}}
 _DEEP: Any = json.loads("[" * 20 + "]" * 20)
 # Of each type: what is never of it.
 WRONG: dict[str, list[Any]] = {
@@ -42,7 +44,7 @@ WRONG: dict[str, list[Any]] = {
             "a.png",
             "",
             "/etc/passwd",
-            "http://127.0.0.1:9/a.png",
+            f"{ELSEWHERE}/a.png",
             5,
             math.nan,
             True,
@@ -88,7 +90,9 @@ def kind_of(parameter: dict[str, Any]) -> str:
     return kind if isinstance(kind, str) and kind in WRONG else "any"
 
 
-def wrong_calls(endpoints: dict[str, Any], count: int, seed: int) -> list[tuple[str, list[Any], bool]]:
+def wrong_calls(
+    endpoints: dict[str, Any], count: int, seed: int, elsewhere: str
+) -> list[tuple[str, list[Any], bool]]:
     """Return calls: each endpoint with each wrong value of each parameter, and too few and too many of them.
 
     Returns:
@@ -113,12 +117,17 @@ def wrong_calls(endpoints: dict[str, Any], count: int, seed: int) -> list[tuple[
             (name, [draw.choice(WRONG[kind]) for kind in kinds], any(kind != "any" for kind in kinds))
         )
     draw.shuffle(calls)
-    return calls
+    return [(name, at(elsewhere, values), sure) for name, values, sure in calls]
 
 
-def test_wrong_calls_of_every_endpoint(open_page: OpenPage, stranger: Stranger) -> None:
+def at(elsewhere: str, value: Any) -> Any:
+    """Return a value of a call in which this address stands for ``ELSEWHERE``."""
+    return json.loads(json.dumps(value).replace(ELSEWHERE, elsewhere))
+
+
+def test_wrong_calls_of_every_endpoint(open_page: OpenPage, stranger: Stranger, elsewhere: str) -> None:
     endpoints = json.loads(stranger.ask(f"{API}info")[1])["named_endpoints"]
-    calls = wrong_calls(endpoints, CALLS, seed=29)
+    calls = wrong_calls(endpoints, CALLS, 29, elsewhere)
     assert len(calls) >= CALLS
     assert {name for name, *_ in calls} == set(endpoints)
 
@@ -139,13 +148,13 @@ def test_wrong_calls_of_every_endpoint(open_page: OpenPage, stranger: Stranger) 
         assert [fault for faults in walkers.map(walk, range(4)) for fault in faults] == []
 
 
-def test_wrong_values_from_the_page_itself(stranger: Stranger) -> None:
+def test_wrong_values_from_the_page_itself(stranger: Stranger, elsewhere: str) -> None:
     """Every function of the page, as its scripts call it, but with anything in the place of what they send."""
     page = json.loads(stranger.ask("/config")[1])
     functions = [one for one in page["dependencies"] if one["backend_fn"]]
     assert len(functions) > 60
     draw, faults = random.Random(29), []
-    anything = [value for values in WRONG.values() for value in values]
+    anything = [value for values in at(elsewhere, WRONG).values() for value in values]
     for function in functions:
         for _ in range(3):
             values = [draw.choice(anything) for _ in function["inputs"]]
@@ -183,10 +192,10 @@ def test_what_is_wrong_and_how_to_mend_it(
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_5000_wrong_calls_leave_a_short_log(open_page: OpenPage, stranger: Stranger) -> None:
+def test_5000_wrong_calls_leave_a_short_log(open_page: OpenPage, stranger: Stranger, elsewhere: str) -> None:
     endpoints = json.loads(stranger.ask(f"{API}info")[1])["named_endpoints"]
     before = open_page.log.stat().st_size
-    for name, values, _ in wrong_calls(endpoints, 5000, seed=30):
+    for name, values, _ in wrong_calls(endpoints, 5000, 30, elsewhere):
         stranger.call(name, *values)
-    # 60 lines a minute of a level, each of at most some 400 characters.
+    # 60 lines of a level at once, and one a minute after that, each of at most 500 bytes.
     assert open_page.log.stat().st_size - before < 500_000

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from page.server.crowds.limits import Limits
 from page.server.crowds.rates import Allowance
 
 from tests.browser.conftest import serve
-from tests.browser.test_load import memory
 from tests.helpers.page_models import page_model
+from tests.helpers.resident_memory import resident_mib
+from tests.helpers.strangers import API, Stranger
 
 VISITOR, CROWD = "203.0.113.7", "198.51.100.9"
 
@@ -33,44 +29,9 @@ def address(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield found
 
 
-class Program:
-    """A client without a library, at an address of its own."""
-
-    def __init__(self, page: str, at: str = VISITOR, name: str = "", cookie: str = "") -> None:
-        self.page, self.name = page, name or str(uuid.uuid4())
-        self.headers = {"Content-Type": "application/json", "X-Forwarded-For": at}
-        if cookie:
-            self.headers["Cookie"] = cookie
-
-    def ask(self, path: str, body: Any = None) -> tuple[int, str]:
-        """Return the status and the text of an answer."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.page}gradio_api/{path}", data, self.headers)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def call(self, endpoint: str, *data: Any) -> tuple[int, str]:
-        """Do a call and return its answer, or the refusal."""
-        status, text = self.ask(f"call/{endpoint}", {"data": list(data), "session_hash": self.name})
-        if status != 200:
-            return status, text
-        return self.ask(f"call/{endpoint}/{json.loads(text)['event_id']}")
-
-    def stream(self) -> str:
-        """Return what is told to the session by its name; nothing but an error, if there is none."""
-        try:
-            return self.ask(f"queue/data?session_hash={self.name}")[1]
-        except http.client.IncompleteRead as broken:
-            return broken.partial.decode()
-
-    def looks(self) -> list[str]:
-        """Return the names of the looks that the session has."""
-        _, text = self.call("looks")
-        line = next(line for line in text.splitlines() if line.startswith("data: ["))
-        return [name for name in json.loads(line[6:])[-1] if not name.startswith("example")]
+def client(page: str, at: str = VISITOR, name: str = "", cookie: str = "") -> Stranger:
+    """Return a client at an address of its own."""
+    return Stranger(page, name, {"X-Forwarded-For": at, **({"Cookie": cookie} if cookie else {})})
 
 
 def cookie_of(page: str) -> str:
@@ -82,31 +43,32 @@ def cookie_of(page: str) -> str:
 
 
 def test_a_name_from_another_browser_is_another_session(address: str) -> None:
-    mine = Program(address, name="me", cookie=cookie_of(address))
-    other = Program(address, name="me", cookie=cookie_of(address))
-    mine.call("keep")
+    mine = client(address, name="me", cookie=cookie_of(address))
+    other = client(address, name="me", cookie=cookie_of(address))
+    mine.call("/keep")
     assert mine.looks() == ["current", "look 1"]
     assert other.looks() == ["current"]
     # A second tab of the first browser is a session too.
-    assert Program(address, name="tab", cookie=mine.headers["Cookie"]).looks() == ["current"]
+    assert client(address, name="tab", cookie=mine.headers["Cookie"]).looks() == ["current"]
 
 
 def test_a_short_name_without_a_cookie_is_refused_with_a_way_to_make_one(address: str) -> None:
-    status, text = Program(address, name="me").call("keep")
-    assert status == 400
-    assert "'me'" in text
-    assert "uuidgen" in text
+    done, answer = client(address, name="me").call("/keep")
+    assert not done
+    assert answer["status"] == 400
+    assert "'me'" in answer["error"]
+    assert "uuidgen" in answer["error"]
     # A browser that blocks cookies sends where the page comes from.
-    page = Program(address, name="k3j2h1g0f9d")
+    page = client(address, name="k3j2h1g0f9d")
     page.headers["Origin"] = address.rstrip("/")
-    page.call("keep")
+    page.call("/keep")
     assert page.looks() == ["current", "look 1"]
 
 
 def test_events_and_streams_of_another_are_out_of_reach(address: str) -> None:
-    mine = Program(address, name="shared-by-mistake", cookie=cookie_of(address))
-    other = Program(address, name="shared-by-mistake", cookie=cookie_of(address))
-    status, _ = mine.ask("call/sample", {"data": [3], "session_hash": mine.name})
+    mine = client(address, name="shared-by-mistake", cookie=cookie_of(address))
+    other = client(address, name="shared-by-mistake", cookie=cookie_of(address))
+    status, _ = mine.post(f"{API}call/sample", {"data": [3], "session_hash": mine.session})
     assert status == 200
     # By the name of the session alone nothing is found.
     assert "picture" not in other.stream()
@@ -114,26 +76,26 @@ def test_events_and_streams_of_another_are_out_of_reach(address: str) -> None:
 
 
 def test_two_hundred_sessions_of_one_address_leave_the_work_of_another(address: str) -> None:
-    visitor = Program(address)
-    visitor.call("keep")
+    visitor = client(address)
+    visitor.call("/keep")
 
-    def come(number: int) -> int:
-        return Program(address, CROWD).call("keep" if number % 2 else "looks")[0]
+    def come(number: int) -> bool:
+        return client(address, CROWD).call("/keep" if number % 2 else "/looks")[0]
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(come, range(205))) == {200}
+        assert all(pool.map(come, range(205)))
     assert visitor.looks() == ["current", "look 1"]
 
 
 def test_a_flood_leaves_an_honest_visitor_a_place(address: str) -> None:
     def flood(number: int) -> int:
-        client = Program(address, CROWD)
-        return client.ask("call/sample", {"data": [number], "session_hash": client.name})[0]
+        one = client(address, CROWD)
+        return one.post(f"{API}call/sample", {"data": [number], "session_hash": one.session})[0]
 
-    visitor = Program(address)
+    visitor = client(address)
     with ThreadPoolExecutor(64) as pool:
         told = list(pool.map(flood, range(128)))
-        assert visitor.call("keep")[0] == 200
+        assert visitor.call("/keep")[0]
     assert set(told) <= {200, 503}
     assert visitor.looks() == ["current", "look 1"]
 
@@ -160,18 +122,18 @@ def test_a_thousand_honest_sessions_fit(tmp_path: Path) -> None:
     sessions = 1000
     with serve(None, None, tmp_path, GROUPDNET_PROXIES="1") as (page, process):
 
-        def come(number: int) -> Program:
-            visitor = Program(page, f"203.0.113.{number % 250}")
-            assert visitor.call("sample", number)[0] == 200
-            assert visitor.call("keep")[0] == 200
+        def come(number: int) -> Stranger:
+            visitor = client(page, f"203.0.113.{number % 250}")
+            assert visitor.call("/sample", number)[0]
+            assert visitor.call("/keep")[0]
             return visitor
 
         with ThreadPoolExecutor(8) as pool:
             first = list(pool.map(come, range(8)))
-            before = memory(process)
+            before = resident_mib(process)
             visitors = [*first, *pool.map(come, range(8, sessions))]
-            held = memory(process) - before
+            held = resident_mib(process) - before
             print(f"{held:.0f} MiB more for {sessions} sessions with work")
-            looks = list(pool.map(Program.looks, visitors))
+            looks = list(pool.map(Stranger.looks, visitors))
     assert looks == [["current", "look 1"]] * sessions
     assert held < 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import gradio as gr
@@ -18,13 +19,20 @@ from page.server.crowds.sessions import Sessions
 MIB = 1 << 20
 
 
+@functools.cache
+def page() -> tuple[gr.Blocks, int]:
+    """Return a page, and the id of its state; making one takes gradio most of a second."""
+    with gr.Blocks() as made:
+        state = gr.State(None)
+    return made, state._id
+
+
 def holder(**limits: int) -> tuple[Sessions, int]:
     """Return sessions, of which a state's number says how many MiB of work it holds, and the state's id."""
-    with gr.Blocks() as page:
-        state = gr.State(None)
+    blocks, state = page()
     sessions = Sessions(Limits(**limits), lambda mib: mib * MIB if mib else None)
-    sessions.set_blocks(page)
-    return sessions, state._id
+    sessions.set_blocks(blocks)
+    return sessions, state
 
 
 def come(sessions: Sessions, state: int, name: str, address: str, mib: int = 0) -> None:

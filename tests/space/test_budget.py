@@ -56,7 +56,9 @@ def test_it_is_told_when_the_page_starts(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "config.json").write_text(HUGE.to_json())
     sentence = sentence_at_start(monkeypatch, GROUPDNET_MODEL=str(tmp_path))
     assert sentence.startswith(f"The model cannot be loaded: {tmp_path} asks for pictures of 8192x8192")
-    # More pixels than an upload may have are never drawn.
+    # More pixels than an upload may have are never drawn, and no setting is named that would have no effect.
+    assert sentence.endswith("which no setting raises: draw larger ones with generate.py or in Python")
+    assert "GROUPDNET" not in sentence
     assert sentence_at_start(monkeypatch, GROUPDNET_MAX_PIXELS=str(2**30)) == sentence
 
 
@@ -106,7 +108,8 @@ def test_limits_of_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     make_model().save_pretrained(tmp_path)
     monkeypatch.setenv("GROUPDNET_MAX_PIXELS", "1000")
     for read in (read_config, load):
-        with pytest.raises(ValueError, match="asks for pictures of 32x32, and the limit is 1,000"):
+        told = "asks for pictures of 32x32, and the limit is 1,000.*GROUPDNET_MAX_PIXELS=1024 for scripts and page"
+        with pytest.raises(ValueError, match=told):
             read(str(tmp_path))
     monkeypatch.setenv("GROUPDNET_MAX_PIXELS", "1024")
     assert read_config(str(tmp_path)) == load(str(tmp_path)).model.config == CONFIG

@@ -23,6 +23,8 @@ from page.server.disk import (
 )
 from page.server.refusals.lines import keep_log_bounded
 
+from tests.helpers.shared_data import ROOT
+
 MIB = 1 << 20
 HOLD = (
     "import sys, pathlib; from page.server.disk import TemporaryRoot; "
@@ -124,6 +126,7 @@ def test_what_a_killed_server_left_is_removed_and_what_others_use_is_not(tmp_pat
     servers = [
         subprocess.Popen(
             [sys.executable, "-c", HOLD, str(tmp_path)],
+            cwd=ROOT / "space",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

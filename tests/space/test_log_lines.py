@@ -6,10 +6,10 @@ import io
 import logging
 
 import pytest
-from page.server.refusals.lines import LINES_PER_MINUTE, BoundedLog, one_line
+from page.server.refusals.lines import LINES_AT_ONCE, SECONDS_PER_LINE, BoundedLog, one_line
 
 
-class Minutes:
+class Clock:
     """A clock that stands still until it is told."""
 
     def __init__(self) -> None:
@@ -20,8 +20,8 @@ class Minutes:
 
 
 @pytest.fixture
-def clock() -> Minutes:
-    return Minutes()
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def written() -> io.StringIO:
 
 
 @pytest.fixture
-def log(clock: Minutes, written: io.StringIO) -> logging.Logger:
+def log(clock: Clock, written: io.StringIO) -> logging.Logger:
     logger = logging.Logger("page")
     logger.addHandler(BoundedLog(written, clock))
     return logger
@@ -51,17 +51,55 @@ def test_what_is_told_is_short(log: logging.Logger, written: io.StringIO) -> Non
     assert one_line("x" * 50, 10) == "xxxxxxx..."
 
 
-def test_there_are_so_many_lines_a_minute(log: logging.Logger, written: io.StringIO, clock: Minutes) -> None:
+def test_there_are_so_many_lines_at_once(log: logging.Logger, written: io.StringIO, clock: Clock) -> None:
     for number in range(5000):
         log.warning("Refused: %s", number)
-    assert len(written.getvalue().splitlines()) == LINES_PER_MINUTE
+    assert len(written.getvalue().splitlines()) == LINES_AT_ONCE
     log.error("Failed")  # is not hidden by what was refused
     assert written.getvalue().endswith("ERROR page: Failed\n")
-    clock.now = 60
+    clock.now = SECONDS_PER_LINE
     log.warning("Refused: again")
     left_out, last = written.getvalue().splitlines()[-2:]
-    assert left_out == f"    WARNING: {5000 - LINES_PER_MINUTE} more lines were left out"
+    assert left_out == f"    WARNING: {5000 - LINES_AT_ONCE} more lines were left out"
     assert last.endswith("Refused: again")
+
+
+def test_an_attack_of_a_day_leaves_less_than_2_mb(
+    log: logging.Logger, written: io.StringIO, clock: Clock
+) -> None:
+    day, text = 24 * 3600, "\U0001f600" * 10_000
+    for second in range(0, day, 5):
+        clock.now = second
+        log.warning("Refused: %s", text)
+        log.error("Failed: %s", text)
+    lines = written.getvalue().splitlines()
+    refused, failed = (sum(f" {level} page: " in line for line in lines) for level in ("WARNING", "ERROR"))
+    assert refused == failed == LINES_AT_ONCE + (day - 5) // SECONDS_PER_LINE
+    assert len(written.getvalue().encode()) < 2_000_000
+    # The night after, there is room for as many lines as before.
+    written.truncate(0)
+    clock.now = 2 * day
+    for number in range(100):
+        log.warning("Refused: %s", number)
+    assert sum("Refused: " in line for line in written.getvalue().splitlines()) == LINES_AT_ONCE
+
+
+def test_a_new_fault_is_told_whatever_was_told_before(
+    log: logging.Logger, written: io.StringIO, clock: Clock
+) -> None:
+    def fail(error: Exception) -> None:
+        try:
+            raise error
+        except Exception:
+            log.exception("A call failed")
+
+    for _ in range(1000):
+        fail(ZeroDivisionError("often"))
+    fail(KeyError("rare"))
+    last = [line for line in written.getvalue().splitlines() if line[0] != " "][-1]
+    assert "KeyError in test_log_lines.py:" in last
+    assert written.getvalue().count("KeyError") == 1
+    assert f"{1000 - LINES_AT_ONCE} more lines were left out" in written.getvalue()
 
 
 def test_a_fault_leaves_its_trace_once(log: logging.Logger, written: io.StringIO) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from groupdnet_hub import CostLimits
 from groupdnet_hub.config.cost import Cost
@@ -13,13 +14,30 @@ from groupdnet_hub.config.limits import MAX_PIXELS
 _MEMORY_GB = 12
 
 
+@dataclass(frozen=True)
+class PageLimits(CostLimits):
+    """Those of the page, which draws no picture that is larger than an upload may be."""
+
+    memory_gb: float = _MEMORY_GB
+
+    def how_to_raise(self, name: str, enough: int) -> str:
+        """Return how a limit is raised, as the end of a refusal."""
+        if name == "pixels" and enough > MAX_PIXELS:
+            side = math.isqrt(MAX_PIXELS)
+            return (
+                f"The page's pictures have at most {side} x {side} pixels, which no setting raises: draw larger ones "
+                "with generate.py or in Python"
+            )
+        return super().how_to_raise(name, enough)
+
+
 def page_limits() -> CostLimits:
     """Return the limits for each model, which environment variables set; of pixels never more than an upload may have.
 
     Raises:
         ValueError: for a variable that is not a number above 0.
     """
-    limits = CostLimits.from_environment(default=CostLimits(memory_gb=_MEMORY_GB))
+    limits = CostLimits.from_environment(default=PageLimits())
     return replace(limits, pixels=min(limits.pixels, MAX_PIXELS))
 
 

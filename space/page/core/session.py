@@ -13,6 +13,7 @@ from groupdnet_hub import LabelSet, Look
 from groupdnet_hub.data.person_frames import Box
 from groupdnet_hub.io.strict_json import shown
 
+from .memory.light_looks import light
 from .memory.packed_looks import PackedLook, packed
 from .photo_reading.files import WholePhoto
 
@@ -107,6 +108,10 @@ class Session:
     bundled: tuple[ShelfItem, ...] = ()
     photo: Photo | None = None
     work: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "look", None if self.look is None else light(self.look))
+        object.__setattr__(self, "candidates", tuple(map(light, self.candidates)))
 
     @property
     def named_looks(self) -> tuple[ShelfItem, ...]:

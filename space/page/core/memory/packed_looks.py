@@ -13,6 +13,8 @@ from PIL import Image
 from groupdnet_hub import Look
 from groupdnet_hub.data.labels import colour_picture
 
+from .light_looks import light
+
 # Pixels of the longer side.
 THUMBNAIL = 112
 # What the looks that are in use were packed to, so that going back and forth among pictures packs none of them again.
@@ -51,7 +53,7 @@ class PackedLook:
         """The look: the one that was packed while it is still in use, else one that equals it to the bit."""
         look = None if self._look is None else self._look()
         if look is None:
-            look = Look.from_bytes(self.archive)
+            look = light(Look.from_bytes(self.archive))
             self._look = weakref.ref(look)
             _PACKED[look] = self
         return look
@@ -59,6 +61,7 @@ class PackedLook:
 
 def packed(look: Look) -> PackedLook:
     """Return a look as a session keeps it."""
+    look = light(look)
     found = _PACKED.get(look)
     if found is None:
         found = _PACKED[look] = PackedLook(look)

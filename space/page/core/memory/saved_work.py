@@ -158,13 +158,7 @@ def read_look(archive: bytes, config: GroupDNetConfig, what: str = "a look of th
     Raises:
         ValueError: for anything that is no look, or one that a model of this configuration cannot draw.
     """
-    height, width = config.image_size
-    codes = 1
-    for size in config.code_shape:
-        codes *= size
-    # Twice what its picture, maps and codes take uncompressed, and what is written about the classes.
-    most = 2 * (10 * height * width + 4 * codes) + 2**20
-    look = Look.from_bytes(archive, what, most_bytes=most)
+    look = Look.from_bytes(archive, what, config=config)
     look.check_fits(config)
     if look.seed is not None and not 0 <= look.seed <= MAX_SEED:
         raise ValueError(f"{what} has the seed {shown(look.seed)}; the page's are 0 to {MAX_SEED}")

@@ -10,6 +10,7 @@ from PIL import Image
 from groupdnet_hub import Look
 
 from ..session import Photo, Session
+from .light_looks import light
 from .packed_looks import PackedLook
 
 
@@ -56,7 +57,7 @@ def _bytes(part: Look | PackedLook | Photo) -> int:
     if isinstance(part, PackedLook):
         return len(part.archive) + len(part.thumbnail) + len(part.map_thumbnail)
     if isinstance(part, Look):
-        return _pixels(part.image) + part.mask.nbytes + part.codes.tensor.nbytes
+        return _pixels(part.image) + light(part).map_bytes + part.codes.tensor.nbytes
     drawn = 0 if part.label is None else part.label.nbytes
     return _pixels(part.whole.picture) + _pixels(part.picture) + drawn
 

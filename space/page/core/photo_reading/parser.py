@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from groupdnet_hub import LabelSet
+from groupdnet_hub.config.limits import UNLIMITED
 from groupdnet_hub.config.names import listed
 from groupdnet_hub.data.labels import describe_difference
 from groupdnet_hub.data.people import PEOPLE16_IN_PEOPLE8, merged_ids, shows_people
@@ -23,6 +25,7 @@ from groupdnet_hub.data.person_frames import Box, cut, plain_colour
 from groupdnet_hub.data.person_maps import keep_main_person
 from groupdnet_hub.io.strict_json import shown
 
+from ..budget import page_limits
 from .frames import colour_beyond, middle_frame, person_frame, scaled
 from .person_check import NoPersonError, check_person
 
@@ -171,8 +174,9 @@ class PhotoParser:
         """
         if labels not in self._loaded:
             try:
-                from transformers import AutoConfig
+                import transformers  # noqa: F401
 
+                from groupdnet_hub.hub.foreign_networks import read_network_config
                 from groupdnet_hub.hub.location import model_folder
                 from groupdnet_hub.metrics import LabelTable, Segmenter
             except ModuleNotFoundError:
@@ -181,16 +185,26 @@ class PhotoParser:
                 ) from None
             try:
                 model_folder(self.source)
-                config = AutoConfig.from_pretrained(self.source, trust_remote_code=False)
-            except (OSError, ValueError):
-                raise _cannot_be_loaded() from None
+                config = read_network_config(self.source)
+            except (OSError, ValueError) as error:
+                raise self._cannot_be_loaded(error) from None
             targets = self.targets(config.id2label.values(), labels)
             ignored = frozenset(range(len(labels))) - set(targets.values())
+            limits = UNLIMITED if self.source == str(BUNDLED) else page_limits()
             try:
-                self._loaded[labels] = Segmenter(self.source, LabelTable(labels, targets, ignored))
-            except ValueError:
-                raise _cannot_be_loaded() from None
+                table = LabelTable(labels, targets, ignored)
+                self._loaded[labels] = Segmenter(self.source, table, limits=limits)
+            except ValueError as error:
+                raise self._cannot_be_loaded(error) from None
         return self._loaded[labels]
+
+    def _cannot_be_loaded(self, error: Exception) -> ValueError:
+        # What it says is for whoever runs the page: it names files of the server.
+        logging.getLogger(__name__).error("%s", error)
+        return ValueError(
+            "the parser cannot be loaded: GROUPDNET_PARSER must be a folder or a Hub id of a model for semantic "
+            "segmentation, with its weights as safetensors; the log of the page says more."
+        )
 
     def targets(self, names: Collection[str], labels: LabelSet) -> dict[str, int]:
         """Return the id of our class for each of the parser's names.
@@ -250,13 +264,6 @@ def _inside(box: Box, photo: Image.Image, size: tuple[int, int]) -> np.ndarray:
     rows = box.top + (np.arange(size[0]) + 0.5) * box.height / size[0]
     columns = box.left + (np.arange(size[1]) + 0.5) * box.width / size[1]
     return ((rows >= 0) & (rows < photo.height))[:, None] & ((columns >= 0) & (columns < photo.width))
-
-
-def _cannot_be_loaded() -> ValueError:
-    return ValueError(
-        "the parser cannot be loaded: GROUPDNET_PARSER must be a folder or a Hub id of a model for semantic "
-        "segmentation, with its weights as safetensors."
-    )
 
 
 def _bundled_parses(labels: LabelSet) -> bool:

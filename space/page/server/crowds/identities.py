@@ -32,7 +32,7 @@ _NAME = "session_hash"
 # Parameters of addresses that name what one client alone should reach.
 _NAMING = {_NAME, "upload_id"}
 _API, _HEARTBEAT = "/gradio_api/", "/gradio_api/heartbeat/"
-_UPLOAD = "/gradio_api/upload"
+UPLOAD = "/gradio_api/upload"
 
 
 class Identities:
@@ -52,12 +52,12 @@ class Identities:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif not path.startswith(_API):
-            scope = _with_names(scope, _token(scope))
-            await self._app(scope, receive, send if _token(scope) else _with_cookie(scope, send))
-        elif scope["method"] == "POST" and path.rstrip("/") != _UPLOAD:
-            await self._call(_with_names(scope, _token(scope)), receive, send)
+            scope = _with_names(scope, token_of(scope))
+            await self._app(scope, receive, send if token_of(scope) else _with_cookie(scope, send))
+        elif scope["method"] == "POST" and path.rstrip("/") != UPLOAD:
+            await self._call(_with_names(scope, token_of(scope)), receive, send)
         else:
-            await self._app(_with_names(scope, _token(scope)), receive, send)
+            await self._app(_with_names(scope, token_of(scope)), receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request whose body may name a session."""
@@ -77,7 +77,7 @@ class Identities:
             content = None
         name = content.get(_NAME) if isinstance(content, dict) else None
         if isinstance(name, str) and name:
-            token = _token(scope)
+            token = token_of(scope)
             # Browsers name the page that asks; no script of another makes names for this one.
             if not token and len(name) < LEAST_LENGTH and "origin" not in Headers(scope=scope):
                 await refuse(scope, receive, send, 400, _too_short(name))
@@ -107,7 +107,7 @@ def _too_short(name: str) -> str:
     )
 
 
-def _token(scope: Scope) -> str:
+def token_of(scope: Scope) -> str:
     """Return the token that a browser was sent first; empty for none, and for what was not drawn here.
 
     One that opened two pages at once was sent two. Browsers send the cookie first that they have had for longest, so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import MutableMapping
 from typing import Any
 
 import gradio as gr
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from ...core.refusal import Refusal
 from ...core.served_files import DISK_IS_FULL, cannot_write
 from .lines import one_line
-from .values import check_files, checked_values
+from .values import OWNS, check_files, checked_values
 
 FAULT = "Something went wrong on the server, and nothing was changed; the log of the page says what."
 _UNREADABLE = "A value of the call cannot be read as what it must be; nothing was changed."
@@ -39,11 +40,14 @@ class CheckedBlocks(gr.Blocks):
         """
         function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         name = f"/{function.api_name}" if function.api_visibility == "public" else f"call {function._id}"
+        scope = _scope(options.get("request"))
         try:
             try:
                 # What a part of the page says that happened to it.
-                check_files(getattr(options.get("event_data"), "_data", None), is_file_obj)
-                values = inputs if options.get("iterator") else checked_values(function, inputs)
+                # Without a request: a test or a program calls the page within its process.
+                owns = scope.get(OWNS, lambda path: True)
+                check_files(getattr(options.get("event_data"), "_data", None), owns, is_file_obj)
+                values = inputs if options.get("iterator") else checked_values(function, inputs, owns)
             except ValueError as error:
                 told = str(error)
                 _log.warning("%s was refused: %s", name, one_line(told))
@@ -60,7 +64,7 @@ class CheckedBlocks(gr.Blocks):
             if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
                 raise _error(cannot_write(error).sentence, function) from None
             _log.exception("%s failed", name)
-            _note_fault(options.get("request"))
+            scope.get(FAULTS, []).append(True)
             raise _error(FAULT, function) from None
 
 
@@ -70,7 +74,8 @@ def _error(sentence: str, function: BlockFunction) -> gr.Error:
     return refusal.for_programs() if function.api_visibility == "public" else refusal
 
 
-def _note_fault(request: Any) -> None:
-    for one in request if isinstance(request, list) else [request]:
-        scope = getattr(getattr(one, "request", None), "scope", {})
-        scope.get(FAULTS, []).append(True)
+def _scope(request: Any) -> MutableMapping[str, Any]:
+    """Return the scope of the request that a call came with; empty for none."""
+    # A list of one, if the call says that it is a batch.
+    found = request[0] if isinstance(request, list) and request else request
+    return getattr(getattr(found, "request", None), "scope", {})

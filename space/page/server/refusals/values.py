@@ -19,11 +19,19 @@ from groupdnet_hub.io.strict_json import shown
 # Of a call: nested in each other, and altogether. What a browser brings back is a few hundred texts.
 DEEPEST, MOST_VALUES = 32, 10_000
 _LONGEST_PATH = 4096
+# Of a path: whether the client that calls has uploaded it. In the scope of a request.
+Owns = Callable[[Path], bool]
+OWNS = "groupdnet.owns"
 _UPLOAD_FIRST = "upload it first, and send the path that /gradio_api/upload returns"
 
 
-def checked_values(function: BlockFunction, values: Sequence[Any]) -> list[Any]:
+def checked_values(function: BlockFunction, values: Sequence[Any], owns: Owns) -> list[Any]:
     """Return the values of a call, one for each input of a function; states, which no client sends, may be left out.
+
+    Args:
+        function: that is called.
+        values: that were sent.
+        owns: tells which uploads the client may use.
 
     Raises:
         ValueError: for too few or too many, and for those of a wrong type; the message names them.
@@ -45,7 +53,7 @@ def checked_values(function: BlockFunction, values: Sequence[Any]) -> list[Any]:
         value = given[place]
         if block.skip_api:
             continue
-        check_files(value)
+        check_files(value, owns)
         if place in function.component_prop_inputs:
             if not isinstance(value, dict):
                 raise ValueError(f"the {_name(block)} is {shown(value)}: it must be an object.")
@@ -54,11 +62,12 @@ def checked_values(function: BlockFunction, values: Sequence[Any]) -> list[Any]:
     return given
 
 
-def check_files(value: Any, is_file: Callable[[Any], bool] = is_file_obj_with_meta) -> None:
-    """Refuse files that were not uploaded, wherever they stand in a value: gradio would fetch or copy them.
+def check_files(value: Any, owns: Owns, is_file: Callable[[Any], bool] = is_file_obj_with_meta) -> None:
+    """Refuse files that the client did not upload, wherever they stand in a value: gradio would fetch or copy them.
 
     Args:
         value: that was sent.
+        owns: tells which uploads the client may use.
         is_file: tells what gradio takes for a file there.
 
     Raises:
@@ -66,7 +75,7 @@ def check_files(value: Any, is_file: Callable[[Any], bool] = is_file_obj_with_me
     """
     for part in parts(value):
         if is_file(part):
-            _check_file(part)
+            _check_file(part, owns)
 
 
 def parts(value: Any) -> Iterator[Any]:
@@ -88,7 +97,7 @@ def parts(value: Any) -> Iterator[Any]:
         yield part
 
 
-def _check_file(file: dict[str, Any]) -> None:
+def _check_file(file: dict[str, Any], owns: Owns) -> None:
     path = file["path"]
     if "://" in path or path.casefold().startswith(("http:", "https:", "file:", "data:")):
         raise ValueError(f"files of other addresses are not fetched: {_UPLOAD_FIRST}.")
@@ -96,16 +105,17 @@ def _check_file(file: dict[str, Any]) -> None:
         FileData.model_validate(file)
     except ValueError:
         raise ValueError(f"a file is not described as it must be: {_UPLOAD_FIRST}.") from None
-    if file.get("is_stream") or not _is_upload(path):
+    if file.get("is_stream") or not _is_upload(path, owns):
         raise ValueError(f"there is no upload {shown(os.path.basename(path))}: {_UPLOAD_FIRST}.")
 
 
-def _is_upload(path: str) -> bool:
+def _is_upload(path: str, owns: Owns) -> bool:
     if len(path) > _LONGEST_PATH:
         return False
     try:
         found = Path(path).resolve(strict=True)
-        return found.is_file() and found.is_relative_to(Path(get_upload_folder()).resolve())
+        is_there = found.is_file() and found.is_relative_to(Path(get_upload_folder()).resolve())
+        return is_there and owns(found)
     except (OSError, ValueError, RuntimeError):  # not there, NUL and surrogate characters, links in a circle
         return False
 
