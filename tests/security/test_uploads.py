@@ -71,7 +71,7 @@ def test_plain_names(name: str, plain: str) -> None:
 
 
 def client(page: OpenPage, cookie: str = "") -> Stranger:
-    return Stranger(page.address, headers={"Cookie": f"groupdnet={cookie}"} if cookie else {})
+    return Stranger(page.address, headers={"Cookie": f"groupdnet-browser={cookie}"} if cookie else {})
 
 
 def test_nobody_uses_what_another_browser_uploaded(open_page: OpenPage) -> None:
