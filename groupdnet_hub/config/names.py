@@ -45,8 +45,8 @@ def readable(text: str, longest: int = _NAME_LENGTH) -> str:
     """Return a text that may be anything for a message: what cannot be printed escaped, and all cut to ``longest``."""
     # One more than is shown, since a text may be very long.
     start = text[: longest + 1]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in start)
-    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in start)
+    return escaped if len(escaped) <= longest else f"{escaped[: longest - 3]}..."
 
 
 def listed(names: Collection[str]) -> str:
