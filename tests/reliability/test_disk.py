@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ import pytest
 
 pytest.importorskip("accelerate")
 from groupdnet_hub.io.atomic import CannotWriteError, atomic_write
+from tests.helpers.small_disks import fill, mounted
 from tests.reliability.writers import WRITERS, Writer
 
 ANSWERS = r"cannot be written to \(.+\): free some space there, or name another file"
@@ -31,17 +30,8 @@ def _global_random_state_stays() -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB in memory."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    try:
+    with mounted(tmp_path / "disk", 8) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def begun(name: str, disk: Path, tmp_path: Path) -> Writer:
@@ -50,13 +40,6 @@ def begun(name: str, disk: Path, tmp_path: Path) -> Writer:
     writer = WRITERS[name](disk / "written", tmp_path / "scratch")
     writer.begin()
     return writer
-
-
-def fill(disk: Path) -> None:
-    """Leave no block free."""
-    with contextlib.suppress(OSError), (disk / "filling").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
 
 
 def failed_attempt(writer: Writer, capfd: pytest.CaptureFixture[str]) -> str:

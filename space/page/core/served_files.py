@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import logging
@@ -14,6 +15,9 @@ from PIL import Image
 from groupdnet_hub.io.atomic import atomic_write
 
 from .refusal import Refusal
+
+# Numbers of errors.
+DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def served_folder() -> Path:

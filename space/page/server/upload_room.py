@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,11 +15,11 @@ from gradio import route_utils
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..core.served_files import DISK_IS_FULL
 from .crowds.addresses import address_of
 from .crowds.rates import refuse
 from .disk import GRACE, LEAST_COUNTED, LIMIT, TemporaryRoot
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _TOO_MANY, _TOO_LARGE, _NO_ROOM, _NO_LENGTH = 429, 413, 507, 411
 # A browser that is still sending looks for no answer; of more than this, the connection is broken off.
 _MOST_READ = 64 << 20
@@ -108,28 +107,28 @@ class UploadRoom:
         return self._root.held + self._coming <= self._root.limit
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+        begun, parts = False, list[str]()
 
         async def noting(message: Message) -> None:
             nonlocal begun
             begun = True
             await send(message)
 
-        parts = list[str]()
         token = _parts.set(parts)
         try:
-            await self._app(scope, receive, noting)
+            try:
+                await self._app(scope, receive, noting)
+            finally:
+                _parts.reset(token)
+                # What was taken has its own name now.
+                for part in parts:
+                    with contextlib.suppress(OSError):
+                        Path(part).unlink(missing_ok=True)
         except OSError as error:
-            if begun or error.errno not in _FULL:
+            if begun or error.errno not in DISK_IS_FULL:
                 raise
             sentence = "The disk of the page's server is full: the file was not taken. Try again later."
             await refuse(scope, receive, send, _NO_ROOM, sentence, 120)
-        finally:
-            _parts.reset(token)
-            # What was taken has its own name now.
-            for part in parts:
-                with contextlib.suppress(OSError):
-                    Path(part).unlink(missing_ok=True)
 
 
 class _NotedParts(route_utils.GradioMultiPartParser):

@@ -13,6 +13,7 @@ from gradio_client.utils import is_file_obj
 from pydantic import ValidationError
 
 from ...core.refusal import Refusal
+from ...core.served_files import DISK_IS_FULL, cannot_write
 from .lines import one_line
 from .values import OWNS, check_files, checked_values
 
@@ -59,7 +60,9 @@ class CheckedBlocks(gr.Blocks):
         except (ComponentProcessingError, InvalidPathError, ValidationError) as error:
             _log.warning("%s was refused: %s", name, one_line(error))
             raise _error(_UNREADABLE, function) from None
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
+                raise _error(cannot_write(error).sentence, function) from None
             _log.exception("%s failed", name)
             scope.get(FAULTS, []).append(True)
             raise _error(FAULT, function) from None
