@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .crowds.identities import UPLOAD, token_of
 from .refusals.values import OWNS
 
-# Uploads whose owners are remembered; a call uses one soon after it was sent.
+# Uploads that are remembered, each with one who sent it; a call uses one soon after that.
 _REMEMBERED = 10_000
 _UNNAMED = "file"
 
@@ -34,7 +34,7 @@ class OwnUploads:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._owners: OrderedDict[str, set[str]] = OrderedDict()
+        self._sent: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -46,7 +46,7 @@ class OwnUploads:
         await self._app(scope, receive, send)
 
     def _owns(self, owner: str, path: Path) -> bool:
-        return owner in self._owners.get(str(path), ())
+        return (owner, str(path)) in self._sent
 
     def _noting(self, owner: str, send: Send) -> Send:
         """Return what sends the answer to an upload, a list of paths, once these are noted."""
@@ -77,11 +77,11 @@ class OwnUploads:
             # Of two that are the same, sent at once, the first was renamed for both.
             with contextlib.suppress(FileNotFoundError):
                 os.replace(stored, path)
-        key = str(path.resolve())
-        self._owners.setdefault(key, set()).add(owner)
-        self._owners.move_to_end(key)
-        if len(self._owners) > _REMEMBERED:
-            self._owners.popitem(last=False)
+        one = owner, str(path.resolve())
+        self._sent[one] = None
+        self._sent.move_to_end(one)
+        if len(self._sent) > _REMEMBERED:
+            self._sent.popitem(last=False)
         return str(path)
 
 
