@@ -54,7 +54,7 @@ from page.server.preloads import with_preloads
 from page.server.refusals.answers import Sentences, handlers
 from page.server.refusals.calls import CheckedBlocks
 from page.server.refusals.lines import keep_log_bounded
-from page.server.refusals.requests import checks
+from page.server.refusals.requests import checks, empty_routes
 from page.server.transfer import LightTransfer
 from page.server.upload_room import UploadRoom, note_parts_of_uploads
 from page.server.uploads import OwnUploads
@@ -266,7 +266,7 @@ def serve(
             max_file_size="40mb",
             ssr_mode=False,
             app_kwargs={
-                "routes": [*preview_routes(picture), *routes],
+                "routes": [*preview_routes(picture), *empty_routes(), *routes],
                 "lifespan": guards.lifespan,
                 # Which lists gradio's routes, for other pages than this one.
                 "openapi_url": None,

@@ -42,9 +42,11 @@ def check_class_names(names: Sequence[Any], what: str) -> None:
 
 
 def readable(text: str, longest: int = _NAME_LENGTH) -> str:
-    """Return a text that may be anything for a message: cut to ``longest``, and what cannot be printed escaped."""
-    cut = text if len(text) <= longest else f"{text[: longest - 3]}..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    """Return a text that may be anything for a message: what cannot be printed escaped, and all cut to ``longest``."""
+    # One more than is shown, since a text may be very long.
+    start = text[: longest + 1]
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in start)
+    return escaped if len(escaped) <= longest else f"{escaped[: longest - 3]}..."
 
 
 def listed(names: Collection[str]) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
     AutoImageProcessor,
@@ -22,6 +21,7 @@ from groupdnet_hub import CostLimits, LabelSet
 from groupdnet_hub.hub.foreign_networks import check_network, read_network_config
 from groupdnet_hub.hub.transformers_models import load_transformers
 from groupdnet_hub.io.finite import check_all_finite
+from groupdnet_hub.io.foreign_weights import read_foreign_tensors
 
 _FLAG = "--pretrained_model_name_or_path"
 # Normalisation of the released EfficientNet-Lite weights: pixels in [-1, 1].
@@ -174,11 +174,8 @@ def freeze_encoder(network: nn.Module, stages: int, *, depthwise: bool) -> None:
 def _fill(encoder: nn.Module, path: Path, name: str) -> None:
     """Load ImageNet-trained weights into a timm encoder without its classifier."""
     try:
-        if path.suffix == ".safetensors":
-            given = load_file(path)
-        else:
-            given = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers raise many kinds
+        given = read_foreign_tensors(path)
+    except ValueError as error:
         raise ValueError(f"the encoder's weights {path.name!r} cannot be read: {error}") from None
     wanted = encoder.state_dict()
     found: dict[str, Tensor] = {name: given[name] for name in wanted if name in given}
@@ -190,5 +187,4 @@ def _fill(encoder: nn.Module, path: Path, name: str) -> None:
     )
     if not fits:
         raise ValueError(f"{path.name!r} does not hold the weights of {name}")
-    check_all_finite(found, path.name)
     encoder.load_state_dict(found)

@@ -95,6 +95,7 @@ def redraw(browser: Any, class_id: int) -> None:
     click(browser, f"#painter [data-class='{class_id}'] [data-tool=redraw]")
 
 
+@pytest.mark.slow
 def test_all_is_at_hand_at_every_width(browser: Any, upright_address: str) -> None:
     open_page(browser, upright_address)
     candidates_of(browser, OUTERWEAR)

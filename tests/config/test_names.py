@@ -76,5 +76,6 @@ def test_a_doubled_name_is_refused() -> None:
 
 def test_names_that_may_be_anything_are_readable_in_messages() -> None:
     assert readable("wall\u202e\ud800\n") == "wall\\u202e\\ud800\\n"
-    assert len(readable("x" * 10**6)) == 40
+    assert len(readable("x" * 10**6)) == len(readable("\u202e" * 30)) == 40
+    assert readable("x" * 40) == "x" * 40
     assert listed(["x" * 10**6] * 30) == ", ".join(["x" * 37 + "..."] * 20) + ", ..."

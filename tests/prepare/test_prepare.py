@@ -194,6 +194,7 @@ def test_an_input_that_is_something_else(
 # A run that is stopped.
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures, maps, classes = write_folder_pair(tmp_path / "raw", 60, (320, 320))
     flags = ["folder", "--input", str(pictures), "--labels", str(maps), "--classes", str(classes)]

@@ -19,6 +19,7 @@ def soak(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_pipeline_calls() -> None:
     soak("pipeline", "--calls", "350")
 

@@ -16,10 +16,14 @@ from groupdnet_hub.baselines import build_system, system_config
 from groupdnet_hub.convert.smis import read_checkpoint
 from groupdnet_hub.hub.discriminator_file import DISCRIMINATOR_FILE
 from groupdnet_hub.io.finite import check_finite
+from groupdnet_hub.metrics.imagenet_trunks import imagenet_trunk
+from groupdnet_hub.metrics.inception.weights import read_inception_weights
+from groupdnet_hub.metrics.lpips import LpipsEmbedding
 from groupdnet_hub.models.discriminator import MultiScaleDiscriminator
 from groupdnet_hub.training.state.discriminator_state import take_up, weights_to_save
 from tests.helpers.hostile_files import refusal, refused
 from tests.helpers.hub_models import CONFIG, LABELS, make_model
+from tests.helpers.inception_archive import drawn_archive, save_archive
 from tests.helpers.small_parser import save_small_parser
 
 WEIGHTS = "model.safetensors"
@@ -46,10 +50,17 @@ def test_a_model(tmp_path: Path, dtype: torch.dtype) -> None:
         GroupDNet.from_pretrained(tmp_path, dtype="auto")
 
 
-def test_statistics_and_priors_of_a_model(tmp_path: Path) -> None:
-    config = CONFIG.replace(prior_codes=4)
-    for name in ("decoder.blocks.0.norm_0.norm.running_var", "prior.mean"):
-        GroupDNet(config).save_pretrained(tmp_path)
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["decoder.blocks.0.norm_0.norm.running_var"]),
+        ({"prior_codes": 4}, ["prior.mean", "prior.std"]),
+        ({"prior_rank": 2}, ["prior.mean", "prior.factor"]),
+    ],
+)
+def test_statistics_and_priors_of_a_model(tmp_path: Path, options: dict[str, int], names: list[str]) -> None:
+    for name in names:
+        GroupDNet(CONFIG.replace(**options)).save_pretrained(tmp_path)
         spoil(tmp_path / WEIGHTS, name)
         refused(tmp_path, rf"{name} in .* holds 2 values that are NaN")
 
@@ -122,6 +133,67 @@ def test_a_parser(tmp_path: Path) -> None:
     save_file(tensors, folder / WEIGHTS, {"format": "pt"})
     with pytest.raises(ValueError, match=f"{name} in the weights of .* holds 1 values that are NaN"):
         Segmenter(str(folder), table)
+
+
+def test_a_parser_to_go_on_training(tmp_path: Path) -> None:
+    pytest.importorskip("timm", reason="training parsers needs timm")
+    from groupdnet_hub.parser.network import load_parser
+
+    folder = save_small_parser(tmp_path / "parser", LABELS.names)
+    name = next(key for key in load_file(folder / WEIGHTS) if key.endswith("classifier.weight"))
+    spoil(folder / WEIGHTS, name, {"format": "pt"})
+    with pytest.raises(ValueError, match=f"{name} in the weights of .* holds 2 values that are NaN and 1"):
+        load_parser(folder, LABELS, (64, 64))
+
+
+def test_the_encoder_of_a_new_parser(tmp_path: Path) -> None:
+    pytest.importorskip("timm", reason="training parsers needs timm")
+    from groupdnet_hub.parser.network import new_parser
+
+    path, told = (
+        tmp_path / "encoder.safetensors",
+        "conv_stem.weight in encoder.safetensors holds 2 values that",
+    )
+    with torch.random.fork_rng(devices=[]):
+        encoder: Any = new_parser(LABELS, width=8, encoder="efficientnet_lite0").backbone._backbone
+        save_file(encoder.state_dict(), path)
+        spoil(path, "conv_stem.weight")
+        with pytest.raises(ValueError, match=told):
+            new_parser(LABELS, path, width=8, encoder="efficientnet_lite0")
+
+
+@pytest.mark.parametrize("net", ["alexnet", "vgg16", "vgg19"])
+def test_a_trunk(tmp_path: Path, net: str) -> None:
+    pytest.importorskip("torchvision", reason="trunks are torchvision's")
+    path, shape = tmp_path / f"{net}.safetensors", (64, 3, 11, 11) if net == "alexnet" else (64, 3, 3, 3)
+    save_file({"features.0.weight": torch.ones(shape), "features.0.bias": torch.ones(64)}, path)
+    imagenet_trunk(net, 1, path)
+    spoil(path, "features.0.bias")
+    with refusal(rf"0.bias in {net}.safetensors holds 2 values that are NaN and 1 that are infinite, of 64"):
+        imagenet_trunk(net, 1, path)
+
+
+def test_the_trunk_of_lpips(tmp_path: Path) -> None:
+    pytest.importorskip("lpips", reason="LPIPS is of the package lpips")
+    torchvision = pytest.importorskip("torchvision", reason="trunks are torchvision's")
+    path = tmp_path / "alexnet.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        trunk = torchvision.models.alexnet(weights=None).features[:12]
+    save_file({f"features.{key}": value for key, value in trunk.state_dict().items()}, path)
+    spoil(path, "features.10.weight")
+    with pytest.raises(ValueError, match=r"10.weight in alexnet.safetensors holds 2 values that are NaN"):
+        LpipsEmbedding(path)
+
+
+def test_the_network_of_fid(tmp_path: Path) -> None:
+    network = drawn_archive()
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] = math.nan
+    save_archive(network, tmp_path / "inception.pt")
+    with pytest.raises(
+        ValueError, match=r"in inception.pt holds 1 values that are NaN and 0 that are infinite"
+    ):
+        read_inception_weights(tmp_path / "inception.pt")
 
 
 @pytest.mark.parametrize(

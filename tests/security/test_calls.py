@@ -6,6 +6,7 @@ import json
 import math
 import random
 from concurrent.futures import ThreadPoolExecutor
+from html import escape, unescape
 from typing import Any
 
 import pytest
@@ -188,6 +189,28 @@ def test_what_is_wrong_and_how_to_mend_it(
     done, answer = stranger.call(endpoint, *values)
     assert not done
     assert answer["error"].startswith(sentence)
+
+
+def test_what_gradio_refuses_is_escaped_for_the_page_and_bounded(stranger: Stranger) -> None:
+    """A list without the value that was sent: gradio's own sentence tells the value."""
+    page = json.loads(stranger.ask("/config")[1])
+    use = next(one["id"] for one in page["components"] if one["props"].get("elem_id") == "morph-use")
+    number = next(one["id"] for one in page["dependencies"] if [use, "click"] in one["targets"])
+    for markup in ("<img src=//evil.test/i>", "</p><script>1</script>", "a & b"):
+        done, answer = stranger.press(number, [None, markup, "current", 0.5, []])
+        assert not done
+        assert answer["error"].startswith(
+            f"Value: {escape(markup, quote=False)} is not in the list of choices"
+        )
+        assert is_sentence(answer["error"])
+        # Programs, which show no HTML, get the sentence as it is.
+        done, answer = stranger.call("/morph", markup, "current", 0.5, None)
+        assert not done
+        assert markup in answer["error"]
+    for long in ("<" * 5000, "\u202e\n" * 2000):
+        done, answer = stranger.press(number, [None, long, "current", 0.5, []])
+        assert not done
+        assert is_sentence(unescape(answer["error"]))
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from groupdnet_hub.io.finite import check_all_finite
 from groupdnet_hub.io.foreign_weights import read_foreign_tensors
 from groupdnet_hub.io.torchscript import is_torchscript, read_torchscript_tensors
 
@@ -111,11 +112,13 @@ def read_inception_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         path: the state dict as ``.pth`` or ``.safetensors``, or the TorchScript archive.
 
     Raises:
-        ValueError: for a file that cannot be read, and tensors that are missing, unknown or misshapen.
+        ValueError: for a file that cannot be read, and tensors that are missing, unknown, misshapen or not finite.
     """
     path = Path(path)
     if is_torchscript(path):
-        return from_archive(read_torchscript_tensors(path), path.name)
+        tensors = read_torchscript_tensors(path)
+        check_all_finite(tensors, path.name)
+        return from_archive(tensors, path.name)
     return from_state_dict(read_foreign_tensors(path), path.name)
 
 

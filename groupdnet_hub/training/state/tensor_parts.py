@@ -32,6 +32,8 @@ _TYPES = {
 }
 # What a file's header takes at most, and in it the entry of a tensor whose name is a number.
 _HEADER, _ENTRY = 1024, 160
+# Values of tensors that are stored as a single one, together: the moments of a network a hundred times the paper's.
+_MOST_REPEATED = 2**30
 
 
 def type_name(kind: torch.dtype) -> str:
@@ -138,6 +140,7 @@ class TensorReader:
     """
 
     def __init__(self, folder: Path, names: Sequence[str], places: Mapping[str, Sequence[str]]) -> None:
+        self._repeated = 0
         pieces: dict[str, dict[str, Tensor]] = {}
         for name in names:
             with open_tensors(folder / name, name, MAX_HEADER) as file:
@@ -160,6 +163,11 @@ class TensorReader:
             values = self._values[str(description["data"])].to(_TYPES[description["type"]])
             shape = [int(side) for side in description["shape"]]
             if len(values) == 1 and math.prod(shape) > 1:
+                self._repeated += math.prod(shape)
+                if self._repeated > _MOST_REPEATED:
+                    raise ValueError(
+                        f"the state's description asks for more than {_MOST_REPEATED} equal values: it is damaged"
+                    )
                 values = values.repeat(math.prod(shape))
             layout = torch.channels_last if "channels_last" in description else torch.contiguous_format
             return values.reshape(shape).clone(memory_format=layout)

@@ -154,6 +154,7 @@ def test_cuda_graphs(device: str, placement: str) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: g++ is missing")
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 def test_compiled_kernels(device: str) -> None:

@@ -253,6 +253,9 @@ def test_tensors_of_every_kind_come_back(tmp_path: Path) -> None:
         bits = [t.contiguous().reshape(-1).view(torch.uint8) for t in (found, tensor)]
         assert torch.equal(*bits)
     assert torch.equal(reader.find(large), torch.tensor([1e30, 1.0]))  # 16 bits do not hold it
+    # A single value stands for as many as a stranger likes to write.
+    with pytest.raises(ValueError, match=r"asks for more than 1073741824 equal values: it is damaged"):
+        reader.find({**described[1], "shape": [2**15, 2**16]})
 
 
 def test_adam_keeps_the_form_of_its_device() -> None:

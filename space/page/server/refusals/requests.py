@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import HTTPException, Request
 from gradio.blocks import Blocks
 from gradio_client.utils import construct_args
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from groupdnet_hub.io.strict_json import shown
 
@@ -71,6 +73,22 @@ def checks(page: Blocks) -> Check:
 def is_off(path: str) -> bool:
     """Return whether a route of gradio, by its path, is one that this page does not need."""
     return f"{path}/".startswith(OFF)
+
+
+def empty_routes() -> list[Route]:
+    """Return routes for what "Use via API" asks for and this page does not have: a refusal is an error on the console.
+
+    They are a table of all calls, and tools for language models.
+    """
+    empty = {"/monitoring/summary": {"functions": {}}, f"{_API}/mcp/schema": []}
+
+    def answering(content: Any) -> Callable[[Request], Awaitable[JSONResponse]]:
+        async def answer(_: Request) -> JSONResponse:
+            return JSONResponse(content)
+
+        return answer
+
+    return [Route(path, answering(content)) for path, content in empty.items()]
 
 
 async def _check_call(

@@ -84,8 +84,18 @@ function onPaste(event) {
   takeOne(files, place?.target ?? null);
 }
 
+// gradio shows the names of files that it refuses as HTML. Before it hears of those that were chosen, they are such as
+// make no element; the server takes these characters from names too.
+function onChoice({ target }) {
+  if (target.type !== "file" || ![...target.files].some(({ name }) => /[<>]/.test(name))) return;
+  const plain = new DataTransfer();
+  for (const file of target.files) plain.items.add(new File([file], file.name.replace(/[<>]/g, ""), { type: file.type }));
+  target.files = plain.files;
+}
+
 // gradio's page outlives this element only while it is shown once: a page that is left takes its listeners along.
 const listeners = { dragover: onDragOver, dragleave: onDragLeave, drop: onDrop, paste: onPaste };
 for (const [name, listener] of Object.entries(listeners))
   document.addEventListener(name, (event) => element.isConnected && listener(event));
+document.addEventListener("change", (event) => element.isConnected && onChoice(event), true);
 document.addEventListener("pointermove", ({ target }) => (pointed = target), { passive: true });
