@@ -180,6 +180,34 @@ def test_a_film_that_is_refused_leaves_the_buttons_as_they_were(browser: Any, ad
     leave(browser)
 
 
+def test_a_film_whose_file_is_gone_says_so_and_is_made_again(
+    browser: Any, address: str, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, write = list[Path](), films.write_film
+    monkeypatch.setattr(films, "write_film", lambda *film: made.append(write(*film)) or made[-1])
+    held.going.set()
+    open_films(browser, address)
+    click(browser, "#film-make")
+    wait_for(lambda: can_press(browser, "#film"), "the download")
+    kept = made[0].rename(made[0].with_suffix(".away"))
+    click(browser, "#film")
+    told(browser, "The film is no longer on the server: make it again.")
+    severe_entries(browser)  # the browser's own, about the file that is not there
+    # A film that is there is downloaded: what is told does not change.
+    kept.rename(made[0])
+    click(browser, "#film-make")
+    told(browser, "The film is ready.")
+    wait_for(lambda: can_press(browser, "#film"), "the download")
+    fetched = (
+        "return performance.getEntriesByType('resource').filter(one => one.name.includes('morph.gif')).length"
+    )
+    before = browser.execute_script(fetched)
+    click(browser, "#film")
+    wait_for(lambda: browser.execute_script(fetched) > before, "the download")
+    told(browser, "The film is ready.")
+    leave(browser)
+
+
 def test_a_film_that_is_stale_before_it_is_made_is_stopped(browser: Any, address: str, held: Held) -> None:
     open_films(browser, address)
     click(browser, "#film-make")

@@ -28,6 +28,6 @@ def mounted(folder: Path, mib: int) -> Iterator[Path]:
 
 def fill(disk: Path) -> None:
     """Leave no block free, until the file ``filling`` is removed."""
-    with contextlib.suppress(OSError), (disk / "filling").open("wb", buffering=0) as file:
+    with contextlib.suppress(OSError), (disk / "filling").open("ab", buffering=0) as file:
         while True:
             file.write(bytes(4096))

@@ -67,14 +67,14 @@ def test_nothing_is_left_and_uploads_beyond_the_limit_are_refused(
         assert not list(temporary.rglob("map.png"))
         (folder,) = (path for path in found_in(temporary) if path.is_dir())
         assert folder.stat().st_mode & 0o777 == 0o700
-        for at in (CROWD, "198.51.100.10"):
-            assert visitor(address, at).upload(b"map.png", bytes(36 * MIB))[0] == 200
+        for at, content in ((CROWD, b"a"), ("198.51.100.10", b"b")):
+            assert visitor(address, at).upload(b"map.png", content * (36 * MIB))[0] == 200
             # Half of it is one address's at most.
             status, told = visitor(address, at).upload(b"map.png", bytes(36 * MIB))
             assert status == 429
             assert "an address may upload 64 MiB (GROUPDNET_TEMP_MIB), and yours has" in told
         assert visitor(address, VISITOR).upload(b"map.png", b"x" * (36 * MIB))[0] == 200
-        status, told = visitor(address, "203.0.113.8").upload(b"map.png", b"x" * (36 * MIB))
+        status, told = visitor(address, "203.0.113.8").upload(b"map.png", b"y" * (36 * MIB))
         assert status == 507
         assert "no room for more files at the moment (GROUPDNET_TEMP_MIB): try again" in told
         assert visitor(address, VISITOR).upload(b"map.png", b"small")[0] == 200

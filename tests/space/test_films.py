@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page.core import film
 from page.core.film import AT_ONCE, MOST_FILMS, Film, FilmProgress, Films
 from page.core.model_thread import ModelThread
 from page.core.session import Session
@@ -199,3 +201,19 @@ def test_a_film_goes_there_and_back(kind: str) -> None:
 def test_another_kind_of_film_is_refused() -> None:
     with pytest.raises(ValueError, match="gif or mp4, not 'avi'"):
         Film("a", "b", None, "avi", full_range=False)
+
+
+@pytest.mark.parametrize("kind", ["gif", "mp4"])
+def test_a_film_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+
+    def fail(frames: Any, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(film, f"_write_{kind}", fail)
+    with pytest.raises(OSError, match="full"):
+        film.write_film([Image.new("RGB", (16, 16))], kind)
+    assert not list(tmp_path.iterdir())
