@@ -45,9 +45,9 @@ def seconds_to_a_picture(address: str) -> float:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize(("addresses", "long_work"), [(1, "nine_samples"), (CLIENTS, "sample")])
+@pytest.mark.parametrize(("addresses", "long_work"), [(1, "nine_samples"), (CLIENTS, "nine_samples")])
 def test_a_picture_soon_after_a_flood(address: str, addresses: int, long_work: str) -> None:
-    """Of one address, whatever it asks for; of as many as clients, a queue that is full of single pictures."""
+    """Of one address, and of as many as clients, who ask for what takes longest and go away."""
     host = urlsplit(address)
 
     def flood(number: int) -> set[int]:

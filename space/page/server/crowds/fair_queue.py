@@ -1,4 +1,4 @@
-"""The line of calls that wait: addresses take turns, and none of them has all its places."""
+"""The line of calls that wait: addresses take turns, none of them has all its places, and who went away waits last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class FairQueue(Queue):
     """gradio's queue, in which a flood from one address leaves the others their places and their turn.
 
     Of the calls that wait, that of the address which waited longest for its turn is next, and of its sessions that
-    which waited longest.
+    which waited longest. Calls whose answers nobody listens for, such as those that a flood has left, are done when no
+    others wait.
 
     Args:
         queue: gradio's, as ``Blocks.queue`` made it.
@@ -85,8 +86,14 @@ class FairQueue(Queue):
             self._served.popitem(last=False)
         return taken
 
-    def _last_turn(self, event: Event) -> tuple[int, int]:
-        return self._served.get(_address(event), 0), self._served.get(event.session_hash, 0)
+    def _last_turn(self, event: Event) -> tuple[bool, int, int]:
+        address, session = _address(event), event.session_hash
+        return self._is_unheard(session), self._served.get(address, 0), self._served.get(session, 0)
+
+    def _is_unheard(self, session: str) -> bool:
+        """Return whether nobody reads what a session's calls are told, such as their place in the line at once."""
+        told = self.pending_messages_per_session.get(session)
+        return told is None or not told.empty()
 
     def _is_film(self, body: PredictBodyInternal) -> bool:
         function = None if body.fn_index is None else self.blocks.fns.get(body.fn_index)
