@@ -151,6 +151,7 @@ def test_memory_does_not_grow(calls: int, tmp_path: Path) -> None:
     assert end.besides < 1.05 * early.besides
 
 
+@pytest.mark.slow
 def test_a_full_queue_says_so(page_address: str, tmp_path: Path) -> None:
     gradio_client = pytest.importorskip("gradio_client", reason="the endpoints need gradio")
     client = gradio_client.Client(

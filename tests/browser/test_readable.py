@@ -80,7 +80,7 @@ def test_all_tabs_are_at_hand_on_a_phone(browser: Any, page_address: str) -> Non
 def test_a_wait_of_over_a_second_shows_progress(browser: Any, page_address: str) -> None:
     """Whatever is pressed: here undo, behind the calls of other visitors, who have not had a turn yet."""
     gradio_client = pytest.importorskip("gradio_client")
-    others = [gradio_client.Client(page_address, verbose=False, analytics_enabled=False) for _ in range(8)]
+    others = [gradio_client.Client(page_address, verbose=False, analytics_enabled=False) for _ in range(4)]
     open_page(browser, page_address)
     before = pixels(browser)
     changed_by(browser, lambda: click(browser, "#new-sample"))

@@ -107,6 +107,7 @@ def downloaded(browser: Any, folder: Path, kind: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_morph_slider_and_films(
     browser: Any, page_address: str, pipe: GroupDNetPipeline, tmp_path: Path, examples: Path
 ) -> None:

@@ -50,7 +50,7 @@ def test_the_notebook_runs_and_draws_a_picture_for_each_step(notebook: Any) -> N
     assert drawn == dict.fromkeys(STEPS, True)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
+@pytest.mark.parametrize("name", ["README.md", pytest.param("docs/python.md", marks=pytest.mark.slow)])
 def test_the_python_lines_of_a_page_run(name: str, tmp_path: Path) -> None:
     """In a folder where ``space/`` lies, as it does in a clone."""
     (tmp_path / "space").symlink_to(ROOT / "space")

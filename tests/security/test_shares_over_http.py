@@ -136,6 +136,7 @@ def test_uploads_that_are_broken_off_leave_nothing(page: Page) -> None:
     wait_until(lambda: not written(), "the files of a form that was refused are left")
 
 
+@pytest.mark.slow
 def test_only_its_own_session_cancels_a_call(page: Page) -> None:
     mine, other = page.visitor("203.0.113.5"), page.visitor("198.51.100.5")
     film = ["current", "example 2", None, "gif", False]

@@ -232,6 +232,7 @@ def test_a_gpu_moves_as_the_cpu_does(drawn: Path) -> None:
     torch.testing.assert_close(batch["image"].cpu(), here["image"], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_runs_are_the_same_and_resumed_with_another_cache(drawn: Path, tmp_path: Path) -> None:
     """Stopped within the second epoch of four steps, with everything that draws."""
     flags = ["--balanced_sampling", "1", *ALL_MOVES, "--seed", "3", "--perceptual_net", "none"]

@@ -117,7 +117,7 @@ def _too_short(name: str) -> str:
     return (
         f"The session_hash {name!r} may be somebody else's too: without cookies it must have at least "
         f"{LEAST_LENGTH} characters, drawn at random, such as those that uuidgen prints, or "
-        'python -c "import uuid; print(uuid.uuid4())".'
+        'python3 -c "import uuid; print(uuid.uuid4())".'
     )
 
 
