@@ -97,6 +97,9 @@ def test_candidates_are_enlarged_where_they_hide_no_other(
     assert large["width"] >= 2 * small["width"]
     assert small["width"] >= 80
     assert not any(overlap(large, box(browser, choice(place))) for place in range(1, 5))
+    # The whole picture once, and not a part of it.
+    style = browser.find_element("css selector", ENLARGED).value_of_css_property
+    assert (style("background-size"), style("background-repeat")) == ("contain", "no-repeat")
     press(browser, Keys.ESCAPE)
     wait_for(lambda: number_of_enlarged(browser) is None, "nothing enlarged")
     press(browser, "2")

@@ -77,9 +77,9 @@ def test_on_a_phone_it_is_pinned_over_the_map(browser: Any, page_address: str) -
     # A press enlarges it; Escape leads back.
     button = browser.find_element("css selector", ".pinned button")
     button.click()
-    large = wait_for(lambda: browser.find_element("css selector", ".enlarged[open] img"), "it enlarged")
+    large = wait_for(lambda: browser.find_element("css selector", ".whole-picture[open] img"), "it enlarged")
     assert large.rect["width"] > 350
-    assert np.array_equal(decoded(source(browser, ".enlarged")), painted)
+    assert np.array_equal(decoded(source(browser, ".whole-picture")), painted)
     press(browser, "ESCAPE")
     wait_for(lambda: not large.is_displayed(), "the end of it")
     assert browser.switch_to.active_element == button

@@ -6,7 +6,7 @@ const told = make("p", { "aria-hidden": "true" }); // the sentence itself is rea
 const large = make("img", { alt: "The picture, enlarged" });
 const whole = make(
   "dialog",
-  { class: "enlarged", "aria-label": "The picture, enlarged", onclick: () => whole.close() },
+  { class: "whole-picture", "aria-label": "The picture, enlarged", onclick: () => whole.close() },
   make("button", { type: "button", class: "close", "aria-label": "Close" }, "\u00d7"),
   large,
 );
