@@ -351,11 +351,14 @@ def _short(value: Any) -> str:
 
 def _open_split(folder: Path, settings: Mapping[str, Any], *, with_instances: bool) -> None:
     """Create the folders and the record, and remove half-written files of a killed run."""
-    for part in ("images", "labels", *(["instances"] if with_instances else [])):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        for name in os.listdir(folder / part):
+    parts = [folder / part for part in ("images", "labels", *(["instances"] if with_instances else []))]
+    for part in parts:
+        part.mkdir(parents=True, exist_ok=True)
+    # Its own hold lists and records that were being written.
+    for part in (folder, *parts):
+        for name in os.listdir(part):
             if name.startswith(".") and name.endswith(".partial"):
-                (folder / part / name).unlink(missing_ok=True)
+                (part / name).unlink(missing_ok=True)
     if not (folder / _SETTINGS).exists():
         _write_text(folder / _SETTINGS, json.dumps(dict(settings), indent=1) + "\n")
 

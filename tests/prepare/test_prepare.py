@@ -194,6 +194,27 @@ def test_an_input_that_is_something_else(
 # A run that is stopped.
 
 
+@pytest.mark.parametrize("where", [".", "train", "train/images", "train/labels"])
+def test_what_a_killed_run_had_half_written_is_removed(tmp_path: Path, where: str) -> None:
+    pictures, maps, classes = write_folder_pair(tmp_path / "raw", 2)
+    flags = [
+        "folder",
+        "--input",
+        pictures,
+        "--labels",
+        maps,
+        "--classes",
+        classes,
+        "--output",
+        tmp_path / "out",
+    ]
+    assert prepare(*flags) == 0
+    left = tmp_path / "out" / where / ".metadata.jsonl.1-1.partial"
+    left.write_text('{"file_name": "images/p0')
+    assert prepare(*flags) == 0
+    assert not left.exists()
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures, maps, classes = write_folder_pair(tmp_path / "raw", 60, (320, 320))
