@@ -85,6 +85,7 @@ def test_candidates_locks_and_looks(client: Any, pipe: GroupDNetPipeline, exampl
     assert looks["current"] == list(opened.classes)
 
 
+@pytest.mark.slow
 def test_films(client: Any) -> None:
     gif = client.predict("current", "example 2", None, "gif", True, api_name="/film")
     assert Image.open(gif).n_frames == 80

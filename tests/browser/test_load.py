@@ -130,6 +130,7 @@ def visit(
     return held
 
 
+@pytest.mark.slow
 def test_sixteen_clients_at_once(
     page_server: tuple[str, int], model_folder: Path, examples: Path, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_all_tabs_are_at_hand_on_a_phone(browser: Any, page_address: str) -> Non
         assert wide <= inner
 
 
+@pytest.mark.slow
 def test_a_wait_of_over_a_second_shows_progress(browser: Any, page_address: str) -> None:
     """Whatever is pressed: here undo, behind the calls of other visitors, who have not had a turn yet."""
     gradio_client = pytest.importorskip("gradio_client")

@@ -121,6 +121,7 @@ def test_it_mixes_and_makes_films(
     assert film.size == (WIDTH, HEIGHT)
 
 
+@pytest.mark.slow
 def test_a_photo_comes_with_its_map_where_there_is_no_parser(
     browser: Any, address: str, pipe: GroupDNetPipeline, folder: Path, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def test_what_the_page_does_takes_only_gradios_errors() -> None:
         assert used <= {"Error", "Info"}, path.name
 
 
+@pytest.mark.slow
 def test_the_page_can_be_built_where_a_space_has_it(tmp_path: Path) -> None:
     """The contents of this folder, with the package beside ``app.py``, started from there."""
     pytest.importorskip("gradio", reason="the page needs gradio")
