@@ -47,7 +47,7 @@ from page.human_eval.signing import Signer
 from page.server.allocator import keep_memory_flat
 from page.server.crowds.guards import guard
 from page.server.crowds.limits import Limits
-from page.server.disk import TemporaryRoot, keep_files_in_one_folder, list_no_files
+from page.server.disk import TemporaryRoot, keep_files_in_one_folder, limit_from_environment, list_no_files
 from page.server.headers import SafeHeaders, frame_ancestors
 from page.server.link_preview import preview_picture, preview_routes, with_preview
 from page.server.preloads import with_preloads
@@ -202,6 +202,7 @@ def main(argv: Sequence[str] = ()) -> None:
     try:
         limits, framed_by = Limits.from_environment(), frame_ancestors()
         results_key, raters_per_hour = ResultsKey.from_environment(), raters_from_environment()
+        port, room = _port(), limit_from_environment()
     except ValueError as error:
         sys.exit(f"The page cannot be served: {error}")
     try:
@@ -215,18 +216,26 @@ def main(argv: Sequence[str] = ()) -> None:
         sys.exit(f"The model cannot be loaded: {error}")
     keep_memory_flat()
     try:
-        with keep_log_bounded(), note_parts_of_uploads(), keep_files_in_one_folder() as root:
+        with keep_log_bounded(), note_parts_of_uploads(), keep_files_in_one_folder(room) as root:
             page = build_page(studio, Interview(evaluation, signer, raters_per_hour), more, results_key)
             # A failure is told to the visitor who asks for the first picture as well.
             threading.Thread(target=studio.warm_up, daemon=True).start()
-            serve(page, studio, limits, framed_by, root, csv_route(answers, signer, results_key))
-    except (ValueError, OSError) as error:
+            serve(page, studio, port, limits, framed_by, root, csv_route(answers, signer, results_key))
+    except OSError as error:
         sys.exit(f"The page cannot be served: {error}")
+
+
+def _port() -> int:
+    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    if not port.isdecimal():
+        raise ValueError(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
+    return int(port)
 
 
 def serve(
     page: gr.Blocks,
     studio: Studio,
+    port: int,
     limits: Limits,
     framed_by: tuple[str, ...],
     root: TemporaryRoot,
@@ -237,18 +246,15 @@ def serve(
     Args:
         page: see :func:`build_page`.
         studio: the one that the page opens with.
+        port: that is listened at.
         limits: what visitors may ask for.
         framed_by: who may show the page in theirs.
         root: where uploads and pictures go.
         routes: further ones than the page's.
 
     Raises:
-        ValueError: for what is no port number.
         OSError: if the port cannot be listened at.
     """
-    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
-    if not port.isdecimal():
-        raise ValueError(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
     # Calls that pass the queue by would change a session at once.
     page.queue(max_size=limits.queue, api_open=False)
     list_no_files(page)
@@ -257,7 +263,7 @@ def serve(
     try:
         page.launch(
             server_name=os.environ.get("GRADIO_SERVER_NAME"),
-            server_port=int(port),
+            server_port=port,
             theme=theme(),
             css_paths=STYLES,
             css=proportions(studio.size),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -109,8 +108,7 @@ class Preparing:
 
         def begin() -> tuple[list[int], int]:
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(".*.partial"):
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            _remove_half_written(folder)
             if not (folder / _SETTINGS).exists():
                 _write_text(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
             done = ShardJournal(self.output).read(plan)
@@ -138,8 +136,8 @@ class Preparing:
             writing_to(self.output),
         ):
             on_main_process(self.accelerator, check_all)  # another run may have ended meanwhile
-            for leftover in self.output.glob(".*.partial") if self.accelerator.is_main_process else ():
-                leftover.unlink(missing_ok=True)
+            if self.accelerator.is_main_process:
+                _remove_half_written(self.output)
             yield
 
     def _shared(
@@ -356,11 +354,15 @@ def _open_split(folder: Path, settings: Mapping[str, Any], *, with_instances: bo
         part.mkdir(parents=True, exist_ok=True)
     # Its own hold lists and records that were being written.
     for part in (folder, *parts):
-        for name in os.listdir(part):
-            if name.startswith(".") and name.endswith(".partial"):
-                (part / name).unlink(missing_ok=True)
+        _remove_half_written(part)
     if not (folder / _SETTINGS).exists():
         _write_text(folder / _SETTINGS, json.dumps(dict(settings), indent=1) + "\n")
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Remove what a killed run left in a folder: half-written files, and folders of files of a shard."""
+    for leftover in folder.glob(".*.partial"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -38,6 +38,12 @@ def write_folder_pair(root: Path, count: int, size: tuple[int, int] = (48, 32)) 
     return root / "pictures", root / "maps", root / "classes.json"
 
 
+def folder_flags(root: Path, count: int) -> list[str]:
+    """Drawn people, as ``prepare.py folder`` is told of them."""
+    pictures, maps, classes = write_folder_pair(root, count)
+    return ["folder", "--input", str(pictures), "--labels", str(maps), "--classes", str(classes)]
+
+
 def ccp_person(tags: tuple[str, ...]) -> np.ndarray:
     """A person of 180 rows in Clothing Co-Parsing's tags, uint8 [200, 100]; what is where, see the test."""
     raw = np.zeros((200, 100), dtype=np.uint8)

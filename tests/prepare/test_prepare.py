@@ -19,7 +19,7 @@ from groupdnet_hub.data.label_maps import read_label_map
 from groupdnet_hub.data.paired import read_label_set
 from groupdnet_hub.prepare.sources import split_of
 from tests.helpers.prepare_runs import entries, prepare
-from tests.helpers.raw_data import noise, save, save_map, write_folder_pair
+from tests.helpers.raw_data import folder_flags, noise, save, save_map, write_folder_pair
 from tests.helpers.shared_data import ROOT
 from train.prepare import main
 
@@ -196,18 +196,7 @@ def test_an_input_that_is_something_else(
 
 @pytest.mark.parametrize("where", [".", "train", "train/images", "train/labels"])
 def test_what_a_killed_run_had_half_written_is_removed(tmp_path: Path, where: str) -> None:
-    pictures, maps, classes = write_folder_pair(tmp_path / "raw", 2)
-    flags = [
-        "folder",
-        "--input",
-        pictures,
-        "--labels",
-        maps,
-        "--classes",
-        classes,
-        "--output",
-        tmp_path / "out",
-    ]
+    flags = [*folder_flags(tmp_path / "raw", 2), "--output", tmp_path / "out"]
     assert prepare(*flags) == 0
     left = tmp_path / "out" / where / ".metadata.jsonl.1-1.partial"
     left.write_text('{"file_name": "images/p0')

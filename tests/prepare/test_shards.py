@@ -15,7 +15,7 @@ from groupdnet_hub.io.images import picture_in_bytes
 from groupdnet_hub.prepare.work import shards as prepare_shards
 from groupdnet_hub.runs.signals import Stopped
 from tests.helpers.prepare_runs import entries, ids_of, prepare
-from tests.helpers.raw_data import write_folder_pair
+from tests.helpers.raw_data import folder_flags
 from tests.helpers.script_runs import run_script
 from tests.helpers.shared_data import ROOT
 
@@ -27,19 +27,7 @@ SIZED = ("--shard_size", "3")
 
 @pytest.fixture
 def flags(tmp_path: Path) -> list[str]:
-    pictures, maps, classes = write_folder_pair(tmp_path / "raw", 11)
-    named = [
-        "folder",
-        "--input",
-        pictures,
-        "--labels",
-        maps,
-        "--classes",
-        classes,
-        "--validation_share",
-        "0.3",
-    ]
-    return [str(one) for one in named]
+    return [*folder_flags(tmp_path / "raw", 11), "--validation_share", "0.3"]
 
 
 def rows(output: Path, split: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from groupdnet_hub.training.state.checkpoints import (
     save_checkpoint,
 )
 from tests.helpers.hub_models import CONFIG, fingerprint, make_model
-from tests.helpers.raw_data import write_folder_pair
+from tests.helpers.raw_data import folder_flags
 from train import prepare
 
 OLD, NEW = "old", "new"
@@ -220,23 +220,12 @@ class PrepareWriter(Writer):
 
     def __init__(self, folder: Path, scratch: Path) -> None:
         super().__init__(folder, scratch)
-        pictures, maps, classes = write_folder_pair(scratch / "raw", self.pictures)
-        self.flags = [
-            "folder",
-            "--input",
-            pictures,
-            "--labels",
-            maps,
-            "--classes",
-            classes,
-            "--num_workers",
-            0,
-        ]
+        self.flags = [*folder_flags(scratch / "raw", self.pictures), "--num_workers", "0"]
         self._run(scratch / "whole")
         self.whole = self._contents(scratch / "whole")
 
     def _run(self, output: Path, *more: object) -> None:
-        flags = [str(flag) for flag in (*self.flags, "--output", output, *more)]
+        flags = [*self.flags, *map(str, ("--output", output, *more))]
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             status = prepare.main(flags)
         if status:

@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from page.server.disk import LEAST_COUNTED
 
 from tests.browser.conftest import serve
+from tests.browser.visitor import wait_for
 from tests.helpers.page_models import page_model
 from tests.helpers.strangers import API, Stranger
 
@@ -40,14 +40,6 @@ def visitor(address: str, at: str) -> Stranger:
 def found_in(temporary: Path) -> set[Path]:
     """Return what is there, but for the empty folder that gradio makes when it is imported."""
     return {path for path in temporary.iterdir() if path.name != "vibe_edit_history"}
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(300):
-        if condition():
-            return
-        time.sleep(0.1)
-    pytest.fail(what)
 
 
 @pytest.mark.slow
@@ -82,7 +74,7 @@ def test_nothing_is_left_and_uploads_beyond_the_limit_are_refused(
         assert status == 413
         assert "An upload may have 64 MiB" in told
     # Its own end, by SIGTERM.
-    wait_until(lambda: not found_in(temporary), "something is left")
+    wait_for(lambda: not found_in(temporary), "nothing to be left", 30)
 
 
 def held(temporary: Path) -> tuple[int, int]:

@@ -6,8 +6,7 @@ import contextlib
 import http.client
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.conftest import serve
+from tests.browser.visitor import wait_for
 from tests.helpers.page_models import page_model
 from tests.helpers.strangers import API, Stranger
 
@@ -51,14 +51,6 @@ def page(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         yield Page(address, folder / "temporary")
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(300):
-        if condition():
-            return
-        time.sleep(0.1)
-    pytest.fail(what)
-
-
 def sentence_of(answer: tuple[int, str], status: int) -> str:
     assert answer[0] == status, answer
     return json.loads(answer[1])["detail"]
@@ -88,7 +80,7 @@ def test_open_streams(page: Page) -> None:
         sentence = sentence_of(crowd.ask("/config"), 429)
         assert sentence.startswith(f"Your address has {STREAMS} requests open at once")
         assert other.call("/keep")[0]
-    wait_until(lambda: crowd.ask("/config")[0] == 200, "closed streams still count")
+    wait_for(lambda: crowd.ask("/config")[0] == 200, "closed streams to count no more", 30)
 
 
 def test_uploads(page: Page) -> None:
@@ -121,8 +113,8 @@ def test_uploads_that_are_broken_off_leave_nothing(page: Page) -> None:
 
     with socket.create_connection((host.hostname, host.port)) as line:
         line.sendall(head.encode() + bytes(MIB // 2))
-        wait_until(lambda: bool(written()), "the upload's first half")
-    wait_until(lambda: not written(), "the half of an upload is left")
+        wait_for(lambda: bool(written()), "the upload's first half", 30)
+    wait_for(lambda: not written(), "the half of an upload to go", 30)
     # More files than a form may have.
     parts = b"".join(
         b'--edge\r\nContent-Disposition: form-data; name="files"; filename="%d"\r\n\r\nx\r\n' % number
@@ -133,7 +125,7 @@ def test_uploads_that_are_broken_off_leave_nothing(page: Page) -> None:
     status, text = visitor.ask(f"{API}upload", form, content_type="multipart/form-data; boundary=edge")
     assert status == 400
     assert "Too many files" in text
-    wait_until(lambda: not written(), "the files of a form that was refused are left")
+    wait_for(lambda: not written(), "the files of a form that was refused to go", 30)
 
 
 @pytest.mark.slow

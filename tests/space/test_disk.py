@@ -166,7 +166,7 @@ def test_the_process_is_as_before_once_no_page_is_served(
         signal.getsignal(signal.SIGTERM),
         logging.getLogger().handlers[:],
     )
-    with keep_log_bounded(), keep_files_in_one_folder() as root:
+    with keep_log_bounded(), keep_files_in_one_folder(MIB) as root:
         assert Path(tempfile.gettempdir()) == Path(os.environ["GRADIO_TEMP_DIR"]) == root.folder
         assert root.folder.parent == tmp_path
         assert signal.getsignal(signal.SIGTERM) is not before[2]

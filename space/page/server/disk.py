@@ -120,24 +120,23 @@ class TemporaryRoot:
 
 
 @contextlib.contextmanager
-def keep_files_in_one_folder() -> Iterator[TemporaryRoot]:
+def keep_files_in_one_folder(limit: int) -> Iterator[TemporaryRoot]:
     """Put all temporary files of gradio and of the page in a folder of this process, and keep it bounded meanwhile.
 
     It is made in ``GRADIO_TEMP_DIR``, or else in the system's temporary folder, and removed at the end of the process,
     also after SIGTERM. Enter it in the main thread, before any component is made.
 
+    Args:
+        limit: bytes that are left in it.
+
     Raises:
-        ValueError: for a limit that is none.
         OSError: if the folder cannot be made.
     """
-    limit = limit_from_environment()
     root = TemporaryRoot(Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()), limit)
     # After all threads that draw have ended.
     atexit.register(root.remove)
-    before = (
-        tempfile.tempdir,
-        {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_EXAMPLES_CACHE")},
-    )
+    variables = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_EXAMPLES_CACHE")}
+    tempdir = tempfile.tempdir
     terminate = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"] = str(root.folder)
     os.environ["GRADIO_EXAMPLES_CACHE"] = str(root.folder / "examples")
@@ -148,7 +147,7 @@ def keep_files_in_one_folder() -> Iterator[TemporaryRoot]:
     finally:
         ended.set()
         signal.signal(signal.SIGTERM, terminate)
-        tempfile.tempdir, variables = before
+        tempfile.tempdir = tempdir
         for name, value in variables.items():
             if value is None:
                 del os.environ[name]

@@ -51,15 +51,17 @@ class Identities:
         path = scope.get("path", "")
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif not path.startswith(_API):
-            scope = _with_names(scope, token_of(scope))
-            await self._app(scope, receive, send if token_of(scope) else _with_cookie(scope, send))
+            return
+        token = token_of(scope)
+        scope = _with_names(scope, token)
+        if not path.startswith(_API):
+            await self._app(scope, receive, send if token else _with_cookie(scope, send))
         elif scope["method"] == "POST" and path.rstrip("/") != UPLOAD:
-            await self._call(_with_names(scope, token_of(scope)), receive, send)
+            await self._call(token, scope, receive, send)
         else:
-            await self._app(_with_names(scope, token_of(scope)), receive, send)
+            await self._app(scope, receive, send)
 
-    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request whose body may name a session."""
         if Headers(scope=scope).get("content-type", "").startswith("multipart/"):
             await refuse(scope, receive, send, 415, "Only uploads are forms here: send JSON.")
@@ -77,7 +79,6 @@ class Identities:
             content = None
         name = content.get(_NAME) if isinstance(content, dict) else None
         if isinstance(name, str) and name:
-            token = token_of(scope)
             # Browsers name the page that asks; no script of another makes names for this one.
             if not token and len(name) < LEAST_LENGTH and "origin" not in Headers(scope=scope):
                 await refuse(scope, receive, send, 400, _too_short(name))

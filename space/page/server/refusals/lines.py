@@ -86,7 +86,7 @@ class BoundedLog(logging.Handler):
         self._stream.write(line.encode()[:_LONGEST_BYTES].decode(errors="ignore") + "\n")
 
     def _write_trace(self, record: logging.LogRecord) -> None:
-        for frame in _frames(record)[-_DEEPEST:]:
+        for frame in traceback.extract_tb(record.exc_info[2] if record.exc_info else None)[-_DEEPEST:]:
             told = f"{frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
             self._stream.write(f"    {one_line(told)}\n")
 
@@ -119,13 +119,10 @@ def _fault(record: logging.LogRecord) -> tuple[str, str] | None:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         return None
-    frames = _frames(record)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
+    place = "nowhere"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        place = f"{Path(frame.f_code.co_filename).name}:{line}"
     return type(error).__name__, place
-
-
-def _frames(record: logging.LogRecord) -> traceback.StackSummary:
-    return traceback.extract_tb(record.exc_info[2] if record.exc_info else None)
 
 
 @contextlib.contextmanager
