@@ -18,6 +18,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 
 try:
+    # gradio reads it too, while it is imported.
+    PORT = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    if not PORT.isdecimal():
+        sys.exit(
+            f"The page cannot be served: GRADIO_SERVER_PORT is {PORT!r}; it must be a port number, such as 7860."
+        )
+
     import gradio as gr
     from fastapi import Depends
     from gradio.components import Navbar
@@ -202,7 +209,7 @@ def main(argv: Sequence[str] = ()) -> None:
     try:
         limits, framed_by = Limits.from_environment(), frame_ancestors()
         results_key, raters_per_hour = ResultsKey.from_environment(), raters_from_environment()
-        port, room = _port(), limit_from_environment()
+        room = limit_from_environment()
     except ValueError as error:
         sys.exit(f"The page cannot be served: {error}")
     try:
@@ -220,22 +227,14 @@ def main(argv: Sequence[str] = ()) -> None:
             page = build_page(studio, Interview(evaluation, signer, raters_per_hour), more, results_key)
             # A failure is told to the visitor who asks for the first picture as well.
             threading.Thread(target=studio.warm_up, daemon=True).start()
-            serve(page, studio, port, limits, framed_by, root, csv_route(answers, signer, results_key))
+            serve(page, studio, limits, framed_by, root, csv_route(answers, signer, results_key))
     except OSError as error:
         sys.exit(f"The page cannot be served: {error}")
-
-
-def _port() -> int:
-    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
-    if not port.isdecimal():
-        raise ValueError(f"GRADIO_SERVER_PORT is {port!r}; it must be a port number, such as 7860.")
-    return int(port)
 
 
 def serve(
     page: gr.Blocks,
     studio: Studio,
-    port: int,
     limits: Limits,
     framed_by: tuple[str, ...],
     root: TemporaryRoot,
@@ -246,7 +245,6 @@ def serve(
     Args:
         page: see :func:`build_page`.
         studio: the one that the page opens with.
-        port: that is listened at.
         limits: what visitors may ask for.
         framed_by: who may show the page in theirs.
         root: where uploads and pictures go.
@@ -263,7 +261,7 @@ def serve(
     try:
         page.launch(
             server_name=os.environ.get("GRADIO_SERVER_NAME"),
-            server_port=port,
+            server_port=int(PORT),
             theme=theme(),
             css_paths=STYLES,
             css=proportions(studio.size),

@@ -303,6 +303,12 @@ def test_another_system_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_
         app.main()
 
 
+def test_a_port_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "no port")
+    with pytest.raises(SystemExit, match=r"GRADIO_SERVER_PORT is 'no port'; it must be a port number"):
+        runpy.run_path(str(SPACE / "app.py"))
+
+
 def test_without_gradio_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(SystemExit, match=r"groupdnet-hub\[space\]"):
