@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from groupdnet_hub.baselines.config import BaselineConfig
 from groupdnet_hub.data.labels import LabelSet, one_hot
@@ -165,3 +166,14 @@ class TransposedConv2d(nn.ConvTranspose2d):
         nn.init.xavier_normal_(self.weight, gain=gain, generator=generator)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Convolve [B, in, H, W] -> [B, out, H', W'] in the precision of the input, which a training step may round."""
+        stride, padding, kernel, dilation = (
+            [int(side) for side in sides]
+            for sides in (self.stride, self.padding, self.kernel_size, self.dilation)
+        )
+        beyond = self._output_padding(input, output_size, stride, padding, kernel, 2, dilation)
+        weight = self.weight.to(input.dtype)
+        bias = None if self.bias is None else self.bias.to(input.dtype)
+        return F.conv_transpose2d(input, weight, bias, stride, padding, beyond, self.groups, dilation)

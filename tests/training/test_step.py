@@ -115,10 +115,12 @@ def test_the_look_up_does_wait() -> None:
     assert any("_unique2" in wait for wait in waits.waits)
 
 
-def test_rounded_networks_learn_the_same_but_for_rounding() -> None:
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("flags_of", RUNS)
+def test_rounded_networks_learn_the_same_but_for_rounding(flags_of: str, dense: bool) -> None:
     losses: list[Mapping[str, Tensor]] = []
-    for form in (PLAIN, StepForm(working=True, dense=True, dtype=torch.bfloat16)):
-        with step_run(RUNS["everything"].split(), form) as (run, batches):
+    for form in (PLAIN, StepForm(working=True, dense=dense, dtype=torch.bfloat16)):
+        with step_run(RUNS[flags_of].split(), form) as (run, batches):
             for network in run.networks:
                 settle(network)
             losses.append(run.update(batches[0]))

@@ -83,7 +83,8 @@ def choose_form(
         compiled = missing is None
         if missing:
             notes.append(f"not compiled: {missing}")
-    dtype = torch.bfloat16 if on_cuda and settings.mixed_precision == "bf16" else None
+    # Autocast would convert features and weights at every convolution, on any device.
+    dtype = torch.bfloat16 if settings.mixed_precision == "bf16" else None
     form = StepForm(working=True, dense=on_cuda, dtype=dtype, compiled=compiled, recorded=recorded)
     return form, tuple(notes)
 

@@ -41,8 +41,11 @@ def test_cuda_takes_all_that_is_fast() -> None:
 
 def test_a_cpu_keeps_its_look_up() -> None:
     form, notes = choose_form(asked(), "cpu")
-    assert form == StepForm(working=True)
-    assert form.line(notes) == "training step: weights normalised once a step, label maps by look-up"
+    assert form == StepForm(working=True, dtype=torch.bfloat16)
+    assert form.line(notes) == (
+        "training step: weights normalised once a step, label maps by look-up, bfloat16 throughout"
+    )
+    assert choose_form(asked(mixed_precision="no"), "cpu")[0] == StepForm(working=True)
 
 
 @pytest.mark.usefixtures("compiler")
