@@ -170,7 +170,7 @@ def build_page(
             Navbar(main_page_name=MAIN_PAGE)
             gr.HTML(f"<style>{proportions(other.size)}</style>", apply_default_css=False, padding=False)
             add_studio(page, other)
-    if interview is not None and interview.evaluation.maps:
+    if interview is not None and interview.evaluation.studies:
         with page.route("Human evaluation", "evaluation"):
             add_evaluation_page(page, interview)
         # Raters are not shown the way to the results.

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from page.human_eval.asking import LEAST_SECONDS
-from page.human_eval.study import QUESTIONS, Question, draw_picture
+from page.human_eval.pictures import draw_picture
+from page.human_eval.study import QUESTIONS, Question
 
 from groupdnet_hub import load_system
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
@@ -55,7 +56,7 @@ def test_from_the_first_question_to_the_results(
             open_evaluation(browser, page_address)
             wait_for(lambda asked=asked: status(browser, "#question-number") == asked, "the sentence")
         time.sleep(LEAST_SECONDS)  # nobody answers faster
-        click(browser, "#answer-no" if number % 5 == 0 else "#answer-yes")
+        click(browser, "#answer-second" if number % 5 == 0 else "#answer-first")
     wait_for(lambda: "Thank you" in status(browser, "#question-number"), "the end")
     for _ in range(2):  # also later
         wait_for(lambda: not is_shown(browser, "#question"), "the end of the questions")
@@ -70,12 +71,12 @@ def test_from_the_first_question_to_the_results(
     # What was shown is what the rows say: the first question's pair.
     rows = sqlite3.connect(answers_file).execute("SELECT * FROM answers ORDER BY number").fetchall()
     assert len(rows) == QUESTIONS
-    assert sum(row[7] for row in rows) == QUESTIONS - QUESTIONS // 5
+    assert sum(row[9] for row in rows) == QUESTIONS - QUESTIONS // 5
     system = load_system(model_folder)
-    pair = [draw_picture(system, Question(*rows[0][:7]), label, place) for place in (0, 1)]
+    pair = [draw_picture(system, Question(*rows[0][:9]), label, place) for place in (0, 1)]
     for picture, expected in zip(shown[1:], pair, strict=True):
         np.testing.assert_allclose(picture, np.asarray(expected).astype(int), atol=1)
-    assert rows[0][4] in {FIGURE_LABELS.names[class_id] for class_id in np.unique(label)}
+    assert rows[0][6] in {FIGURE_LABELS.names[class_id] for class_id in np.unique(label)}
 
     browser.get(f"{page_address}evaluation-results")
     enter_key(browser, "no key of the results")

@@ -242,4 +242,4 @@ def test_the_evaluation_at_every_width(browser: Any, upright_address: str) -> No
         assert pictures[0]["top"] == pictures[1]["top"]
         assert pictures[1]["bottom"] <= height
         if width > 600:
-            assert box(browser, "#answer-yes")["bottom"] <= height
+            assert box(browser, "#answer-first")["bottom"] <= height

@@ -272,8 +272,13 @@ class AnswersWriter(Writer):
     def answers(self) -> Answers:
         return Answers(self.folder / "answers.sqlite3")
 
+    def _next(self) -> int:
+        due = self.answers.next_question("rater", ["she"])
+        assert due is not None
+        return due[1]
+
     def _add(self, number: int) -> None:
-        self.answers.add(make_question("rater", number, ["one"], [("a.png", ["hair"])]), True)
+        self.answers.add(make_question("rater", "she", number, ["one"], [("a.png", ["hair"])]), True)
 
     def write_old(self) -> None:
         self.folder.mkdir()
@@ -281,12 +286,12 @@ class AnswersWriter(Writer):
             self._add(number)
 
     def write(self, report: Callable[[], None]) -> None:
-        for number in range(self.answers.next_number("rater"), self.count):
+        for number in range(self._next(), self.count):
             self._add(number)
             report()
 
     def found(self, reported: int) -> str:
-        there = self.answers.next_number("rater")
+        there = self._next()
         assert there - self.before - reported in (0, 1)
         assert self.answers.as_csv(str).count("\n") == there + 1
         with contextlib.closing(sqlite3.connect(self.answers.path)) as file:

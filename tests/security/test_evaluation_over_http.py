@@ -54,17 +54,17 @@ def rows(file: Path) -> list[tuple[Any, ...]]:
 
 def test_nothing_invented_is_counted(open_page: OpenPage) -> None:
     attacker = Attacker(open_page.address)
-    assert {"arrival", "answer-yes", "answer-no", "results"} <= set(attacker.numbers)
+    assert {"arrival", "answer-first", "answer-second", "results"} <= set(attacker.numbers)
     for number in range(10):
         rater = f"{number:032x}"
-        _, answered = attacker.do("answer-yes", rater, number % 3)
+        _, answered = attacker.do("answer-first", rater, number % 3)
         assert answered[0] != rater
     rater, question = attacker.ask_for_a_question()
     time.sleep(0.5)
     # Of another rater, changed, or of no kind that a question has.
     _, other = attacker.ask_for_a_question()
-    for given in (other, question.replace(".0.", ".1."), question[:-1], rater, "", None, 7, ["x"], {"a": 1}):
-        attacker.do("answer-yes", rater, given)
+    for given in (other, question.replace(".she.0.", ".she.1."), question[:-1], rater, "", None, 7, ["x"], {"a": 1}):
+        attacker.do("answer-first", rater, given)
     assert rows(open_page.answers) == []
 
 
@@ -72,7 +72,7 @@ def test_a_question_counts_once_and_after_a_look(open_page: OpenPage) -> None:
     attacker = Attacker(open_page.address)
     rater, question = attacker.ask_for_a_question()
     time.sleep(0.5)
-    for event in ("answer-yes", "answer-no", "answer-no"):
+    for event in ("answer-first", "answer-second", "answer-second"):
         attacker.do(event, rater, question)
     counted = rows(open_page.answers)
     assert [row[1:3] for row in counted] == [(0, 1)]
@@ -82,11 +82,11 @@ def test_a_question_counts_once_and_after_a_look(open_page: OpenPage) -> None:
     for _ in range(3):
         other, question = attacker.ask_for_a_question()
         time.sleep(0.5)
-        attacker.do("answer-yes", other, question)
+        attacker.do("answer-first", other, question)
     assert len({row[0] for row in rows(open_page.answers)}) == 2
     _, question, *_ = attacker.do("arrival", rater)[1]
     time.sleep(0.5)
-    attacker.do("answer-no", rater, question)
+    attacker.do("answer-second", rater, question)
     assert [row[1:3] for row in rows(open_page.answers) if row[0] == counted[0][0]] == [(0, 1), (1, 0)]
 
     # Others see neither results nor names.

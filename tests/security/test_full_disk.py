@@ -124,9 +124,9 @@ def test_answers_of_the_evaluation(page: Page) -> None:
     assert told.startswith("Question 1 of")
     with page.full():
         time.sleep(0.5)  # as a person looks
-        answer = rater.press(numbers["answer-yes"], [signed, question])
+        answer = rater.press(numbers["answer-first"], [signed, question])
         assert refused(answer).startswith("Answers cannot be saved at the moment; earlier answers are safe.")
-    done, output = rater.press(numbers["answer-yes"], [signed, question])
+    done, output = rater.press(numbers["answer-first"], [signed, question])
     assert done, output
     assert output["data"][2].startswith("Question 2 of")
 

@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("gradio", reason="the page needs gradio")
 from page.human_eval.answers import Answers
 from page.human_eval.asking import LEAST_SECONDS, Interview, raters_from_environment
-from page.human_eval.evaluation import Evaluation
+from page.human_eval.evaluation import Entrant, Evaluation
 from page.human_eval.results import KEY, ResultsKey
 from page.human_eval.signing import SECRET, Asked, Signer
-from page.human_eval.study import QUESTIONS, make_question
+from page.human_eval.study import make_question
 
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 
@@ -34,20 +34,23 @@ def clock() -> Clock:
 
 @pytest.fixture
 def interview(tmp_path: Path, examples: Path, clock: Clock) -> Interview:
-    return interview_of({"one": None, "two": None}, tmp_path, examples, clock)
+    return interview_of(["one", "two"], tmp_path, examples, clock)
 
 
-def interview_of(systems: dict[str, None], folder: Path, examples: Path, clock: Clock) -> Interview:
+def interview_of(systems: list[str], folder: Path, examples: Path, clock: Clock) -> Interview:
     answers = Answers(folder / "answers.sqlite3")
     paths = sorted(examples.glob("*.png"))
-    evaluation = Evaluation(systems, FIGURE_LABELS, (64, 64), paths, answers)  # type: ignore[arg-type]
+    entrants = {name: Entrant(None, FIGURE_LABELS, (64, 64)) for name in systems}  # type: ignore[arg-type]
+    evaluation = Evaluation(entrants, paths, answers)
     assert evaluation.maps
     return Interview(evaluation, Signer.beside(answers.path), raters_per_hour=2, clock=clock)
 
 
 def answer(interview: Interview, clock: Clock, rater: str, address: str = HERE, after: float = 2.0) -> str:
     """Answer a rater's next question after so many seconds."""
-    shown = interview.shown(rater, interview.evaluation.answers.next_number(rater))
+    due = interview.next_question(rater)
+    assert due is not None
+    shown = interview.shown(rater, *due)
     clock.now += after
     return interview.take(rater, shown, True, address)
 
@@ -58,7 +61,7 @@ def count(interview: Interview) -> int:
 
 def test_an_answer_counts_once_with_its_seconds(interview: Interview, clock: Clock) -> None:
     rater = interview.rater("")
-    shown = interview.shown(rater, 0)
+    shown = interview.shown(rater, "she", 0)
     clock.now += 3.25
     assert [interview.take(rater, shown, said, HERE) for said in (True, False)] == ["", ""]
     with sqlite3.connect(interview.evaluation.answers.path) as file:
@@ -82,9 +85,9 @@ def test_neither_questions_of_others_nor_names_in_their_place(interview: Intervi
     one, other = interview.rater(""), interview.rater("")
     assert one != other
     signed = interview.signer.sign_rater(one)
-    of_one = interview.shown(one, 0)
+    of_one = interview.shown(one, "she", 0)
     clock.now += 5
-    for given in (of_one, signed, of_one.replace(f"{one}.0", f"{one}.1"), of_one.replace(one, other)):
+    for given in (of_one, signed, of_one.replace(f"{one}.she.0", f"{one}.she.1"), of_one.replace(one, other)):
         assert "belongs to no question" in interview.take(other, given, True, HERE)
     assert interview.signer.rater(of_one) is None
     assert interview.signer.question(signed) is None
@@ -98,9 +101,9 @@ def test_too_fast_too_old_and_of_another_study(
     assert "faster than anybody can look" in answer(interview, clock, rater, after=LEAST_SECONDS / 2)
     assert "faster than anybody can look" in answer(interview, clock, rater, after=-100)
     assert "too old" in answer(interview, clock, rater, after=100_000)
-    shown = interview.shown(rater, 0)
+    shown = interview.shown(rater, "she", 0)
     clock.now += 5
-    changed = interview_of({"one": None, "three": None}, tmp_path, examples, clock)
+    changed = interview_of(["one", "three"], tmp_path, examples, clock)
     assert "too old" in changed.take(rater, shown, True, HERE)
     assert count(interview) == 0
     assert answer(changed, clock, rater) == ""  # the rater goes on
@@ -131,7 +134,7 @@ def test_the_key_is_kept_beside_the_answers_for_its_owner_alone(tmp_path: Path) 
     assert other.rater(signed) is None
     assert other.pseudonym(rater) != first.pseudonym(rater)
     assert first.pseudonym(rater) not in signed
-    asked = Asked(rater, 7, 1.5, "0" * 16)
+    asked = Asked(rater, "photo", 7, 1.5, "0" * 16)
     assert second.question(first.sign_question(asked)) == asked
     first.path.write_text("no key")
     with pytest.raises(OSError, match="holds no key: restore it, or delete it"):
@@ -151,14 +154,18 @@ def test_answers_of_an_earlier_version_stay(tmp_path: Path) -> None:
         file.execute(
             "INSERT INTO answers VALUES ('r', 0, 'one', 'a.png', 'hair', 5, 6, 1, '2026-01-01T00:00:00')"
         )
-    asked = make_question("r", 1, ["one"], [("a.png", ["hair"])])
-    assert answers.next_number("r") == 1
+    asked = make_question("r", "she", 1, ["one"], [("a.png", ["hair"])])
+    assert answers.next_question("r", ["she"]) == ("she", 1)
     assert answers.add(asked, False, 2.5)
     lines = answers.as_csv(str).splitlines()
     assert lines[0].endswith(",answer,time,seconds")
-    assert lines[1] == "r,0,one,a.png,hair,5,6,1,2026-01-01T00:00:00,"
+    assert lines[1] == "r,she,0,one,one,a.png,hair,5,6,1,2026-01-01T00:00:00,"
     assert lines[2].endswith(",2.5")
-    assert answers.next_number("r") == 2 < QUESTIONS
+    assert answers.next_question("r", ["she"]) == ("she", 2)
+    with sqlite3.connect(answers.path) as file:
+        assert file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [
+            ("answers",)
+        ]
 
 
 def test_results_are_for_whoever_has_the_key() -> None:

@@ -344,7 +344,7 @@ def test_what_goes_to_a_zero_gpu_and_back_can_be_pickled(
     made = lending.run(photos.encode, made, label)
     assert len(lending.run(actions.morph_frames, made, "photo 1", "current", [0.0, 1.0])) == 2
     evaluation = Evaluation.from_environment(lending, examples, Answers(tmp_path / "answers.sqlite3"))
-    assert len(evaluation.draw(evaluation.question("r", 0))) == 3
+    assert len(evaluation.draw(evaluation.question("r", "she", 0))) == 3
     assert len(runs) == 11
     assert [len(sessions.history(made)), len(made.shelf)] == [6, 1]
 

@@ -1,24 +1,25 @@
-"""The answers to the human evaluation, and what they come to. Nothing here knows a page."""
+"""The answers to the human evaluation, in a file. Nothing here knows a page."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from .scores import Score, scores_of
 from .study import QUESTIONS, Question
 
 _COLUMNS = (
     "rater",
+    "study",
     "number",
-    "model",
+    "first",
+    "second",
     "label_map",
     "class",
     "seed",
@@ -30,8 +31,10 @@ _COLUMNS = (
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     rater TEXT NOT NULL,
+    study TEXT NOT NULL,
     number INTEGER NOT NULL,
-    model TEXT NOT NULL,
+    first TEXT NOT NULL,
+    second TEXT NOT NULL,
     label_map TEXT NOT NULL,
     class TEXT NOT NULL,
     seed INTEGER NOT NULL,
@@ -39,26 +42,9 @@ CREATE TABLE IF NOT EXISTS answers (
     answer INTEGER NOT NULL CHECK (answer IN (0, 1)),
     time TEXT NOT NULL,
     seconds REAL,
-    PRIMARY KEY (rater, number)
+    PRIMARY KEY (rater, study, number)
 )
 """
-
-
-@dataclass(frozen=True)
-class Score:
-    """The answers about one model.
-
-    Attributes:
-        fraction: of "yes".
-        low, high: its 95% interval by Wilson.
-    """
-
-    model: str
-    raters: int
-    answers: int
-    fraction: float
-    low: float
-    high: float
 
 
 class AnswersError(OSError):
@@ -68,7 +54,7 @@ class AnswersError(OSError):
 class Answers:
     """The answers in an SQLite file, one row each. Many raters may write at once, from many processes.
 
-    A file of an earlier version is read and written too: its answers have no time that they took.
+    A file of an earlier version, which knew ``she`` alone, is brought to this one's form.
 
     Args:
         path: made with the first answer, with its folder.
@@ -82,12 +68,12 @@ class Answers:
 
         Args:
             question: that was answered.
-            answer: whether it was "yes".
+            answer: whether it was the first of the two that the study offers.
             seconds: that the rater took; None if they are not known.
         """
         values = (
-            *(question.rater, question.number, question.model, question.label_map, question.class_),
-            *(question.seed, question.reroll_seed, int(answer)),
+            *(question.rater, question.study, question.number, question.first, question.second),
+            *(question.label_map, question.class_, question.seed, question.reroll_seed, int(answer)),
             datetime.now(timezone.utc).isoformat(timespec="seconds"),
             None if seconds is None else round(seconds, 2),
         )
@@ -97,23 +83,18 @@ class Answers:
             written = file.execute(f"INSERT OR IGNORE INTO answers ({columns}) VALUES ({places})", values)  # nosec B608
             return written.rowcount == 1
 
-    def next_number(self, rater: str) -> int:
-        """Return the first question that a rater has not answered; ``QUESTIONS`` if none is left."""
+    def next_question(self, rater: str, studies: Sequence[str]) -> tuple[str, int] | None:
+        """Return study and number of the first question that a rater has not answered; None if none is left."""
         with self._open() as file:
-            rows = file.execute("SELECT number FROM answers WHERE rater = ?", (rater,)).fetchall()
-        answered = {number for (number,) in rows}
-        return next(number for number in range(QUESTIONS + 1) if number not in answered)
+            rows = file.execute("SELECT study, number FROM answers WHERE rater = ?", (rater,)).fetchall()
+        answered = set(rows)
+        asked = ((study, number) for study in studies for number in range(QUESTIONS))
+        return next((question for question in asked if question not in answered), None)
 
     def scores(self) -> list[Score]:
-        """Return one for each model that was asked about, by name."""
+        """Return what the answers come to, as :func:`page.human_eval.scores.scores_of`."""
         with self._open() as file:
-            rows = file.execute(
-                "SELECT model, COUNT(DISTINCT rater), COUNT(*), SUM(answer) FROM answers GROUP BY model ORDER BY model"
-            ).fetchall()
-        return [
-            Score(model, raters, count, yes / count, *wilson_interval(yes, count))
-            for model, raters, count, yes in rows
-        ]
+            return scores_of(file.execute("SELECT rater, study, first, second, answer FROM answers"))
 
     def as_csv(self, called: Callable[[str], str]) -> str:
         """Return all answers, with a line of column names.
@@ -140,8 +121,7 @@ class Answers:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=30)) as file, file:
-                file.execute(_SCHEMA)
-                _add_missing_column(file)
+                _renew(file)
                 yield file
         except (sqlite3.DatabaseError, OSError) as error:
             raise AnswersError(
@@ -149,24 +129,26 @@ class Answers:
             ) from error
 
 
-def _add_missing_column(file: sqlite3.Connection) -> None:
-    """Bring the table of an earlier version, which kept no seconds, to this one's form."""
-    if "seconds" not in (row[1] for row in file.execute("PRAGMA table_info(answers)")):
-        try:
-            file.execute("ALTER TABLE answers ADD COLUMN seconds REAL")
-        except sqlite3.OperationalError as error:
-            if "duplicate column" not in str(error):  # another process was first
-                raise
-
-
-def wilson_interval(yes: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the score interval of a fraction (Wilson, 1927); 95% with the default z.
-
-    It takes the answers as independent of each other.
-    """
-    fraction = yes / count
-    middle = (fraction + z * z / (2 * count)) / (1 + z * z / count)
-    half = (
-        z / (1 + z * z / count) * math.sqrt(fraction * (1 - fraction) / count + z * z / (4 * count * count))
+def _renew(file: sqlite3.Connection) -> None:
+    """Make the table, or bring that of an earlier version, which knew one study and one model, to this form."""
+    if _columns(file) == set(_COLUMNS):
+        return
+    file.execute("BEGIN IMMEDIATE")  # another process may be at it
+    earlier = _columns(file)
+    if earlier == set(_COLUMNS):
+        return
+    if not earlier:
+        file.execute(_SCHEMA)
+        return
+    file.execute("ALTER TABLE answers RENAME TO earlier_answers")
+    file.execute(_SCHEMA)
+    seconds = "seconds" if "seconds" in earlier else "NULL"  # names of our own, no input
+    file.execute(
+        "INSERT INTO answers SELECT rater, 'she', number, model, model, label_map, class, seed, reroll_seed, answer, "
+        f"time, {seconds} FROM earlier_answers ORDER BY rowid"  # nosec B608
     )
-    return max(0.0, middle - half), min(1.0, middle + half)
+    file.execute("DROP TABLE earlier_answers")
+
+
+def _columns(file: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in file.execute("PRAGMA table_info(answers)")}

@@ -11,7 +11,6 @@ from ..server.crowds.limits import whole_number
 from ..server.crowds.rates import Allowance
 from .evaluation import Evaluation
 from .signing import Asked, Signer
-from .study import QUESTIONS
 
 RATERS_PER_HOUR = "GROUPDNET_EVALUATION_RATERS_PER_HOUR"
 # Two classes of 30 behind one router.
@@ -56,9 +55,13 @@ class Interview:
         """Return who a browser's signed name says it is; a new rater for any other name."""
         return self.signer.rater(signed) or self.signer.rater(self.signer.new_rater()) or ""
 
-    def shown(self, rater: str, number: int) -> str:
+    def next_question(self, rater: str) -> tuple[str, int] | None:
+        """Return study and number of the question that a rater is asked next; None if none is left."""
+        return self.evaluation.answers.next_question(rater, self.evaluation.studies)
+
+    def shown(self, rater: str, study: str, number: int) -> str:
         """Return what an answer to the question must bring. Call it when its pictures have been drawn."""
-        return self.signer.sign_question(Asked(rater, number, self._clock(), self.evaluation.study))
+        return self.signer.sign_question(Asked(rater, study, number, self._clock(), self.evaluation.digest))
 
     def take(self, rater: str, question: object, answer: bool, address: str) -> str:
         """Write an answer if it counts; return what the rater is told if it does not, or nothing.
@@ -66,27 +69,28 @@ class Interview:
         Args:
             rater: what :meth:`rater` returned.
             question: what :meth:`shown` returned.
-            answer: whether it is "yes".
+            answer: whether it is the first of the two that the study offers.
             address: where it comes from.
 
         Raises:
             AnswersError: if it cannot be written.
         """
-        asked, answers = self.signer.question(question), self.evaluation.answers
-        if asked is None or asked.rater != rater or asked.number >= QUESTIONS:
+        asked, evaluation = self.signer.question(question), self.evaluation
+        if asked is None or asked.rater != rater:
             return "This answer belongs to no question that was shown to you: please answer the one that you see now."
-        if asked.number != answers.next_number(rater):
-            return ""  # a second press, or a second window
         seconds = self._clock() - asked.shown
-        if asked.study != self.evaluation.study or seconds > _DAY:
+        if asked.digest != evaluation.digest or seconds > _DAY:
             return "The question was too old, so the answer does not count: please answer the one that you see now."
+        if (asked.study, asked.number) != self.next_question(rater):
+            return ""  # a second press, or a second window
         if seconds < LEAST_SECONDS:
             return "That was faster than anybody can look, so it does not count: please compare the two pictures."
-        wait = self._beginnings.take(address, 1) if asked.number == 0 else 0
+        begins = (asked.study, asked.number) == (evaluation.studies[0], 0)
+        wait = self._beginnings.take(address, 1) if begins else 0
         if wait:
             return (
                 f"More than {self._raters_per_hour} people of your address have begun within an hour "
                 f"({RATERS_PER_HOUR}): please answer in {math.ceil(wait / 60)} minutes."
             )
-        answers.add(self.evaluation.question(rater, asked.number), answer, seconds)
+        evaluation.answers.add(evaluation.question(rater, asked.study, asked.number), answer, seconds)
         return ""

@@ -1,4 +1,4 @@
-"""The page of the human evaluation: 50 questions for a rater."""
+"""The page of the human evaluation: 50 questions of each study for a rater."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..server.crowds.addresses import address_of_call
 from ..ui.components import data_url, picture, sentence
 from .asking import Interview
 from .evaluation import Evaluation
-from .study import QUESTIONS
+from .study import QUESTIONS, STUDIES, Study
 
 MAIN_PAGE = "Studio"
 ResultT = TypeVar("ResultT")
@@ -28,13 +28,8 @@ def add_evaluation_page(page: gr.Blocks, interview: Interview) -> None:
     """Lay out the questions. A rater who comes back in the same browser resumes where they stopped."""
     evaluation = interview.evaluation
     Navbar(main_page_name=MAIN_PAGE)
-    gr.HTML(
-        "<h1>Do the two pictures differ in one class only?</h1>"
-        "<p>Both were drawn for the same label map. One class, hair for example, may look different. "
-        "Say <b>yes</b> if everything else is the same to your eye. Take all the time you need.</p>",
-        elem_id="title",
-        apply_default_css=False,
-    )
+    first = STUDIES[evaluation.studies[0]]
+    title = gr.HTML(_heading(first), elem_id="title", apply_default_css=False)
     # The browser keeps a name that the server has signed; a fixed key lets it outlive a restart of the page.
     rater = gr.BrowserState("", storage_key="groupdnet-rater", secret="groupdnet")  # nosec B106
     # In the browser too, so that the question can be answered after a restart.
@@ -50,18 +45,35 @@ def add_evaluation_page(page: gr.Blocks, interview: Interview) -> None:
             ]
         with gr.Row(elem_id="answers"):
             # Both buttons look the same: neither answer is to be suggested.
-            yes = gr.Button("Yes, only one class differs", elem_id="answer-yes")
-            no = gr.Button("No, more than that differs", elem_id="answer-no")
-        _legend(evaluation)
+            buttons = [
+                gr.Button(text, elem_id=elem_id)
+                for text, elem_id in ((first.first, "answer-first"), (first.second, "answer-second"))
+            ]
+        legend = _legend(evaluation)
 
     def ask(name: str) -> list[Any]:
-        signed, number = interview.signer.sign_rater(name), evaluation.answers.next_number(name)
-        if number == QUESTIONS:
-            ended = f"All {QUESTIONS} questions are answered. Thank you!"
-            return [signed, "", ended, None, None, None, gr.update(visible=False)]
-        pictures = [data_url(one) for one in evaluation.draw(evaluation.question(name, number))]
-        told = f"Question {number + 1} of {QUESTIONS}"
-        return [signed, interview.shown(name, number), told, *pictures, gr.update(visible=True)]
+        signed, due = interview.signer.sign_rater(name), interview.next_question(name)
+        count = QUESTIONS * len(evaluation.studies)
+        if due is None:
+            ended = f"All {count} questions are answered. Thank you!"
+            return [signed, "", ended, None, None, None, gr.update(visible=False), *[gr.skip()] * 4]
+        study = STUDIES[due[0]]
+        label, *pair = evaluation.draw(evaluation.question(name, *due))
+        shown_map = (
+            gr.update(visible=False) if label is None else gr.update(value=data_url(label), visible=True)
+        )
+        told = f"Question {QUESTIONS * evaluation.studies.index(study.name) + due[1] + 1} of {count}"
+        return [
+            *(
+                signed,
+                interview.shown(name, *due),
+                told,
+                shown_map,
+                *map(data_url, pair),
+                gr.update(visible=True),
+            ),
+            *(_heading(study), study.first, study.second, gr.update(visible=study.shows_map)),
+        ]
 
     @_telling
     def on_arrival(signed: Any) -> list[Any]:
@@ -75,17 +87,17 @@ def add_evaluation_page(page: gr.Blocks, interview: Interview) -> None:
             inform(told)
         return ask(name)
 
-    def on_yes(signed: Any, question: Any, request: gr.Request) -> list[Any]:
+    def on_first(signed: Any, question: Any, request: gr.Request) -> list[Any]:
         return on_answer(signed, question, True, request)
 
-    def on_no(signed: Any, question: Any, request: gr.Request) -> list[Any]:
+    def on_second(signed: Any, question: Any, request: gr.Request) -> list[Any]:
         return on_answer(signed, question, False, request)
 
-    outputs = [rater, asked, progress, *shown, question]
+    outputs = [rater, asked, progress, *shown, question, title, *buttons, legend]
     options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shown[1:], **_WORKER}
     page.load(on_arrival, rater, outputs, **options)
-    yes.click(on_yes, [rater, asked], outputs, **options)
-    no.click(on_no, [rater, asked], outputs, **options)
+    for button, action in zip(buttons, (on_first, on_second), strict=True):
+        button.click(action, [rater, asked], outputs, **options)
 
 
 def _telling(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
@@ -104,9 +116,13 @@ def _telling(action: Callable[..., ResultT]) -> Callable[..., ResultT]:
     return wrapped
 
 
-def _legend(evaluation: Evaluation) -> None:
+def _heading(study: Study) -> str:
+    return f"<h1>{study.title}</h1><p>{study.text}</p>"
+
+
+def _legend(evaluation: Evaluation) -> gr.HTML:
     items = "".join(
         f'<li><i class="swatch" style="background: rgb({r} {g} {b})"></i>{escape(name)}</li>'
         for name, (r, g, b) in zip(evaluation.labels.names, evaluation.labels.palette, strict=True)
     )
-    gr.HTML(f'<ul class="legend" aria-label="Classes">{items}</ul>', apply_default_css=False)
+    return gr.HTML(f'<ul class="legend" aria-label="Classes">{items}</ul>', apply_default_css=False)

@@ -24,8 +24,10 @@ from ..core.refusal import Refusal
 from ..server.crowds.addresses import address_of, address_of_call
 from ..server.crowds.rates import Allowance
 from ..server.refusals.answers import refusal
-from .answers import Answers, AnswersError, Score
+from .answers import Answers, AnswersError
+from .scores import Score
 from .signing import Signer
+from .study import STUDIES, Study
 
 KEY = "GROUPDNET_EVALUATION_KEY"  # nosec B105
 CSV_ADDRESS = "/evaluation-answers.csv"
@@ -92,7 +94,7 @@ class ResultsKey:
 
 
 def add_results_page(answers: Answers, signer: Signer, key: ResultsKey) -> None:
-    """Lay out the fraction of "yes" for each model, and all answers as CSV, for whoever enters the key."""
+    """Lay out the scores of each study, and all answers as CSV, for whoever enters the key."""
     Navbar(main_page_name="Studio")
     gr.HTML("<h1>Human evaluation</h1>", apply_default_css=False)
     if not key.is_set:
@@ -116,16 +118,25 @@ def add_results_page(answers: Answers, signer: Signer, key: ResultsKey) -> None:
 
 
 def results_html(answers: Answers, signer: Signer) -> str:
-    """Return a table of all models, and a link with the CSV in it."""
+    """Return a table of all models for each study, and a link with the CSV in it."""
     scores = answers.scores()
     if not scores:
         return "<p>No question has been answered yet.</p>"
-    table = base64.b64encode(answers.as_csv(signer.pseudonym).encode()).decode()
+    tables = "".join(
+        _table(study, of_study)
+        for study in STUDIES.values()
+        if (of_study := [score for score in scores if score.study == study.name])
+    )
+    csv = base64.b64encode(answers.as_csv(signer.pseudonym).encode()).decode()
+    link = f'<a id="csv" download="answers.csv" href="data:text/csv;base64,{csv}">All answers as CSV</a>'
+    return f"{tables}<p>{link}</p>"
+
+
+def _table(study: Study, scores: list[Score]) -> str:
     return (
-        "<p>Fraction of the pairs that people saw differ in one class only (SHE), with its "
-        "95% interval (Wilson).</p><table><thead><tr><th>model</th><th>SHE</th><th>interval</th><th></th>"
-        f"<th>answers</th><th>raters</th></tr></thead><tbody>{''.join(map(_row, scores))}</tbody></table>"
-        f'<p><a id="csv" download="answers.csv" href="data:text/csv;base64,{table}">All answers as CSV</a></p>'
+        f"<p>Fraction of the {study.measure}, with its 95% interval (Wilson).</p><table><thead><tr><th>model</th>"
+        f"<th>{escape(study.name)}</th><th>interval</th><th></th><th>answers</th><th>raters</th></tr></thead>"
+        f"<tbody>{''.join(map(_row, scores))}</tbody></table>"
     )
 
 
@@ -135,8 +146,9 @@ def _row(score: Score) -> str:
         f'<div class="interval" role="img" aria-label="{low:.1f} to {high:.1f} of 100">'
         f'<i style="left: {low:.1f}%; width: {high - low:.1f}%"></i><b style="left: {percent:.1f}%"></b></div>'
     )
+    name = f"{score.model} over {score.rival}" if score.rival else score.model
     return (
-        f"<tr><td>{escape(score.model)}</td><td><b>{percent:.1f} %</b></td>"
+        f"<tr><td>{escape(name)}</td><td><b>{percent:.1f} %</b></td>"
         f"<td>{low:.1f} to {high:.1f} %</td><td>{bar}</td><td>{score.answers}</td><td>{score.raters}</td></tr>"
     )
 

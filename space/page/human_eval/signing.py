@@ -16,7 +16,7 @@ from pathlib import Path
 SECRET = "GROUPDNET_EVALUATION_SECRET"  # nosec B105
 _LEAST_SECRET = 32
 _RATER = re.compile(r"[0-9a-f]{32}")
-_QUESTION = re.compile(r"([0-9a-f]{32})\.([0-9]{1,3})\.([0-9]{1,15})\.([0-9a-f]{16})")
+_QUESTION = re.compile(r"([0-9a-f]{32})\.([a-z]{1,32})\.([0-9]{1,3})\.([0-9]{1,15})\.([0-9a-f]{16})")
 _MOST_TEXT = 256
 
 
@@ -26,15 +26,16 @@ class Asked:
 
     Attributes:
         rater: who was asked.
-        number: of the question.
+        study, number: of the question.
         shown: when its pictures had been drawn, in seconds since 1970.
-        study: digest of the models and label maps that were compared.
+        digest: of the models and label maps that were compared.
     """
 
     rater: str
+    study: str
     number: int
     shown: float
-    study: str
+    digest: str
 
 
 class Signer:
@@ -80,7 +81,7 @@ class Signer:
 
     def sign_question(self, asked: Asked) -> str:
         """Return what an answer to this question must bring."""
-        text = f"{asked.rater}.{asked.number}.{round(asked.shown * 1000)}.{asked.study}"
+        text = f"{asked.rater}.{asked.study}.{asked.number}.{round(asked.shown * 1000)}.{asked.digest}"
         return self._signed("question", text)
 
     def question(self, signed: object) -> Asked | None:
@@ -88,8 +89,8 @@ class Signer:
         found = _QUESTION.fullmatch(self._content("question", signed) or "")
         if found is None:
             return None
-        rater, number, shown, study = found.groups()
-        return Asked(rater, int(number), int(shown) / 1000, study)
+        rater, study, number, shown, digest = found.groups()
+        return Asked(rater, study, int(number), int(shown) / 1000, digest)
 
     def pseudonym(self, rater: str) -> str:
         """Return what a rater is called where others see it: without the key, nobody can tell who it is."""

@@ -1,8 +1,12 @@
-"""SHE, the paper's human evaluation (section 4.2): people say whether two pictures differ in one class alone.
+"""What people are asked about pictures. Nothing here knows a page, or draws.
 
-A question is a label map and two pictures of it by one model; in the second, one class, chosen at random, was redrawn.
-People do not see which model it is, nor which class. The fraction of "yes" is the model's SHE. Nothing here knows a
-page.
+- ``she`` is the paper's human evaluation (section 4.2): a label map and two pictures of it by one model, in one of
+  which a class, chosen at random, was redrawn. The fraction of people who say that the two differ in that class alone
+  is the model's SHE.
+- ``preference`` compares models: two pictures of one label map by two models; which looks more like a photo?
+- ``photo`` compares models with photos: a picture and the photo that its label map is of; which is the photo?
+
+People see neither which model it is, nor which class.
 """
 
 from __future__ import annotations
@@ -10,86 +14,125 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-import numpy as np
-import torch
-from PIL import Image
-
-from groupdnet_hub.baselines import System
-from groupdnet_hub.io.images import tensor_to_picture
-
+# Of each study, for each rater.
 QUESTIONS = 50
+# Stands in the place of a model's name.
+PHOTO = "(photo)"
 _SEEDS = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a rater is asked; it is the same whenever it is made for one rater and number.
+class Study:
+    """One kind of questions.
 
     Attributes:
+        name: as the environment and the answers have it.
+        title: what is asked.
+        text: how to answer, HTML.
+        first, second: what the two buttons say; an answer is true if it is ``first``.
+        shows_map: whether the label map is shown beside the two pictures.
+        measure: what the fractions of the results are of.
+    """
+
+    name: str
+    title: str
+    text: str
+    first: str
+    second: str
+    shows_map: bool
+    measure: str
+
+
+_LEFT, _RIGHT = "The left one", "The right one"
+STUDIES = {
+    study.name: study
+    for study in (
+        Study(
+            "she",
+            "Do the two pictures differ in one class only?",
+            "Both were drawn for the same label map. One class, hair for example, may look different. "
+            "Say <b>yes</b> if everything else is the same to your eye. Take all the time you need.",
+            "Yes, only one class differs",
+            "No, more than that differs",
+            shows_map=True,
+            measure="pairs that people saw differ in one class only (SHE)",
+        ),
+        Study(
+            "preference",
+            "Which picture looks more like a photo?",
+            "Both were drawn for the same label map, by two models. Choose the one that you would sooner take for a "
+            "photo, even if neither would fool you.",
+            _LEFT,
+            _RIGHT,
+            shows_map=False,
+            measure="pairs of which people preferred the picture of the first model",
+        ),
+        Study(
+            "photo",
+            "Which of the two is the photo?",
+            "One is a photo, the other was drawn for the photo's label map: the same outlines, other looks.",
+            _LEFT,
+            _RIGHT,
+            shows_map=False,
+            measure="pairs of which people took the drawn picture for the photo; 50 % if they cannot tell",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a rater is asked; it is the same whenever it is made for one rater, study and number.
+
+    Attributes:
+        study: its name.
         number: 0 to ``QUESTIONS`` - 1.
+        first, second: the models whose pictures are shown at the left and at the right; one of them may be
+            :data:`PHOTO`. In ``she`` both are the same.
         label_map: a name of the maps that were offered.
-        class_: the class that is redrawn.
-        seed, reroll_seed: of the first picture, and of the redrawn class.
+        class_: the class that is redrawn in ``she``; else empty.
+        seed, reroll_seed: of the pictures, and of the redrawn class.
     """
 
     rater: str
+    study: str
     number: int
-    model: str
+    first: str
+    second: str
     label_map: str
     class_: str
     seed: int
     reroll_seed: int
 
 
+def pairs_of(study: str, models: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the pairs of models, or of a model and the photo, that a study asks about equally often."""
+    if study == "preference":
+        return list(combinations(models, 2))
+    return [(model, PHOTO if study == "photo" else model) for model in models]
+
+
 def make_question(
-    rater: str, number: int, models: Sequence[str], maps: Sequence[tuple[str, Sequence[str]]]
+    rater: str, study: str, number: int, models: Sequence[str], maps: Sequence[tuple[str, Sequence[str]]]
 ) -> Question:
     """Return the question with this number.
 
     Args:
         rater: random name of the person who is asked.
+        study: its name.
         number: 0 to ``QUESTIONS`` - 1.
         models: names of the models that are compared; a rater's questions go to all of them equally often.
         maps: names of label maps, each with the classes that it shows.
     """
-    # The order of the models is shuffled anew for each round of them.
-    order = list(models)
-    random.Random(f"{rater}/round {number // len(models)}").shuffle(order)
-    draw = random.Random(f"{rater}/{number}")
+    # The order of the pairs is shuffled anew for each round of them.
+    order = pairs_of(study, models)
+    random.Random(f"{rater}/{study}/round {number // len(order)}").shuffle(order)
+    draw = random.Random(f"{rater}/{study}/{number}")
     name, classes = draw.choice(maps)
+    class_ = draw.choice(list(classes)) if study == "she" else ""
+    first, second = draw.sample(order[number % len(order)], 2)
     return Question(
-        rater,
-        number,
-        order[number % len(models)],
-        name,
-        draw.choice(list(classes)),
-        draw.randrange(_SEEDS),
-        draw.randrange(_SEEDS),
+        rater, study, number, first, second, name, class_, draw.randrange(_SEEDS), draw.randrange(_SEEDS)
     )
-
-
-@torch.inference_mode()
-def draw_picture(system: System, question: Question, label_map: np.ndarray, place: int) -> Image.Image:
-    """Draw one of the two pictures of a question; which of them is the redrawn one is left to chance as well.
-
-    A system without codes for single classes redraws its whole code, as when the paper measures one (section 4.2).
-    One that draws instance edges has them along the classes.
-
-    Args:
-        system: the model that the question is about.
-        question: which class is redrawn, and the seeds.
-        label_map: int64 [H, W].
-        place: 0 for the picture that is shown first, 1 for the other.
-    """
-    maps = torch.from_numpy(label_map)[None]
-    prepared = system.prepare(maps, maps if system.config.instance_edges else None)
-    size = (label_map.shape[0], label_map.shape[1])
-    # On the CPU: one seed then means one question on every device.
-    first, second = (torch.Generator().manual_seed(seed) for seed in (question.seed, question.reroll_seed))
-    codes = system.sample_codes(1, generator=first, label_size=size)
-    redrawn = [False, True]
-    random.Random(f"{question.rater}/order {question.number}").shuffle(redrawn)
-    if redrawn[place]:
-        codes = system.redraw(codes, system.labels.id_of(question.class_), generator=second)
-    return tensor_to_picture(system.decode(codes, prepared)[0].float().cpu())
