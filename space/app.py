@@ -216,11 +216,14 @@ def main(argv: Sequence[str] = ()) -> None:
         studio = open_studio()
         more = open_more_studios(studio.worker)
         check_memory({one.source: one.config.cost for one in (studio, *more.values())})
-        evaluation = Evaluation.from_environment(studio, studio.examples_folder, answers)
     except ExamplesError as error:
         sys.exit(f"The example maps (GROUPDNET_EXAMPLES) cannot be used: {error}")
     except (ValueError, OSError) as error:
         sys.exit(f"The model cannot be loaded: {error}")
+    try:
+        evaluation = Evaluation.from_environment(studio, studio.examples_folder, answers)
+    except (ValueError, OSError) as error:
+        sys.exit(f"The human evaluation cannot be held: {error}")
     keep_memory_flat()
     try:
         with keep_log_bounded(), note_parts_of_uploads(), keep_files_in_one_folder(room) as root:
