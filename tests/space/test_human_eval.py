@@ -170,6 +170,13 @@ def test_models_of_other_classes_and_sizes_are_preferred_on_one_map(
             assert np.abs(np.asarray(picture).astype(int) - np.asarray(whole)).max() <= 1
         seen.add(asked.first)
     assert seen == set(configs)
+    monkeypatch.setenv("GROUPDNET_EVALUATION_STUDIES", "she")
+    with pytest.raises(ValueError, match="the models of she must be of one label set and size; eight is not"):
+        Evaluation.from_environment(studio, tmp_path / "maps", Answers(tmp_path / "answers.sqlite3"))
+    monkeypatch.setenv("GROUPDNET_EVALUATION_STUDIES", "preference")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="no example map is of the models' classes"):
+        Evaluation.from_environment(studio, tmp_path / "none", Answers(tmp_path / "answers.sqlite3"))
     # Ids of a folder that does not say what they mean would be other classes to the other model.
     (tmp_path / "maps" / "classes.json").unlink()
     monkeypatch.setenv("GROUPDNET_EVALUATION_MAPS", str(tmp_path / "maps"))
@@ -193,6 +200,10 @@ def test_which_of_two_is_the_photo(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("GROUPDNET_EVALUATION_PHOTOS", str(tmp_path / "data"))
     evaluation = Evaluation.from_environment(studio, examples, answers)
     assert evaluation.studies == ("photo", "she")
+    with monkeypatch.context() as patched:
+        patched.delenv("GROUPDNET_EVALUATION_STUDIES")
+        with pytest.raises(ValueError, match="_PHOTOS has no effect without photo in GROUPDNET_EVALUATION_STUDIES"):
+            Evaluation.from_environment(studio, examples, answers)
     data = PairedImages.from_folder(tmp_path / "data", (64, 64), split="validation")
     photos = {tensor_to_picture(item["image"]).tobytes(): item["label"].numpy() for item in data}
     for number in range(6):

@@ -118,20 +118,17 @@ class Evaluation:
                 raise ValueError(
                     f"{STUDIES_VARIABLE}: {study} compares models: name two or more in {MODELS_VARIABLE}"
                 )
-        photos = None
-        if "photo" in studies:
-            folder = os.environ.get(PHOTOS_VARIABLE)
-            if not folder:
-                raise ValueError(
-                    f"{STUDIES_VARIABLE}: photo needs photos: name a data set with a validation split in "
-                    f"{PHOTOS_VARIABLE}"
-                )
-            photos = Photos(folder, {name: (one.labels, one.size) for name, one in entrants.items()})
-        maps = os.environ.get(MAPS_VARIABLE)
+        maps, photos = os.environ.get(MAPS_VARIABLE), _photos_from_environment(studies, entrants)
         evaluation = cls(entrants, _paths_for(entrants, maps, examples), answers, studies, photos)
         if maps and not evaluation.maps:
             raise ValueError(
                 f"{MAPS_VARIABLE}: {maps} holds no label map (PNG) of the models' classes and proportions"
+            )
+        left_out = [study for study in studies if study not in evaluation.studies]
+        if left_out and os.environ.get(STUDIES_VARIABLE):
+            raise ValueError(
+                f"{STUDIES_VARIABLE}: no example map is of the models' classes and proportions, which "
+                f"{' and '.join(left_out)} needs: name a folder of label maps in {MAPS_VARIABLE}"
             )
         return evaluation
 
@@ -198,6 +195,19 @@ def _entrants_from_environment(studio: Studio) -> dict[str, Entrant]:
         costs[one] = config.cost
     check_memory(costs)
     return entrants
+
+
+def _photos_from_environment(studies: Sequence[str], entrants: Mapping[str, Entrant]) -> Photos | None:
+    folder = os.environ.get(PHOTOS_VARIABLE)
+    if "photo" not in studies:
+        if folder:
+            raise ValueError(f"{PHOTOS_VARIABLE} has no effect without photo in {STUDIES_VARIABLE}")
+        return None
+    if not folder:
+        raise ValueError(
+            f"{STUDIES_VARIABLE}: photo needs photos: name a data set with a validation split in {PHOTOS_VARIABLE}"
+        )
+    return Photos(folder, {name: (one.labels, one.size) for name, one in entrants.items()})
 
 
 def _paths_for(entrants: Mapping[str, Entrant], maps: str | None, examples: Path) -> list[Path]:
