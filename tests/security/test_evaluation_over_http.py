@@ -63,7 +63,17 @@ def test_nothing_invented_is_counted(open_page: OpenPage) -> None:
     time.sleep(0.5)
     # Of another rater, changed, or of no kind that a question has.
     _, other = attacker.ask_for_a_question()
-    for given in (other, question.replace(".she.0.", ".she.1."), question[:-1], rater, "", None, 7, ["x"], {"a": 1}):
+    for given in (
+        other,
+        question.replace(".she.0.", ".she.1."),
+        question[:-1],
+        rater,
+        "",
+        None,
+        7,
+        ["x"],
+        {"a": 1},
+    ):
         attacker.do("answer-first", rater, given)
     assert rows(open_page.answers) == []
 

@@ -202,7 +202,9 @@ def test_which_of_two_is_the_photo(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert evaluation.studies == ("photo", "she")
     with monkeypatch.context() as patched:
         patched.delenv("GROUPDNET_EVALUATION_STUDIES")
-        with pytest.raises(ValueError, match="_PHOTOS has no effect without photo in GROUPDNET_EVALUATION_STUDIES"):
+        with pytest.raises(
+            ValueError, match="_PHOTOS has no effect without photo in GROUPDNET_EVALUATION_STUDIES"
+        ):
             Evaluation.from_environment(studio, examples, answers)
     data = PairedImages.from_folder(tmp_path / "data", (64, 64), split="validation")
     photos = {tensor_to_picture(item["image"]).tobytes(): item["label"].numpy() for item in data}

@@ -73,12 +73,19 @@ def _modulation(norm: CGNorm, level: LabelLevel, class_slots: int) -> Modulation
         return Modulation(1 + norm.gamma(hidden), norm.beta(hidden), None)
     patches = window_patches(level, hidden, norm.gamma.groups)
     # In the precision of the weights that a training step lends, if it does; sums stay in that of the parameters.
-    weights = [layer.weight if layer.working is None else layer.working[0] for layer in (norm.gamma, norm.beta)]
+    weights = _weight(norm.gamma), _weight(norm.beta)
     patches = patches.to(weights[0].dtype)
     gamma, beta = (rows_from_patches(patches, weight, None).to(hidden.dtype) for weight in weights)
     if norm.gamma.bias is not None and norm.beta.bias is not None:
         gamma, beta = gamma + norm.gamma.bias, beta + norm.beta.bias
     return Modulation(1 + gamma, beta, level.windows.index)
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    """Return the weight that a training step lends a layer, or its own; MulNet's layers borrow none."""
+    working = getattr(layer, "working", None)
+    weight: Tensor = layer.weight if working is None else working[0]
+    return weight
 
 
 def is_joined(block: CGBlock) -> bool:
@@ -116,33 +123,19 @@ def run(
         return _run_joined(block, x, modulations, statistics)
     norms = norms_of(block)
 
-    def normalised(x: Tensor, name: str) -> Tensor:
-        norm, modulation = norms[name][0].norm, modulations[name]
-        if isinstance(modulation, FoldedModulation | FixedModulation):
-            return x
-        if statistics is None:
-            return norm(x)
-        result, statistics[name] = normalise(norm, x)
-        return result
-
     def convolved(x: Tensor, name: str, slope: float | None) -> Tensor:
-        convolution, modulation = norms[name][1], modulations[name]
-        x = modulation.apply(x, slope)
+        (norm, convolution), modulation = norms[name], modulations[name]
         if isinstance(modulation, FoldedModulation):
-            return convolve_groups(convolution, x, 0, block.groups)
-        return convolution(x)
+            return convolve_groups(convolution, modulation.apply(x, slope), 0, block.groups)
+        if isinstance(modulation, FixedModulation):
+            return convolution(modulation.apply(x, slope))
+        if statistics is None:
+            return convolution(modulation.apply(norm.norm(x), slope))
+        normalised, statistics[name] = normalise(norm.norm, x)
+        return convolution(modulation.apply(normalised, slope))
 
-    first = normalised(x, "norm_0")
-    y = convolved(normalised(convolved(first, "norm_0", LEAKY_SLOPE), "norm_1"), "norm_1", LEAKY_SLOPE)
-    if not block.has_skip_convolution:
-        return x + y
-    if block.training:  # of one batch, both norms make one thing
-        follow(block.norm_s.norm, block.norm_0.norm)
-        if statistics:
-            statistics["norm_s"] = statistics["norm_0"]
-    else:
-        first = normalised(x, "norm_s")
-    return convolved(first, "norm_s", None) + y
+    skip = convolved(x, "norm_s", None) if block.has_skip_convolution else x
+    return skip + convolved(convolved(x, "norm_0", LEAKY_SLOPE), "norm_1", LEAKY_SLOPE)
 
 
 def _run_joined(
@@ -199,13 +192,6 @@ def normalise(norm: nn.Module, x: Tensor, *, count: bool = True) -> tuple[Tensor
     mean = _over_processes(features.mean(dim=(0, 2, 3)))
     variance = _over_processes((features - mean[:, None, None]).square().mean(dim=(0, 2, 3)))
     return norm(x), BatchStatistics(mean, torch.rsqrt(variance + norm.eps))
-
-
-@torch.no_grad()
-def follow(norm: nn.Module, other: nn.Module) -> None:
-    """Give a norm the running statistics of another one, which normalised the same batches."""
-    for own, its in zip(norm.buffers(), other.buffers(), strict=True):
-        own.copy_(its)
 
 
 def _normalise_uncounted(norm: nn.Module, x: Tensor, *, tell: bool) -> tuple[Tensor, BatchStatistics | None]:
