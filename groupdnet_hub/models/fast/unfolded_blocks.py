@@ -81,7 +81,7 @@ def _modulation(norm: CGNorm, level: LabelLevel, class_slots: int) -> Modulation
     return Modulation(1 + gamma, beta, level.windows.index)
 
 
-def _weight(layer: nn.Module) -> Tensor:
+def _weight(layer: Any) -> Tensor:
     """Return the weight that a training step lends a layer, or its own; MulNet's layers borrow none."""
     working = getattr(layer, "working", None)
     weight: Tensor = layer.weight if working is None else working[0]
