@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import sqlite3
 import time
 import urllib.request
@@ -12,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page.human_eval.answers import Answers
 from page.human_eval.asking import LEAST_SECONDS
 from page.human_eval.pictures import draw_picture
 from page.human_eval.study import QUESTIONS, Question
 
-from groupdnet_hub import load_system
+from groupdnet_hub import GroupDNetConfig, load_system
 from groupdnet_hub.data.figure_textures import FIGURE_LABELS
 from groupdnet_hub.data.label_maps import read_label_map
-from tests.browser.conftest import EVALUATION_KEY
+from groupdnet_hub.figures import write_figures
+from tests.browser.conftest import EVALUATION_KEY, serve
 from tests.browser.visitor import click, is_shown, pixels, source, status, wait_for
 
 pytestmark = pytest.mark.browser
@@ -96,6 +99,60 @@ def test_from_the_first_question_to_the_results(
     with urllib.request.urlopen(address) as answer:
         table = list(csv.DictReader(io.StringIO(answer.read().decode())))
     assert [int(row["answer"]) for row in table] == [int(n % 5 != 0) for n in range(QUESTIONS)]
+
+
+@pytest.mark.slow
+def test_what_looks_like_a_photo(browser: Any, model_folder: Path, examples: Path, tmp_path: Path) -> None:
+    """Two studies one after the other: without a label map, each with its own words, and results for each."""
+    size = GroupDNetConfig.from_file(model_folder / "config.json").image_size
+    write_figures(tmp_path / "data", 3, split="validation", size=size)
+    shutil.copytree(model_folder, tmp_path / "other")
+    answers = Answers(tmp_path / "answers.sqlite3")
+    variables = {
+        "GROUPDNET_EVALUATION_STUDIES": "preference,photo",
+        "GROUPDNET_EVALUATION_MODELS": f"{model_folder},{tmp_path / 'other'}",
+        "GROUPDNET_EVALUATION_PHOTOS": str(tmp_path / "data"),
+        "GROUPDNET_EVALUATION_ANSWERS": str(answers.path),
+        "GROUPDNET_EVALUATION_KEY": EVALUATION_KEY,
+    }
+
+    def reached(number: int) -> None:
+        asked = f"Question {number} of {2 * QUESTIONS}"
+        wait_for(lambda: status(browser, "#question-number") == asked, asked)
+        time.sleep(LEAST_SECONDS)  # nobody answers faster
+
+    with serve(model_folder, examples, tmp_path, **variables) as (address, _):
+        open_evaluation(browser, address)
+        reached(1)
+        assert "Which picture looks more like a photo?" in browser.find_element("css selector", "#title").text
+        assert not is_shown(browser, "#question-map")
+        assert not is_shown(browser, ".legend")
+        click(browser, "#answer-second")
+        reached(2)
+        with sqlite3.connect(answers.path) as file:
+            ((rater, study, said),) = file.execute("SELECT rater, study, answer FROM answers").fetchall()
+        assert (study, said) == ("preference", 0)
+        for number in range(1, QUESTIONS - 1):
+            answers.add(Question(rater, study, number, model_folder.name, "other", "a.png", "", 1, 2), True)
+        open_evaluation(browser, address)
+        reached(QUESTIONS)
+        click(browser, "#answer-first")
+        reached(QUESTIONS + 1)
+        assert "Which of the two is the photo?" in browser.find_element("css selector", "#title").text
+        click(browser, "#answer-first")
+        reached(QUESTIONS + 2)
+        browser.get(f"{address}evaluation-results")
+        enter_key(browser, EVALUATION_KEY)
+        names = wait_for(
+            lambda: (
+                [e.text for e in browser.find_elements("css selector", "#results td:first-child")] or None
+            ),
+            "the results",
+        )
+        assert names[0] == " over ".join(sorted([model_folder.name, "other"]))
+        assert names[1] in (model_folder.name, "other")
+        assert "took the drawn picture for the photo" in browser.find_element("css selector", "#results").text
+        browser.get("about:blank")  # before its server ends
 
 
 def test_the_studio_shows_the_way_to_it(browser: Any, page_address: str) -> None:
