@@ -38,6 +38,8 @@ class StepRun:
     Attributes:
         make_step: updates the networks on a batch.
         step: updates made so far, on which rates and weights depend.
+        autocast: whether steps are made under autocast to bfloat16. The accelerators of one process share one
+            precision, so that runs of several, which a benchmark compares, leave that to this.
     """
 
     settings: ResolvedTrainConfig
@@ -46,6 +48,7 @@ class StepRun:
     form: StepForm
     make_step: MakeStep
     step: int = 0
+    autocast: bool = False
 
     @property
     def networks(self) -> tuple[nn.Module, nn.Module]:
@@ -61,7 +64,9 @@ class StepRun:
         """Make a step as the loop does, without counting it."""
         steps = self.settings.max_train_steps or 0
         weights, kind = set_schedules(self.settings, self.learner, self.step, steps)
-        losses = self.make_step(batch, weights, kind)
+        device, rounded = self.learner.accelerator.device, self.autocast
+        with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
+            losses = self.make_step(batch, weights, kind)
         if kind.generator:
             self.inference.follow(self.learner.accelerator.unwrap_model(self.learner.model))
         return losses
@@ -95,9 +100,7 @@ def step_run(
             trunk = str(random_trunk(Path(folder), settings.perceptual_net))
             settings = dataclasses.replace(settings, perceptual_weights=trunk)
         with contextlib.redirect_stdout(io.StringIO()):
-            accelerator = Accelerator(
-                cpu=device == "cpu", mixed_precision="no" if form.dtype else mixed_precision
-            )
+            accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no")
             labels = LabelSet.from_names([f"c{i}" for i in range(classes)])
             model, _ = build_model(settings, dataclasses.replace(labels, ignore=(255,) if unknown else ()))
             resolved = settings.resolved(objective_of(model.config), accelerator.num_processes)
@@ -105,7 +108,8 @@ def step_run(
                 model.labels, model.config.image_size, 2 * batch_size, model.config.instance_edges
             )
             learner, inference = build_learner(resolved, accelerator, model, data, form)
-            run = StepRun(resolved, learner, inference, form, build_step(learner, form))
+            step, autocast = build_step(learner, form), mixed_precision == "bf16" and form.dtype is None
+            run = StepRun(resolved, learner, inference, form, step, autocast=autocast)
         for network in run.networks:
             network.train()
         halves = (range(start, start + batch_size) for start in (0, batch_size))

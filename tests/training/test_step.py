@@ -129,6 +129,20 @@ def test_rounded_networks_learn_the_same_but_for_rounding(flags_of: str, dense: 
         torch.testing.assert_close(losses[1][name].float(), loss, rtol=0.05, atol=0.02, msg=name)
 
 
+def test_a_benchmark_compares_roundings_in_one_process() -> None:
+    rounded = StepForm(working=True, dtype=torch.bfloat16)
+    flags = RUNS["paper"].split()
+    with (
+        step_run(flags, PLAIN, mixed_precision="bf16") as (plain, batches),
+        step_run(flags, rounded, mixed_precision="bf16") as (fast, _),
+        step_run(flags, PLAIN) as (exact, _),
+    ):
+        losses = [run.update(batches[0]) for run in (plain, fast, exact)]
+    for name, loss in losses[2].items():
+        for found in losses[:2]:
+            assert 0 < abs(float(found[name]) - float(loss)) < 0.05 + 0.1 * abs(float(loss)), name
+
+
 @pytest.mark.slow
 def test_networks_compile_whole() -> None:
     """With ``fullgraph=True``, forward and backward, and the result stays."""
