@@ -77,15 +77,15 @@ class Evaluation:
         self.entrants, self.answers, self.photos = dict(entrants), answers, photos
         first, *others = self.entrants.values()
         self.labels, self.size = first.labels, common_frame([first.size, *(one.size for one in others)])
-        self.maps: dict[str, np.ndarray] = {}
-        self._paths = {path.name: path for path in paths}
-        for name, path in self._paths.items():
+        self._maps: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.entrants}
+        for path in paths:
             try:
-                for entrant in (*others, first):
-                    label = example_map(path, entrant.labels, entrant.size)
+                taken = [example_map(path, one.labels, one.size) for one in self.entrants.values()]
             except ValueError:
                 continue
-            self.maps[name] = label
+            for maps_of_one, label in zip(self._maps.values(), taken, strict=True):
+                maps_of_one[path.name] = label
+        self.maps = next(iter(self._maps.values()))
         maps = [
             (name, [self.labels.names[class_id] for class_id in classes_present(label, len(self.labels))])
             for name, label in self.maps.items()
@@ -148,15 +148,12 @@ class Evaluation:
         if name == PHOTO:
             assert self.photos is not None
             return framed(self.photos.photo(question.label_map, rival), self.size)
-        entrant = self.entrants[name]
         if rival == PHOTO:
             assert self.photos is not None
             label = self.photos.label_map(question.label_map, name)
-        elif (entrant.labels, entrant.size) == (self.labels, next(iter(self.entrants.values())).size):
-            label = self.maps[question.label_map]
         else:
-            label = example_map(self._paths[question.label_map], entrant.labels, entrant.size)
-        return framed(entrant.draw(question, label, place), self.size)
+            label = self._maps[name][question.label_map]
+        return framed(self.entrants[name].draw(question, label, place), self.size)
 
 
 def answers_of_environment(default: Path) -> Answers:

@@ -64,15 +64,16 @@ def add_evaluation_page(page: gr.Blocks, interview: Interview) -> None:
         )
         told = f"Question {QUESTIONS * evaluation.studies.index(study.name) + due[1] + 1} of {count}"
         return [
-            *(
-                signed,
-                interview.shown(name, *due),
-                told,
-                shown_map,
-                *map(data_url, pair),
-                gr.update(visible=True),
-            ),
-            *(_heading(study), study.first, study.second, gr.update(visible=study.shows_map)),
+            signed,
+            interview.shown(name, *due),
+            told,
+            shown_map,
+            *map(data_url, pair),
+            gr.update(visible=True),
+            _heading(study),
+            study.first,
+            study.second,
+            gr.update(visible=study.shows_map),
         ]
 
     @_telling
